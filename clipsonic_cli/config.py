@@ -1,0 +1,192 @@
+"""Section 3 of the paper as frozen dataclasses. Standard library only.
+
+Every default is the paper's (or, where the paper is silent, improved-diffusion's or BigVGAN's); the
+embedded model ``mini`` is the same classes with smaller numbers. What a model file stores is exactly
+``dataclasses.asdict`` of these.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Prediction = Literal["eps", "x0", "v"]
+Variance = Literal["learned_range", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MelSpec:
+    """The one geometry that data, U-Net and vocoder share (CLIPSonic section 3; BigVGAN's mel).
+
+    Args:
+        sample_rate: Hz.
+        n_fft: FFT and window length in samples.
+        hop_length: Samples a frame.
+        n_mels: Mel bands (F), lowest first.
+        f_min: Lower edge of the first band in Hz.
+        f_max: Upper edge of the last band in Hz.
+        log_min: Natural log mapped to -1: ln 1e-5, BigVGAN's floor, exact silence.
+        log_max: Natural log mapped to +1; 3.5 covers full-scale tones.
+    """
+
+    sample_rate: int = 16_000
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 64
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    log_min: float = math.log(1e-5)
+    log_max: float = 3.5
+
+    def frames(self, seconds: float) -> int:
+        """Frames needed to hold a duration, rounded up."""
+        return math.ceil(self.samples(seconds) / self.hop_length)
+
+    def samples(self, seconds: float) -> int:
+        """Audio samples in a duration, rounded to the nearest."""
+        return round(seconds * self.sample_rate)
+
+    def seconds(self, frames: int) -> float:
+        """Duration of a number of frames."""
+        return frames * self.hop_length / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffusionConfig:
+    """A diffusion process; the same type describes the U-Net's and the prior's.
+
+    Args:
+        train_steps: Length of the training schedule (paper: 4000; prior: 1000).
+        schedule: Only the cosine schedule of Nichol & Dhariwal 2021, eq. 17.
+        prediction: What the network predicts.
+        variance: "learned_range" (Nichol & Dhariwal 2021, eq. 15; the network has twice the
+            channels) or "fixed" (the posterior variance).
+        clip_x0: Clamp the predicted x0 to [-1, 1] while sampling; the mel is bounded, embeddings
+            are not.
+    """
+
+    train_steps: int = 4000
+    schedule: Literal["cosine"] = "cosine"
+    prediction: Prediction = "eps"
+    variance: Variance = "learned_range"
+    clip_x0: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetConfig:
+    """improved-diffusion's U-Net for 64 x 64 (reference 1.1: 128 channels, 3 residual blocks).
+
+    Args:
+        channels: Width of the first level, a multiple of 32.
+        channel_mult: Width of each level as a multiple of ``channels``.
+        num_res_blocks: Residual blocks a level.
+        attention_downsample: Downsampling factors at which attention is used (64/16 and 64/8).
+        num_heads: Attention heads.
+        dropout: Dropout inside residual blocks.
+        cond_dim: D of the condition vector; ViT-L/14 has 768.
+        learn_variance: Two output channels instead of one; agrees with DiffusionConfig.variance.
+    """
+
+    channels: int = 128
+    channel_mult: tuple[int, ...] = (1, 2, 3, 4)
+    num_res_blocks: int = 3
+    attention_downsample: tuple[int, ...] = (4, 8)
+    num_heads: int = 4
+    dropout: float = 0.0
+    cond_dim: int = 768
+    learn_variance: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorConfig:
+    """dalle2-pytorch's prior network (CLIPSonic appendix A; reference 2.4).
+
+    Args:
+        dim: Embedding size D.
+        text_dim: Size of the token encodings.
+        depth: Transformer layers.
+        dim_head: Size of a head.
+        heads: Attention heads.
+        ff_mult: Feed-forward expansion.
+        max_text_len: Text tokens L.
+        num_timesteps: Length of the timestep embedding table.
+        attention: "cosine" is dalle2-pytorch since 1.4.3; "softmax_bias128" is what LAION's
+            published prior was trained with.
+    """
+
+    dim: int = 768
+    text_dim: int = 768
+    depth: int = 12
+    dim_head: int = 64
+    heads: int = 12
+    ff_mult: int = 4
+    max_text_len: int = 77
+    num_timesteps: int = 1000
+    attention: Literal["cosine", "softmax_bias128"] = "cosine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocoderConfig:
+    """A BigVGAN generator for 64 mels, hop 512 (reference 3.1 and 3.5); the default is the large one.
+
+    Args:
+        channels: Width after the first convolution; halves at every upsampling.
+        upsample_rates: Their product is the hop length.
+        upsample_kernel_sizes: Kernel of each transposed convolution, twice its rate.
+        resblock_kernel_sizes: Kernels of the AMP blocks run in parallel at each level.
+        resblock_dilation_sizes: Dilations inside each AMP block.
+        tanh_at_final: BigVGAN v1 ends in tanh; v2 clamps to [-1, 1].
+        bias_at_final: Bias of the last convolution (v1).
+    """
+
+    channels: int = 1536
+    upsample_rates: tuple[int, ...] = (8, 4, 2, 2, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (16, 8, 4, 4, 4, 4)
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    tanh_at_final: bool = True
+    bias_at_final: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that decides a sound besides the weights; it travels in the sound file's metadata.
+
+    Args:
+        text: The text query, or None.
+        image: The image query's path as given, or None.
+        image_sha256: Digest of the image's bytes, so that ``--like`` can tell it is the same.
+        negative: A text to steer away from, or None.
+        negative_image: An image to steer away from, or None.
+        negative_image_sha256: Digest of the negative image's bytes.
+        mode: A row of ``modes.MODES``.
+        model: Name or folder of the model.
+        model_id: Digest of the weights files read, so that ``--like`` can tell they are the same.
+        vocoder: "bigvgan" or "griffin-lim".
+        guidance_scale: The paper's w (section 2, footnote 2).
+        sampler: A name of ``diffusion.SAMPLERS``.
+        steps: Steps of the sampler; None for a mode without diffusion.
+        seconds: Duration asked for.
+        seed: Seed of this one sample.
+        candidates: Embeddings the prior draws, of which the nearest to the text is kept.
+        device: Where it ran ("cpu", "cuda", "mps").
+        dtype: Precision of the U-Net ("float32", "bfloat16", "float16").
+    """
+
+    text: str | None = None
+    image: str | None = None
+    image_sha256: str | None = None
+    negative: str | None = None
+    negative_image: str | None = None
+    negative_image_sha256: str | None = None
+    mode: str = "pd"
+    model: str = "mini"
+    model_id: str | None = None
+    vocoder: str | None = None
+    guidance_scale: float = 1.5
+    sampler: str = "dpmpp"
+    steps: int = 25
+    seconds: float = 4.0
+    seed: int = 0
+    candidates: int = 2
+    device: str = "cpu"
+    dtype: str = "float32"

@@ -1,0 +1,13 @@
+"""Queries to conditions. Knows CLIP and the prior; does not know mels, samplers of mels or sound."""
+
+from clipsonic_cli.registry import Registry
+
+ENCODERS = Registry(
+    "encoder",
+    {
+        "clip-image": "clipsonic_cli.encoders.clip:ClipImageEncoder",
+        "clip-text": "clipsonic_cli.encoders.clip:ClipTextEncoder",
+        "prior": "clipsonic_cli.encoders.prior:PriorEncoder",
+        "prior-sd": "clipsonic_cli.encoders.prior:PriorEncoder",
+    },
+)

@@ -1,0 +1,117 @@
+"""Table 1 as data: a mode is which encoder makes the condition and which U-Net reads it.
+
+Standard library only. Adding a mode is adding a row; the help text and the README's table follow.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.types import Space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """One row of Table 1.
+
+    Args:
+        name: What ``--mode`` takes.
+        title: What it is, for tables and help.
+        query: The kind of query it answers.
+        encoder: A name of ``encoders.ENCODERS``.
+        weights: The parts of a model it needs besides the vocoder, as file stems of a model folder.
+        unet: Which of them is the U-Net.
+        trained_on: The space the U-Net was trained on. Only zero-shot transfer hands it another.
+        space: The space the encoder gives.
+    """
+
+    name: str
+    title: str
+    query: Literal["text", "image"]
+    encoder: str
+    weights: tuple[str, ...]
+    unet: str = "unet"
+    trained_on: Space = "clip-image"
+    space: Space = "clip-image"
+
+
+MODES: dict[str, Mode] = {
+    mode.name: mode
+    for mode in (
+        Mode(
+            name="iq",
+            title="image query",
+            query="image",
+            encoder="clip-image",
+            weights=("clip", "unet"),
+        ),
+        Mode(
+            name="zs",
+            title="zero-shot modality transfer",
+            query="text",
+            encoder="clip-text",
+            weights=("clip", "unet"),
+            space="clip-text",
+        ),
+        Mode(
+            name="pd",
+            title="pretrained diffusion prior",
+            query="text",
+            encoder="prior",
+            weights=("clip", "prior", "unet"),
+        ),
+        Mode(
+            name="sd",
+            title="supervised diffusion prior",
+            query="text",
+            encoder="prior-sd",
+            weights=("clip", "prior-sd", "unet"),
+        ),
+        Mode(
+            name="clip-tta",
+            title="text-audio pairs, CLIP text",
+            query="text",
+            encoder="clip-text",
+            weights=("clip", "unet-clip-text"),
+            unet="unet-clip-text",
+            trained_on="clip-text",
+            space="clip-text",
+        ),
+        Mode(
+            name="clap-tta",
+            title="text-audio pairs, CLAP text",
+            query="text",
+            encoder="clap-text",
+            weights=("clap", "unet-clap-text"),
+            unet="unet-clap-text",
+            trained_on="clap-text",
+            space="clap-text",
+        ),
+    )
+}
+
+DEFAULT_MODE: dict[str, str] = {"text": "pd", "image": "iq"}
+"""The mode for a kind of query when none is asked for."""
+
+
+def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
+    """Gives the row a query runs under.
+
+    Args:
+        name: What ``--mode`` said, or None for the default of the query's kind.
+        kind: The query's kind.
+
+    Raises:
+        UsageError: There is no such mode, or it answers the other kind of query.
+    """
+    name = name or DEFAULT_MODE[kind]
+    if name not in MODES:
+        raise unknown("mode", name, list(MODES))
+    mode = MODES[name]
+    if mode.query != kind:
+        able = ", ".join(row.name for row in MODES.values() if row.query == kind)
+        raise UsageError(
+            f"Mode '{name}' takes a {mode.query} query, not a {kind}. For a {kind}: {able}."
+        )
+    return mode

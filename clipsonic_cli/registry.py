@@ -1,0 +1,68 @@
+"""Open sets of names: each name stands for ``module:attribute`` and is imported when it is loaded.
+
+The one dynamic door of the package: rooms list their members here, nobody imports them early.
+"""
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clipsonic_cli.errors import UsageError
+
+
+def unknown(noun: str, name: str, known: list[str]) -> UsageError:
+    """Gives the error for a name that is not in a closed or open set, with the nearest one.
+
+    Args:
+        noun: What the name names, in lower case ("sampler").
+        name: The name seen.
+        known: All allowed names, in the order to show.
+
+    Returns:
+        The error to raise.
+    """
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return UsageError(f"Unknown {noun} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+class Registry(Mapping[str, str]):
+    """Maps a name to where its object lives, and imports it on :meth:`load`.
+
+    Args:
+        noun: What a member is, in lower case; used in messages.
+        entries: Name to ``"package.module:attribute"``, in the order to show.
+    """
+
+    def __init__(self, noun: str, entries: dict[str, str]) -> None:
+        self.noun = noun
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> str:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def check(self, name: str) -> str:
+        """Gives the name back, or raises without importing anything.
+
+        Raises:
+            UsageError: The name is not in the registry.
+        """
+        if name not in self._entries:
+            raise unknown(self.noun, name, list(self._entries))
+        return name
+
+    def load(self, name: str) -> Any:
+        """Imports and gives the object registered under a name.
+
+        Raises:
+            UsageError: The name is not in the registry.
+        """
+        module, _, attribute = self._entries[self.check(name)].partition(":")
+        return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""Model files: one bundle a part (safetensors with a JSON header), one folder a model."""

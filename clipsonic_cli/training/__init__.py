@@ -1,0 +1,1 @@
+"""The loop that trains, and the objectives of denoisers and vocoder."""

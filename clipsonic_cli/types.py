@@ -1,0 +1,123 @@
+"""Values that cross rooms, and the protocols the rooms agree on.
+
+Shapes: B batch, D embedding, F mel bands, T frames, N audio samples, L text tokens.
+Tensors are named here but torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+Space = Literal["clip-image", "clip-text", "clap-text"]
+
+Report = Callable[[str, int, int], None]
+"""Progress without Rich: ``report(stage, done, total)``."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A :data:`Report` that shows nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a person asked for: a text or a picture, exactly one of them.
+
+    Args:
+        text: The words as typed.
+        image: A picture file.
+
+    Raises:
+        ValueError: Both or none are given.
+    """
+
+    text: str | None = None
+    image: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.image is None):
+            raise ValueError("a Query is either a text or an image")
+
+    @property
+    def kind(self) -> Literal["text", "image"]:
+        """Which of the two it is."""
+        return "image" if self.text is None else "text"
+
+    @property
+    def name(self) -> str:
+        """A short name for file names and progress."""
+        return self.image.stem if self.image is not None else str(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """The vector the U-Net is conditioned on.
+
+    Args:
+        embed: (B, D) float32, each row of unit norm.
+        space: Which distribution the rows lie in.
+        encoder: Identity of the encoder that made them; the U-Net stores the one it was trained on.
+    """
+
+    embed: torch.Tensor
+    space: Space
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waveform:
+    """Sound in memory.
+
+    Args:
+        samples: (N,) float32 in [-1, 1], mono.
+        sample_rate: In Hz.
+    """
+
+    samples: torch.Tensor
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.samples.shape[-1] / self.sample_rate
+
+
+class Noise(Protocol):
+    """Where randomness comes from: every sample of a batch owns a generator.
+
+    ``shape[0]`` must be the number of samples; row i is drawn on the CPU from generator i, so that
+    neither the batch size nor the device changes a sound.
+    """
+
+    def __call__(self, shape: Sequence[int], like: torch.Tensor | None = None) -> torch.Tensor:
+        """Draws standard normal noise of the shape, on the device and in the dtype of ``like``."""
+        ...
+
+
+class Denoise(Protocol):
+    """A network with condition and guidance already bound.
+
+    Takes x_t (B, ...) and t (B,) int64 indices into the *training* schedule; gives the raw model
+    output: eps, x0 or v, followed on axis 1 by variance logits where the config learns a variance.
+    """
+
+    def __call__(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor: ...
+
+
+class Encoder(Protocol):
+    """Turns queries into a condition; B queries give a (B, D) embedding of unit norm."""
+
+    def __call__(
+        self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
+    ) -> Condition: ...
+
+
+class Vocoder(Protocol):
+    """Turns log-mel (B, 1, F, T) into waveform (B, hop_length * T), in [-1, 1]."""
+
+    def __call__(self, mel: torch.Tensor) -> torch.Tensor: ...

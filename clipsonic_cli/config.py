@@ -1,7 +1,7 @@
 """Section 3 of the paper as frozen dataclasses. Standard library only.
 
-Every default is the paper's (or, where the paper is silent, improved-diffusion's or BigVGAN's); the
-embedded model ``mini`` is the same classes with smaller numbers. What a model file stores is exactly
+Defaults are the paper's, or where it is silent improved-diffusion's and BigVGAN's; the
+embedded model ``mini`` is the same classes with smaller numbers. A model file stores exactly
 ``dataclasses.asdict`` of these.
 """
 
@@ -73,7 +73,7 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UNetConfig:
-    """improved-diffusion's U-Net for 64 x 64 (reference 1.1: 128 channels, 3 residual blocks).
+    """improved-diffusion's U-Net for 64 x 64 (its 3-block published configuration).
 
     Args:
         channels: Width of the first level, a multiple of 32.
@@ -98,7 +98,7 @@ class UNetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorConfig:
-    """dalle2-pytorch's prior network (CLIPSonic appendix A; reference 2.4).
+    """dalle2-pytorch's prior network (CLIPSonic appendix A; LAION config).
 
     Args:
         dim: Embedding size D.
@@ -126,7 +126,7 @@ class PriorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocoderConfig:
-    """A BigVGAN generator for 64 mels, hop 512 (reference 3.1 and 3.5); the default is the large one.
+    """A BigVGAN generator (Lee et al. 2023) for 64 mels, hop 512; the default is the large one.
 
     Args:
         channels: Width after the first convolution; halves at every upsampling.

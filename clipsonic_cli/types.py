@@ -106,7 +106,9 @@ class Denoise(Protocol):
     output: eps, x0 or v, followed on axis 1 by variance logits where the config learns a variance.
     """
 
-    def __call__(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Predicts at x_t and t."""
+        ...
 
 
 class Encoder(Protocol):
@@ -114,10 +116,14 @@ class Encoder(Protocol):
 
     def __call__(
         self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
-    ) -> Condition: ...
+    ) -> Condition:
+        """Encodes queries of the one kind this encoder accepts."""
+        ...
 
 
 class Vocoder(Protocol):
     """Turns log-mel (B, 1, F, T) into waveform (B, hop_length * T), in [-1, 1]."""
 
-    def __call__(self, mel: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, mel: torch.Tensor) -> torch.Tensor:
+        """Inverts natural-log mel."""
+        ...

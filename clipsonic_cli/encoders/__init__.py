@@ -1,4 +1,4 @@
-"""Queries to conditions. Knows CLIP and the prior; does not know mels, samplers of mels or sound."""
+"""Queries to conditions. Knows CLIP and the prior; knows no mels, no mel samplers, no sound."""
 
 from clipsonic_cli.registry import Registry
 

@@ -1,0 +1,50 @@
+"""Ancestral sampling: every step draws from p(x_{t-1} | x_t)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.types import Denoise, Noise, Report, silent
+
+
+@torch.no_grad()
+def sample(
+    denoise: Denoise,
+    x_T: Tensor,  # noqa: N803
+    timesteps: Sequence[int],
+    process: Process,
+    *,
+    noise: Noise,
+    report: Report = silent,
+) -> Tensor:
+    """Draws x_0 step by step, with the learned variance where the process has one.
+
+    Args:
+        denoise: Gives the model output at x_t and training step t.
+        x_T: (B, ...) standard normal noise.
+        timesteps: Training steps to visit, noisiest first.
+        process: The process the network was trained on.
+        noise: Per-sample noise; drawn at every step but the last.
+        report: Called as ``("sample", done, total)`` after every step.
+
+    Returns:
+        x_0, shaped as x_T.
+
+    Source:
+        Ho et al. 2020, algorithm 2; variance and respacing of Nichol & Dhariwal 2021, section 4.
+    """
+    chain = process.respaced(timesteps)
+    x_t = x_T
+    for i in reversed(range(len(chain))):
+        t = torch.tensor([i])
+        output = denoise(x_t, chain.timesteps[i].expand(len(x_t)).to(x_t.device))
+        x_0 = chain.predict_x0(x_t, t, output)
+        _, logits = chain.split(output, x_t)
+        std = (0.5 * chain.log_variance(t, logits, x_t)).exp()
+        x_t = chain.posterior_mean(x_0, x_t, t)
+        if i > 0:
+            x_t = x_t + std * noise(x_t.shape, like=x_t)
+        report("sample", len(chain) - i, len(chain))
+    return x_t

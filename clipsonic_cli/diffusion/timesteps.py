@@ -1,0 +1,35 @@
+"""Which steps of the training schedule a sampler visits. Knows only integers."""
+
+from clipsonic_cli.errors import UsageError
+
+
+def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
+    """Gives the timesteps to visit, evenly spread with both ends kept, noisiest first.
+
+    Args:
+        train_steps: Length of the training schedule.
+        steps: How many timesteps to visit; 1 visits pure noise alone.
+
+    Returns:
+        ``steps`` distinct indices from ``train_steps - 1`` down to 0.
+
+    Raises:
+        UsageError: ``steps`` is not in 1 .. ``train_steps``.
+
+    Source:
+        Nichol & Dhariwal 2021, section 4: K evenly spaced reals between 1 and T, rounded.
+        Accumulated and rounded half to even as in their released code, so the same steps come out.
+    """
+    if not 1 <= steps <= train_steps:
+        raise UsageError(
+            f"Cannot sample in {steps} steps: this model was trained on {train_steps}. "
+            f"Ask for 1 to {train_steps} steps."
+        )
+    if steps == 1:
+        return [train_steps - 1]
+    stride = (train_steps - 1) / (steps - 1)
+    visited, at = [], 0.0
+    for _ in range(steps):
+        visited.append(round(at))
+        at += stride
+    return visited[::-1]

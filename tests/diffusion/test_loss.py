@@ -1,0 +1,89 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.diffusion.loss import hybrid_loss, variational_bound
+from clipsonic_cli.diffusion.process import Process
+
+PREDICTIONS = ["eps", "x0", "v"]
+
+
+def batch(prediction, level, variance="learned_range", train_steps=4000, error=0.1):
+    """Process, output (off by ``error``), and what the loss is told, all float64."""
+    process = Process(
+        DiffusionConfig(train_steps=train_steps, prediction=prediction, variance=variance)
+    )
+    generator = torch.Generator().manual_seed(level)
+    x_0, eps, off, logits = torch.randn(4, 3, 2, 5, generator=generator).double().unbind(0)
+    x_0, t = x_0.clamp(-0.99, 0.99), torch.full((3,), level)
+    output = process.target(x_0, t, eps) + error * off
+    if variance == "learned_range":
+        output = torch.cat([output, logits], dim=1)
+    return process, output, x_0, process.q_sample(x_0, t, eps), t, eps
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_a_fixed_variance_leaves_the_squared_error(prediction):
+    process, output, x_0, x_t, t, eps = batch(prediction, 500, "fixed")
+    expected = ((output - process.target(x_0, t, eps)) ** 2).mean((1, 2))
+    torch.testing.assert_close(hybrid_loss(process, output, x_0, x_t, t, eps), expected)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("train_steps", [1000, 4000])
+def test_a_learned_variance_adds_the_divergence_in_bits(prediction, train_steps):
+    process, output, x_0, x_t, t, eps = batch(prediction, 500, train_steps=train_steps)
+    said, logits = output.chunk(2, 1)
+    guess = process.x0_from_prediction(x_t, t, said)
+    low, high = process.posterior_variance[500].log(), process.betas[500].log()
+    std = (0.5 * (low + (logits + 1) / 2 * (high - low))).exp()
+    truth = Normal(process.posterior_mean(x_0, x_t, t), process.posterior_variance[500].sqrt())
+    bits = kl_divergence(truth, Normal(process.posterior_mean(guess, x_t, t), std)) / math.log(2)
+    expected = (said - process.target(x_0, t, eps)) ** 2 + bits * train_steps / 1000
+    loss = hybrid_loss(process, output, x_0, x_t, t, eps)
+    torch.testing.assert_close(loss, expected.mean((1, 2)))
+
+
+def test_the_first_level_counts_the_mass_of_a_bin():
+    process, output, x_0, x_t, t, _ = batch("eps", 0)
+    x_0[:, 0, :2] = torch.tensor([-1.0, 1.0])
+    said, logits = output.chunk(2, 1)
+    mean = process.x0_from_prediction(x_t, t, said)
+    normal = Normal(mean, (0.5 * process.log_variance(t, logits, x_t)).exp())
+    upper, lower = normal.cdf(x_0 + 1 / 255), normal.cdf(x_0 - 1 / 255)
+    upper[x_0 == 1], lower[x_0 == -1] = 1, 0
+    expected = -(upper - lower).clamp(min=1e-12).log2().mean((1, 2))
+    torch.testing.assert_close(
+        variational_bound(process, said, logits, x_0, x_t, t), expected, atol=1e-9, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("level", [0, 1, 2000, 3999])
+def test_the_bound_trains_the_variance_and_the_error_the_prediction(level):
+    process, output, x_0, x_t, t, eps = batch("eps", level)
+    output.requires_grad_()
+    hybrid_loss(process, output, x_0, x_t, t, eps).sum().backward()
+    mean_grad, logits_grad = output.grad.chunk(2, 1)
+    error = output.detach()[:, :2] - eps
+    torch.testing.assert_close(mean_grad, 2 * error / error[0].numel())
+    assert logits_grad.abs().sum() > 0
+
+
+def test_a_perfect_network_has_no_loss():
+    process, output, x_0, x_t, t, eps = batch("eps", 700, error=0)
+    output[:, 2:] = -1  # the posterior variance
+    loss = hybrid_loss(process, output, x_0, x_t, t, eps)
+    torch.testing.assert_close(loss, torch.zeros(3).double(), atol=1e-9, rtol=0)
+
+
+def test_the_loss_of_a_sample_does_not_depend_on_its_neighbours():
+    process, output, x_0, x_t, t, eps = batch("v", 900)
+    t = torch.tensor([0, 900, 3999])
+    whole = hybrid_loss(process, output, x_0, x_t, t, eps)
+    for i in range(3):
+        alone = (tensor[i : i + 1] for tensor in (output, x_0, x_t, t, eps))
+        torch.testing.assert_close(hybrid_loss(process, *alone), whole[i : i + 1])
+    assert whole.isfinite().all()

@@ -1,0 +1,175 @@
+"""What every sampler of the registry must do; a new line there is tested here at once."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.diffusion import SAMPLERS, ddim
+from clipsonic_cli.diffusion.noise import SeededNoise
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.diffusion.timesteps import spaced_timesteps
+
+every_sampler = pytest.mark.parametrize("name", list(SAMPLERS))
+MEAN, STD = 0.2, 0.15
+
+
+class GaussianDenoiser:
+    """The optimal network for data N(mean, std^2), with the exact reverse variance of a visit."""
+
+    def __init__(self, config: DiffusionConfig, mean: float, std: float, timesteps: list[int]):
+        self.process = Process(config)
+        self.chain = self.process.respaced(timesteps)
+        self.mean, self.std = mean, std
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        alpha, sigma = self.process.alpha_sigma(t, x_t)
+        eps = sigma * (x_t - alpha * self.mean) / (alpha**2 * self.std**2 + sigma**2)
+        x_0 = self.mean + alpha * self.std**2 * (x_t - alpha * self.mean) / (
+            alpha**2 * self.std**2 + sigma**2
+        )
+        said = {"eps": eps, "x0": x_0, "v": alpha * eps - sigma * x_0}
+        prediction = said[self.process.config.prediction]
+        if self.process.config.variance == "fixed":
+            return prediction
+        return torch.cat([prediction, self._logits(t).to(x_t) * torch.ones_like(x_t)], dim=1)
+
+    def _logits(self, t: Tensor) -> Tensor:
+        chain = self.chain
+        i = int((chain.timesteps == t[0]).nonzero())
+        above, below, beta = chain.alphas_cumprod[i], chain.alphas_cumprod_prev[i], chain.betas[i]
+        of_x_0 = beta * below.sqrt() / (1 - above)
+        x_0_variance = 1 / (1 / self.std**2 + above / (1 - above))
+        log_exact = (chain.posterior_variance[i] + of_x_0**2 * x_0_variance).log()
+        low, high = chain.posterior_log_variance[i], beta.log()
+        return 2 * (log_exact - low) / (high - low) - 1
+
+
+def flow(process: Process, x_T: Tensor, mean: float, std: float) -> Tensor:  # noqa: N803
+    """Where the probability flow takes noise: the affine map between the two Gaussians."""
+    alpha_bar = process.alphas_cumprod[-1].item()
+    spread = (alpha_bar * std**2 + 1 - alpha_bar) ** 0.5
+    return mean + std * (x_T - alpha_bar**0.5 * mean) / spread
+
+
+def draw(name, config, steps, shape=(1, 2, 5), seeds=(0,), **more):
+    """x_T in float64 and what a sampler makes of it with the exact denoiser."""
+    timesteps = spaced_timesteps(config.train_steps, steps)
+    denoise = GaussianDenoiser(config, MEAN, STD, timesteps)
+    noise = SeededNoise(seeds)
+    x_T = noise(shape).double()  # noqa: N806
+    sample = SAMPLERS.load(name)
+    return x_T, sample(denoise, x_T, timesteps, denoise.process, noise=noise, **more)
+
+
+@every_sampler
+@pytest.mark.parametrize(
+    ("prediction", "variance"), [("eps", "learned_range"), ("x0", "fixed"), ("v", "fixed")]
+)
+def test_an_exact_denoiser_gives_the_data_back(name, prediction, variance):
+    config = DiffusionConfig(train_steps=1000, prediction=prediction, variance=variance)
+    _, x_0 = draw(name, config, 1000, shape=(1, 8000))
+    assert x_0.mean().item() == pytest.approx(MEAN, abs=0.005)
+    assert x_0.std().item() == pytest.approx(STD, rel=0.03)
+
+
+@every_sampler
+def test_the_papers_schedule_starts_without_blowing_up_in_single_precision(name):
+    config = DiffusionConfig()
+    timesteps = spaced_timesteps(4000, 25)
+    exact = GaussianDenoiser(config, MEAN, STD, timesteps)
+    noise, errors = SeededNoise([0]), SeededNoise([1])
+
+    def imperfect(x_t, t):
+        return exact(x_t, t) + 0.02 * errors((1, 2, 2000)) * torch.tensor([1.0, 0.0])[:, None]
+
+    x_T = noise((1, 1, 2000))  # noqa: N806
+    x_0 = SAMPLERS.load(name)(imperfect, x_T, timesteps, exact.process, noise=noise)
+    assert x_0.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert x_0.std().item() == pytest.approx(STD, rel=0.25)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("ddim", 1000), ("dpmpp", 100)])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_deterministic_samplers_follow_the_probability_flow(name, steps, prediction):
+    config = DiffusionConfig(prediction=prediction, variance="fixed")
+    x_T, x_0 = draw(name, config, steps)  # noqa: N806
+    expected = flow(Process(config), x_T, MEAN, STD)
+    torch.testing.assert_close(x_0, expected, atol=0.02 * STD, rtol=0)
+
+
+def test_dpmpp_is_nearer_the_flow_than_ddim_in_as_many_steps():
+    config = DiffusionConfig(variance="fixed")
+    errors = {}
+    for name in ("ddim", "dpmpp"):
+        x_T, x_0 = draw(name, config, 25)  # noqa: N806
+        errors[name] = (x_0 - flow(Process(config), x_T, MEAN, STD)).abs().max().item()
+    assert errors["dpmpp"] < 0.6 * errors["ddim"]
+
+
+def test_the_learned_variance_keeps_ancestral_sampling_exact_in_few_steps():
+    learned = draw("ddpm", DiffusionConfig(), 10, shape=(1, 20_000))[1].std().item()
+    fixed = draw("ddpm", DiffusionConfig(variance="fixed"), 10, shape=(1, 20_000))[1].std().item()
+    assert learned == pytest.approx(STD, rel=0.02)
+    assert fixed < 0.9 * STD
+
+
+def test_ddim_with_eta_one_draws_what_ancestral_sampling_draws():
+    config = DiffusionConfig(variance="fixed")
+    _, ancestral = draw("ddpm", config, 20)
+    _, implicit = draw("ddim", config, 20, eta=1.0)
+    torch.testing.assert_close(implicit, ancestral)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1])
+def test_an_eta_outside_its_range_is_refused(eta):
+    with pytest.raises(ValueError, match="eta"):
+        ddim.sample(None, None, [0], None, noise=None, eta=eta)
+
+
+@every_sampler
+def test_a_seed_gives_the_same_sample_alone_and_in_a_batch(name):
+    config = DiffusionConfig(train_steps=50)
+    _, batch = draw(name, config, 10, shape=(3, 2, 5), seeds=(3, 7, 11))
+    _, alone = draw(name, config, 10, shape=(1, 2, 5), seeds=(7,))
+    assert torch.equal(batch[1:2], alone)
+    assert not torch.equal(batch[0], batch[1])
+
+
+@every_sampler
+@pytest.mark.parametrize("shape", [(2, 1), (2, 3, 4), (2, 1, 4, 8)])
+def test_samples_have_the_shape_and_precision_of_the_noise(name, shape):
+    x_T, x_0 = draw(name, DiffusionConfig(train_steps=50), 5, shape, seeds=(0, 1))  # noqa: N806
+    assert (x_0.shape, x_0.dtype) == (x_T.shape, x_T.dtype)
+
+
+@every_sampler
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_one_report_a_step_and_one_call_of_the_network(name, steps):
+    reports, calls = [], []
+    config = DiffusionConfig(train_steps=50, variance="fixed")
+
+    def denoise(x_t, t):
+        calls.append(t.tolist())
+        return x_t
+
+    x_T, timesteps = SeededNoise([0, 1])((2, 3)), spaced_timesteps(50, steps)  # noqa: N806
+    SAMPLERS.load(name)(
+        denoise,
+        x_T,
+        timesteps,
+        Process(config),
+        noise=SeededNoise([0, 1]),
+        report=lambda *args: reports.append(args),
+    )
+    assert reports == [("sample", done, steps) for done in range(1, steps + 1)]
+    assert calls == [[t, t] for t in timesteps]
+
+
+@every_sampler
+def test_the_network_is_never_differentiated_through(name):
+    weight = torch.ones(1, requires_grad=True)
+    process = Process(DiffusionConfig(train_steps=50, variance="fixed"))
+    noise = SeededNoise([0])
+    x_0 = SAMPLERS.load(name)(lambda x, t: x * weight, noise((1, 3)), [49, 0], process, noise=noise)
+    assert not x_0.requires_grad

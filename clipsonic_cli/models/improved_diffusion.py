@@ -1,0 +1,60 @@
+"""improved-diffusion's picture U-Nets as a start for the mel U-Net.
+
+Knows: how a published state dict differs from ours. Does not know: files, or where they come from.
+
+Source: Nichol & Dhariwal 2021; a checkpoint of openai/improved-diffusion is a bare state dict.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.unet import UNet
+
+STEM = "input_blocks.0.0.weight"
+HEAD = ("out.2.weight", "out.2.bias")
+CLASSES = "label_emb.weight"
+OURS = ("cond_proj.weight", "cond_proj.bias", "null_cond")
+
+
+def load_trunk(unet: UNet, state_dict: Mapping[str, Tensor]) -> None:
+    """Copies a picture U-Net's weights into a mel U-Net, all but what concerns the condition.
+
+    A mel is treated as a grey picture. The first convolution's weights are summed over the colours,
+    which is what it computes for three equal ones; of the last convolution the predictions are
+    averaged over the colours, and so are the variance logits. The class embedding is left out. The
+    mel U-Net's own ``cond_proj`` and ``null_cond`` stay as they are.
+
+    Args:
+        unet: Changed in place, and only if everything fits.
+        state_dict: A network of as many channels, levels and blocks: for the default
+            ``UNetConfig`` that of ``imagenet64_uncond_100M_1500K.pt``, which was also trained with
+            the same time scale and schedule.
+
+    Raises:
+        BadBundle: A tensor is missing, superfluous or of another shape; the message names each.
+    """
+    trunk = {name: tensor for name, tensor in state_dict.items() if name != CLASSES}
+    wanted = {name: t for name, t in unet.state_dict().items() if name not in OURS}
+    faults = [f"missing {name}" for name in wanted if name not in trunk]
+    faults += [f"unexpected {name}" for name in trunk if name not in wanted]
+    if not faults:
+        colours = trunk[STEM].shape[1]
+        trunk[STEM] = trunk[STEM].sum(dim=1, keepdim=True)
+        for name in HEAD:
+            if trunk[name].shape[0] == colours * wanted[name].shape[0]:
+                trunk[name] = trunk[name].unflatten(0, (-1, colours)).mean(dim=1)  # type: ignore[no-untyped-call]
+        faults = [
+            f"{name} is {tuple(state_dict[name].shape)} where {tuple(wanted[name].shape)} is needed"
+            for name in wanted
+            if trunk[name].shape != wanted[name].shape
+        ]
+    if faults:
+        raise BadBundle(
+            f"These improved-diffusion weights do not fit the U-Net ({len(faults)} faults): "
+            f"{'; '.join(faults)}. Use a checkpoint of {unet.config.channels} channels, "
+            f"{unet.config.num_res_blocks} residual blocks and {len(unet.config.channel_mult)} "
+            f"levels, {'with' if unet.config.learn_variance else 'without'} learn_sigma."
+        )
+    unet.load_state_dict(unet.state_dict() | trunk)

@@ -1,0 +1,283 @@
+"""Our checkpoint: one safetensors file a part, which describes itself in a JSON header.
+
+The header is one string under the key ``clipsonic`` of the file's safetensors metadata; the tensors
+are what is sampled from (EMA weights only), and training state never travels with them. Reading
+executes nothing: there is no pickle, and a damaged file is a :class:`BadBundle`, whatever the
+damage.
+
+Knows: what a part says about itself and which parts fit together. Does not know: networks, and
+where files lie (``store/models.py``). ``read_header`` does not import torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.errors import BadBundle, MissingWeights
+from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.types import Space
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["unet", "prior", "vocoder", "clip"]
+Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
+
+FORMAT = 1
+KEY = "clipsonic"
+MAX_HEADER = 8 << 20
+"""Bytes of safetensors header read at most; the largest network here needs 0.1 MB."""
+
+CONFIGS: dict[str, type[Any]] = {
+    "unet": UNetConfig,
+    "prior": PriorConfig,
+    "vocoder": VocoderConfig,
+    "clip": dict,  # open_clip's own description of a model, which is an open set
+}
+NEEDS: dict[str, tuple[str, ...]] = {
+    "unet": ("mel", "diffusion", "space", "encoder"),
+    "prior": ("diffusion", "space", "encoder"),
+    "vocoder": ("mel",),
+    "clip": ("encoder",),
+}
+"""Which of the optional fields of a header each kind must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a part says about itself.
+
+    Args:
+        kind: Which network the weights belong to.
+        config: Its configuration; for a CLIP open_clip's dictionary.
+        mel: The geometry of the mel a U-Net makes or a vocoder reads.
+        diffusion: The process a U-Net or a prior was trained on.
+        space: Where the vectors lie that a U-Net reads or a prior gives.
+        encoder: Identity of the encoder whose vectors these are; a CLIP's own identity.
+        meta: What people want to know: training steps, data, licence, scores. JSON values.
+
+    Raises:
+        ValueError: A field the kind needs is missing, or two fields contradict each other.
+    """
+
+    kind: Kind
+    config: Config
+    mel: MelSpec | None = None
+    diffusion: DiffusionConfig | None = None
+    space: Space | None = None
+    encoder: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.config, CONFIGS[self.kind]):
+            raise ValueError(f"a {self.kind} has no config of type {type(self.config).__name__}")
+        for name in NEEDS[self.kind]:
+            if getattr(self, name) is None:
+                raise ValueError(f"a {self.kind} needs '{name}'")
+        match self.config, self.diffusion:
+            case UNetConfig(learn_variance=learns), DiffusionConfig(variance=variance) if (
+                learns != (variance == "learned_range")
+            ):
+                raise ValueError(
+                    f"learn_variance {learns} of the network contradicts variance '{variance}' "
+                    f"of the process"
+                )
+            case PriorConfig(num_timesteps=known), DiffusionConfig(train_steps=steps) if (
+                known != steps
+            ):
+                raise ValueError(
+                    f"num_timesteps {known} of the network contradicts train_steps {steps} "
+                    f"of the process"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A part: its header and its tensors.
+
+    Args:
+        header: What it is.
+        weights: The network's state dict.
+    """
+
+    header: Header
+    weights: Mapping[str, torch.Tensor]
+
+
+def write(path: Path, bundle: Bundle) -> None:
+    """Writes a part under a temporary name and renames it, so that no reader sees half a file.
+
+    Args:
+        path: Where to; its folder must exist.
+        bundle: What to write. Tensors keep their dtype and are stored on no device.
+
+    Raises:
+        ValueError: ``meta`` holds something that JSON does not.
+    """
+    from safetensors.torch import save_file
+
+    described = {"format": FORMAT, **dataclasses.asdict(bundle.header)}
+    text = json.dumps(described, allow_nan=False)
+    # A clone each, because safetensors refuses tensors that share memory.
+    weights = {key: value.detach().cpu().clone() for key, value in bundle.weights.items()}
+    weights = {key: value.contiguous() for key, value in weights.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(weights, temporary, metadata={KEY: text})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_header(path: Path) -> Header:
+    """Gives a part's header without reading its tensors.
+
+    Raises:
+        MissingWeights: There is no such file.
+        BadBundle: It is no safetensors file, not one of ours, of another format version, cut
+            short, or describes a network this version does not know.
+    """
+    metadata = _read_metadata(path)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
+        raise BadBundle(
+            f"{path} is a safetensors file without a '{KEY}' header: it is no part of a clipsonic "
+            f"model; foreign weights are converted first."
+        )
+    try:
+        described = json.loads(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        raise BadBundle(f"{path} has a '{KEY}' header that is no JSON ({error}).") from None
+    if not isinstance(described, dict):
+        raise BadBundle(f"{path} has a '{KEY}' header that is no JSON object.")
+    version = described.pop("format", None)
+    if version != FORMAT or isinstance(version, bool):
+        raise BadBundle(
+            f"{path} is of format version {version!r}; this clipsonic reads {FORMAT}. "
+            f"Get the model again, or the clipsonic that wrote it."
+        )
+    kind = described.get("kind")
+    if kind not in get_args(Kind):
+        raise BadBundle(f"{path} is of kind {kind!r}; known: {', '.join(get_args(Kind))}.")
+    try:
+        described["config"] = from_dict(CONFIGS[str(kind)], described.get("config"), "config")
+        header: Header = from_dict(Header, described, "header")
+    except ValueError as error:
+        raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None
+    return header
+
+
+def load(path: Path, *, kind: Kind) -> Bundle:
+    """Reads a part.
+
+    Args:
+        path: The file.
+        kind: What the caller expects.
+
+    Returns:
+        The header and the tensors, on the CPU, in the dtypes they were stored in.
+
+    Raises:
+        MissingWeights: There is no such file.
+        BadBundle: The file is damaged (see :func:`read_header`) or of another kind.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    if header.kind != kind:
+        raise BadBundle(f"{path} holds a {header.kind}, not a {kind}.")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise BadBundle(f"{path} is damaged ({error}). Get or write it again.") from None
+    return Bundle(header=header, weights=weights)
+
+
+def identity(path: Path) -> str:
+    """Gives a short digest of a file: the first 16 hexadecimal digits of its SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def check_fits(
+    *,
+    unet: Header,
+    vocoder: Header | None = None,
+    clip: Header | None = None,
+    prior: Header | None = None,
+    trained_on: Space | None = None,
+) -> None:
+    """Refuses parts that would give noise instead of sound when put together.
+
+    Args:
+        unet: The U-Net's header.
+        vocoder: The vocoder's, which must read the mel that the U-Net makes.
+        clip: The encoder's, which must be the one the U-Net was trained on.
+        prior: The prior's, which must give vectors the U-Net reads.
+        trained_on: The space the mode says the U-Net was trained on.
+
+    Raises:
+        BadBundle: They disagree; both values are named.
+    """
+    if vocoder is not None and unet.mel is not None and vocoder.mel is not None:
+        for name in (spec.name for spec in dataclasses.fields(MelSpec)):
+            made, read = getattr(unet.mel, name), getattr(vocoder.mel, name)
+            # log_max only scales the U-Net's side; the vocoder reads natural logarithms.
+            if made != read and name != "log_max":
+                raise BadBundle(
+                    f"The U-Net makes mels with {name} {made}, the vocoder reads {name} {read}. "
+                    f"Use parts of one model."
+                )
+    for who, other in (("CLIP", clip), ("prior", prior)):
+        if other is not None and other.encoder != unet.encoder:
+            raise BadBundle(
+                f"The U-Net was trained on vectors of encoder '{unet.encoder}', the {who} gives "
+                f"those of '{other.encoder}'. Use parts of one model."
+            )
+    if prior is not None and prior.space != unet.space:
+        raise BadBundle(
+            f"The U-Net reads vectors of {unet.space}, the prior gives {prior.space}. "
+            f"Use parts of one model."
+        )
+    if trained_on is not None and trained_on != unet.space:
+        raise BadBundle(
+            f"This mode needs a U-Net trained on {trained_on}, this one was on {unet.space}."
+        )
+
+
+def _read_metadata(path: Path) -> Any:
+    """Gives the ``__metadata__`` of a safetensors file whose length is as its header says."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+            raw = file.read(length) if length <= min(MAX_HEADER, size - 8) else b""
+    except FileNotFoundError:
+        raise MissingWeights(f"There is no weights file {path}.") from None
+    except OSError as error:
+        raise BadBundle(f"{path} cannot be read ({error.strerror}).") from None
+    try:
+        header = json.loads(raw)
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        end = 8 + length + max(ends, default=0)
+        metadata = header.get("__metadata__")
+    except (ValueError, RecursionError, AttributeError, TypeError, LookupError):
+        raise BadBundle(
+            f"{path} is no safetensors file ({size} bytes), or its header is damaged. "
+            f"Pickled checkpoints (.pt, .ckpt) are not read."
+        ) from None
+    if end != size:
+        raise BadBundle(f"{path} has {size} bytes, its header says {end}: get or write it again.")
+    return metadata

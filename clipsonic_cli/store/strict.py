@@ -1,0 +1,65 @@
+"""JSON values into frozen dataclasses, with nothing guessed, left over or filled in."""
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+def from_dict(kind: type[T], value: object, where: str) -> T:
+    """Gives the value that ``dataclasses.asdict`` and JSON made the object from.
+
+    Args:
+        kind: A dataclass, or what its fields are made of: int, float, str, bool, None, dict,
+            Literal, unions and ``tuple[X, ...]``.
+        value: The JSON value.
+        where: Its path, for messages.
+
+    Raises:
+        ValueError: A field is missing or unknown, or has a value of another type; the message
+            says which, and what was seen.
+    """
+    restored: T = _restore(kind, value, where)
+    return restored
+
+
+def _restore(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return value if isinstance(value, kind) else _restore_dataclass(kind, value, where)
+    if origin is Literal:
+        # bool is an int, and 1 == True: the type must agree as well
+        if any(value == allowed and type(value) is type(allowed) for allowed in arguments):
+            return value
+        raise ValueError(f"{where} is {value!r}, allowed: {', '.join(map(str, arguments))}")
+    if origin is types.UnionType or origin is typing.Union:
+        for member in arguments:
+            try:
+                return _restore(member, value, where)
+            except ValueError:
+                continue
+        raise ValueError(f"{where} is {value!r}, which is none of {kind}")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{where} is {value!r}, not a list")
+        return tuple(_restore(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    plain = origin or kind
+    if type(value) is plain:
+        return value
+    if plain is float and type(value) is int:
+        return float(value)
+    raise ValueError(f"{where} is {value!r}, not of type {plain.__name__}")
+
+
+def _restore_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {value!r}, not an object")
+    hints = typing.get_type_hints(kind)
+    if missing := hints.keys() - value.keys():
+        raise ValueError(f"{where} lacks the field '{min(missing)}'")
+    if unknown := value.keys() - hints.keys():
+        raise ValueError(f"{where} has the unknown field '{min(unknown)}'")
+    fields = {n: _restore(hint, value[n], f"{where}.{n}") for n, hint in hints.items()}
+    return kind(**fields)

@@ -7,7 +7,11 @@ embedded model ``mini`` is the same classes with smaller numbers. A model file s
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Query
 
 Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["learned_range", "fixed"]
@@ -147,6 +151,54 @@ class VocoderConfig:
     bias_at_final: bool = True
 
 
+MAX_STEPS = 4000
+"""Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
+
+MAX_SECONDS = 600.0
+"""Longest sound made in one piece; a guard against typing errors, not a limit of the method."""
+
+MAX_SEED = 2**63 - 1
+"""Largest seed a generator takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How a network is trained; defaults are the paper's (CLIPSonic section 3, appendix A).
+
+    Args:
+        steps: Optimizer steps in all (paper: 200k on MUSIC, 500k on VGGSound).
+        batch_size: Clips a step.
+        lr: AdamW's learning rate.
+        betas: AdamW's averaging; (0.8, 0.99) for a vocoder (Kong et al. 2020, HiFi-GAN).
+        weight_decay: AdamW's; 0.06 for the prior.
+        warmup: Steps over which the learning rate rises from 0.
+        ema_decay: Of the averaged weights, which are the ones kept. It is warmed up: step n uses
+            at most (1 + n) / (10 + n), so that an early average is not the random start.
+        clip_norm: Gradients are scaled down to this norm; None leaves them.
+        precision: Of the forward pass; weights and averages stay float32.
+        seed: Of everything random in the training.
+        save_every: Steps between checkpoints.
+        keep: Newest checkpoints kept.
+        log_every: Steps between lines of metrics.jsonl.
+        max_loss: A loss above it, or one that is no number, ends the training.
+    """
+
+    steps: int = 200_000
+    batch_size: int = 32
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup: int = 0
+    ema_decay: float = 0.9999
+    clip_norm: float | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    save_every: int = 5000
+    keep: int = 2
+    log_every: int = 100
+    max_loss: float = 1e4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All that decides a sound besides the weights; it travels in the sound file's metadata.
@@ -161,15 +213,18 @@ class Recipe:
         mode: A row of ``modes.MODES``.
         model: Name or folder of the model.
         model_id: Digest of the weights files read, so that ``--like`` can tell they are the same.
-        vocoder: "bigvgan" or "griffin-lim".
-        guidance_scale: The paper's w (section 2, footnote 2).
+        vocoder: "bigvgan" or "griffin-lim"; None leaves the choice to the model.
+        guidance_scale: The paper's w, 0 to 100 (section 2, footnote 2).
         sampler: A name of ``diffusion.SAMPLERS``.
-        steps: Steps of the sampler; None for a mode without diffusion.
-        seconds: Duration asked for.
-        seed: Seed of this one sample.
+        steps: Steps of the sampler, 1 to 4000.
+        seconds: Duration asked for, up to 600.
+        seed: Seed of this one sample, 0 to 2**63 - 1.
         candidates: Embeddings the prior draws, of which the nearest to the text is kept.
         device: Where it ran ("cpu", "cuda", "mps").
         dtype: Precision of the U-Net ("float32", "bfloat16", "float16").
+
+    Raises:
+        UsageError: A number is out of its range.
     """
 
     text: str | None = None
@@ -190,3 +245,42 @@ class Recipe:
     candidates: int = 2
     device: str = "cpu"
     dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        # "not a <= x <= b" also refuses nan.
+        if not 0 <= self.guidance_scale <= 100:
+            raise UsageError(
+                f"Guidance w is {self.guidance_scale:g}; it must be a number from 0 (ignores the "
+                "query) to 100. The paper's is 1.5."
+            )
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"Steps are {self.steps}; they must be from 1 to {MAX_STEPS}.")
+        if not 0.001 <= self.seconds <= MAX_SECONDS:
+            raise UsageError(
+                f"Seconds are {self.seconds:g}; they must be from 0.001 to {MAX_SECONDS:g}."
+            )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"Seed is {self.seed}; it must be from 0 to 2**63 - 1.")
+        if self.candidates < 1:
+            raise UsageError(f"Candidates are {self.candidates}; there must be at least 1.")
+
+    @property
+    def query(self) -> Query:
+        """What was asked.
+
+        Raises:
+            ValueError: Not exactly one of text and image is there.
+        """
+        return Query(text=self.text, image=None if self.image is None else Path(self.image))
+
+    @property
+    def negative_query(self) -> Query | None:
+        """What to steer away from, or None.
+
+        Raises:
+            ValueError: It is both a text and an image.
+        """
+        if self.negative is None and self.negative_image is None:
+            return None
+        image = None if self.negative_image is None else Path(self.negative_image)
+        return Query(text=self.negative, image=image)

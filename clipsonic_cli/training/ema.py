@@ -1,0 +1,45 @@
+"""Exponential moving average of weights: what is sampled from and shipped."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """An average of a network's parameters, in float32 beside it.
+
+    The decay at step n is min(decay, (1 + n) / (10 + n)): a plain 0.9999 would remember the random
+    start for tens of thousands of steps. Buffers are not averaged but copied.
+
+    Args:
+        network: What to average; the average starts as a copy.
+        decay: In [0, 1).
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = network
+        self.decay = decay
+        self._parameters = {k: v.detach().clone() for k, v in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Moves the average towards the network.
+
+        Args:
+            step: Updates made before this one.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
+        now = [parameter.detach() for parameter in self.network.parameters()]
+        torch._foreach_lerp_(list(self._parameters.values()), now, 1 - decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Gives averaged parameters and copied buffers under the network's own names."""
+        return {
+            k: self._parameters.get(k, v.detach()) for k, v in self.network.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes an average back."""
+        for name, average in self._parameters.items():
+            average.copy_(state[name])

@@ -1,0 +1,121 @@
+"""Log-mel back to sound without a trained vocoder: a preview that is always available.
+
+Knows: how to undo the mel filters and to find phases that fit a magnitude. Does not know: speech,
+music or any other sound; for quality use ``models/bigvgan.py``.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from clipsonic_cli.audio.mel import mel_filters
+from clipsonic_cli.config import MelSpec
+
+INVERSION_STEPS = 100
+PHASE_SEED = 0
+TINY = 1e-12
+
+
+class GriffinLim(nn.Module):
+    """A :class:`~clipsonic_cli.types.Vocoder` with nothing to train.
+
+    Each row starts from the same phases, drawn on the CPU, so that the sound depends on its mel
+    alone: not on the batch, the device or an earlier call.
+
+    Args:
+        spec: The mel's geometry.
+        iterations: Rounds of phase estimation; more than 60 improve little.
+        momentum: Extrapolation between rounds; 0 is Griffin & Lim's own algorithm.
+
+    Source:
+        Griffin & Lim 1984; momentum: Perraudin et al. 2013; updates of the inversion: Lee & Seung
+        2000, theorem 2.
+    """
+
+    filters: torch.Tensor
+    window: torch.Tensor
+
+    def __init__(self, spec: MelSpec, *, iterations: int = 60, momentum: float = 0.99) -> None:
+        super().__init__()
+        self.spec = spec
+        self.iterations = iterations
+        self.momentum = momentum
+        self.pad = (spec.n_fft - spec.hop_length) // 2
+        self.register_buffer("filters", mel_filters(spec), persistent=False)
+        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """Gives a waveform whose mel is near to the one given.
+
+        Args:
+            mel: (B, 1, F, T) natural logarithm, T of at least 2.
+
+        Returns:
+            (B, hop_length * T) in [-1, 1]; a row whose peak would exceed 1 is scaled, not clipped.
+
+        Raises:
+            ValueError: The mel has another shape.
+        """
+        shape = tuple(mel.shape)
+        if len(shape) != 4 or shape[1:3] != (1, self.spec.n_mels) or shape[3] < 2:
+            raise ValueError(f"need a mel (B, 1, {self.spec.n_mels}, T >= 2), got {shape}")
+        magnitude = self.magnitude(mel.squeeze(1).float().exp())
+        generator = torch.Generator().manual_seed(PHASE_SEED)
+        turns = torch.rand(magnitude.shape[1:], generator=generator).to(magnitude)
+        angles = torch.polar(torch.ones_like(turns), 2 * torch.pi * turns).expand(magnitude.shape)
+        previous = torch.zeros_like(angles)
+        for _ in range(self.iterations):
+            consistent = self.stft(self.istft(magnitude * angles))  # (B, n_fft // 2 + 1, T)
+            ahead = consistent + self.momentum * (consistent - previous)
+            angles = ahead / ahead.abs().clamp(min=TINY)
+            previous = consistent
+        waveform = self.istft(magnitude * angles)
+        return waveform / waveform.abs().amax(dim=-1, keepdim=True).clamp(min=1)
+
+    def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
+        """Inverts the filters: the non-negative spectrum of least divergence from a linear mel.
+
+        Multiplicative updates from a smooth start keep every bin positive and spread what the
+        mel does not tell.
+
+        Args:
+            mel: (B, F, T), positive, linear.
+
+        Returns:
+            (B, n_fft // 2 + 1, T) magnitudes.
+        """
+        reach = self.filters.sum(dim=0).clamp(min=TINY).unsqueeze(1)  # (n_fft // 2 + 1, 1)
+        spread = self.filters.mT / reach
+        magnitude = spread @ (mel / self.filters.sum(dim=1, keepdim=True))
+        for _ in range(INVERSION_STEPS):
+            magnitude = magnitude * (spread @ (mel / (self.filters @ magnitude).clamp(min=TINY)))
+        return magnitude
+
+    def stft(self, waveform: torch.Tensor) -> torch.Tensor:
+        """(B, hop_length * T) to complex (B, n_fft // 2 + 1, T), framed as in LogMel."""
+        return torch.stft(
+            F.pad(waveform, (self.pad, self.pad), mode="reflect"),
+            self.spec.n_fft,
+            self.spec.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+
+    def istft(self, stft: torch.Tensor) -> torch.Tensor:
+        """Complex (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
+
+        torch.istft refuses frames that are not centred, whose outermost samples no window covers;
+        here they lie in the padding, which is cut off.
+        """
+        frames = torch.fft.irfft(stft, n=self.spec.n_fft, dim=1) * self.window.unsqueeze(1)
+        weights = self.window.square().view(1, -1, 1).expand(1, -1, stft.shape[-1])
+        return self.overlap_add(frames) / self.overlap_add(weights)
+
+    def overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames (B, n_fft, T) to (B, hop_length * T), without the padding."""
+        hop, n_fft = self.spec.hop_length, self.spec.n_fft
+        samples = hop * (frames.shape[-1] - 1) + n_fft
+        added = F.fold(frames, (1, samples), (1, n_fft), stride=(1, hop))  # (B, 1, 1, samples)
+        return added[:, 0, 0, self.pad : samples - self.pad]

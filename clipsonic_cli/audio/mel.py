@@ -1,0 +1,149 @@
+"""Waveform to log-mel and its map to the unit range the U-Net works in.
+
+Knows: BigVGAN's definition of the mel, which is part of every vocoder's contract; the Slaney mel
+scale. Does not know: how a mel becomes sound again (``griffin_lim.py``, ``models/bigvgan.py``).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from clipsonic_cli.config import MelSpec
+
+LINEAR_HZ = 200.0 / 3.0  # Slaney's scale: linear below 1 kHz, 66.7 Hz a mel ...
+KNEE_HZ = 1000.0
+KNEE_MEL = KNEE_HZ / LINEAR_HZ
+LOG_STEP = math.log(6.4) / 27.0  # ... logarithmic above, 27 mels from 1 to 6.4 kHz
+
+POWER_FLOOR = 1e-9  # inside the square root, so that its gradient is finite in silence
+MAGNITUDE_FLOOR = 1e-5  # exp(MelSpec.log_min)
+
+
+def hz_to_mel(hz: float) -> float:
+    """Gives the Slaney mel of a frequency in Hz."""
+    if hz < KNEE_HZ:
+        return hz / LINEAR_HZ
+    return KNEE_MEL + math.log(hz / KNEE_HZ) / LOG_STEP
+
+
+def mel_to_hz(mel: float) -> float:
+    """Gives the frequency in Hz of a Slaney mel."""
+    if mel < KNEE_MEL:
+        return mel * LINEAR_HZ
+    return KNEE_HZ * math.exp(LOG_STEP * (mel - KNEE_MEL))
+
+
+def mel_filters(spec: MelSpec) -> torch.Tensor:
+    """Gives triangular filters, evenly spaced in mel, each of unit area over Hz.
+
+    Args:
+        spec: The mel's geometry.
+
+    Returns:
+        (F, n_fft // 2 + 1) float32, non-negative, lowest band first.
+
+    Raises:
+        ValueError: ``f_min`` and ``f_max`` are not ordered within 0 and half the sample rate.
+
+    Source:
+        Slaney 1998, Auditory Toolbox; the same figures as librosa's default filters.
+    """
+    if not 0 <= spec.f_min < spec.f_max <= spec.sample_rate / 2:
+        raise ValueError(
+            f"need 0 <= f_min < f_max <= {spec.sample_rate / 2}, got {spec.f_min} and {spec.f_max}"
+        )
+    low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max)
+    step = (high - low) / (spec.n_mels + 1)
+    corners = torch.tensor(
+        [mel_to_hz(low + step * i) for i in range(spec.n_mels + 2)], dtype=torch.float64
+    )
+    bins = torch.arange(spec.n_fft // 2 + 1, dtype=torch.float64) * spec.sample_rate / spec.n_fft
+    left, centre, right = (c.unsqueeze(1) for c in (corners[:-2], corners[1:-1], corners[2:]))
+    rising = (bins - left) / (centre - left)
+    falling = (right - bins) / (right - centre)
+    triangles = torch.minimum(rising, falling).clamp(min=0)  # (F, n_fft // 2 + 1)
+    return (triangles * 2 / (right - left)).float()
+
+
+class LogMel(nn.Module):
+    """Waveform to natural-log mel, exactly as BigVGAN is trained on.
+
+    The ends are reflected by (n_fft - hop_length) / 2 samples and frames are not centred, so that
+    a waveform of N samples has floor(N / hop_length) frames and frame t belongs to samples
+    [t * hop_length, (t + 1) * hop_length).
+
+    Args:
+        spec: The mel's geometry.
+
+    Source:
+        Lee et al. 2023 (BigVGAN), section 4 and its published code.
+    """
+
+    filters: torch.Tensor
+    window: torch.Tensor
+
+    def __init__(self, spec: MelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        # Constants of the spec, not weights: they follow .to(device) but stay out of files.
+        self.register_buffer("filters", mel_filters(spec), persistent=False)
+        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Gives the mel.
+
+        Args:
+            waveform: (B, N) in [-1, 1], more than (n_fft - hop_length) / 2 samples.
+
+        Returns:
+            (B, 1, F, T) natural logarithm, T = floor(N / hop_length); silence is ``log_min``.
+
+        Raises:
+            ValueError: The waveform is not (B, N), or too short to be reflected.
+        """
+        spec = self.spec
+        pad = (spec.n_fft - spec.hop_length) // 2
+        if waveform.ndim != 2 or waveform.shape[-1] <= pad:
+            raise ValueError(f"need (B, N) with N > {pad} samples, got {tuple(waveform.shape)}")
+        padded = F.pad(waveform, (pad, pad), mode="reflect")
+        stft = torch.stft(
+            padded,
+            spec.n_fft,
+            spec.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )  # (B, n_fft // 2 + 1, T)
+        magnitude = (torch.view_as_real(stft).square().sum(-1) + POWER_FLOOR).sqrt()
+        mel = (self.filters @ magnitude).clamp(min=MAGNITUDE_FLOOR).log()
+        return mel.unsqueeze(1)  # (B, 1, F, T)
+
+
+def normalize(mel: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """Maps natural-log mel linearly from [log_min, log_max] to [-1, 1], clamped: the U-Net's x_0.
+
+    Args:
+        mel: Any shape, natural logarithm.
+        spec: Holds the range.
+
+    Returns:
+        The same shape, in [-1, 1].
+    """
+    unit = (mel - spec.log_min) / (spec.log_max - spec.log_min)
+    return (2 * unit - 1).clamp(-1, 1)
+
+
+def denormalize(x_0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """Maps [-1, 1] back to natural-log mel in [log_min, log_max], clamped.
+
+    Args:
+        x_0: Any shape, in [-1, 1]; what a sampler overshoots is cut off.
+        spec: Holds the range.
+
+    Returns:
+        The same shape, natural logarithm, as a vocoder takes it.
+    """
+    unit = (x_0.clamp(-1, 1) + 1) / 2
+    return spec.log_min + unit * (spec.log_max - spec.log_min)

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+
+from clipsonic_cli.audio.mel import (
+    LogMel,
+    denormalize,
+    hz_to_mel,
+    mel_filters,
+    mel_to_hz,
+    normalize,
+)
+from clipsonic_cli.config import MelSpec
+
+SPEC = MelSpec()
+
+
+def sine(hz: float, samples: int = 16_384, amplitude: float = 0.95) -> torch.Tensor:
+    time = torch.arange(samples, dtype=torch.float64) / SPEC.sample_rate
+    return (amplitude * torch.sin(2 * math.pi * hz * time)).float().unsqueeze(0)  # (1, N)
+
+
+def test_silence_is_exactly_the_floor() -> None:
+    mel = LogMel(SPEC)(torch.zeros(2, 4096))
+    assert mel.shape == (2, 1, 64, 8)
+    assert torch.allclose(mel, torch.full_like(mel, math.log(1e-5)), atol=1e-6)
+    assert torch.all(normalize(mel, SPEC) == -1)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(1024, 2), (1535, 2), (1536, 3), (65_536, 128)])
+def test_frames_are_whole_hops(samples: int, frames: int) -> None:
+    assert LogMel(SPEC)(torch.zeros(1, samples)).shape[-1] == frames
+
+
+@pytest.mark.parametrize("hz", [220.0, 440.0, 1000.0, 4000.0])
+def test_a_sine_peaks_in_the_band_whose_centre_is_nearest(hz: float) -> None:
+    step = hz_to_mel(SPEC.f_max) / (SPEC.n_mels + 1)
+    band = round(hz_to_mel(hz) / step) - 1
+    mel = LogMel(SPEC)(sine(hz))[0, 0, :, 4:-4]
+    assert torch.all(mel.argmax(dim=0) == band)
+
+
+def test_a_sine_has_the_level_of_its_window_and_filter() -> None:
+    """A bin-centred sine of amplitude a fills bins k-1, k, k+1 with a n/4 of (1/2, 1, 1/2)."""
+    k = 128  # 1000 Hz
+    peak = 0.95 * SPEC.n_fft / 4
+    filters = mel_filters(SPEC)
+    expected = torch.log(filters[:, k - 1 : k + 2] @ torch.tensor([0.5, 1.0, 0.5]) * peak)
+    mel = LogMel(SPEC)(sine(1000.0))[0, 0, :, 8]
+    assert mel.max().item() == pytest.approx(expected.max().item(), abs=1e-4)
+
+
+def test_filters_have_unit_area() -> None:
+    spec = MelSpec(n_fft=1 << 16)  # so fine that a sum is an integral
+    area = mel_filters(spec).sum(dim=1) * spec.sample_rate / spec.n_fft
+    assert torch.allclose(area, torch.ones(spec.n_mels), atol=1e-3)
+
+
+def test_filters_are_librosas() -> None:
+    """Figures of librosa 0.11: filters.mel(sr=16000, n_fft=2048, n_mels=64)."""
+    filters = mel_filters(SPEC)
+    assert filters.shape == (64, 1025)
+    for (band, k), weight in {
+        (0, 4): 0.014511282,
+        (0, 8): 0.014075512,
+        (20, 125): 0.020423438,
+        (40, 325): 0.008078438,
+        (63, 970): 0.002369758,
+        (63, 1000): 0.001373712,
+    }.items():
+        assert filters[band, k].item() == pytest.approx(weight, abs=1e-8)
+
+
+def test_every_band_hears_something() -> None:
+    assert torch.all(mel_filters(SPEC).sum(dim=1) > 0)
+
+
+@pytest.mark.parametrize("hz", [0.0, 440.0, 999.999, 1000.0, 6400.0, 8000.0])
+def test_mel_scale_round_trips(hz: float) -> None:
+    assert mel_to_hz(hz_to_mel(hz)) == pytest.approx(hz, abs=1e-9)
+
+
+def test_slaney_scale_at_its_landmarks() -> None:
+    assert hz_to_mel(1000.0) == pytest.approx(15.0)
+    assert hz_to_mel(6400.0) == pytest.approx(42.0)
+
+
+def test_normalize_maps_the_range_to_one_and_back() -> None:
+    mel = torch.linspace(SPEC.log_min, SPEC.log_max, 101)
+    x_0 = normalize(mel, SPEC)
+    assert (x_0[0].item(), x_0[-1].item()) == (-1.0, 1.0)
+    assert torch.allclose(denormalize(x_0, SPEC), mel, atol=1e-5)
+
+
+def test_overshoot_is_clamped_both_ways() -> None:
+    assert normalize(torch.tensor([-99.0, 99.0]), SPEC).tolist() == [-1.0, 1.0]
+    ends = denormalize(torch.tensor([-2.0, 2.0]), SPEC).tolist()
+    assert ends == pytest.approx([SPEC.log_min, SPEC.log_max], abs=1e-5)
+
+
+def test_silence_has_a_finite_gradient() -> None:
+    waveform = torch.zeros(1, 2048, requires_grad=True)
+    LogMel(SPEC)(waveform).sum().backward()
+    assert waveform.grad is not None
+    assert torch.isfinite(waveform.grad).all()
+
+
+def test_buffers_stay_out_of_the_state_dict() -> None:
+    assert LogMel(SPEC).state_dict() == {}
+
+
+@pytest.mark.parametrize("shape", [(768,), (1, 768), (1, 1, 4096)])
+def test_a_wrong_waveform_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="768 samples"):
+        LogMel(SPEC)(torch.zeros(shape))
+
+
+def test_bands_beyond_half_the_sample_rate_are_refused() -> None:
+    with pytest.raises(ValueError, match="f_max"):
+        mel_filters(MelSpec(sample_rate=8000))

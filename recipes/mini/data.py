@@ -114,7 +114,7 @@ def sounds(pkg: Path, data: Path, out: Path) -> None:
     labels = packages.rows("labels.csv")
     lines: list[dict[str, Any]] = []
     scored: dict[str, bool] = {}
-    with concurrent.futures.ProcessPoolExecutor() as pool:
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
         jobs = {
             label["label"]: pool.submit(
                 make_label, label, recorded[label["label"]], pkg, data, soundfont
@@ -194,7 +194,7 @@ def split_takes(
             "valid": [samples[0][cut:end]],
             "test": [samples[0][end:]],
         }
-    held = samples[:: 4 if len(samples) >= 4 else 2][: len(samples) - 1]
+    held = samples[::4] if len(samples) >= 4 else samples[:1]
     train = [one for one in samples if not any(one is other for other in held)]
     return {"train": train, "valid": held, "test": held}
 

@@ -142,6 +142,8 @@ def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | 
     for index, (notes, program) in enumerate(phrases):
         begin = index * SLOT
         channel = 9 if program is None else 0
+        # All sound off: a bell of the phrase before must not ring on in this one.
+        events.append((int(begin * TICKS_A_SECOND), -1, bytes((0xB0 | channel, 120, 0))))
         if program is not None:
             tick = int(begin * TICKS_A_SECOND)
             events.append((tick, 0, bytes((0xB0, 0, program[0]))))

@@ -1,0 +1,68 @@
+"""What people call a picture: prompts around a label, and ImageNet's own words."""
+
+from typing import Any
+
+from timm.data import ImageNetInfo
+
+PLAIN = ("{}", "a photo of {}", "a photo of a {}", "a picture of a {}", "the sound of a {}")
+BY_CATEGORY = {
+    "instrument": ("someone playing the {}", "a person playing {}", "{} music", "a {} solo"),
+    "ensemble": ("{} playing", "a concert of {}", "{} music"),
+    "animal": ("a {} making a noise", "the voice of a {}", "a close-up of a {}"),
+}
+DOING = {
+    "dog": "barking growling howling",
+    "cat": "meowing purring hissing",
+    "cow": "mooing",
+    "horse": "neighing galloping whinnying",
+    "sheep": "bleating",
+    "pig": "grunting oinking squealing",
+    "duck": "quacking",
+    "chicken": "clucking",
+    "rooster": "crowing",
+    "owl": "hooting",
+    "songbird": "singing chirping tweeting",
+    "frog": "croaking",
+    "bee": "buzzing",
+    "grasshopper": "chirping",
+    "elephant": "trumpeting",
+    "crow": "cawing",
+    "wolf": "howling",
+    "sea lion": "barking",
+    "car": "driving honking starting",
+    "helicopter": "flying hovering",
+    "train": "passing whistling",
+    "motorcycle": "driving starting",
+    "fire truck": "wailing",
+    "telephone": "ringing",
+    "bell": "ringing tolling",
+    "rain": "falling",
+    "drum kit": "crashing",
+}
+
+
+def label_texts(label: dict[str, Any]) -> list[str]:
+    """Gives the prompts of one entry of ``labels.json``; its name counts as much as its synonyms."""
+    texts: list[str] = []
+    for word in [label["label"]] * max(1, len(label["synonyms"])) + label["synonyms"]:
+        texts += [form.format(word) for form in PLAIN + BY_CATEGORY.get(label["category"], ())]
+        for verb in DOING.get(label["label"], "").split():
+            texts += [f"a {word} {verb}", f"a {verb} {word}"]
+    return texts
+
+
+def imagenet_texts(label_of: dict[int, str]) -> list[list[str]]:
+    """Gives the prompts of each of ImageNet's 1000 classes.
+
+    Args:
+        label_of: The label of the classes that have one; its name is added to theirs.
+    """
+    info = ImageNetInfo()
+    texts = []
+    for index in range(1000):
+        words = [word.strip() for word in info.index_to_description(index).split(",")]
+        described = info.index_to_description(index, detailed=True)
+        if index in label_of:
+            words.append(label_of[index])
+        texts.append([form.format(w) for w in words for form in PLAIN[:4]] + [described[:150]])
+    return texts

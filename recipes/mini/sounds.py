@@ -1,0 +1,155 @@
+"""The embedded model's data set in memory, as the trainer's batches."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from features import Features
+from torch import Tensor
+
+from clipsonic_cli.audio.mel import LogMel, normalize
+from clipsonic_cli.config import MelSpec
+from clipsonic_cli.training.batches import Batch
+
+SPEC = MelSpec()
+
+
+@dataclass
+class Sounds:
+    """All sounds of a split.
+
+    Args:
+        ids: N names.
+        labels: N labels.
+        waves: (N, 65536) int16.
+        mels: (N, 1, F, 128) float32, natural logarithm.
+    """
+
+    ids: list[str]
+    labels: list[str]
+    waves: Tensor
+    mels: Tensor
+
+
+def read_sounds(out: Path, split: str) -> Sounds:
+    """Reads a split; its mels are computed once and kept in ``OUT/mels-SPLIT.pt``."""
+    lines = (out / "data" / "clips.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["split"] == split]
+    ids = [row["id"] for row in rows]
+    waves = torch.stack(
+        [
+            torch.from_numpy(soundfile.read(out / "data" / row["path"], dtype="int16")[0])
+            for row in rows
+        ]
+    )
+    cache = out / f"mels-{split}.pt"
+    if cache.exists() and (kept := torch.load(cache, weights_only=True))["ids"] == ids:
+        mels = kept["mels"]
+    else:
+        log_mel = LogMel(SPEC)
+        with torch.inference_mode():
+            mels = torch.cat([log_mel(part.float() / 32768) for part in waves.split(64)]).clone()
+        temporary = cache.with_suffix(".part")
+        torch.save({"ids": ids, "mels": mels}, temporary)
+        temporary.replace(cache)
+    return Sounds(ids, [row["label"] for row in rows], waves, mels)
+
+
+class PictureSounds:
+    """A sound, and a picture of the thing that makes it: what the U-Net learns from.
+
+    A picture is a random view of one of the label's training pictures, or, half of the time where
+    the label has them, a synthetic picture of its ImageNet classes.
+    """
+
+    def __init__(self, sounds: Sounds, features: Features) -> None:
+        self.ids = sounds.ids
+        self.mels = normalize(sounds.mels, SPEC)
+        self.pools: list[list[Tensor]] = []  # by label: pictures, synthetic pictures
+        train = ~features.picture_is_test
+        for number, name in enumerate(features.labels):
+            views = features.picture_embeds[train & (features.picture_labels == number)]
+            synthetic = features.class_embeds[features.class_labels == number]
+            pools = [pool.float() for pool in (views.flatten(0, 1), synthetic) if len(pool)]
+            if not pools:
+                raise ValueError(f"label '{name}' has no training picture")
+            self.pools.append(pools)
+        self.labels = [features.labels.index(label) for label in sounds.labels]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def name(self, clip: int) -> str:
+        """Gives a sound's id."""
+        return self.ids[clip]
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws ``mel`` (B, 1, F, T) and ``embed`` (B, D)."""
+        clips = torch.randint(len(self), (batch_size,), generator=generator)
+        draws = torch.rand(batch_size, 2, generator=generator)
+        embeds = []
+        for clip, (source, row) in zip(clips.tolist(), draws.tolist(), strict=True):
+            pools = self.pools[self.labels[clip]]
+            pool = pools[int(source * len(pools))]
+            embeds.append(pool[int(row * len(pool))])
+        return {"clip": clips, "mel": self.mels[clips], "embed": torch.stack(embeds)}
+
+
+class TitledPictures:
+    """A picture and a text about it: what the prior learns from.
+
+    A third of the draws each from titled pictures, the labels' pictures and ImageNet's classes.
+    """
+
+    def __init__(self, features: Features, *, max_text_len: int) -> None:
+        self.features = features
+        self.max_text_len = max_text_len
+        source = features.pairs[:, 2]
+        self.sources = [features.pairs[source == number, :2] for number in source.unique()]
+
+    def __len__(self) -> int:
+        return len(self.features.pairs)
+
+    def name(self, clip: int) -> str:
+        """Gives a text."""
+        return self.features.texts[clip]
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws ``embed`` and ``text_embed`` (B, D) and ``text_encodings`` (B, L, C)."""
+        chosen = torch.randint(len(self.sources), (batch_size,), generator=generator).tolist()
+        draws = torch.rand(batch_size, generator=generator).tolist()
+        pairs = torch.stack(
+            [
+                self.sources[source][int(draw * len(self.sources[source]))]
+                for source, draw in zip(chosen, draws, strict=True)
+            ]
+        )
+        images, texts = pairs.unbind(1)
+        return {
+            "clip": texts,
+            "embed": self.features.image_embeds[images].float(),
+            "text_embed": self.features.text_embeds[texts].float(),
+            "text_encodings": self.features.encodings_of(texts, self.max_text_len),
+        }
+
+
+class Waves:
+    """Sounds and their mels: what the vocoder learns from."""
+
+    def __init__(self, sounds: Sounds) -> None:
+        self.sounds = sounds
+
+    def __len__(self) -> int:
+        return len(self.sounds.ids)
+
+    def name(self, clip: int) -> str:
+        """Gives a sound's id."""
+        return self.sounds.ids[clip]
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draws ``wave`` (B, N) in [-1, 1] and ``mel`` (B, 1, F, T)."""
+        clips = torch.randint(len(self), (batch_size,), generator=generator)
+        waves = self.sounds.waves[clips].float() / 32768
+        return {"clip": clips, "wave": waves, "mel": self.sounds.mels[clips]}

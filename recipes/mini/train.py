@@ -1,0 +1,146 @@
+"""Step 3 of the embedded model: trains its U-Net, its prior and its vocoder.
+
+    python recipes/mini/train.py unet --out runs/mini --minutes 60
+    python recipes/mini/train.py prior --out runs/mini --minutes 20
+    python recipes/mini/train.py vocoder --out runs/mini --minutes 60
+
+Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
+from the averaged weights at every checkpoint. The vocoder needs the sounds of step 1 only, the
+others also the features of step 2. Two cores, no GPU.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from features import read_features
+from sounds import SPEC, PictureSounds, TitledPictures, Waves, read_sounds
+
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, TrainConfig, UNetConfig
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.store.bundle import Bundle, Header, write
+from clipsonic_cli.training.batches import Dataset
+from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.training.trainer import Objective, Progress, train
+
+LICENCE = "CC-BY-SA-4.0"
+
+Part = tuple[Objective, Dataset, TrainConfig, Header]
+
+
+def unet(out: Path) -> Part:
+    """Gives what the U-Net's training needs."""
+    features = read_features(out / "features.pt")
+    network = UNet(
+        UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
+    ).to(memory_format=torch.channels_last)
+    process = DiffusionConfig(prediction="v")
+    header = Header(
+        kind="unet",
+        config=network.config,
+        mel=SPEC,
+        diffusion=process,
+        space="clip-image",
+        encoder=features.encoder,
+    )
+    config = TrainConfig(
+        lr=8e-4,
+        warmup=200,
+        ema_decay=0.999,
+        clip_norm=1.0,
+        precision="bfloat16",
+        save_every=250,
+        log_every=25,
+    )
+    dataset = PictureSounds(read_sounds(out, "train"), features)
+    return UNetObjective(network, Process(process)), dataset, config, header
+
+
+def prior(out: Path) -> Part:
+    """Gives what the prior's training needs."""
+    features = read_features(out / "features.pt")
+    process = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
+    network = Prior(
+        PriorConfig(
+            dim=features.image_embeds.shape[1],
+            text_dim=features.encodings.shape[1],
+            depth=4,
+            heads=4,
+            max_text_len=32,
+        )
+    )
+    header = Header(
+        kind="prior",
+        config=network.config,
+        diffusion=process,
+        space="clip-image",
+        encoder=features.encoder,
+    )
+    config = TrainConfig(
+        batch_size=128,
+        lr=5e-4,
+        weight_decay=0.06,
+        warmup=200,
+        ema_decay=0.999,
+        clip_norm=1.0,
+        precision="bfloat16",
+        save_every=500,
+        log_every=50,
+    )
+    dataset = TitledPictures(features, max_text_len=32)
+    return PriorObjective(network, Process(process)), dataset, config, header
+
+
+PARTS: dict[str, Callable[[Path], Part]] = {"unet": unet, "prior": prior}
+
+
+def main() -> None:
+    """Runs the step."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("part", choices=list(PARTS))
+    parser.add_argument("--out", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--minutes", type=float, help="stop after this long")
+    parser.add_argument("--steps", type=int, default=200_000, help="stop at this step")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
+
+    torch.manual_seed(0)  # of the first weights; everything after draws from the trainer's own
+    objective, dataset, config, header = PARTS[arguments.part](out)
+    config = replace(config, steps=arguments.steps)
+    model = out / "model" / f"{header.kind}.safetensors"
+    model.parent.mkdir(parents=True, exist_ok=True)
+
+    def on_save(progress: Progress) -> None:
+        meta = {
+            "steps": progress.step,
+            "minutes": round(progress.seconds / 60, 1),
+            "batch_size": config.batch_size,
+            "losses": {name: round(loss, 5) for name, loss in progress.losses.items()},
+            "clips": len(dataset),
+            "licence": LICENCE,
+        }
+        weights = {name: weight.half() for name, weight in progress.weights.items()}
+        write(model, Bundle(header=replace(header, meta=meta), weights=weights))
+        shown = ", ".join(f"{name} {loss:.4f}" for name, loss in progress.losses.items())
+        print(f"{header.kind} {progress.step}: {meta['minutes']} min, {shown}", flush=True)
+
+    try:
+        train(
+            objective,
+            dataset,
+            config,
+            out / "train" / arguments.part,
+            minutes=arguments.minutes,
+            on_save=on_save,
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

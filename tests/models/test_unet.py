@@ -95,12 +95,18 @@ def test_the_embedding_scales_and_shifts_the_second_norm():
     torch.testing.assert_close(block(x, embed), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_norms_are_evaluated_in_float32():
-    x = 300 + torch.randn(1, 32, 64, 64)  # in half precision the variance would be lost
-    norm = GroupNorm32(32)
-    expected = norm(x.half().float())
-    assert norm(x.half()).dtype == torch.float16
-    torch.testing.assert_close(norm(x.half()).float(), expected, atol=2e-3, rtol=2e-3)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_norms_are_evaluated_in_float32_and_keep_the_dtype(monkeypatch, dtype):
+    seen = []
+
+    def group_norm(x, groups, *weights):
+        seen.append((x.dtype, groups, *(w.dtype for w in weights[:2])))
+        return original(x, groups, *weights)
+
+    original = torch.nn.functional.group_norm
+    monkeypatch.setattr(torch.nn.functional, "group_norm", group_norm)
+    assert GroupNorm32(64).to(dtype)(torch.randn(1, 64, 4).to(dtype)).dtype == dtype
+    assert seen == [(torch.float32, 32, torch.float32, torch.float32)]
 
 
 def test_a_new_network_predicts_zero():

@@ -173,3 +173,17 @@ def test_the_network_is_never_differentiated_through(name):
     noise = SeededNoise([0])
     x_0 = SAMPLERS.load(name)(lambda x, t: x * weight, noise((1, 3)), [49, 0], process, noise=noise)
     assert not x_0.requires_grad
+
+
+def test_eta_is_the_share_of_the_posteriors_spread():
+    process = Process(DiffusionConfig(prediction="x0", variance="fixed"))
+    seen = []
+
+    def denoise(x_t, t):
+        seen.append(x_t)
+        return torch.zeros_like(x_t)
+
+    nothing = torch.zeros(1, 4)
+    ddim.sample(denoise, nothing, [2000, 1000], process, noise=SeededNoise([0]), eta=0.5)
+    spread = process.respaced([2000, 1000]).posterior_variance[1].sqrt().item()
+    torch.testing.assert_close(seen[1], 0.5 * spread * SeededNoise([0])((1, 4)))

@@ -151,6 +151,24 @@ class VocoderConfig:
     bias_at_final: bool = True
 
 
+VOCODER_SIZES: dict[str, VocoderConfig] = {
+    "large": VocoderConfig(),  # 121 M parameters, as the authors' own large model
+    "base": VocoderConfig(channels=512),  # 14 M
+    "mini": VocoderConfig(  # 1.6 M; what two CPU cores can train
+        channels=256,
+        upsample_rates=(8, 4, 4, 4),
+        upsample_kernel_sizes=(16, 8, 8, 8),
+        resblock_kernel_sizes=(3, 7),
+        resblock_dilation_sizes=((1, 3), (1, 3)),
+    ),
+}
+"""Sizes of BigVGAN by name, for the default MelSpec."""
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+VOCODERS = ("bigvgan", "griffin-lim")
+
 MAX_STEPS = 4000
 """Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
 

@@ -1,0 +1,259 @@
+"""Sound files: reading any as mono, writing ours whole or not at all.
+
+Knows: the formats offered, the text that travels inside a file. Does not know: what that text
+means (a recipe, as JSON), nor which sound is written.
+"""
+
+import io
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.registry import unknown
+
+SUBTYPES = {
+    ".wav": {"pcm16": "PCM_16", "pcm24": "PCM_24", "float": "FLOAT"},
+    ".flac": {"pcm16": "PCM_16", "pcm24": "PCM_24"},
+    ".ogg": {"vorbis": "VORBIS"},
+}
+"""What can be written: suffix to subtypes, the default first, each with libsndfile's name."""
+
+BITS = {"PCM_16": 16, "PCM_24": 24}
+FIELDS = ("title", "artist", "comment", "date", "copyright", "license", "software")
+BLOCK = 65_536  # libsndfile's Vorbis encoder keeps a whole write on the stack
+
+
+def read(path: Path, sample_rate: int) -> torch.Tensor:
+    """Gives a sound file as mono at a sample rate.
+
+    Args:
+        path: Any file libsndfile reads: WAV, FLAC, OGG, MP3 and more.
+        sample_rate: Hz wanted; other rates are resampled by soxr at its high quality.
+
+    Returns:
+        (N,) float32, the mean of the channels; in [-1, 1] up to what resampling overshoots.
+
+    Raises:
+        UsageError: The file is missing, empty, or not sound.
+    """
+    with open_sound(path) as file:
+        rate = file.samplerate
+        try:
+            channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
+        except soundfile.LibsndfileError as error:
+            raise not_sound(path, error) from error
+    samples = channels.mean(axis=1)
+    if rate != sample_rate:
+        samples = soxr.resample(samples, rate, sample_rate)
+    if not len(samples) or not np.isfinite(samples).all():
+        what = "numbers that are not finite" if len(samples) else "no samples"
+        raise UsageError(f"'{path}' holds {what}; give another sound file.")
+    return torch.from_numpy(samples.astype(np.float32, copy=False))
+
+
+def read_metadata(path: Path) -> str | None:
+    """Gives the comment inside a sound file, where :func:`write` puts a recipe.
+
+    Args:
+        path: A sound file, ours or not.
+
+    Returns:
+        The text, or None if there is none.
+
+    Raises:
+        UsageError: The file is missing or not sound.
+    """
+    with open_sound(path) as file:
+        if file.format in ("WAV", "WAVEX"):
+            return riff_comment(path)
+        return str(file.comment) or None
+
+
+def check_writable(path: Path, *, subtype: str | None = None, overwrite: bool = False) -> None:
+    """Refuses a destination that :func:`write` would refuse, before any work is done for it.
+
+    Args:
+        path: The file to be; its suffix decides the format.
+        subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
+        overwrite: Whether the file may exist already.
+
+    Raises:
+        UsageError: The suffix or subtype is unknown, the folder is missing or takes no files, or
+            something is there already.
+    """
+    libsndfile_subtype(path, subtype)
+    if path.is_dir():
+        raise UsageError(f"'{path}' is a folder; give the name of a sound file.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"'{path}' exists; give another name or allow overwriting.")
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass  # permission bits say little to root, on network drives and on read-only disks
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write in '{path.parent}': {error.strerror}; give another folder."
+        ) from error
+
+
+def write(
+    path: Path,
+    samples: torch.Tensor,
+    sample_rate: int,
+    *,
+    subtype: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a sound file under a temporary name and renames it: the file is whole or absent.
+
+    Args:
+        path: Destination; ".wav", ".flac" or ".ogg".
+        samples: (N,) float, mono, finite. Integer subtypes round to the nearest step and cut
+            what lies outside [-1, 1), so use :func:`peak_guard` first.
+        sample_rate: Hz.
+        subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
+        metadata: Text to travel inside, by field of :data:`FIELDS`; "comment" holds any length.
+        overwrite: Whether the file may exist already.
+
+    Raises:
+        UsageError: The destination is refused, as by :func:`check_writable`.
+        ClipsonicError: The disk is full or the file cannot be written; nothing is left behind.
+        ValueError: The samples are not (N,) and finite, or a field is unknown.
+    """
+    if samples.ndim != 1 or not samples.isfinite().all():
+        raise ValueError(f"need finite samples (N,), got {tuple(samples.shape)}")
+    if strange := sorted(set(metadata or {}) - set(FIELDS)):
+        raise ValueError(f"unknown metadata fields {strange}, known: {', '.join(FIELDS)}")
+    check_writable(path, subtype=subtype, overwrite=overwrite)
+    sound = encode(samples, sample_rate, path.suffix, libsndfile_subtype(path, subtype), metadata)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(sound)
+        os.replace(temporary, path)  # noqa: PTH105 - atomic, and named so
+    except OSError as error:
+        raise ClipsonicError(
+            f"Cannot write '{path}': {error.strerror}; nothing was left behind."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def peak_guard(samples: torch.Tensor, ceiling: float = 0.98) -> tuple[torch.Tensor, float]:
+    """Makes a sound quieter if it would clip, and leaves every other sound bit for bit.
+
+    Levels belong to what the model learned, so nothing is made louder and nothing within range is
+    touched. The ceiling lies below 1 because a lossy codec overshoots the peak it is given.
+
+    Args:
+        samples: Any shape.
+        ceiling: Peak of a sound that had to be scaled, in (0, 1].
+
+    Returns:
+        The samples within [-1, 1], and the gain that was applied (1.0 for none).
+
+    Raises:
+        ValueError: The samples are not finite.
+    """
+    peak = float(samples.abs().max()) if samples.numel() else 0.0
+    if not np.isfinite(peak):
+        raise ValueError("the samples are not finite")
+    gain = ceiling / peak if peak > 1 else 1.0
+    return (samples * gain if gain != 1 else samples), gain
+
+
+def open_sound(path: Path) -> soundfile.SoundFile:
+    """Opens a sound file for reading.
+
+    Raises:
+        UsageError: The file is missing or not sound.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"'{path}' {what}; give a sound file.")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise not_sound(path, error) from error
+
+
+def riff_comment(path: Path) -> str | None:
+    """Gives the comment of a WAV file; libsndfile writes any length but reads 2045 bytes at most.
+
+    Args:
+        path: A WAV file: chunks of a name, a size and a body padded to an even size, of which
+            "LIST" of type "INFO" holds chunks of the same form, of which "ICMT" is the comment.
+
+    Returns:
+        The text, or None if there is none.
+    """
+    with path.open("rb") as file:
+        file.seek(12)  # "RIFF", size, "WAVE"
+        while len(head := file.read(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if name == b"LIST" and file.read(4) == b"INFO":
+                continue  # step into the list: its chunks follow
+            if name == b"ICMT":
+                return file.read(size).rstrip(b"\0").decode("utf-8", "replace") or None
+            file.seek(size - 4 * (name == b"LIST") + size % 2, os.SEEK_CUR)
+    return None
+
+
+def not_sound(path: Path, error: Exception) -> UsageError:
+    """Gives the error for a file that libsndfile refuses."""
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return UsageError(f"Cannot read '{path}' as sound: {reason}; give a WAV, FLAC, OGG or MP3.")
+
+
+def libsndfile_subtype(path: Path, subtype: str | None) -> str:
+    """Gives libsndfile's name of a subtype, or of the suffix's first.
+
+    Raises:
+        UsageError: The suffix or the subtype is unknown.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUBTYPES:
+        raise UsageError(
+            f"Cannot write '{path.name}': unknown suffix '{path.suffix}'. "
+            f"Known: {', '.join(SUBTYPES)}."
+        )
+    row = SUBTYPES[suffix]
+    name = subtype or next(iter(row))
+    if name not in row:
+        raise unknown(f"{suffix} subtype", name, list(row))
+    return row[name]
+
+
+def encode(
+    samples: torch.Tensor,
+    sample_rate: int,
+    suffix: str,
+    subtype: str,
+    metadata: Mapping[str, str] | None,
+) -> bytes:
+    """Gives the bytes of a sound file; in memory, so that only plain bytes can fail on the disk."""
+    sound: np.ndarray = samples.detach().cpu().numpy().astype(np.float32)
+    if subtype in BITS:
+        # libsndfile multiplies by 32767 but reads back by 32768: quantise here instead.
+        full = 1 << (BITS[subtype] - 1)
+        steps = np.rint(sound.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
+        sound = steps << (32 - BITS[subtype])
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(
+        buffer, "w", sample_rate, channels=1, subtype=subtype, format=suffix[1:].upper()
+    ) as file:
+        for field, text in (metadata or {}).items():
+            setattr(file, field, text)
+        for start in range(0, len(sound), BLOCK):
+            file.write(sound[start : start + BLOCK])
+    return buffer.getvalue()

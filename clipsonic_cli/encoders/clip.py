@@ -1,0 +1,246 @@
+"""Queries to CLIP embeddings: one :class:`Clip` around either network, and the two encoders.
+
+Knows: tokenizers, CLIP's preprocessing, bundles. Does not know: what the vectors are for.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipsonic_cli.encoders.images import read_image
+from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.models.clip import (
+    MINI,
+    ClipConfig,
+    ClipNetwork,
+    build_clip,
+    import_open_clip,
+    load_weights,
+)
+from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.types import Condition, Noise, Query, Report, silent
+
+Tokenize = Callable[[Sequence[str]], Tensor]
+
+TOKENIZER = "tokenizer"
+"""The tensor of a mini bundle that holds its tokenizer.json, as bytes."""
+BATCH = 32
+
+
+class Clip:
+    """A CLIP with its tokenizer and its preprocessing.
+
+    Args:
+        network: The weights at work.
+        config: What they are.
+        tokenize: Texts to ids (B, L), cut to L tokens.
+        identity: Name that changes with the weights; models trained on the vectors store it.
+    """
+
+    def __init__(
+        self, network: ClipNetwork, config: ClipConfig, tokenize: Tokenize, identity: str
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.tokenize = tokenize
+        self.identity = identity
+
+    @property
+    def dim(self) -> int:
+        """Size D of the embeddings."""
+        return self.config.dim
+
+    def embed_images(
+        self, images: Sequence[Path | Image.Image], *, report: Report = silent
+    ) -> Tensor:
+        """Gives embeddings of pictures.
+
+        Args:
+            images: Files, or RGB images.
+            report: Told after every batch.
+
+        Returns:
+            (B, D) float32 on the CPU, rows of unit norm.
+
+        Raises:
+            UsageError: A file cannot be used (see :func:`~clipsonic_cli.encoders.images.read_image`).
+        """
+        rows: list[Tensor] = []
+        for start in range(0, len(images), BATCH):
+            part = [
+                read_image(i) if isinstance(i, Path) else i for i in images[start : start + BATCH]
+            ]
+            pixels = torch.stack([to_pixels(image, self.config) for image in part])
+            with torch.inference_mode():
+                rows.append(self.network.encode_image(pixels.to(self._device)).float().cpu())
+            report("image", min(start + BATCH, len(images)), len(images))
+        return torch.cat(rows).clone()
+
+    def embed_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Gives embeddings and token encodings of texts.
+
+        Args:
+            texts: Prompts. What goes beyond ``config.max_text_len`` tokens (77 for the paper's
+                CLIP, 32 for mini) is cut off, as CLIP was trained.
+
+        Returns:
+            (B, D) of unit norm, and (B, L, C) with rows of zeros after the end; float32, CPU.
+
+        Raises:
+            UsageError: A text has no words.
+        """
+        for text in texts:
+            if not text.strip():
+                raise UsageError(f"The prompt {text!r} has no words. Give a text.")
+        with torch.inference_mode():
+            embed, encodings = self.network.encode_text(self.tokenize(texts).to(self._device))
+        return embed.float().cpu().clone(), encodings.float().cpu().clone()
+
+    def to(self, device: torch.device | str) -> "Clip":
+        """Moves the weights, and gives itself back."""
+        if isinstance(self.network, torch.nn.Module):
+            self.network.to(device)
+        return self
+
+    @property
+    def _device(self) -> torch.device:
+        if isinstance(self.network, torch.nn.Module):
+            return next(self.network.parameters()).device
+        return torch.device("cpu")
+
+
+def load_clip(bundle: Bundle) -> Clip:
+    """Builds the CLIP a bundle describes and fills it with the bundle's weights, in float32.
+
+    Raises:
+        BadBundle: The weights do not fit the configuration, or it is not one of a CLIP.
+        ClipsonicError: open_clip cannot be imported (torch and torchvision do not match).
+    """
+    if bundle.header.kind != "clip" or bundle.header.encoder is None:
+        raise BadBundle(f"A CLIP bundle is needed, this one holds a {bundle.header.kind}.")
+    try:
+        config = from_dict(ClipConfig, bundle.header.config, "config")
+    except ValueError as error:
+        raise BadBundle(
+            f"The CLIP bundle has a configuration that cannot be used: {error}."
+        ) from None
+    weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
+    network = build_clip(config)
+    load_weights(network, weights)
+    if config.architecture == MINI:
+        if TOKENIZER not in bundle.weights:
+            raise BadBundle(f"The CLIP bundle lacks its '{TOKENIZER}'.")
+        tokenize = word_pieces(bytes(bundle.weights[TOKENIZER].tolist()), config.max_text_len)
+    else:
+        tokenize = import_open_clip().get_tokenizer(config.architecture)
+    return Clip(network, config, tokenize, bundle.header.encoder)
+
+
+def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
+    """Gives the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
+
+    Args:
+        description: A ``tokenizer.json`` of the tokenizers library.
+        max_text_len: L, start and end included.
+
+    Raises:
+        BadBundle: The description is not one.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(description.decode())
+    except Exception as error:  # the library raises bare Exception
+        raise BadBundle(f"The CLIP bundle's tokenizer is damaged ({error}).") from None
+    tokenizer.enable_truncation(max_text_len)
+    tokenizer.enable_padding(length=max_text_len, pad_id=0)
+    return lambda texts: torch.tensor([e.ids for e in tokenizer.encode_batch(list(texts))])
+
+
+def to_pixels(image: Image.Image, config: ClipConfig) -> Tensor:
+    """Preprocesses an RGB image as CLIP was trained: short side bicubic, centre crop, normalise.
+
+    Returns:
+        (3, S, S) float32, S being ``config.image_size``.
+
+    Source:
+        Radford et al. 2021, the published preprocessing.
+    """
+    size = config.image_size
+    short = min(image.size)
+    # The long side is rounded down, as torchvision does.
+    width, height = (size if n == short else max(size, size * n // short) for n in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    image = image.crop((left, top, left + size, top + size))
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255  # (3, S, S)
+    return (pixels - torch.tensor(config.mean)[:, None, None]) / torch.tensor(config.std)[
+        :, None, None
+    ]
+
+
+class ClipImageEncoder:
+    """Pictures to CLIP-image space: mode ``iq``, and what U-Nets are trained on.
+
+    Args:
+        clip: From :func:`load_clip`.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+
+    def __call__(
+        self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
+    ) -> Condition:
+        """Gives (B, D) of unit norm for B image queries; draws no noise.
+
+        Raises:
+            ValueError: A query is a text.
+            UsageError: A picture cannot be used.
+        """
+        paths = [query.image for query in queries if query.image is not None]
+        if len(paths) != len(queries):
+            raise ValueError("ClipImageEncoder takes image queries only")
+        embed = self.clip.embed_images(paths, report=report)
+        return Condition(embed=embed, space="clip-image", encoder=self.clip.identity)
+
+
+class ClipTextEncoder:
+    """Texts to CLIP-text space: mode ``zs``, which hands them to a U-Net that knows pictures.
+
+    Args:
+        clip: From :func:`load_clip`.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+
+    def __call__(
+        self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
+    ) -> Condition:
+        """Gives (B, D) of unit norm for B text queries; draws no noise.
+
+        Raises:
+            ValueError: A query is a picture.
+            UsageError: A text has no words.
+        """
+        embed, _ = self.clip.embed_text(texts_of(queries))
+        report("text", len(queries), len(queries))
+        return Condition(embed=embed, space="clip-text", encoder=self.clip.identity)
+
+
+def texts_of(queries: Sequence[Query]) -> list[str]:
+    """Gives the texts of text queries.
+
+    Raises:
+        ValueError: A query is a picture.
+    """
+    texts = [query.text for query in queries if query.text is not None]
+    if len(texts) != len(queries):
+        raise ValueError("this encoder takes text queries only")
+    return texts

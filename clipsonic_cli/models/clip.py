@@ -1,0 +1,283 @@
+"""The two CLIP networks: tensors in, tensors out.
+
+Knows: how pixels and token ids become unit vectors of one space. Does not know: files, text,
+tokenizers, bundles (``encoders/clip.py``).
+
+``mini`` is this project's own: EfficientNet-Lite0 and MiniLM-L6 as towers, each with a projection.
+Any other architecture is one of open_clip's (the paper's is ``ViT-L-14-quickgelu``).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipsonic_cli.errors import BadBundle, ClipsonicError
+
+MINI = "mini"
+PAPER = "ViT-L-14-quickgelu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipConfig:
+    """What a CLIP bundle stores beside its weights; the defaults are the paper's.
+
+    Args:
+        architecture: "mini", or a name of open_clip's. OpenAI's weights need a "-quickgelu" name.
+        dim: Size D of the shared space.
+        text_dim: Size of the token encodings.
+        max_text_len: Text tokens L, start and end included.
+        vocab_size: Word pieces (mini only; open_clip's are fixed by the architecture).
+        image_size: Pixels a side.
+        mean: Mean of each colour, of pixels in [0, 1].
+        std: Standard deviation of each colour.
+    """
+
+    architecture: str = PAPER
+    dim: int = 768
+    text_dim: int = 768
+    max_text_len: int = 77
+    vocab_size: int = 49408
+    image_size: int = 224
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+
+class ClipNetwork(Protocol):
+    """What both networks do; every embedding they give has unit norm."""
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Gives (B, D) for normalised pixels (B, 3, H, W)."""
+        ...
+
+    def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives (B, D) and token encodings (B, L, C), zero after the end, for ids (B, L)."""
+        ...
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does ("same"): the odd pixel goes right and below."""
+
+    def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(cin, cout, kernel, stride, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolves (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        pads = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:]]
+        (top, left) = (p // 2 for p in pads)
+        return super().forward(F.pad(x, (left, pads[1] - left, top, pads[0] - top)))
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block without squeeze-and-excitation: widen, filter each channel, narrow."""
+
+    def __init__(self, cin: int, cout: int, expand: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = cin * expand
+        self.expand = SameConv(cin, wide, 1) if expand > 1 else None
+        self.depthwise = SameConv(wide, wide, kernel, stride, groups=wide)
+        self.project = SameConv(wide, cout, 1)
+        self.residual = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transforms (B, C, H, W)."""
+        h = x if self.expand is None else F.relu6(self.expand(x))
+        h = self.project(F.relu6(self.depthwise(h)))
+        return x + h if self.residual else h
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 up to its pooled features; batch norm is folded into the convolutions.
+
+    Source:
+        Tan & Le 2019 (EfficientNet); the "lite" variant has ReLU6 and no squeeze-and-excitation.
+    """
+
+    features = 1280
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = SameConv(3, 32, 3, 2)
+        blocks: list[nn.Module] = []
+        cin = 32
+        for expand, kernel, stride, cout, repeats in (
+            (1, 3, 1, 16, 1),
+            (6, 3, 2, 24, 2),
+            (6, 5, 2, 40, 2),
+            (6, 3, 2, 80, 3),
+            (6, 5, 1, 112, 3),
+            (6, 5, 2, 192, 4),
+            (6, 3, 1, 320, 1),
+        ):
+            for i in range(repeats):
+                blocks.append(InvertedResidual(cin, cout, expand, kernel, stride if i == 0 else 1))
+                cin = cout
+        self.blocks = nn.Sequential(*blocks)
+        self.head = SameConv(cin, self.features, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Gives pooled features (B, 1280), in [0, 6], for pixels (B, 3, 224, 224)."""
+        h = self.blocks(F.relu6(self.stem(pixels)))
+        return F.relu6(self.head(h)).mean((2, 3))
+
+
+class MiniLM(nn.Module):
+    """MiniLM-L6: BERT of six layers of width 384; post-norm, exact GELU.
+
+    The token-type embedding is part of the position embedding: there is only one type.
+
+    Source:
+        Wang et al. 2020 (MiniLM); Reimers & Gurevych 2019 (mean pooling).
+    """
+
+    features = 384
+
+    def __init__(self, vocab_size: int, max_text_len: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, self.features)
+        self.positions = nn.Parameter(torch.zeros(max_text_len, self.features))
+        self.norm = nn.LayerNorm(self.features, eps=1e-12)
+        layer = nn.TransformerEncoderLayer(
+            self.features,
+            nhead=12,
+            dim_feedforward=4 * self.features,
+            dropout=0.0,
+            activation="gelu",
+            layer_norm_eps=1e-12,
+            batch_first=True,
+        )
+        self.layers = nn.TransformerEncoder(layer, num_layers=6, enable_nested_tensor=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Gives token encodings (B, L, 384) for ids (B, L); id 0 is padding and gives zeros."""
+        longest = int((ids != 0).sum(1).max())  # columns of nothing but padding cost nothing
+        padding = ids[:, :longest] == 0
+        h = self.norm(self.words(ids[:, :longest]) + self.positions[:longest])
+        h = self.layers(h, src_key_padding_mask=padding).masked_fill(padding[..., None], 0.0)
+        return F.pad(h, (0, 0, 0, ids.shape[1] - longest))  # (B, L, 384)
+
+
+class MiniClip(nn.Module):
+    """The embedded model's CLIP: two pretrained towers, each with a learned projection."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.image = EfficientNetLite0()
+        self.text = MiniLM(config.vocab_size, config.max_text_len)
+        self.image_projection = nn.Linear(self.image.features, config.dim)
+        self.text_projection = nn.Linear(self.text.features, config.dim)
+
+    def project_image(self, features: Tensor) -> Tensor:
+        """Gives unit vectors (B, D) for pooled image features (B, 1280)."""
+        return F.normalize(self.image_projection(features), dim=-1)
+
+    def project_text(self, features: Tensor) -> Tensor:
+        """Gives unit vectors (B, D) for pooled text features (B, 384)."""
+        return F.normalize(self.text_projection(features), dim=-1)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Gives (B, D) for normalised pixels (B, 3, 224, 224)."""
+        return self.project_image(self.image(pixels))
+
+    def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives (B, D) and encodings (B, L, 384) for ids (B, L)."""
+        encodings = self.text(ids)
+        return self.project_text(mean_pool(encodings, ids)), encodings
+
+
+def mean_pool(encodings: Tensor, ids: Tensor) -> Tensor:
+    """Averages encodings (B, L, C), zero at padding, over the tokens of ids (B, L): (B, C)."""
+    return encodings.sum(1) / (ids != 0).sum(1, keepdim=True)
+
+
+class OpenClip(nn.Module):
+    """One of open_clip's CLIPs; the paper's is OpenAI's ViT-L/14.
+
+    Raises:
+        ClipsonicError: open_clip cannot be imported, or does not know the architecture.
+
+    Source:
+        Radford et al. 2021; CLIPSonic section 3 and appendix A.
+    """
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        open_clip = import_open_clip()
+        if config.architecture not in open_clip.list_models():
+            raise BadBundle(
+                f"open_clip {open_clip.__version__} does not know the CLIP architecture "
+                f"'{config.architecture}'. Use a bundle made for '{PAPER}' or '{MINI}'."
+            )
+        self.clip = open_clip.create_model(config.architecture, pretrained=None)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Gives (B, D) for normalised pixels (B, 3, 224, 224)."""
+        embed: Tensor = self.clip.encode_image(pixels, normalize=True)
+        return embed
+
+    def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives (B, D) and encodings (B, 77, C), after the last norm and before the projection."""
+        seen: list[Tensor] = []
+        hook = self.clip.ln_final.register_forward_hook(lambda _, __, out: seen.append(out))
+        try:
+            embed = self.clip.encode_text(ids, normalize=True)
+        finally:
+            hook.remove()
+        end = ids.argmax(1, keepdim=True)  # the end-of-text token has the highest id
+        after = torch.arange(ids.shape[1], device=ids.device) > end  # (B, L)
+        return embed, seen[0].masked_fill(after[..., None], 0.0)
+
+
+def import_open_clip():  # type: ignore[no-untyped-def]
+    """Imports open_clip, which needs a torchvision that fits torch.
+
+    Raises:
+        ClipsonicError: The two do not fit.
+    """
+    try:
+        import open_clip
+    except (ImportError, RuntimeError) as error:
+        raise ClipsonicError(
+            f"open_clip cannot be imported ({str(error).splitlines()[0]}). torch {torch.__version__} "
+            "and torchvision must be of one release, such as torch 2.14 with torchvision 0.29: "
+            "pip install --upgrade torch torchvision."
+        ) from error
+    return open_clip
+
+
+def build_clip(config: ClipConfig) -> MiniClip | OpenClip:
+    """Builds the network a config names, with random weights, in evaluation mode."""
+    network = MiniClip(config) if config.architecture == MINI else OpenClip(config)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies weights into a network, all of them and no others.
+
+    Raises:
+        BadBundle: A tensor is missing, superfluous or of another shape.
+    """
+    wanted = network.state_dict()
+    for name in wanted.keys() | tensors.keys():
+        if name not in tensors or name not in wanted or tensors[name].shape != wanted[name].shape:
+            raise BadBundle(f"The CLIP weights do not fit their architecture: see tensor '{name}'.")
+    network.load_state_dict(tensors)
+
+
+def clip_identity(architecture: str, tensors: Mapping[str, Tensor]) -> str:
+    """Gives a name that changes with any weight, such as "mini-clip-0123abcd".
+
+    Args:
+        architecture: As in :class:`ClipConfig`.
+        tensors: The weights as stored.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"{architecture}-clip-{digest.hexdigest()[:8]}"

@@ -34,6 +34,7 @@ from clipsonic_cli.store.bundle import Bundle, Header, load, write
 
 DIM = 256
 
+
 def main() -> None:
     """Runs the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -90,7 +91,6 @@ def text_features(tower: MiniLM, tokenize: Tokenize, texts: list[str]) -> Tensor
     with torch.inference_mode():
         for start in range(0, len(texts), 64):
             ids = tokenize(texts[start : start + 64])
-            ids = ids[:, : int((ids != 0).sum(1).max())]
             rows.append(mean_pool(tower(ids), ids))
     return torch.cat(rows).clone()
 

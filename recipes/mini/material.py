@@ -12,7 +12,7 @@ from prototypes import prototypes
 from torch import Tensor
 from views import FeatureCache
 
-CAPTION_VIEWS, LABEL_VIEWS, CLASS_VIEWS = 2, 12, 24
+CAPTION_VIEWS, LABEL_VIEWS, CLASS_VIEWS = 2, 12, 12
 SAME_PICTURE = 0.995
 """Cosine of features above which a captioned picture is taken for a test picture."""
 
@@ -51,7 +51,9 @@ def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Mate
     def number(texts: list[str]) -> list[int]:
         return [numbers.setdefault(text, len(numbers)) for text in texts]
 
-    held_out = [f[0].float() for f, row in zip(features, pictures, strict=True) if row["split"] == "test"]
+    held_out = [
+        f[0].float() for f, row in zip(features, pictures, strict=True) if row["split"] == "test"
+    ]
     known = F.normalize(torch.stack(held_out), dim=1).T
     pairs = [
         Concept(rows.float(), number([row["text"]]))

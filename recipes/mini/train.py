@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from features import read_features
-from sounds import SPEC, PictureSounds, TitledPictures, Waves, read_sounds
+from sounds import SPEC, PictureSounds, TitledPictures, read_sounds
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig, TrainConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process

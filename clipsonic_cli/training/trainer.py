@@ -117,7 +117,7 @@ def train(
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
-        UsageError: The run in ``run_dir`` was begun with another configuration.
+        UsageError: The run in ``run_dir`` is of another network.
         KeyboardInterrupt: After a signal, once saved.
     """
     run = _Run(objective, dataset, config, run_dir, device or torch.device("cpu"))
@@ -206,7 +206,7 @@ class _Run:
         if not abs(loss) <= self.config.max_loss:  # also true of nan
             raise self._diverged(f"the loss of the {turn.network} is {loss:g}", batch)
         optimizer.zero_grad(set_to_none=True)
-        turn.loss.backward()
+        turn.loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(
             network.parameters(), self.config.clip_norm or math.inf, foreach=True
         )
@@ -214,8 +214,9 @@ class _Run:
             raise self._diverged(f"the gradient of the {turn.network} is {float(norm):g}", batch)
         optimizer.step()
         values = {turn.network: loss, f"{turn.network}_grad_norm": float(norm)}
-        for name, value in {**values, **turn.parts}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        values |= {name: float(part.detach()) for name, part in turn.parts.items()}
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
     def _diverged(self, what: str, batch: Batch) -> Diverged:
         clips = ", ".join(self.dataset.name(int(clip)) for clip in batch["clip"])

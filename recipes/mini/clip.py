@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from towers import MAX_TEXT_LEN, MEAN, STD, image_tower, text_tower
 from views import FeatureCache
 
-from clipsonic_cli.encoders.clip import TOKENIZER, Clip, Tokenize, load_clip, word_pieces
+from clipsonic_cli.encoders.clip import TOKENIZER, Tokenize, load_clip, word_pieces
 from clipsonic_cli.models.clip import (
     MINI,
     ClipConfig,

@@ -3,8 +3,9 @@
     python recipes/mini/data.py --out runs/mini
 
 Needs the programs ``apt-get``, ``dpkg-deb``, ``fluidsynth`` and ``rsvg-convert``, and the Python
-package fonttools; no root. Every sub-step is skipped when its result is there. Only permissive and share-alike files and
-renders of an MIT soundfont are used (``sources/``). Writes under ``OUT/data``:
+package fonttools; no root. Every sub-step is skipped when its result is there. Only permissive and
+share-alike files and renders of an MIT soundfont are used (``sources/``). Writes under
+``OUT/data``:
 
     sounds/, clips.jsonl        4-second sounds by label, split train | valid | test
     pictures/, pictures.jsonl   pictures by label, split train | test
@@ -182,7 +183,7 @@ def make_label(
 def split_takes(
     name: str, takes: list[tuple[dict[str, str], render.Samples]]
 ) -> dict[str, list[render.Samples]]:
-    """Holds out whole recordings, or the end of a lone long one; a lone short one is not held out."""
+    """Holds out whole recordings, or the end of a lone long one; nothing of a lone short one."""
     every = sorted((row["path"], samples) for row, samples in takes if len(samples) > 1000)
     samples = [recording for _, recording in every]
     if name in ONE_TAKE or (len(samples) == 1 and len(samples[0]) < LONG):

@@ -181,7 +181,7 @@ def mean(column: dict[str, float]) -> float:
 
 
 def nearest(mels: Tensor, train: Tensor) -> dict[str, float]:
-    """Gives quantiles of the distance to the nearest training clip: root mean square, mel in [-1, 1]."""
+    """Gives quantiles of the root mean square distance to the nearest training clip."""
     rows, pool = mels.flatten(1), train.flatten(1)
     distance = torch.cdist(rows, pool).amin(dim=1) / rows.shape[1] ** 0.5
     low, middle = torch.quantile(distance, torch.tensor([0.05, 0.5]))

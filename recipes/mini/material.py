@@ -51,9 +51,8 @@ def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Mate
     def number(texts: list[str]) -> list[int]:
         return [numbers.setdefault(text, len(numbers)) for text in texts]
 
-    held_out = [
-        f[0].float() for f, row in zip(features, pictures, strict=True) if row["split"] == "test"
-    ]
+    paired = list(zip(features, pictures, strict=True))
+    held_out = [rows[0].float() for rows, row in paired if row["split"] == "test"]
     known = F.normalize(torch.stack(held_out), dim=1).T
     pairs = [
         Concept(rows.float(), number([row["text"]]))
@@ -73,8 +72,8 @@ def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Mate
     own = []
     for label in labels:
         rows = [
-            f.float()
-            for f, row in zip(features, pictures, strict=True)
+            views.float()
+            for views, row in paired
             if row["label"] == label["label"] and row["split"] == "train"
         ]
         rows += [made[i] for i in label["imagenet"]]

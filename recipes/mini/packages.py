@@ -1,7 +1,8 @@
-"""Fetches the Debian and PyPI packages of ``sources/packages.csv`` and unpacks them; no root needed.
+"""Fetches the Debian and PyPI packages of ``sources/packages.csv`` and unpacks them; no root.
 
-Knows archives (.deb, wheels, Qt resources, emoji fonts), not what is made of their files. Nothing is
-installed and no code from a package is run; every archive's sha256 is checked before it is opened.
+Knows archives (.deb, wheels, Qt resources, emoji fonts), not what is made of their files. Nothing
+is installed and no code from a package is run; every archive's sha256 is checked before it is
+opened.
 """
 
 import csv

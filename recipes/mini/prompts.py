@@ -42,7 +42,7 @@ DOING = {
 
 
 def label_texts(label: dict[str, Any]) -> list[str]:
-    """Gives the prompts of one entry of ``labels.json``; its name counts as much as its synonyms."""
+    """Gives the prompts of one entry of ``labels.json``; the name as often as the synonyms."""
     texts: list[str] = []
     for word in [label["label"]] * max(1, len(label["synonyms"])) + label["synonyms"]:
         texts += [form.format(word) for form in PLAIN + BY_CATEGORY.get(label["category"], ())]

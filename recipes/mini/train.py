@@ -17,18 +17,35 @@ from pathlib import Path
 
 import torch
 from features import read_features
-from sounds import SPEC, PictureSounds, TitledPictures, read_sounds
+from sounds import SPEC, PictureSounds, TitledPictures, Waves, read_sounds
 
-from clipsonic_cli.config import DiffusionConfig, PriorConfig, TrainConfig, UNetConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    TrainConfig,
+    UNetConfig,
+    VocoderConfig,
+)
 from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
+from clipsonic_cli.models.discriminators import (
+    MultiPeriodDiscriminator,
+    MultiResolutionDiscriminator,
+)
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store.bundle import Bundle, Header, write
 from clipsonic_cli.training.batches import Dataset
 from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.training.trainer import Objective, Progress, train
+from clipsonic_cli.training.vocoder import VocoderObjective
 
 LICENCE = "CC-BY-SA-4.0"
+SCALES = [  # of the vocoder's mel distance; many scales teach it faster than its own mel alone
+    MelSpec(n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
+    for n_fft, n_mels in ((256, 20), (512, 40), (1024, 64), (2048, 96))
+]
 
 Part = tuple[Objective, Dataset, TrainConfig, Header]
 
@@ -38,7 +55,7 @@ def unet(out: Path) -> Part:
     features = read_features(out / "features.pt")
     network = UNet(
         UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
-    ).to(memory_format=torch.channels_last)
+    )
     process = DiffusionConfig(prediction="v")
     header = Header(
         kind="unet",
@@ -96,7 +113,36 @@ def prior(out: Path) -> Part:
     return PriorObjective(network, Process(process)), dataset, config, header
 
 
-PARTS: dict[str, Callable[[Path], Part]] = {"unet": unet, "prior": prior}
+def vocoder(out: Path) -> Part:
+    """Gives what the vocoder's training needs."""
+    network = BigVGAN(
+        VocoderConfig(
+            channels=256,
+            upsample_rates=(8, 8, 4, 2),
+            upsample_kernel_sizes=(16, 16, 8, 4),
+            resblock_kernel_sizes=(3, 7),
+            resblock_dilation_sizes=((1, 3), (1, 3)),
+        ),
+        SPEC,
+    )
+    header = Header(kind="vocoder", config=network.config, mel=SPEC)
+    network.add_weight_norm()
+    critics = [MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8)]
+    objective = VocoderObjective(network, critics, warmup=2000, mel_weight=15.0, scales=SCALES)
+    config = TrainConfig(
+        batch_size=8,
+        lr=4e-4,
+        betas=(0.8, 0.99),
+        warmup=100,
+        ema_decay=0.999,
+        clip_norm=1000.0,
+        save_every=250,
+        log_every=25,
+    )
+    return objective, Waves(read_sounds(out, "train")), config, header
+
+
+PARTS: dict[str, Callable[[Path], Part]] = {"unet": unet, "prior": prior, "vocoder": vocoder}
 
 
 def main() -> None:
@@ -124,7 +170,8 @@ def main() -> None:
             "clips": len(dataset),
             "licence": LICENCE,
         }
-        weights = {name: weight.half() for name, weight in progress.weights.items()}
+        weights = fold_weight_norm(progress.weights)  # only the vocoder has any
+        weights = {name: weight.half() for name, weight in weights.items()}
         write(model, Bundle(header=replace(header, meta=meta), weights=weights))
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in progress.losses.items())
         print(f"{header.kind} {progress.step}: {meta['minutes']} min, {shown}", flush=True)

@@ -68,14 +68,13 @@ class Clip:
             (B, D) float32 on the CPU, rows of unit norm.
 
         Raises:
-            UsageError: A file cannot be used (see :func:`~clipsonic_cli.encoders.images.read_image`).
+            UsageError: A file cannot be used (see ``encoders/images.py``).
         """
         rows: list[Tensor] = []
         for start in range(0, len(images), BATCH):
-            part = [
-                read_image(i) if isinstance(i, Path) else i for i in images[start : start + BATCH]
-            ]
-            pixels = torch.stack([to_pixels(image, self.config) for image in part])
+            part = images[start : start + BATCH]
+            opened = (read_image(image) if isinstance(image, Path) else image for image in part)
+            pixels = torch.stack([to_pixels(image, self.config) for image in opened])
             with torch.inference_mode():
                 rows.append(self.network.encode_image(pixels.to(self._device)).float().cpu())
             report("image", min(start + BATCH, len(images)), len(images))
@@ -195,7 +194,11 @@ class ClipImageEncoder:
         self.clip = clip
 
     def __call__(
-        self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
+        self,
+        queries: Sequence[Query],
+        *,
+        noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
+        report: Report = silent,
     ) -> Condition:
         """Gives (B, D) of unit norm for B image queries; draws no noise.
 
@@ -221,7 +224,11 @@ class ClipTextEncoder:
         self.clip = clip
 
     def __call__(
-        self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
+        self,
+        queries: Sequence[Query],
+        *,
+        noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
+        report: Report = silent,
     ) -> Condition:
         """Gives (B, D) of unit norm for B text queries; draws no noise.
 

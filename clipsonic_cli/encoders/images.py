@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from clipsonic_cli.errors import UsageError
@@ -77,9 +78,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image.draft("RGB", (round(image.width / shrink), round(image.height / shrink)))
     image.load()
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits; PIL would clip, not scale
-        low, high = image.getextrema()
-        top = 65535 if isinstance(high, int) and high > 255 else max(high, 1)
-        image = image.convert("F").point(lambda v: v * (255 / top)).convert("L")
+        deep = np.asarray(image, dtype=np.float64)
+        full = 65535 if image.mode.startswith("I") and deep.max() > 255 else max(deep.max(), 1)
+        image = Image.fromarray((deep.clip(0, full) * (255 / full)).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode != "RGB":

@@ -107,14 +107,15 @@ class PriorEncoder:
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             t = t.repeat_interleave(self.candidates)
-            return self.prior(x_t.flatten(0, 1), t, text_embed, encodings).view_as(x_t)
+            x_0: Tensor = self.prior(x_t.flatten(0, 1), t, text_embed, encodings)
+            return x_0.view_as(x_t)
 
         x_0 = ddim.sample(
             denoise,
             next(rest),
             self.timesteps,
             self.process,
-            noise=lambda shape, like=None: next(rest),
+            noise=lambda shape, like=None: next(rest),  # noqa: ARG005 -- the protocol's names
             report=lambda _, done, total: report("prior", done, total),
             eta=1.0,
         )

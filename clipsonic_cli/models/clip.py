@@ -10,7 +10,7 @@ Any other architecture is one of open_clip's (the paper's is ``ViT-L-14-quickgel
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +70,9 @@ class SameConv(nn.Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         pads = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:]]
         (top, left) = (p // 2 for p in pads)
-        return super().forward(F.pad(x, (left, pads[1] - left, top, pads[0] - top)))
+        padded = F.pad(x, (left, pads[1] - left, top, pads[0] - top))
+        out: Tensor = self._conv_forward(padded, self.weight, self.bias)
+        return out
 
 
 class InvertedResidual(nn.Module):
@@ -87,8 +89,8 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transforms (B, C, H, W)."""
         h = x if self.expand is None else F.relu6(self.expand(x))
-        h = self.project(F.relu6(self.depthwise(h)))
-        return x + h if self.residual else h
+        narrow: Tensor = self.project(F.relu6(self.depthwise(h)))
+        return x + narrow if self.residual else narrow
 
 
 class EfficientNetLite0(nn.Module):
@@ -169,7 +171,11 @@ class MiniClip(nn.Module):
         super().__init__()
         self.image = EfficientNetLite0()
         self.text = MiniLM(config.vocab_size, config.max_text_len)
-        self.image_projection = nn.Linear(self.image.features, config.dim)
+        self.image_projection = nn.Sequential(
+            nn.Linear(self.image.features, 2 * config.dim),
+            nn.GELU(),
+            nn.Linear(2 * config.dim, config.dim),
+        )
         self.text_projection = nn.Linear(self.text.features, config.dim)
 
     def project_image(self, features: Tensor) -> Tensor:
@@ -233,8 +239,8 @@ class OpenClip(nn.Module):
         return embed, seen[0].masked_fill(after[..., None], 0.0)
 
 
-def import_open_clip():  # type: ignore[no-untyped-def]
-    """Imports open_clip, which needs a torchvision that fits torch.
+def import_open_clip() -> Any:
+    """Imports and gives open_clip, which needs a torchvision that fits torch.
 
     Raises:
         ClipsonicError: The two do not fit.
@@ -243,9 +249,9 @@ def import_open_clip():  # type: ignore[no-untyped-def]
         import open_clip
     except (ImportError, RuntimeError) as error:
         raise ClipsonicError(
-            f"open_clip cannot be imported ({str(error).splitlines()[0]}). torch {torch.__version__} "
-            "and torchvision must be of one release, such as torch 2.14 with torchvision 0.29: "
-            "pip install --upgrade torch torchvision."
+            f"open_clip cannot be imported ({str(error).splitlines()[0]}). "
+            f"torch (this is {torch.__version__}) and torchvision must be of one release, "
+            "such as torch 2.14 with torchvision 0.29: pip install --upgrade torch torchvision."
         ) from error
     return open_clip
 
@@ -267,6 +273,17 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if name not in tensors or name not in wanted or tensors[name].shape != wanted[name].shape:
             raise BadBundle(f"The CLIP weights do not fit their architecture: see tensor '{name}'.")
     network.load_state_dict(tensors)
+
+
+def from_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gives the weights of :class:`OpenClip` from a state dict of open_clip's.
+
+    Args:
+        state: As in the hub's ``open_clip_model.safetensors``, or from OpenAI's archive, which
+            carries three numbers that are no weights.
+    """
+    numbers = ("input_resolution", "context_length", "vocab_size")
+    return {f"clip.{name}": weight for name, weight in state.items() if name not in numbers}
 
 
 def clip_identity(architecture: str, tensors: Mapping[str, Tensor]) -> str:

@@ -67,6 +67,7 @@ def train(towers: Path, out: Path) -> Bundle:
     )
     material = gather(out, FeatureCache(out / "views.pt", image, config), weight, bias)
     words = text_features(text, word_pieces(tokenizer, MAX_TEXT_LEN), material.texts)
+    torch.manual_seed(0)  # for the projections' first weights and dropout
     network = MiniClip(config)
     network.image, network.text = image, text
     fit(network, material, words)
@@ -100,7 +101,7 @@ def fit(
     material: Material,
     words: Tensor,
     *,
-    steps: int = 3000,
+    steps: int = 1500,
     batch: tuple[int, int, int] = (256, 128, 128),
     learning_rate: float = 1e-3,
     neighbours: float = 5.0,
@@ -149,7 +150,7 @@ def fit(
         if step % 250 == 0:
             print(f"clip {step}: contrast {contrast:.3f}, drift {drift:.4f}", flush=True)
     heads.requires_grad_(requires_grad=False)
-    image_scale.fold(network.image_projection)
+    image_scale.fold(network.image_projection[0])
     text_scale.fold(network.text_projection)
 
 

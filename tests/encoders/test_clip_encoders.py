@@ -1,0 +1,135 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipsonic_cli.diffusion.noise import SeededNoise
+from clipsonic_cli.encoders.clip import (
+    TOKENIZER,
+    ClipImageEncoder,
+    ClipTextEncoder,
+    load_clip,
+    to_pixels,
+)
+from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.models.clip import ClipConfig
+from clipsonic_cli.store.bundle import load
+from clipsonic_cli.types import Query
+
+
+@pytest.fixture(scope="module")
+def bundle(micro):
+    return load(micro / "clip.safetensors", kind="clip")
+
+
+@pytest.fixture(scope="module")
+def clip(bundle):
+    return load_clip(bundle)
+
+
+def changed(bundle, weights=None, **config):
+    header = dataclasses.replace(bundle.header, config={**bundle.header.config, **config})
+    return dataclasses.replace(bundle, header=header, weights=weights or bundle.weights)
+
+
+@pytest.mark.parametrize("size", [(300, 224), (640, 481), (224, 224), (97, 333), (50, 2000)])
+def test_preprocessing_is_clips_own(size):
+    open_clip = pytest.importorskip("open_clip")
+    config = ClipConfig()
+    theirs = open_clip.image_transform(224, is_train=False, mean=config.mean, std=config.std)
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    torch.testing.assert_close(to_pixels(image, config), theirs(image), atol=1e-6, rtol=0)
+
+
+def test_pictures_and_texts_become_unit_vectors(clip, violin_picture):
+    noise = SeededNoise([0, 1])
+    image = ClipImageEncoder(clip)([Query(image=violin_picture)] * 2, noise=noise)
+    text = ClipTextEncoder(clip)([Query(text="violin"), Query(text="cat")], noise=noise)
+    for condition, space in ((image, "clip-image"), (text, "clip-text")):
+        assert condition.space == space
+        assert condition.encoder == clip.identity
+        assert condition.embed.shape == (2, clip.dim)
+        assert condition.embed.dtype == torch.float32
+        torch.testing.assert_close(condition.embed.norm(dim=1), torch.ones(2))
+
+
+def test_the_batch_around_a_query_changes_nothing(clip):
+    alone, alone_encodings = clip.embed_text(["cat"])
+    both, encodings = clip.embed_text(["a much longer text", "cat"])
+    torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(encodings[1:], alone_encodings, atol=1e-4, rtol=1e-3)
+
+
+def test_many_pictures_are_the_same_as_one_at_a_time(clip):
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(35)]
+    seen = []
+    embeds = clip.embed_images(images, report=lambda *progress: seen.append(progress))
+    torch.testing.assert_close(embeds[33:34], clip.embed_images(images[33:34]))
+    assert seen == [("image", 32, 35), ("image", 35, 35)]
+
+
+def test_what_goes_beyond_the_longest_text_is_cut_off(clip):
+    limit = clip.config.max_text_len
+    assert clip.tokenize(["a" * 100]).shape == (1, limit)
+    torch.testing.assert_close(clip.embed_text(["a" * 100])[0], clip.embed_text(["a" * limit])[0])
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_a_prompt_without_words_is_refused(clip, text):
+    with pytest.raises(UsageError, match="no words"):
+        ClipTextEncoder(clip)([Query(text=text)], noise=SeededNoise([0]))
+
+
+def test_each_encoder_refuses_the_other_kind_of_query(clip, violin_picture):
+    noise = SeededNoise([0])
+    with pytest.raises(ValueError, match="image queries only"):
+        ClipImageEncoder(clip)([Query(text="cat")], noise=noise)
+    with pytest.raises(ValueError, match="text queries only"):
+        ClipTextEncoder(clip)([Query(image=violin_picture)], noise=noise)
+
+
+def test_a_bundle_of_another_size_is_refused(bundle):
+    with pytest.raises(BadBundle, match="do not fit"):
+        load_clip(changed(bundle, dim=bundle.header.config["dim"] + 1))
+
+
+def test_a_config_of_another_shape_is_refused(bundle):
+    with pytest.raises(BadBundle, match="layers"):
+        load_clip(changed(bundle, layers=7))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe"])
+def test_a_damaged_tokenizer_is_refused(bundle, content):
+    tensor = torch.frombuffer(bytearray(content or b" "), dtype=torch.uint8)
+    with pytest.raises(BadBundle, match="tokenizer is damaged"):
+        load_clip(changed(bundle, {**bundle.weights, TOKENIZER: tensor}))
+
+
+def test_a_missing_tokenizer_is_refused(bundle):
+    weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
+    with pytest.raises(BadBundle, match="lacks its 'tokenizer'"):
+        load_clip(changed(bundle, weights))
+
+
+def test_the_papers_clip_is_built_by_open_clip_from_a_bundle(tmp_path):
+    from clipsonic_cli.models.clip import build_clip, import_open_clip
+    from clipsonic_cli.store.bundle import Bundle, Header
+
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    described = {"embed_dim": 16, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
+    (tmp_path / "small-quickgelu.json").write_text(json.dumps(described))
+    import_open_clip().add_model_config(tmp_path)
+    config = ClipConfig(architecture="small-quickgelu", dim=16, text_dim=16, image_size=32)
+    weights = build_clip(config).state_dict()
+    header = Header(kind="clip", config=dataclasses.asdict(config), encoder="small")
+    clip = load_clip(Bundle(header=header, weights=weights))
+    embed, encodings = clip.embed_text(["a photo of violin"])
+    assert embed.shape == (1, 16)
+    assert encodings.shape == (1, 77, 16)
+    assert int(encodings.abs().amax(-1).count_nonzero()) == 6  # start, four words, end

@@ -1,0 +1,169 @@
+import contextlib
+import io
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from clipsonic_cli.encoders import images
+from clipsonic_cli.encoders.images import check_image, read_image
+from clipsonic_cli.errors import UsageError
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def halves(size=(40, 20)):
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", size, RED)
+    image.paste(BLUE, (size[0] // 2, 0, *size))
+    return image
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "bmp", "tiff"])
+def test_the_usual_formats_are_read(tmp_path, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    halves().save(path)
+    image = read_image(path)
+    assert (image.mode, image.size) == ("RGB", (40, 20))
+    assert np.abs(np.array(image.getpixel((5, 10)), int) - RED).max() < 6
+
+
+def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
+    path = tmp_path / "phone.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show rotated by 90 degrees clockwise
+    halves().save(path, exif=exif, quality=100)
+    image = read_image(path)
+    assert image.size == (20, 40)
+    assert image.getpixel((10, 5))[0] > 200  # what was left is on top
+    assert image.getpixel((10, 35))[2] > 200
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_becomes_white(tmp_path, mode):
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image = clear if mode == "RGBA" else clear.convert("LA")
+    if mode == "P":
+        image = Image.new("P", (8, 8), 0)
+        image.putpalette([0, 0, 0, 255, 0, 0])
+        image.info["transparency"] = 0
+    image.save(tmp_path / "clear.png")
+    assert read_image(tmp_path / "clear.png").getpixel((4, 4)) == WHITE
+
+
+def test_half_transparent_pixels_are_blended_with_white(tmp_path):
+    Image.new("RGBA", (8, 8), (255, 0, 0, 128)).save(tmp_path / "half.png")
+    assert read_image(tmp_path / "half.png").getpixel((4, 4)) == (255, 127, 127)
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert read_image(tmp_path / "moving.gif").getpixel((4, 4)) == RED
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    Image.fromarray(np.full((8, 8), 32768, np.uint16)).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").getpixel((4, 4)) == (127, 127, 127)
+
+
+def test_cmyk_is_converted(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.tiff")
+    assert read_image(tmp_path / "print.tiff").getpixel((4, 4)) == RED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.png", b"", "empty"),
+        ("notes.txt", b"this is no picture", "no picture this program reads"),
+        ("cut.png", None, "damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is None:
+        noisy = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        whole = io.BytesIO()
+        Image.fromarray(noisy).save(whole, "PNG")
+        content = whole.getvalue()[:3000]
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        check_image(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_picture_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(UsageError, match="There is no picture"):
+        check_image(tmp_path / "none.png")
+    with pytest.raises(UsageError, match="not a file"):
+        check_image(tmp_path)
+
+
+def test_a_large_picture_comes_reduced_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(images, "ROUGH", 16)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # PIL would refuse it
+    halves((400, 200)).save(tmp_path / "large.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = read_image(tmp_path / "large.png")
+    assert min(image.size) in range(16, 32)
+    assert image.width == 2 * image.height
+    assert Image.MAX_IMAGE_PIXELS == 100  # given back
+
+
+def test_a_large_jpeg_comes_reduced_upright(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(images, "ROUGH", 16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    halves((800, 400)).save(tmp_path / "large.jpg", exif=exif)
+    image = read_image(tmp_path / "large.jpg")
+    assert image.height == 2 * image.width
+    assert image.width in range(16, 64)
+    assert image.getpixel((image.width // 2, 2))[0] > 200
+
+
+def test_over_the_limit_a_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    halves((400, 200)).save(tmp_path / "huge.png")
+    with pytest.raises(UsageError, match="400 x 200 pixels, over the limit"):
+        check_image(tmp_path / "huge.png")
+
+
+WHOLE = {}
+for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF"):
+    buffer = io.BytesIO()
+    halves().save(buffer, kind)
+    WHOLE[kind] = buffer.getvalue()
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(sorted(WHOLE)), st.integers(0, 10_000), st.integers(0, 255), st.booleans())
+def test_no_damage_to_a_file_gives_anything_but_a_picture_or_a_usage_error(
+    tmp_path_factory, kind, place, value, cut
+):
+    content = bytearray(WHOLE[kind])
+    content[place % len(content)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content[: place % len(content)] if cut else content)
+    with contextlib.suppress(UsageError):
+        assert read_image(path).mode == "RGB"
+
+
+def test_checking_a_picture_imports_no_torch(tmp_path):
+    import subprocess
+
+    halves().save(tmp_path / "picture.png")
+    code = (
+        "import sys; from pathlib import Path; from clipsonic_cli.encoders.images import *;"
+        "check_image(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "picture.png")]
+    assert subprocess.run(command, check=False).returncode == 0

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.diffusion.noise import SeededNoise
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.encoders.prior import PriorEncoder
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.store.bundle import load
+from clipsonic_cli.types import Query
+
+X0 = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
+
+
+@pytest.fixture(scope="module")
+def clip(micro):
+    return load_clip(load(micro / "clip.safetensors", kind="clip"))
+
+
+@pytest.fixture(scope="module")
+def prior(micro):
+    bundle = load(micro / "prior.safetensors", kind="prior")
+    network = Prior(bundle.header.config).eval()
+    network.load_state_dict(bundle.weights)
+    return network
+
+
+@pytest.fixture
+def encoder(clip, prior):
+    def build(**options):
+        return PriorEncoder(clip, prior, X0, identity="micro", **{"steps": 4, **options})
+
+    return build
+
+
+def ask(encoder, texts, seeds):
+    return encoder([Query(text=text) for text in texts], noise=SeededNoise(seeds))
+
+
+def test_texts_become_unit_vectors_of_image_space(encoder, clip):
+    condition = ask(encoder(), ["violin", "cat"], [0, 1])
+    assert (condition.space, condition.encoder) == ("clip-image", clip.identity)
+    torch.testing.assert_close(condition.embed.norm(dim=1), torch.ones(2))
+
+
+def test_the_batch_around_a_text_changes_nothing(encoder):
+    together = ask(encoder(), ["violin", "cat"], [5, 6]).embed
+    alone = ask(encoder(), ["cat"], [6]).embed
+    torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_another_seed_gives_another_embedding_and_the_same_seed_the_same(encoder):
+    first = ask(encoder(), ["cat"], [0]).embed
+    assert torch.equal(first, ask(encoder(), ["cat"], [0]).embed)
+    assert not torch.equal(first, ask(encoder(), ["cat"], [1]).embed)
+
+
+def test_of_the_candidates_the_nearest_to_the_text_is_kept(encoder, clip, prior, monkeypatch):
+    text_embed, _ = clip.embed_text(["cat"])
+    near = normalize(text_embed + 0.05 * torch.randn(1, clip.dim), dim=-1)
+    answers = torch.cat([-text_embed, near, torch.flip(text_embed, [1])])
+    monkeypatch.setattr(prior, "forward", lambda x_t, *_: answers * prior.scale)
+    kept = ask(encoder(candidates=3), ["cat"], [0]).embed
+    torch.testing.assert_close(kept, near)
+
+
+def test_a_prior_that_knows_the_answer_gives_it(encoder, clip, prior, monkeypatch):
+    answer = normalize(torch.arange(1.0, clip.dim + 1), dim=0)
+    monkeypatch.setattr(prior, "forward", lambda x_t, *_: answer.expand_as(x_t) * prior.scale)
+    torch.testing.assert_close(ask(encoder(), ["cat"], [0]).embed[0], answer)
+
+
+def test_every_candidate_is_told_its_own_text_and_the_training_step(
+    encoder, clip, prior, monkeypatch
+):
+    seen = []
+
+    def spy(x_t, t, text_embed, encodings):
+        seen.append((x_t.shape, t.tolist(), text_embed))
+        return x_t
+
+    monkeypatch.setattr(prior, "forward", spy)
+    ask(encoder(steps=3), ["violin", "cat"], [0, 1])
+    embeds, _ = clip.embed_text(["violin", "cat"])
+    assert [t for _, t, _ in seen] == [[999] * 4, [500] * 4, [0] * 4]
+    torch.testing.assert_close(seen[0][2], embeds[[0, 0, 1, 1]])
+
+
+def test_what_was_drawn_once_is_not_drawn_again(encoder, prior, monkeypatch):
+    made = encoder()
+    first = ask(made, ["cat"], [0]).embed
+    monkeypatch.setattr(prior, "forward", None)
+    assert torch.equal(first, ask(made, ["cat"], [0]).embed)
+
+
+def test_the_cache_leaves_later_noise_as_it_would_be(encoder):
+    made, noise, again = encoder(), SeededNoise([0]), SeededNoise([0])
+    made([Query(text="cat")], noise=noise)
+    made([Query(text="cat")], noise=again)
+    assert torch.equal(noise((1, 5)), again((1, 5)))
+
+
+def test_embeddings_are_kept_on_disk_between_runs(encoder, prior, monkeypatch, tmp_path):
+    first = ask(encoder(cache=tmp_path / "kept"), ["cat"], [0]).embed
+    monkeypatch.setattr(prior, "forward", None)
+    assert torch.equal(first, ask(encoder(cache=tmp_path / "kept"), ["cat"], [0]).embed)
+    (file,) = (tmp_path / "kept").iterdir()
+    assert np.load(file, allow_pickle=False).shape == (first.shape[1],)
+
+
+@pytest.mark.parametrize("change", ["weights", "seed", "text", "steps", "candidates"])
+def test_the_cache_tells_everything_apart_that_matters(clip, prior, tmp_path, change):
+    def run(identity="a", text="cat", seed=0, **options):
+        made = PriorEncoder(clip, prior, X0, identity=identity, cache=tmp_path, **options)
+        ask(made, [text], [seed])
+
+    run(steps=4, candidates=2)
+    match change:
+        case "weights":
+            run(identity="b", steps=4, candidates=2)
+        case "seed":
+            run(seed=1, steps=4, candidates=2)
+        case "text":
+            run(text="dog", steps=4, candidates=2)
+        case "steps":
+            run(steps=5, candidates=2)
+        case "candidates":
+            run(steps=4, candidates=1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_cache_file_is_drawn_again(encoder, tmp_path):
+    first = ask(encoder(cache=tmp_path), ["cat"], [0]).embed
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:90])
+    assert torch.equal(first, ask(encoder(cache=tmp_path), ["cat"], [0]).embed)
+    assert np.load(file).shape == (first.shape[1],)
+
+
+def test_progress_is_reported_as_the_priors(encoder):
+    seen = []
+    encoder()([Query(text="cat")], noise=SeededNoise([0]), report=lambda *p: seen.append(p))
+    assert seen == [("prior", i, 4) for i in (1, 2, 3, 4)]
+
+
+def test_impossible_options_are_refused(encoder, clip, prior):
+    with pytest.raises(ValueError, match="at least 1"):
+        encoder(candidates=0)
+    with pytest.raises(UsageError, match="1001 steps"):
+        encoder(steps=1001)

@@ -123,17 +123,21 @@ def write(path: Path, bundle: Bundle) -> None:
     Raises:
         ValueError: ``meta`` holds something that JSON does not.
     """
-    from safetensors.torch import save_file
+    import torch
+    from safetensors.torch import save
 
     described = {"format": FORMAT, **dataclasses.asdict(bundle.header)}
     text = json.dumps(described, allow_nan=False)
-    # A clone each, because safetensors refuses tensors that share memory.
-    weights = {key: value.detach().cpu().clone() for key, value in bundle.weights.items()}
-    weights = {key: value.contiguous() for key, value in weights.items()}
+    # A dense copy each, because safetensors refuses tensors that share memory.
+    weights = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in bundle.weights.items()
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(weights, temporary, metadata={KEY: text})
-        with temporary.open("rb") as file:
+        with temporary.open("wb") as file:
+            file.write(save(weights, metadata={KEY: text}))
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
@@ -167,10 +171,10 @@ def read_header(path: Path) -> Header:
             f"Get the model again, or the clipsonic that wrote it."
         )
     kind = described.get("kind")
-    if kind not in get_args(Kind):
+    if not isinstance(kind, str) or kind not in get_args(Kind):
         raise BadBundle(f"{path} is of kind {kind!r}; known: {', '.join(get_args(Kind))}.")
     try:
-        described["config"] = from_dict(CONFIGS[str(kind)], described.get("config"), "config")
+        described["config"] = from_dict(CONFIGS[kind], described.get("config"), "config")
         header: Header = from_dict(Header, described, "header")
     except ValueError as error:
         raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None
@@ -244,6 +248,12 @@ def check_fits(
             raise BadBundle(
                 f"The U-Net was trained on vectors of encoder '{unet.encoder}', the {who} gives "
                 f"those of '{other.encoder}'. Use parts of one model."
+            )
+    match unet.config, prior.config if prior is not None else None:
+        case UNetConfig(cond_dim=read), PriorConfig(dim=given) if read != given:
+            raise BadBundle(
+                f"The U-Net reads vectors of size {read}, the prior gives {given}. "
+                f"Use parts of one model."
             )
     if prior is not None and prior.space != unet.space:
         raise BadBundle(

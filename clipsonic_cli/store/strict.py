@@ -13,7 +13,7 @@ def from_dict(kind: type[T], value: object, where: str) -> T:
 
     Args:
         kind: A dataclass, or what its fields are made of: int, float, str, bool, None, dict,
-            Literal, unions and ``tuple[X, ...]``.
+            Literal of strings, unions and ``tuple[X, ...]``.
         value: The JSON value.
         where: Its path, for messages.
 
@@ -30,8 +30,7 @@ def _restore(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return value if isinstance(value, kind) else _restore_dataclass(kind, value, where)
     if origin is Literal:
-        # bool is an int, and 1 == True: the type must agree as well
-        if any(value == allowed and type(value) is type(allowed) for allowed in arguments):
+        if value in arguments:
             return value
         raise ValueError(f"{where} is {value!r}, allowed: {', '.join(map(str, arguments))}")
     if origin is types.UnionType or origin is typing.Union:

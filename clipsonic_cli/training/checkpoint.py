@@ -57,7 +57,7 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(paths[-1], map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise ClipsonicError(
-            f"Checkpoint {paths[-1]} cannot be read ({str(error).splitlines()[0]}). "
+            f"Checkpoint {paths[-1]} cannot be read ({type(error).__name__}). "
             f"Delete it to go on from the one before."
         ) from None
     return state

@@ -222,7 +222,7 @@ class _Run:
         clips = ", ".join(self.dataset.name(int(clip)) for clip in batch["clip"])
         return Diverged(
             f"Training stopped at step {self.step}: {what} (allowed: up to "
-            f"{self.config.max_loss:g}). Lower --lr or look at the clips: {clips}."
+            f"{self.config.max_loss:g}). Lower the learning rate or look at the clips: {clips}."
         )
 
     def _log(self) -> None:

@@ -1,0 +1,97 @@
+import pytest
+
+from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.store import models
+
+MINI = ("clip", "prior", "unet", "vocoder")
+
+
+def make(folder, parts=MINI):
+    """A model folder of empty files, which is all this module looks at."""
+    folder.mkdir(parents=True)
+    for stem in parts:
+        (folder / f"{stem}.safetensors").touch()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A machine of its own: embedded models in bundled/, a person's in home/models/."""
+    monkeypatch.setattr(models, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
+    make(tmp_path / "bundled" / "mini")
+    return tmp_path / "home" / "models"
+
+
+def test_an_embedded_model_is_found_by_name(tmp_path):
+    folder = models.find("mini")
+    assert folder.part("unet") == tmp_path / "bundled" / "mini" / "unet.safetensors"
+    assert folder.name == "mini"
+
+
+def test_a_persons_model_is_found_by_name(home):
+    make(home / "music")
+    assert models.find("music").path == home / "music"
+    assert models.names() == ["mini", "music"]
+
+
+def test_an_embedded_model_comes_before_a_persons_of_the_same_name(home, tmp_path):
+    make(home / "mini")
+    assert models.find("mini").path == tmp_path / "bundled" / "mini"
+    assert models.names() == ["mini"]
+
+
+def test_without_clipsonic_home_the_user_data_folder_is_asked(monkeypatch, tmp_path):
+    monkeypatch.delenv("CLIPSONIC_HOME")
+    monkeypatch.setattr(models, "user_data_path", lambda *_args, **_kinds: tmp_path / "data")
+    made = make(tmp_path / "data" / "models" / "music")
+    assert models.find("music").path == made
+
+
+def test_a_folder_anywhere_is_found_by_path_and_named_so_that_it_is_found_again(
+    tmp_path, monkeypatch
+):
+    made = make(tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path)
+    folder = models.find("elsewhere/run")
+    assert folder.path == made
+    monkeypatch.chdir("/")
+    assert models.find(folder.name) == folder
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(UsageError, match=r"no model 'mimi'. Did you mean 'mini'\? Known: mini"):
+        models.find("mimi")
+
+
+def test_a_folder_without_parts_is_no_model(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"holds no \.safetensors file"):
+        models.find(tmp_path / "empty")
+
+
+def test_folders_without_parts_have_no_name(home):
+    (home / "empty").mkdir(parents=True)
+    assert models.names() == ["mini"]
+
+
+def test_modes_are_those_whose_parts_are_all_there():
+    assert models.find("mini").modes() == ["iq", "zs", "pd"]
+
+
+def test_absent_parts_are_named_with_what_the_model_can_do():
+    with pytest.raises(MissingWeights) as caught:
+        models.find("mini").require(MODES["sd"].weights)
+    assert "lacks prior-sd.safetensors. Use a mode it has: iq, zs, pd." in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_model_with_all_parts_is_accepted():
+    assert models.find("mini").require([*MODES["pd"].weights, "vocoder"]) is None
+
+
+def test_a_model_without_any_complete_mode_says_so(home):
+    make(home / "half", ["vocoder"])
+    with pytest.raises(MissingWeights, match="no complete mode"):
+        models.find("half").require(MODES["iq"].weights)

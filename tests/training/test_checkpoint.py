@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.training import checkpoint
+
+
+def test_the_newest_are_kept_and_the_newest_is_read(tmp_path):
+    for step in (1, 2, 30):
+        checkpoint.save(tmp_path, step, {"step": step}, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-00000002.pt", "state-00000030.pt"]
+    assert checkpoint.load_newest(tmp_path) == {"step": 30}
+
+
+def test_a_run_that_never_saved_has_no_checkpoint(tmp_path):
+    assert checkpoint.load_newest(tmp_path) is None
+
+
+def test_a_save_killed_half_way_leaves_the_last_good_one(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, 1, {"step": 1}, keep=1)
+
+    def killed(_state, file):
+        file.write(b"PK half a file")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, 2, {"step": 2}, keep=1)
+    assert checkpoint.load_newest(tmp_path) == {"step": 1}
+    checkpoint.save(tmp_path, 3, {"step": 3}, keep=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["state-00000003.pt"]
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("code in a checkpoint was executed",))
+
+
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
+    torch.save({"step": Bomb()}, tmp_path / "state-00000001.pt")
+    with pytest.raises(ClipsonicError, match="cannot be read"):
+        checkpoint.load_newest(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_damaged_checkpoint_is_named(tmp_path, share):
+    path = checkpoint.save(tmp_path, 1, {"w": torch.zeros(100)}, keep=1)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ClipsonicError, match=r"state-00000001\.pt cannot be read"):
+        checkpoint.load_newest(tmp_path)

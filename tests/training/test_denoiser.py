@@ -1,0 +1,160 @@
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, TrainConfig, UNetConfig
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.training.trainer import train
+
+UNET = UNetConfig(
+    channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_downsample=(), num_heads=1,
+    cond_dim=4,
+)  # fmt: skip
+PRIOR = PriorConfig(dim=16, text_dim=8, depth=1, dim_head=32, heads=1, ff_mult=2, max_text_len=3)
+PRIOR_PROCESS = Process(
+    DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
+)
+
+
+class Clips:
+    """A handful of clips, all in every batch-to-be."""
+
+    def __init__(self, **tensors):
+        self.tensors = tensors
+
+    def __len__(self):
+        return len(next(iter(self.tensors.values())))
+
+    def name(self, clip):
+        return str(clip)
+
+    def sample(self, batch_size, generator):
+        clip = torch.randint(len(self), (batch_size,), generator=generator)
+        return {"clip": clip, **{name: values[clip] for name, values in self.tensors.items()}}
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Spy(nn.Module):
+    """A network that records what it is given and answers zeros."""
+
+    null_cond = nn.Parameter(torch.full((4,), 9.0))
+
+    def __init__(self, channels=2):
+        super().__init__()
+        self.channels, self.calls = channels, []
+
+    def forward(self, x_t, *rest, **named):
+        self.calls.append((x_t, *rest, named))
+        return x_t.repeat(1, self.channels, *[1] * (x_t.ndim - 2)) * 0 + self.null_cond.sum() * 0
+
+
+def unet_call(batch, **options):
+    spy = Spy()
+    objective = UNetObjective(spy, Process(DiffusionConfig(train_steps=100)), **options)
+    (turn,) = objective.turns(batch, 0, torch.Generator().manual_seed(0))
+    return spy.calls[0], turn
+
+
+def test_the_condition_is_dropped_for_a_tenth_of_the_clips():
+    batch = {"mel": torch.zeros(4000, 1, 1, 1), "embed": torch.zeros(4000, 4)}
+    (_, _, cond, _), _ = unet_call(batch, window=1)
+    dropped = (cond == 9).all(dim=1)
+    assert ((cond == 0).all(dim=1) | dropped).all()  # a whole vector or none of it
+    assert dropped.float().mean().item() == pytest.approx(0.1, abs=3 * (0.09 / 4000) ** 0.5)
+
+
+def test_windows_are_drawn_from_the_whole_clip():
+    """Frames count up by a million, beside which noise is nothing: a window tells its start."""
+    mel = (1e6 * torch.arange(10.0)).expand(200, 1, 2, 10)
+    (x_t, _, _, _), _ = unet_call({"mel": mel, "embed": torch.zeros(200, 4)}, window=4)
+    frames = x_t[:, 0, 0]  # (B, 4)
+    starts = (frames[:, 0] / (frames[:, 1] - frames[:, 0])).round()
+    assert x_t.shape == (200, 1, 2, 4)
+    assert starts.unique().tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_the_unet_sees_noise_at_the_time_it_is_told():
+    """With silence as data the spread of x_t is the schedule's sigma at the time told."""
+    batch = {"mel": torch.zeros(64, 1, 32, 32), "embed": torch.zeros(64, 4)}
+    (x_t, time, _, _), _ = unet_call(batch, window=32)
+    process = Process(DiffusionConfig(train_steps=100))
+    sigma = (1 - process.alphas_cumprod[(time / 10).round().long()]).sqrt()
+    assert time.unique().numel() > 20
+    torch.testing.assert_close(x_t.std(dim=(1, 2, 3)).double(), sigma, rtol=0.15, atol=0)
+
+
+def test_all_training_steps_are_drawn_uniformly():
+    batch = {"mel": torch.zeros(5000, 1, 1, 1), "embed": torch.zeros(5000, 4)}
+    (_, time, _, _), _ = unet_call(batch, window=1)
+    counts = torch.histc(time, bins=10, min=0, max=1000)
+    assert counts.min() > 420
+    assert counts.max() < 580
+
+
+def test_a_blind_unet_predicting_eps_has_the_squared_error_of_noise():
+    """A zero prediction errs by eps, whose mean square is 1; the variance bound adds to it."""
+    batch = {"mel": torch.zeros(64, 1, 32, 32), "embed": torch.zeros(64, 4)}
+    spy = Spy(channels=1)
+    process = Process(DiffusionConfig(train_steps=100, variance="fixed"))
+    (turn,) = UNetObjective(spy, process, window=32).turns(batch, 0, torch.Generator())
+    assert turn.loss.item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_prior_learns_at_the_scale_of_unit_variance_with_both_texts_dropped_together():
+    embed = F.normalize(random(4000, 16), dim=1)
+    batch = {"embed": embed, "text_embed": embed, "text_encodings": torch.zeros(4000, 3, 8)}
+    spy = Spy(channels=1)
+    (turn,) = PriorObjective(spy, PRIOR_PROCESS).turns(batch, 0, torch.Generator().manual_seed(0))
+    x_t, t, _, _, named = spy.calls[0]
+    assert named["keep"].float().mean().item() == pytest.approx(0.9, abs=0.015)
+    assert t.dtype == torch.int64
+    assert x_t.square().mean().item() == pytest.approx(1.0, abs=0.02)  # variance preserved
+    assert turn.loss.item() == pytest.approx(1.0, abs=1e-5)  # of answering zero
+
+
+def test_an_objective_does_not_change_the_batch():
+    embed = F.normalize(random(4, 16), dim=1)
+    batch = {"embed": embed.clone(), "text_embed": embed, "text_encodings": torch.zeros(4, 3, 8)}
+    list(PriorObjective(Spy(channels=1), PRIOR_PROCESS).turns(batch, 0, torch.Generator()))
+    assert torch.equal(batch["embed"], embed)
+
+
+def losses_of(objective, clips, run_dir, steps):
+    config = TrainConfig(steps=steps, lr=3e-3, log_every=steps // 4)
+    train(objective, clips, config, run_dir)
+    (name,) = objective.networks
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)[name] for line in lines]
+
+
+def test_a_tiny_unet_learns_two_clips(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet(UNET)
+    mel = torch.stack([torch.full((1, 8, 8), -0.8), torch.full((1, 8, 8), 0.8)])
+    clips = Clips(mel=mel, embed=F.normalize(random(2, 4), dim=1))
+    objective = UNetObjective(unet, Process(DiffusionConfig(prediction="v")), window=8)
+    losses = losses_of(objective, clips, tmp_path, steps=40)
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_tiny_prior_learns_which_picture_goes_with_which_text(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        prior = Prior(PRIOR)
+    clips = Clips(
+        embed=F.normalize(random(2, 16), dim=1),
+        text_embed=F.normalize(random(2, 16, seed=1), dim=1),
+        text_encodings=random(2, 3, 8, seed=2),
+    )
+    losses = losses_of(PriorObjective(prior, PRIOR_PROCESS), clips, tmp_path, steps=100)
+    assert losses[-1] < 0.4 * losses[0]

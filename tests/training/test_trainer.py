@@ -1,0 +1,223 @@
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.training.trainer import Diverged, Turn, train
+
+CONFIG = TrainConfig(
+    steps=12, batch_size=4, lr=0.05, warmup=3, ema_decay=0.5, clip_norm=1.0, save_every=5,
+    log_every=4,
+)  # fmt: skip
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def metrics(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def timeless(lines):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def test_training_lowers_the_loss(points, regression, tmp_path):
+    train(regression(dropout=0.0), points, dataclasses.replace(CONFIG, steps=200), tmp_path)
+    losses = [line["net"] for line in metrics(tmp_path)]
+    assert losses[-1] < 0.05 * losses[0]
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 7, 11])
+def test_a_resumed_run_is_the_unbroken_run(points, regression, tmp_path, stop):
+    unbroken, resumed = regression(), regression()
+    whole = train(unbroken, points, CONFIG, tmp_path / "whole")
+    train(regression(), points, dataclasses.replace(CONFIG, steps=stop), tmp_path / "parts")
+    parts = train(resumed, points, CONFIG, tmp_path / "parts")
+    assert equal(whole.weights, parts.weights)
+    assert equal(unbroken.networks["net"].state_dict(), resumed.networks["net"].state_dict())
+
+
+def test_a_run_resumed_after_a_kill_is_the_unbroken_run(points, regression, tmp_path):
+    """Killed at step 8, after a checkpoint at 5 and a line of metrics at 4 and, too late, 8."""
+    whole = train(regression(), points, CONFIG, tmp_path / "whole")
+
+    def kill(step):
+        if step == 8:
+            raise RuntimeError("killed")
+
+    broken = regression()
+    broken.before_step = kill
+    with pytest.raises(RuntimeError, match="killed"):
+        train(broken, points, CONFIG, tmp_path / "parts")
+    parts = train(regression(), points, CONFIG, tmp_path / "parts")
+    assert equal(whole.weights, parts.weights)
+    assert timeless(metrics(tmp_path / "parts")) == timeless(metrics(tmp_path / "whole"))
+
+
+def test_training_neither_uses_nor_moves_the_global_generator(points, regression, tmp_path):
+    torch.manual_seed(1)
+    first = train(regression(), points, CONFIG, tmp_path / "a")
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    second = train(regression(), points, CONFIG, tmp_path / "b")
+    torch.manual_seed(1)
+    assert equal(first.weights, second.weights)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_seed_decides_the_run(points, regression, tmp_path):
+    first = train(regression(), points, CONFIG, tmp_path / "a")
+    second = train(regression(), points, dataclasses.replace(CONFIG, seed=1), tmp_path / "b")
+    assert not equal(first.weights, second.weights)
+
+
+def test_the_first_step_is_adamw_at_the_warmed_up_rate(points, regression, tmp_path):
+    """Adam's first step moves each weight by the rate, whatever the size of its gradient."""
+    objective = regression(noise=0.0, dropout=0.0)
+    before = objective.networks["net"][3].bias.item()
+    config = dataclasses.replace(CONFIG, steps=1, lr=0.3, warmup=3, clip_norm=None)
+    train(objective, points, config, tmp_path)
+    assert abs(objective.networks["net"][3].bias.item() - before) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_metrics_are_means_over_the_steps_between_lines(points, regression, tmp_path):
+    train(regression(), points, dataclasses.replace(CONFIG, log_every=1), tmp_path / "each")
+    train(regression(), points, CONFIG, tmp_path / "means")
+    each, mean = metrics(tmp_path / "each"), metrics(tmp_path / "means")[1]
+    assert mean["step"] == 8
+    assert mean["net"] == pytest.approx(sum(line["net"] for line in each[4:8]) / 4)
+    assert mean["twice"] == pytest.approx(2 * mean["net"])
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_clips(points, regression, tmp_path):
+    points.y[:] = float("nan")
+    with pytest.raises(Diverged, match=r"step 0: the loss of the net is nan.*point-\d+, point-"):
+        train(regression(), points, CONFIG, tmp_path)
+
+
+def test_an_exploding_loss_stops_and_the_last_checkpoint_stays(points, regression, tmp_path):
+    objective = regression()
+
+    def explode(step):
+        if step == 6:
+            points.y *= 1e6
+
+    objective.before_step = explode
+    with pytest.raises(Diverged, match=r"step (6|7).*up to 10000"):
+        train(objective, points, CONFIG, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["state-00000005.pt"]
+
+
+def test_an_infinite_gradient_stops(points, tmp_path):
+    class Root:
+        def __init__(self):
+            self.networks = {"net": nn.Linear(2, 1, bias=False)}
+
+        def turns(self, batch, step, generator):
+            yield Turn(network="net", loss=(0 * self.networks["net"](batch["x"])).sqrt().mean())
+
+    with pytest.raises(Diverged, match="gradient of the net is"):
+        train(Root(), points, CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_interrupts(points, regression, tmp_path, number):
+    whole = train(regression(), points, CONFIG, tmp_path / "whole")
+    objective = regression()
+    objective.before_step = lambda step: os.kill(os.getpid(), number) if step == 6 else None
+    before = signal.getsignal(number)
+    saved = []
+    with pytest.raises(KeyboardInterrupt):
+        train(objective, points, CONFIG, tmp_path / "parts", on_save=saved.append)
+    assert [progress.step for progress in saved] == [5, 7]
+    assert signal.getsignal(number) == before
+    resumed = train(regression(), points, CONFIG, tmp_path / "parts")
+    assert equal(whole.weights, resumed.weights)
+
+
+def test_time_up_stops_and_saves(points, regression, tmp_path):
+    progress = train(regression(), points, CONFIG, tmp_path, minutes=0)
+    assert progress.step == 1
+    assert train(regression(), points, CONFIG, tmp_path, minutes=0).step == 2
+
+
+def test_a_finished_run_does_nothing_more(points, regression, tmp_path):
+    done = train(regression(), points, CONFIG, tmp_path)
+    saved = []
+    again = train(regression(), points, CONFIG, tmp_path, on_save=saved.append)
+    assert again.step == 12
+    assert equal(done.weights, again.weights)
+    assert saved == []
+
+
+def test_saves_hand_over_the_average_not_the_last_weights(points, regression, tmp_path):
+    objective, saved = regression(), []
+    train(objective, points, CONFIG, tmp_path, on_save=saved.append)
+    assert [progress.step for progress in saved] == [5, 10, 12]
+    assert not equal(saved[-1].weights, objective.networks["net"].state_dict())
+
+
+def test_a_folder_of_another_network_is_refused(points, regression, tmp_path):
+    train(regression(), points, CONFIG, tmp_path)
+    other = regression()
+    other.networks = {"net": nn.Linear(2, 1)}
+    with pytest.raises(UsageError, match="another network"):
+        train(other, points, CONFIG, tmp_path)
+
+
+def test_each_turn_updates_only_its_network_and_sees_the_one_before(points, tmp_path):
+    seen = []
+
+    class Duel:
+        def __init__(self):
+            self.networks = {"a": nn.Linear(2, 1), "b": nn.Linear(2, 1)}
+
+        def turns(self, batch, step, generator):
+            a, b = self.networks["a"], self.networks["b"]
+            start = a.weight.detach().clone(), b.weight.detach().clone()
+            yield Turn(network="b", loss=(a(batch["x"]) - b(batch["x"])).square().mean())
+            seen.append((torch.equal(a.weight, start[0]), torch.equal(b.weight, start[1])))
+            yield Turn(network="a", loss=(a(batch["x"]) - b(batch["x"])).square().mean())
+
+    train(Duel(), points, dataclasses.replace(CONFIG, steps=2), tmp_path)
+    assert seen == [(True, False)] * 2
+
+
+def test_gradients_are_clipped_to_the_norm_and_logged_as_they_were(points, tmp_path):
+    norms = []
+
+    class Steep:
+        def __init__(self):
+            self.networks = {"net": nn.Linear(2, 1)}
+
+        def turns(self, batch, step, generator):
+            yield Turn(network="net", loss=100 * self.networks["net"](batch["x"]).square().mean())
+            gradients = [p.grad for p in self.networks["net"].parameters()]
+            norms.append(float(nn.utils.get_total_norm(gradients)))
+
+    train(Steep(), points, dataclasses.replace(CONFIG, steps=1), tmp_path)
+    assert norms == [pytest.approx(1.0, rel=1e-4)]
+    assert metrics(tmp_path)[0]["net_grad_norm"] > 2
+
+
+def test_progress_is_reported(points, regression, tmp_path):
+    seen = []
+    train(regression(), points, CONFIG, tmp_path, report=lambda *told: seen.append(told))
+    assert seen == [("train", step, 12) for step in range(1, 13)]
+
+
+def test_bfloat16_computes_in_half_and_keeps_weights_in_float32(points, regression, tmp_path):
+    objective, dtypes = regression(), []
+    objective.networks["net"].register_forward_hook(lambda *seen: dtypes.append(seen[2].dtype))
+    config = dataclasses.replace(CONFIG, precision="bfloat16")
+    progress = train(objective, points, config, tmp_path)
+    assert set(dtypes) == {torch.bfloat16}
+    assert {weight.dtype for weight in progress.weights.values()} == {torch.float32}

@@ -56,6 +56,7 @@ def unet(out: Path) -> Part:
     network = UNet(
         UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
     )
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     process = DiffusionConfig(prediction="v")
     header = Header(
         kind="unet",

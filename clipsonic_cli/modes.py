@@ -4,11 +4,12 @@ Standard library only. Adding a mode is adding a row; the help text and the READ
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.types import Space
+from clipsonic_cli.types import Query, Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,9 @@ MODES: dict[str, Mode] = {
 DEFAULT_MODE: dict[str, str] = {"text": "pd", "image": "iq"}
 """The mode for a kind of query when none is asked for."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Endings by which a picture is told from words on the command line."""
+
 
 def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
     """Gives the row a query runs under.
@@ -112,6 +116,46 @@ def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
     if mode.query != kind:
         able = ", ".join(row.name for row in MODES.values() if row.query == kind)
         raise UsageError(
-            f"Mode '{name}' takes a {mode.query} query, not a {kind}. For a {kind}: {able}."
+            f"Mode '{name}' takes {_a(mode.query)} query, not {_a(kind)}. For {_a(kind)}: {able}."
         )
     return mode
+
+
+def negative_mode_for(mode: Mode, kind: Literal["text", "image"]) -> Mode:
+    """Gives the row whose encoder turns a negative query into what the mode's U-Net reads.
+
+    Args:
+        mode: The row the query runs under.
+        kind: The negative's kind, which may be the other one: "a cat picture, but no birdsong".
+
+    Raises:
+        UsageError: No encoder for that kind leads to this U-Net.
+    """
+    negative = mode if mode.query == kind else MODES[DEFAULT_MODE[kind]]
+    if negative.unet != mode.unet:
+        raise UsageError(
+            f"Mode '{mode.name}' cannot steer away from {_a(kind)}: its U-Net reads "
+            f"{mode.trained_on} vectors only. Give a negative {mode.query}."
+        )
+    return negative
+
+
+def _a(kind: str) -> str:
+    """Gives a kind of query with its article."""
+    return f"an {kind}" if kind == "image" else f"a {kind}"
+
+
+def query_of(given: str | Path) -> Query:
+    """Tells a picture from a text: a Path, or a name with a picture's ending, is a picture.
+
+    Raises:
+        UsageError: It is a blank text.
+    """
+    if isinstance(given, Path):
+        return Query(image=given)
+    text = given.strip()
+    if not text:
+        raise UsageError("The prompt is empty; give words such as 'a photo of violin'.")
+    if text.lower().endswith(IMAGE_SUFFIXES):
+        return Query(image=Path(text))
+    return Query(text=text)

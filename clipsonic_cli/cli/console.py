@@ -1,0 +1,102 @@
+"""How the commands talk: results on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+class Talk:
+    """A command's voice.
+
+    Args:
+        quiet: Say nothing but errors.
+        as_json: Results are JSON objects instead of plain lines.
+    """
+
+    def __init__(self, *, quiet: bool, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        # Made per command, so that it finds the standard error of this moment; Rich minds
+        # NO_COLOR, TERM=dumb and whether it is a terminal.
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Says a line to the person, unless quiet."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def result(self, line: str, details: Mapping[str, Any]) -> None:
+        """Gives a result to the next program: the line, or the details as JSON."""
+        text = json.dumps(details, ensure_ascii=False, allow_nan=False) if self.as_json else line
+        print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
+
+    def bars(self, title: str = "") -> "Bars":
+        """Gives progress bars, one a stage, drawn on a terminal only.
+
+        Args:
+            title: Put before the name of every stage.
+        """
+        return Bars(self.console, title, shown=self.console.is_terminal and not self.quiet)
+
+
+class Bars:
+    """A bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
+
+    Results must not be said while bars are drawn, which are taken away in the end.
+
+    Args:
+        console: Where to draw.
+        title: Put before the name of every stage.
+        shown: Whether to draw.
+    """
+
+    def __init__(self, console: Console, title: str, *, shown: bool) -> None:
+        self.title = title
+        self._stages: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+            disable=not shown,
+            # What others print belongs where they print it, which may be a file.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Moves the bar of a stage."""
+        if stage not in self._stages:
+            self._stages[stage] = self._progress.add_task(f"{self.title}{stage}", total=total)
+        self._progress.update(self._stages[stage], completed=done, total=total)
+
+
+def complain(message: str) -> None:
+    """Says an error in one line on standard error, whatever the message holds."""
+    line = " ".join(message.split())
+    print(f"clipsonic: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,108 @@
+"""Options several commands share, with their help, and the defaults a person meets."""
+
+from typing import Annotated, Any
+
+import typer
+
+from clipsonic_cli.config import DEVICES, DTYPES
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.modes import DEFAULT_MODE, MODES
+
+DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
+"""Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"sampler": "dpmpp", "steps": 12},
+    "paper": {"sampler": "ddpm", "steps": 1000},
+}
+"""Recipe fields of ``--preset``."""
+
+MODE_HELP = (
+    "How the query reaches the U-Net: "
+    + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
+    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images."
+)
+STEPS_HELP = "Steps of the sampler, 1 to 4000. Default: " + ", ".join(
+    f"{DEFAULT_STEPS[name]} for {name}" for name in SAMPLERS
+)
+PRESET_HELP = "; ".join(
+    f"{name}: {preset['sampler']} in {preset['steps']} steps" for name, preset in PRESETS.items()
+)
+
+QUERY = "What to sound"
+HOW = "How"
+OUTPUT = "Output"
+RUN = "Run"
+
+
+def number(text: str | float) -> float:
+    """Reads a number; the range is the recipe's to check."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a number.") from None
+
+
+def whole(text: str | int) -> int:
+    """Reads a whole number; the range is the recipe's to check."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a whole number.") from None
+
+
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        "-m",
+        metavar="MODE",
+        help=MODE_HELP,
+        autocompletion=lambda: list(MODES),
+        rich_help_panel=HOW,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Name or folder of a model. Default: mini, which is built in.",
+        rich_help_panel=RUN,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help=f"{', '.join(DEVICES)}. Default: auto.",
+        autocompletion=lambda: list(DEVICES),
+        rich_help_panel=RUN,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help=f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.",
+        autocompletion=lambda: list(DTYPES),
+        rich_help_panel=RUN,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON object a line on standard output.", rich_help_panel=RUN),
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Show the traceback of an error; also CLIPSONIC_DEBUG=1.",
+        rich_help_panel=RUN,
+    ),
+]

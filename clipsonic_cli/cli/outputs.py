@@ -1,0 +1,168 @@
+"""What sounds are called and where they go: safe names, templates, never two sounds to one file."""
+
+import string
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.registry import unknown
+
+FORMATS = ("wav", "flac", "ogg")
+SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
+"""``--bits`` to the names of ``audio.files``."""
+FIELDS = ("prompt", "seed", "mode", "index")
+DEFAULT_NAME = "{prompt}-{seed}"
+MAX_SLUG_BYTES = 120  # a file name holds 255 bytes on most systems; the rest is for other fields
+MAX_NAME_BYTES = 240  # room for "-1000" and for the temporary name beside it
+# Names that are devices on Windows, whatever their ending.
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789"),
+}
+
+
+def slug(text: str) -> str:
+    """Gives a safe piece of a file name: letters and digits of any script, the rest hyphens.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        1 to 120 UTF-8 bytes without separators, dots or spaces; "sound" where nothing is left.
+    """
+    text = unicodedata.normalize("NFC", text)
+    # Combining marks (Mn, Mc) are part of letters in many scripts.
+    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
+    name = _cap("-".join(kept.split()), MAX_SLUG_BYTES).strip("-") or "sound"
+    return f"{name}_" if name.casefold() in DEVICES else name
+
+
+def _cap(text: str, limit: int) -> str:
+    """Cuts a text to a number of UTF-8 bytes, between characters."""
+    return text.encode("utf-8", "ignore")[:limit].decode("utf-8", "ignore")
+
+
+def parse(output: str | None, suffix: str | None) -> tuple[Path, str, str]:
+    """Takes ``--output`` apart.
+
+    Args:
+        output: A file, an existing folder (or anything with a slash at its end), a template of a
+            file such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
+        suffix: What ``--format`` said, or None.
+
+    Returns:
+        The folder, the template of the file's stem, and the format (one of ``FORMATS``).
+
+    Raises:
+        UsageError: The ending is none of ``FORMATS`` or contradicts ``--format``, a field is
+            unknown, or the name has no ending and is no folder.
+    """
+    if suffix is not None and suffix not in FORMATS:
+        raise unknown("format", suffix, list(FORMATS))
+    if output is None:
+        return Path(), DEFAULT_NAME, suffix or "wav"
+    if "\0" in output or not output:
+        raise UsageError(f"Output {output!r} is no file name.")
+    path = Path(output)
+    if output.endswith(("/", "\\")) or path.is_dir():
+        return path, DEFAULT_NAME, suffix or "wav"
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        named = f"ends in '.{ending}'" if ending else "has no ending and is no folder"
+        raise UsageError(
+            f"Output '{output}' {named}. Give a folder that exists, or a file ending in "
+            f"{', '.join('.' + known for known in FORMATS)}."
+        )
+    if suffix not in (None, ending):
+        raise UsageError(f"Output '{output}' is {ending}, but --format says {suffix}.")
+    return path.parent, path.name[: -len(path.suffix)], ending
+
+
+def paths(
+    output: str | None, suffix: str | None, sounds: Sequence[Mapping[str, str | int]]
+) -> list[Path]:
+    """Names every sound.
+
+    Args:
+        output: See :func:`parse`.
+        suffix: See :func:`parse`.
+        sounds: For each sound the values of ``FIELDS``, and any more a template may use.
+
+    Returns:
+        One path each, all different even where a file system ignores case: what would meet gets
+        "-2", "-3" and so on, which depends on nothing but the arguments.
+
+    Raises:
+        UsageError: See :func:`parse`; or a template is malformed, or names an unknown field.
+    """
+    folder, template, ending = parse(output, suffix)
+    taken: set[str] = set()
+    named = []
+    for fields in sounds:
+        safe = {k: slug(v) if isinstance(v, str) else v for k, v in fields.items()}
+        stem = _cap(_fill(template, safe), MAX_NAME_BYTES)
+        unique, count = stem, 1
+        while unicodedata.normalize("NFC", unique).casefold() in taken:
+            count += 1
+            unique = f"{stem}-{count}"
+        taken.add(unicodedata.normalize("NFC", unique).casefold())
+        named.append(folder / f"{unique}.{ending}")
+    return named
+
+
+def fields_of(template: str) -> set[str]:
+    """Gives the fields a template uses.
+
+    Raises:
+        UsageError: The braces do not match, or hold more than a name and a format.
+    """
+    try:
+        parsed = [(name, conv) for _, name, _, conv in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise UsageError(f"Output template '{template}' is malformed: {error}.") from None
+    used = {name for name, _ in parsed if name is not None}
+    # {seed.__class__}, {0} and {seed!r} are Python's, not ours.
+    if bad := [name for name in used if not name.isidentifier()]:
+        raise UsageError(f"Output template '{template}': '{{{bad[0]}}}' is no field name.")
+    return used
+
+
+def _fill(template: str, values: Mapping[str, str | int]) -> str:
+    """Puts values into a template's fields."""
+    for name in sorted(fields_of(template)):
+        if name not in values:
+            raise unknown("output field", name, list(values))
+    try:
+        return template.format(**values)
+    except ValueError as error:  # a format such as {prompt:d}
+        raise UsageError(f"Output template '{template}' is malformed: {error}.") from None
+
+
+def subtype(bits: str) -> str:
+    """Gives what ``--bits`` stands for.
+
+    Raises:
+        UsageError: It is none of 16, 24 and float.
+    """
+    if bits not in SUBTYPES:
+        raise unknown("bits", bits, list(SUBTYPES))
+    return SUBTYPES[bits]
+
+
+def check(paths: Sequence[Path], subtype: str | None, *, overwrite: bool) -> None:
+    """Refuses files that could not be written in the end.
+
+    Raises:
+        UsageError: A file exists, its folder is missing or takes no files, or its format does not
+            have those bits.
+    """
+    from clipsonic_cli.audio.files import check_writable
+
+    for path in paths:
+        if path.exists() and not path.is_dir() and not overwrite:
+            raise UsageError(f"'{path}' exists. Give --overwrite, --skip-existing or another -o.")
+        check_writable(path, subtype=subtype, overwrite=overwrite)

@@ -1,0 +1,60 @@
+"""Where networks run and in which precision, chosen once and passed down.
+
+Names are checked here; torch is imported when one is chosen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clipsonic_cli.config import DEVICES, DTYPES
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.registry import unknown
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Gives a device; "auto" is CUDA if there is one, else Apple's GPU, else the CPU.
+
+    Raises:
+        UsageError: The name is unknown, or there is no such device.
+    """
+    import torch
+
+    if name not in DEVICES:
+        raise unknown("device", name, list(DEVICES))
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, present in there.items() if present)
+    if not there[name]:
+        able = ", ".join(device for device, present in there.items() if present)
+        raise UsageError(
+            f"Device '{name}' is not available to torch {torch.__version__} on this machine. "
+            f"Available: {able}. Use --device auto."
+        )
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Gives the U-Net's precision; "auto" is bfloat16 on CUDA that has it, else float32.
+
+    Raises:
+        UsageError: The name is unknown, or the device cannot run it at speed.
+    """
+    import torch
+
+    if name not in DTYPES:
+        raise unknown("dtype", name, list(DTYPES))
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise UsageError("float16 is a hundred times slower than float32 on a CPU. Use bfloat16.")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

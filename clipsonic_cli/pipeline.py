@@ -1,0 +1,361 @@
+"""Figure 2 of the paper: encode the query, sample a mel, vocode it.
+
+A mode is a row of ``modes.MODES``; there is no branch on modes here. Knows what decides a sound
+and how it travels inside a file. Does not know the command line.
+"""
+
+import functools
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli import __version__
+from clipsonic_cli.audio import files
+from clipsonic_cli.audio.mel import denormalize
+from clipsonic_cli.config import Recipe
+from clipsonic_cli.device import choose_device, choose_dtype
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion.guidance import guided, windowed
+from clipsonic_cli.diffusion.noise import SeededNoise
+from clipsonic_cli.diffusion.timesteps import spaced_timesteps
+from clipsonic_cli.encoders.images import check_image
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
+from clipsonic_cli.parts import Parts, check_vocoder
+from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.types import Query, Report, Waveform, silent
+
+NATIVE_FRAMES = 128
+"""Frames sampled in one piece: 4 s, as the paper does with a network trained on 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound(Waveform):
+    """A waveform and how it came to be.
+
+    Args:
+        recipe: Complete: the same recipe on the same machine gives the same samples.
+    """
+
+    recipe: Recipe
+
+    def write(
+        self, path: str | Path, *, subtype: str | None = None, overwrite: bool = False
+    ) -> Path:
+        """Writes a sound file that carries its recipe; :func:`read_recipe` gives it back.
+
+        Args:
+            path: Ends in .wav, .flac or .ogg.
+            subtype: "pcm16", "pcm24" or "float"; None is the first that the format has.
+            overwrite: Replace a file that is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: The file cannot go there.
+            ClipsonicError: Writing failed; nothing is left behind.
+        """
+        told = {"clipsonic": __version__, "recipe": asdict(self.recipe)}
+        files.write(
+            Path(path),
+            files.peak_guard(self.samples)[0],
+            self.sample_rate,
+            subtype=subtype,
+            metadata={
+                "title": self.recipe.query.name,
+                "software": f"clipsonic {__version__}",
+                "comment": json.dumps(told, allow_nan=False),
+            },
+            overwrite=overwrite,
+        )
+        return Path(path)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Gives the recipe that a sound file carries.
+
+    Raises:
+        UsageError: The file is missing, not sound, or not made by clipsonic.
+    """
+    comment = files.read_metadata(path)
+    try:
+        told = json.loads(comment or "")
+        recipe = from_dict(Recipe, told["recipe"], "recipe")
+        recipe.query, recipe.negative_query  # noqa: B018 - raise where they are no query
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        why = f" ({error})" if comment else ""
+        raise UsageError(f"'{path}' carries no recipe of clipsonic{why}.") from None
+    return recipe
+
+
+class ClipSonic:
+    """A model ready to make sound; :meth:`load` finds one by name.
+
+    Args:
+        parts: The model's networks.
+        vocoder: "bigvgan", "griffin-lim", or None for the model's default.
+
+    Attributes:
+        parts: As given.
+        vocoder: The vocoder of recipes that name none.
+        vocoder_reason: Why it is this one, in words.
+    """
+
+    def __init__(self, parts: Parts, *, vocoder: str | None = None) -> None:
+        self.parts = parts
+        self.vocoder, self.vocoder_reason = (
+            parts.default_vocoder() if vocoder is None else (check_vocoder(vocoder), "asked for")
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = "mini",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        vocoder: str | None = None,
+    ) -> Self:
+        """Finds a model and chooses where it runs; weights are read when they are first needed.
+
+        Args:
+            model: A name or a folder.
+            device: "auto", "cpu", "cuda" or "mps".
+            dtype: "auto", "float32", "bfloat16" or "float16".
+            vocoder: "bigvgan", "griffin-lim", or None for the model's default.
+
+        Raises:
+            UsageError: A name is unknown, the device is not there, or cannot run the dtype.
+            MissingWeights: The model is known but not on this machine.
+        """
+        place = choose_device(device)
+        parts = Parts(models.find(model), place, choose_dtype(dtype, place))
+        return cls(parts, vocoder=vocoder)
+
+    def __call__(
+        self,
+        query: str | Path,
+        *,
+        mode: str | None = None,
+        guidance_scale: float = 1.5,
+        sampler: str = "dpmpp",
+        steps: int = 25,
+        seconds: float = 4.0,
+        seed: int | None = None,
+        negative: str | Path | None = None,
+        report: Report = silent,
+    ) -> Sound:
+        """Makes one sound from words or a picture; :meth:`generate` makes many.
+
+        Args:
+            query: Words; or a picture, as a Path or a name such as "cat.jpg".
+            mode: A row of ``modes.MODES``; None is "pd" for words and "iq" for pictures.
+            guidance_scale: The paper's w: 0 ignores the query, 1 follows it, more exaggerates.
+            sampler: A name of ``diffusion.SAMPLERS``.
+            steps: Steps of the sampler.
+            seconds: Duration, exact to the sample.
+            seed: None draws one; the sound's recipe tells which.
+            negative: Words or a picture to steer away from.
+            report: Called as ``report(stage, done, total)``.
+
+        Raises:
+            UsageError: An argument is out of its range, or a picture cannot be used.
+            MissingWeights: The model lacks a part that the mode needs.
+        """
+        asked = query_of(query)
+        avoided = None if negative is None else query_of(negative)
+        recipe = Recipe(
+            text=asked.text,
+            image=_name(asked),
+            negative=None if avoided is None else avoided.text,
+            negative_image=_name(avoided),
+            mode=mode_for(mode, asked.kind).name,
+            guidance_scale=guidance_scale,
+            sampler=sampler,
+            steps=steps,
+            seconds=seconds,
+            seed=secrets.randbits(32) if seed is None else seed,
+        )
+        return next(self.generate([recipe], report=report))
+
+    def check(self, recipe: Recipe) -> Recipe:
+        """Completes a recipe with what model and machine add; reads no weights.
+
+        Args:
+            recipe: What was asked.
+
+        Returns:
+            The recipe with model, vocoder, device, dtype and the digests of weights and pictures.
+
+        Raises:
+            UsageError: A name is unknown, the steps exceed the training schedule, a picture cannot
+                be used, or the mode does not fit the query or the negative.
+            MissingWeights: The model lacks a part; the message says how to get it.
+            BadBundle: Parts of the model do not fit each other.
+        """
+        SAMPLERS.check(recipe.sampler)
+        names, mode = self.needs(recipe), MODES[recipe.mode]
+        self.parts.check(names, mode)
+        diffusion = self.parts.header(mode.unet).diffusion
+        assert diffusion is not None  # a U-Net's header has one
+        spaced_timesteps(diffusion.train_steps, recipe.steps)
+        return replace(
+            recipe,
+            image_sha256=_digest(recipe.query),
+            negative_image_sha256=_digest(recipe.negative_query),
+            model=self.parts.folder.name,
+            model_id=self.parts.identity(names),
+            vocoder=recipe.vocoder or self.vocoder,
+            device=self.parts.device.type,
+            dtype=str(self.parts.dtype).removeprefix("torch."),
+        )
+
+    def needs(self, recipe: Recipe) -> list[str]:
+        """Gives the names of the model's parts that a recipe needs.
+
+        Raises:
+            UsageError: The mode or vocoder is unknown, or the mode does not fit the query or the
+                negative.
+        """
+        mode, avoided = mode_for(recipe.mode, recipe.query.kind), recipe.negative_query
+        names = set(mode.weights)
+        if avoided is not None:
+            names |= set(negative_mode_for(mode, avoided.kind).weights)
+        if check_vocoder(recipe.vocoder or self.vocoder) == "bigvgan":
+            names.add("vocoder")
+        return sorted(names)
+
+    def prepare(self, recipe: Recipe) -> None:
+        """Reads the networks a recipe needs, which :meth:`generate` would do when it needs them.
+
+        Args:
+            recipe: From :meth:`check`.
+        """
+        mode, avoided = MODES[recipe.mode], recipe.negative_query
+        self.parts.encoder(mode, candidates=recipe.candidates)
+        if avoided is not None:
+            negative = negative_mode_for(mode, avoided.kind)
+            self.parts.encoder(negative, candidates=recipe.candidates)
+        self.parts.vocoder(recipe.vocoder or self.vocoder, self.parts.denoiser(mode.unet).spec)
+
+    def generate(
+        self, recipes: Sequence[Recipe], *, batch_size: int = 1, report: Report = silent
+    ) -> Iterator[Sound]:
+        """Makes the sounds of recipes, in their order.
+
+        Args:
+            recipes: All are checked before the first sound is made.
+            batch_size: Neighbours that differ only in query and seed are computed together, as
+                many as this. Every sample has its own noise, so a batch changes a sound by
+                rounding only; 1 repeats bit for bit.
+            report: Called with the stages "text", "prior" or "image", "sample" and "vocode".
+
+        Raises:
+            UsageError: See :meth:`check`.
+            MissingWeights: See :meth:`check`.
+            ClipsonicError: The networks gave what is no number.
+        """
+        checked = [self.check(recipe) for recipe in recipes]
+        for _, group in groupby(checked, key=_settings):
+            alike = list(group)
+            for start in range(0, len(alike), batch_size):
+                yield from self._make(alike[start : start + batch_size], report)
+
+    @torch.no_grad()
+    def _make(self, recipes: list[Recipe], report: Report) -> list[Sound]:
+        """Runs the three stages for recipes that differ only in query and seed."""
+        noise = SeededNoise([recipe.seed for recipe in recipes])
+        cond, uncond = self._encode(recipes, noise, report)
+        mel = self._sample(recipes[0], cond, uncond, noise, report)
+        waveforms, sample_rate = self._vocode(recipes[0], mel, report)
+        return [
+            Sound(samples=waveform.clone(), sample_rate=sample_rate, recipe=recipe)
+            for waveform, recipe in zip(waveforms, recipes, strict=True)
+        ]
+
+    def _encode(
+        self, recipes: list[Recipe], noise: SeededNoise, report: Report
+    ) -> tuple[Tensor, Tensor]:
+        """Stage 1: queries to (B, D), and what guidance steers away from, (B, D) or (1, D)."""
+        recipe = recipes[0]
+        mode, avoided = MODES[recipe.mode], recipe.negative_query
+        encode = self.parts.encoder(mode, candidates=recipe.candidates)
+        cond = encode([recipe.query for recipe in recipes], noise=noise, report=report).embed
+        if avoided is None:
+            uncond = self.parts.denoiser(mode.unet).unet.null_cond[None].float()
+        else:
+            # Noise of its own, so that x_T does not depend on whether there is a negative.
+            apart = SeededNoise([recipe.seed for recipe in recipes])
+            negative = negative_mode_for(mode, avoided.kind)
+            encode = self.parts.encoder(negative, candidates=recipe.candidates)
+            uncond = encode([avoided] * len(recipes), noise=apart, report=report).embed
+        return cond.to(self.parts.device), uncond.to(self.parts.device)
+
+    def _sample(
+        self, recipe: Recipe, cond: Tensor, uncond: Tensor, noise: SeededNoise, report: Report
+    ) -> Tensor:
+        """Stage 2: (B, D) to natural-log mel (B, 1, F, T), T rounded up to what the U-Net takes."""
+        denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
+        unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
+        frames = -(-spec.frames(recipe.seconds) // unet.multiple) * unet.multiple
+
+        def model(x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+            output: Tensor = unet(x_t, process.network_time(t), cond)
+            return output
+
+        denoise = guided(model, cond, uncond, recipe.guidance_scale)
+        denoise = windowed(denoise, frames, NATIVE_FRAMES, NATIVE_FRAMES // 2)
+        x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
+        timesteps = spaced_timesteps(process.config.train_steps, recipe.steps)
+        sample = SAMPLERS.load(recipe.sampler)
+        x_0 = sample(denoise, x_T, timesteps, process, noise=noise, report=report)
+        return denormalize(x_0, spec)
+
+    def _vocode(self, recipe: Recipe, mel: Tensor, report: Report) -> tuple[Tensor, int]:
+        """Stage 3: natural-log mel (B, 1, F, T) to waveforms (B, N), N exactly as asked, and Hz."""
+        spec = self.parts.denoiser(MODES[recipe.mode].unet).spec
+        vocode = self.parts.vocoder(recipe.vocoder or self.vocoder, spec)
+        report("vocode", 0, 1)
+        waveforms = vocode(mel).float().cpu()[:, : spec.samples(recipe.seconds)]
+        report("vocode", 1, 1)
+        if not waveforms.isfinite().all():
+            raise ClipsonicError(
+                "The model gave what is no number. Lower the guidance, or use dtype float32."
+            )
+        return waveforms, spec.sample_rate
+
+
+def _settings(recipe: Recipe) -> Recipe:
+    """Gives what recipes must share to be computed together."""
+    return replace(recipe, text=None, image=None, image_sha256=None, seed=0)
+
+
+def _name(query: Query | None) -> str | None:
+    """Gives the picture's name as it goes into a recipe."""
+    return None if query is None or query.image is None else str(query.image)
+
+
+def _digest(query: Query | None) -> str | None:
+    """Gives the digest of a picture, once it is known to be one."""
+    if query is None or query.image is None:
+        return None
+    if not query.image.is_file():
+        check_image(query.image)  # says what is wrong
+    stat = query.image.stat()
+    return _digest_of(query.image, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of(image: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - keys
+    """Checks a picture and gives its digest, once for each state of the file."""
+    check_image(image)
+    return bundle.identity(image)

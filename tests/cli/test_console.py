@@ -1,0 +1,59 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from clipsonic_cli.cli.console import Bars, Talk, complain
+
+
+def screen(width=80):
+    return Console(file=io.StringIO(), force_terminal=True, width=width)
+
+
+def test_a_stage_has_a_bar_with_its_count_and_time_left():
+    console = screen()
+    with Bars(console, "1/2 ", shown=True) as bars:
+        bars("sample", 3, 25)
+        bars._progress.refresh()
+    drawn = console.file.getvalue()
+    assert "1/2 sample" in drawn
+    assert "3/25" in drawn
+    assert "-:--:--" in drawn  # no estimate yet
+
+
+def test_nothing_is_drawn_where_bars_are_not_shown():
+    console = screen()
+    with Bars(console, "", shown=False) as bars:
+        bars("sample", 3, 25)
+    assert console.file.getvalue() == ""
+
+
+def test_results_go_to_standard_output_even_while_bars_are_drawn(capsys):
+    talk = Talk(quiet=False)
+    with Bars(screen(), "", shown=True):
+        talk.result("a.wav", {})
+    assert capsys.readouterr().out == "a.wav\n"
+
+
+def test_a_note_keeps_its_line_and_its_brackets(capsys):
+    Talk(quiet=False).note(f"[red]{'long ' * 60}[/red]")
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"[red]{'long ' * 60}[/red]"]
+
+
+def test_quiet_says_no_notes(capsys):
+    Talk(quiet=True).note("hello")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["дождь", 'a "quoted"\nline'])
+def test_json_is_one_line_an_object(capsys, text):
+    Talk(quiet=False, as_json=True).result("ignored", {"text": text})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"text": text}
+
+
+def test_a_complaint_is_one_line(capsys):
+    complain("first\n  second\r\nthird")
+    assert capsys.readouterr().err == "clipsonic: first second third\n"

@@ -1,0 +1,341 @@
+"""The command as a person types it, on the micro model, in this process."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from PIL import Image
+
+from clipsonic_cli.cli import run
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.modes import MODES
+
+
+@pytest.fixture
+def call(micro, tmp_path, monkeypatch, capsys):
+    """Runs ``clipsonic generate`` in an empty folder: gives exit code, stdout and stderr lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, stdin="", model=micro):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        where = [] if "--model" in arguments else ["--model", str(model)]
+        code = run(["generate", *where, *map(str, arguments)])
+        told = capsys.readouterr()
+        return code, told.out.splitlines(), told.err.splitlines()
+
+    return call
+
+
+FAST = ("--steps", 2, "--seconds", 0.3, "--mode", "zs")
+PICTURE = ("--steps", 2, "--seconds", 0.3)
+
+
+def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call):
+    code, out, err = call("a photo of violin", "--steps", 2, "--seconds", 0.3, "--seed", 7)
+    assert (code, out) == (0, ["a-photo-of-violin-7.wav"])
+    info = soundfile.info(out[0])
+    assert (info.samplerate, info.channels, info.frames) == (16_000, 1, 4800)
+    assert any("device cpu" in line and "vocoder bigvgan" in line for line in err)
+    assert any("seed 7" in line and "mode pd" in line for line in err)
+    assert any("real-time factor" in line for line in err)
+    assert not any("\x1b" in line for line in err)
+
+
+def test_a_drawn_seed_is_shown_and_repeats_the_sound(call):
+    _, (path,), err = call("rain", *FAST)
+    seed = path.removesuffix(".wav").rpartition("-")[2]
+    assert any(f"seed {seed}" in line for line in err)
+    call("rain", *FAST, "--seed", seed, "-o", "again.wav")
+    assert Path("again.wav").read_bytes() == Path(path).read_bytes()
+
+
+def test_variations_are_the_sounds_of_their_seeds(call):
+    _, together, _ = call("rain", *FAST, "--seed", 7, "-n", 3)
+    assert together == ["rain-7.wav", "rain-8.wav", "rain-9.wav"]
+    for path in together:
+        call("rain", *FAST, "--seed", path[5], "-o", f"alone-{path}")
+        assert Path(f"alone-{path}").read_bytes() == Path(path).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_like_makes_a_sound_again_bit_for_bit(call, suffix, violin_picture):
+    more = ("--seconds", 0.3, "--negative", "voices", "-w", 2.5, "--sampler", "ddpm", "--steps", 3)
+    _, (first,), _ = call("--image", violin_picture, *more, "--format", suffix)
+    code, again, _ = call("--like", first, "-o", f"again.{suffix}")
+    assert (code, again) == (0, [f"again.{suffix}"])
+    assert soundfile.read(first)[0].tolist() == soundfile.read(again[0])[0].tolist()
+
+
+def test_options_beside_like_replace_its_choices(call):
+    _, (first,), _ = call("rain", *FAST, "--seed", 7)
+    _, lines, _ = call("--like", first, "--seconds", 0.2, "--json", "-o", "new.wav")
+    recipe = json.loads(lines[0])["recipe"]
+    assert (recipe["seconds"], recipe["seed"], recipe["mode"]) == (0.2, 7, "zs")
+    _, lines, _ = call("--like", first, "a dog", "--sampler", "ddim", "--json", "-q")
+    recipe = json.loads(lines[0])["recipe"]
+    assert (recipe["text"], recipe["sampler"], recipe["steps"]) == ("a dog", "ddim", 50)
+
+
+def test_like_refuses_other_weights_and_changed_pictures(call, micro, tmp_path, violin_picture):
+    model = tmp_path / "model"
+    shutil.copytree(micro, model)
+    shutil.copy(violin_picture, "cat.jpg")
+    call("--image", "cat.jpg", *PICTURE, "--model", model, "-o", "x.wav")
+    Image.new("RGB", (9, 9)).save("cat.jpg")
+    code, out, err = call("--like", "x.wav", "-o", "y.wav", "--model", model)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert "has changed" in err[0]
+    shutil.copy(violin_picture, "cat.jpg")
+    shutil.copy(micro / "vocoder.safetensors", model / "prior.safetensors")  # not part of iq
+    run(["generate", "--like", "x.wav", "-o", "y.wav"])
+    assert Path("y.wav").read_bytes() == Path("x.wav").read_bytes()
+    with (model / "vocoder.safetensors").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\0\0\0\0")
+    assert run(["generate", "--like", "x.wav", "-o", "z.wav"]) == 2
+    assert run(["generate", "--like", "x.wav", "-o", "z.wav", "--model", str(model)]) == 0
+
+
+def test_pictures_are_heard_by_iq_however_they_are_given(call, violin_picture):
+    shutil.copy(violin_picture, "a.jpg")
+    shutil.copy(violin_picture, "b.jpg")
+    _, out, err = call("--image", "a.jpg", "b.jpg", "--seed", 1, *PICTURE)
+    assert out == ["a-1.wav", "b-1.wav"]
+    assert sum("mode iq" in line for line in err) == 2
+
+
+def test_a_file_and_standard_input_give_many(call):
+    Path("x.csv").write_text("text,seed,label,sedd\nrain,5,wet,1\na dog,6,loud,2\n")
+    _, out, err = call("--file", "x.csv", "-o", "{label}_{index}.flac", *FAST)
+    assert out == ["wet_1.flac", "loud_2.flac"]
+    assert "columns not used: sedd" in err
+    _, out, _ = call("-", *FAST, "--seed", 1, stdin="rain\n\nwind\n")
+    assert out == ["rain-1.wav", "wind-1.wav"]
+
+
+def test_json_tells_path_seed_recipe_and_time(call):
+    code, lines, _ = call("rain", *FAST, "--json", "--seed", 3, "-n", 2)
+    told = [json.loads(line) for line in lines]
+    assert (code, [one["seed"] for one in told]) == (0, [3, 4])
+    assert told[0]["path"] == "rain-3.wav"
+    assert told[0]["seconds"] == 0.3
+    assert told[0]["real_time_factor"] > 0
+    assert told[0]["recipe"]["sampler"] == "dpmpp"
+
+
+def test_quiet_leaves_nothing_but_the_path(call):
+    assert call("rain", *FAST, "--seed", 3, "--quiet") == (0, ["rain-3.wav"], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sampler", "steps"),
+    [
+        ((), "dpmpp", 25),
+        (("--sampler", "ddim"), "ddim", 50),
+        (("--preset", "fast"), "dpmpp", 12),
+        (("--preset", "fast", "--steps", 3), "dpmpp", 3),
+        (("--preset", "paper", "--steps", 4), "ddpm", 4),
+    ],
+)
+def test_steps_follow_sampler_and_preset(call, arguments, sampler, steps):
+    _, (line,), _ = call("rain", "--mode", "zs", "--seconds", 0.1, "--json", *arguments)
+    recipe = json.loads(line)["recipe"]
+    assert (recipe["sampler"], recipe["steps"]) == (sampler, steps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "subtype"),
+    [
+        ((), "PCM_16"),
+        (("--bits", "24"), "PCM_24"),
+        (("--bits", "float"), "FLOAT"),
+        (("--format", "flac", "--bits", "24"), "PCM_24"),
+        (("--format", "ogg"), "VORBIS"),
+    ],
+)
+def test_formats_and_bits(call, arguments, subtype):
+    _, (path,), _ = call("rain", *FAST, *arguments)
+    assert soundfile.info(path).subtype == subtype
+
+
+def test_existing_files_are_kept_or_replaced_as_told(call):
+    Path("rain-1.wav").write_text("mine")
+    code, out, _ = call("rain", *FAST, "--seed", 1, "-n", 2, "--skip-existing")
+    assert (code, out) == (0, ["rain-2.wav"])
+    assert Path("rain-1.wav").read_text() == "mine"
+    code, out, _ = call("rain", *FAST, "--seed", 1, "--overwrite")
+    assert (code, out) == (0, ["rain-1.wav"])
+    assert soundfile.info("rain-1.wav").frames == 4800
+
+
+def test_griffin_lim_is_never_silent(call):
+    _, _, err = call("rain", *FAST, "--vocoder", "griffin-lim")
+    assert any("vocoder griffin-lim (asked for)" in line for line in err)
+
+
+def test_a_hundred_megapixels_are_handled(call):
+    Image.new("1", (10_000, 10_000)).save("large.png")
+    assert call("--image", "large.png", *PICTURE)[0] == 0
+
+
+BAD = [
+    ([], 2, "Nothing to sound"),
+    ([""], 2, "prompt is empty"),
+    (["  "], 2, "prompt is empty"),
+    (["rain", "--image", "cat.jpg"], 2, "Both a text and an image"),
+    (["--image", "missing.jpg"], 2, "There is no image 'missing.jpg'"),
+    (["--image", "empty.jpg"], 2, "is empty"),
+    (["--image", "cut.jpg"], 2, "is damaged"),
+    (["--image", "text.jpg"], 2, "is no picture"),
+    (["--image", "folder"], 2, "is not a file"),
+    (["rain", "-w", "much"], 2, "'much' is not a number"),
+    (["rain", "-w", "nan"], 2, "Guidance w is nan"),
+    (["rain", "-w", "inf"], 2, "Guidance w is inf"),
+    (["rain", "-w", "-1"], 2, "from 0"),
+    (["rain", "--seconds", "-1"], 2, "Seconds are -1"),
+    (["rain", "--seconds", "0"], 2, "Seconds are 0"),
+    (["rain", "--seconds", "1e9"], 2, "Seconds are 1e+09"),
+    (["rain", "--steps", "0"], 2, "Steps are 0"),
+    (["rain", "--steps", "4001"], 2, "from 1 to 4000"),
+    (["rain", "--steps", "2.5"], 2, "not a whole number"),
+    (["rain", "--seed", "-1"], 2, "Seed is -1"),
+    (["rain", "--seed", "x"], 2, "not a whole number"),
+    (["rain", "-n", "0"], 2, "Variations are 0"),
+    (["rain", "--mode", "pdd"], 2, "Did you mean 'pd'?"),
+    (["rain", "--mode", "iq"], 2, "takes an image query"),
+    (["--image", "cat.jpg", "--mode", "pd"], 2, "takes a text query"),
+    (["rain", "--sampler", "ddin"], 2, "Did you mean 'ddim'?"),
+    (["rain", "--preset", "papper"], 2, "Did you mean 'paper'?"),
+    (["rain", "--device", "cud"], 2, "Did you mean 'cuda'?"),
+    (["rain", "--device", "cuda"], 2, "not available"),
+    (["rain", "--dtype", "float23"], 2, "Did you mean 'float32'?"),
+    (["rain", "--dtype", "float16", "--device", "cpu"], 2, "Use bfloat16"),
+    (["rain", "--vocoder", "bigwgan"], 2, "Did you mean 'bigvgan'?"),
+    (["rain", "--model", "minni"], 2, "There is no model 'minni'"),
+    (["rain", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
+    (["rain", "--negative", " "], 2, "prompt is empty"),
+    (["rain", "--negative", "missing.png"], 2, "There is no image 'missing.png'"),
+    (["rain", "-o", "missing/x.wav"], 2, "There is no folder 'missing'"),
+    (["rain", "-o", "missing/"], 2, "There is no folder 'missing'"),
+    (["rain", "-o", "x.mp3"], 2, "ends in '.mp3'"),
+    (["rain", "-o", "{promt}.wav"], 2, "Did you mean 'prompt'?"),
+    (["rain", "-o", "there.wav"], 2, "exists"),
+    (["rain", "--format", "mp3"], 2, "Unknown format 'mp3'"),
+    (["rain", "--bits", "8"], 2, "Unknown bits '8'"),
+    (["rain", "--bits", "float", "--format", "flac"], 2, "Unknown .flac subtype"),
+    (["rain", "--overwrite", "--skip-existing"], 2, "Both --overwrite"),
+    (["rain", "--stesp", "3"], 2, "No such option: --stesp"),
+    (["rain", "-o"], 2, "requires an argument"),
+    (["--file", "missing.txt"], 2, "cannot be read"),
+    (["--file", "bad.csv"], 2, "neither 'text' nor 'image'"),
+    (["--like", "missing.wav"], 2, "does not exist"),
+    (["--like", "text.jpg"], 2, "as sound"),
+    (["--like", "there.wav"], 2, "carries no recipe"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "part"), BAD)
+def test_bad_input_is_one_line_and_writes_nothing(
+    call, monkeypatch, violin_picture, arguments, code, part
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    shutil.copy(violin_picture, "cat.jpg")
+    Path("empty.jpg").touch()
+    Path("cut.jpg").write_bytes(violin_picture.read_bytes()[:400])
+    Path("text.jpg").write_text("not a picture, nor a sound")
+    Path("bad.csv").write_text("words\nrain\n")
+    Path("folder").mkdir()
+    soundfile.write("there.wav", [0.0] * 100, 16_000)
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
+    seen, out, err = call(*arguments)
+    assert (seen, out, len(err)) == (code, [], 1), err
+    assert part in err[0]
+    assert err[0].startswith("clipsonic: ")
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
+
+
+def test_a_folder_that_takes_no_files_is_refused(call):
+    if not Path("/proc").is_dir():
+        pytest.skip("needs a folder that not even root can write to")
+    code, out, err = call("rain", *FAST, "-o", "/proc/x.wav")
+    assert (code, out, len(err)) == (2, [], 1)
+    assert "Cannot write in '/proc'" in err[0]
+
+
+def test_a_full_disk_leaves_nothing_behind(call, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("clipsonic_cli.audio.files.os.replace", full)
+    code, out, err = call("rain", *FAST, "--quiet")
+    assert (code, out, len(err)) == (1, [], 1)
+    assert "No space left on device" in err[0]
+    assert not list(Path().iterdir())
+
+
+def test_ctrl_c_is_130_and_leaves_nothing_half_written(call, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.generate", interrupted)
+    code, out, err = call("rain", *FAST, "--quiet")
+    assert (code, out, len(err)) == (130, [], 1)
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_run_at_once(micro, tmp_path):
+    command = [sys.executable, "-m", "clipsonic_cli", "generate", "rain", "--preset", "paper"]
+    with subprocess.Popen(
+        [*command, "--seconds", "60", "--mode", "zs", "--model", str(micro)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while "seed" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert len(process.stderr.read().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_weights_are_one_line(call, micro, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(micro, model)
+    with (model / "unet.safetensors").open("r+b") as file:
+        file.truncate(10_000)
+    code, out, err = call("rain", *FAST, model=model)
+    assert (code, out, len(err)) == (1, [], 1)
+    assert "unet.safetensors" in err[0]
+
+
+def test_an_unforeseen_fault_is_one_line_unless_debugging(call, monkeypatch):
+    def fault(*_, **__):
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.check", fault)
+    code, _, err = call("rain", *FAST)
+    assert (code, len(err)) == (1, 1)
+    assert "first line second line" in err[0]
+    with pytest.raises(RuntimeError, match="first line"):
+        call("rain", *FAST, "--debug")
+    monkeypatch.setenv("CLIPSONIC_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="first line"):
+        call("rain", *FAST)
+
+
+def test_help_lists_every_mode_and_sampler(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = call("--help", "--model", "x")
+    assert code == 0
+    for name in (*MODES, *SAMPLERS, "--like", "--vocoder"):
+        assert any(name in line for line in out)

@@ -1,0 +1,147 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipsonic_cli.cli import inputs
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import IMAGE_SUFFIXES
+
+EMPTY = io.StringIO()
+
+prompts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1).filter(
+    lambda text: text.strip() and not text.strip().lower().endswith(IMAGE_SUFFIXES)
+)
+lines = prompts.map(lambda text: " ".join(text.split())).filter(bool)
+
+
+def read(path: Path, content: str) -> list[inputs.Request]:
+    path.write_text(content, encoding="utf-8", newline="")
+    return inputs.requests([], [], path, EMPTY)
+
+
+def texts(requests: list[inputs.Request]) -> list[str | None]:
+    return [request.query.text for request in requests]
+
+
+@given(st.lists(lines, min_size=1), st.sampled_from(["\n", "\r\n", "\n\n"]))
+def test_a_txt_file_gives_a_prompt_a_line(tmp_path_factory, prompts, newline):
+    path = tmp_path_factory.getbasetemp() / "prompts.txt"
+    assert texts(read(path, newline.join(prompts))) == prompts
+
+
+@given(st.lists(prompts, min_size=1))
+def test_a_csv_file_round_trips(tmp_path_factory, prompts):
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([["text"], *([prompt] for prompt in prompts)])
+    path = tmp_path_factory.getbasetemp() / "prompts.csv"
+    assert texts(read(path, buffer.getvalue())) == [prompt.strip() for prompt in prompts]
+
+
+@given(st.lists(prompts, min_size=1))
+def test_a_jsonl_file_round_trips(tmp_path_factory, prompts):
+    path = tmp_path_factory.getbasetemp() / "prompts.jsonl"
+    content = "\n".join(json.dumps({"text": prompt}) for prompt in prompts)
+    assert texts(read(path, content)) == [prompt.strip() for prompt in prompts]
+
+
+@given(st.binary(), st.sampled_from([".txt", ".csv", ".jsonl"]))
+def test_any_file_gives_requests_or_a_usage_error(tmp_path_factory, content, suffix):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    try:
+        found = inputs.requests([], [], path, EMPTY)
+    except UsageError:
+        return
+    assert found
+
+
+def test_columns_replace_options_and_others_are_for_templates(tmp_path):
+    (tmp_path / "cat.png").touch()
+    content = (
+        "\ufefftext,image,seed,guidance,negative,label\nrain,,7,2.5,voices,wet\n,cat.png,,,,\n"
+    )
+    rain, cat = read(tmp_path / "x.csv", content)
+    assert rain.query.text == "rain"
+    assert rain.choices["seed"] == 7
+    assert rain.choices["guidance_scale"] == 2.5
+    assert rain.choices["negative"] == "voices"
+    assert rain.columns == {"label": "wet"}
+    assert cat.query.image == tmp_path / "cat.png"
+    assert cat.choices == {}
+
+
+def test_prompts_images_and_standard_input_keep_their_order(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").touch()
+    images = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    # as the shell expands --image *.jpg
+    found = inputs.requests([str(images[1])], images[:1], None, EMPTY)
+    assert [request.query.image for request in found] == images
+    found = inputs.requests(["one", "-", "four"], [], None, io.StringIO("two\n\n three \n"))
+    assert texts(found) == ["one", "two", "three", "four"]
+
+
+def test_a_negative_is_a_picture_by_its_ending(tmp_path):
+    (tmp_path / "cat.webp").touch()
+    picture = inputs.negative_fields(str(tmp_path / "cat.webp"))
+    assert picture["negative_image"] == str(tmp_path / "cat.webp")
+    assert picture["negative"] is None
+    assert inputs.negative_fields(" voices ")["negative"] == "voices"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("x.txt", "\n \n", "no prompt"),
+        ("x.csv", "", "no rows"),
+        ("x.csv", "text,seed\n", "no rows"),
+        ("x.csv", "prompt\nrain\n", "neither 'text' nor 'image'"),
+        ("x.csv", "text,image\nrain,cat.png\n", "both 'text' and 'image'"),
+        ("x.csv", "text,seed\nrain,1.5\n", "line 2, seed is '1.5', not a whole number"),
+        ("x.csv", "text,guidance\nrain,much\n", "guidance is 'much', not a number"),
+        ("x.csv", "text\nrain,more\n", "more cells"),
+        ("x.csv", 'text\n"rain', "no csv"),
+        ("x.csv", "text\n   \n", "text is empty"),
+        ("x.csv", "image\ncat.png\n", "There is no image"),
+        ("x.jsonl", "", "is empty"),
+        ("x.jsonl", "rain\n", "line 1, there is no JSON"),
+        ("x.jsonl", '"rain"\n', "no object"),
+        ("x.jsonl", '{"text": 5}\n', "text is 5, not a text"),
+        ("x.jsonl", '{"text": "a", "seed": true}\n', "not a whole number"),
+        ("x.jsonl", '{"text": "a", "seed": 1.5}\n', "not a whole number"),
+        ("x.jsonl", '{"text": "a", "seconds": [1]}\n', "not a number"),
+        ("x.md", "rain\n", "must end in .txt, .csv, .jsonl"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, part):
+    with pytest.raises(UsageError) as error:
+        read(tmp_path / name, content)
+    assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ((["  "], [], None), "empty"),
+        ((["rain"], ["cat"], None), "Both a text and an image"),
+        ((["rain"], [], Path("x.txt")), "Both --file and a prompt"),
+        (([], ["missing.jpg"], None), "There is no image 'missing.jpg'"),
+        (([], ["."], None), "not a file"),
+        ((["dog.png"], [], None), "There is no image 'dog.png'"),
+        (([], [], Path("missing.txt")), "cannot be read"),
+        ((["-", "-"], [], None), "asked for twice"),
+        ((["-"], [], Path("-")), "asked for twice"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(tmp_path, monkeypatch, arguments, part):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat").touch()
+    prompts, images, file = arguments
+    with pytest.raises(UsageError) as error:
+        inputs.requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))
+    assert part in str(error.value)

@@ -1,0 +1,146 @@
+"""Fixtures for every room.
+
+``micro`` is a whole model folder, of real components with tiny random weights: a CLIP, a prior,
+a U-Net and a vocoder, written once a session as bundles. ``clipsonic generate --model`` runs with
+it in well under a second. ``violin_picture`` is a small JPEG. Tests that change a model copy it.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+
+DIM = 32
+ENCODER = "micro-clip"
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "micro"
+    folder.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        write_clip(folder / "clip.safetensors")
+        write_unet(folder / "unet.safetensors")
+        write_prior(folder / "prior.safetensors")
+        write_vocoder(folder / "vocoder.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def violin_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "violin.jpg"
+    gradient = np.linspace(0, 255, 80 * 60 * 3).reshape(60, 80, 3).astype(np.uint8)
+    Image.fromarray(gradient).save(path)
+    return path
+
+
+def write_clip(path: Path) -> None:
+    from clipsonic_cli.encoders.clip import TOKENIZER
+    from clipsonic_cli.models.clip import MINI, ClipConfig, build_clip
+    from clipsonic_cli.store import bundle
+
+    described = tokenizer()
+    config = ClipConfig(
+        architecture=MINI, dim=DIM, text_dim=384, max_text_len=16, vocab_size=64, image_size=32
+    )
+    weights = dict(build_clip(config).state_dict())
+    weights[TOKENIZER] = torch.frombuffer(bytearray(described.encode()), dtype=torch.uint8)
+    save(path, bundle, weights, kind="clip", config=as_json(config), encoder=ENCODER)
+
+
+def tokenizer() -> str:
+    """A tokenizer.json of single characters."""
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.pre_tokenizers import Split
+
+    words = ["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz0123456789 "]
+    made = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    made.normalizer = Lowercase()
+    made.pre_tokenizer = Split(Regex("."), "isolated")
+    return made.to_str()
+
+
+def write_unet(path: Path) -> None:
+    from clipsonic_cli.models.unet import UNet
+    from clipsonic_cli.store import bundle
+
+    config = UNetConfig(
+        channels=32,
+        channel_mult=(1, 1, 1, 1),
+        num_res_blocks=1,
+        attention_downsample=(8,),
+        num_heads=1,
+        cond_dim=DIM,
+    )
+    weights = randomized(UNet(config))
+    save(
+        path,
+        bundle,
+        weights,
+        kind="unet",
+        config=config,
+        mel=MelSpec(),
+        diffusion=DiffusionConfig(),
+        space="clip-image",
+        encoder=ENCODER,
+    )
+
+
+def write_prior(path: Path) -> None:
+    from clipsonic_cli.models.prior import Prior
+    from clipsonic_cli.store import bundle
+
+    config = PriorConfig(dim=DIM, text_dim=384, depth=1, dim_head=32, heads=1, max_text_len=16)
+    diffusion = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
+    save(
+        path,
+        bundle,
+        randomized(Prior(config)),
+        kind="prior",
+        config=config,
+        diffusion=diffusion,
+        space="clip-image",
+        encoder=ENCODER,
+    )
+
+
+def write_vocoder(path: Path) -> None:
+    from clipsonic_cli.models.bigvgan import BigVGAN
+    from clipsonic_cli.store import bundle
+
+    config = VocoderConfig(
+        channels=16,
+        upsample_rates=(8, 8, 8),
+        upsample_kernel_sizes=(16, 16, 16),
+        resblock_kernel_sizes=(3,),
+        resblock_dilation_sizes=((1,),),
+    )
+    weights = dict(BigVGAN(config, MelSpec()).state_dict())
+    save(path, bundle, weights, kind="vocoder", config=config, mel=MelSpec())
+
+
+def randomized(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights in which nothing is zero, so that every input changes the output."""
+    return {
+        name: torch.randn_like(weight) * 0.05 if not weight.any() else weight
+        for name, weight in network.state_dict().items()
+    }
+
+
+def as_json(config: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    made: dict[str, object] = json.loads(json.dumps(asdict(config)))  # type: ignore[call-overload]
+    return made
+
+
+def save(path: Path, bundle, weights, **header) -> None:
+    bundle.write(path, bundle.Bundle(header=bundle.Header(**header), weights=weights))

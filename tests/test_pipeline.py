@@ -1,0 +1,229 @@
+import dataclasses
+import shutil
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipsonic_cli import ClipSonic
+from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
+from clipsonic_cli.modes import MODES, negative_mode_for
+from clipsonic_cli.parts import InPieces
+from clipsonic_cli.pipeline import NATIVE_FRAMES, read_recipe
+
+FAST = {"steps": 2, "seconds": 0.5}
+
+
+@pytest.fixture(scope="module")
+def sonic(micro):
+    return ClipSonic.load(micro, device="cpu")
+
+
+def copied(micro, folder, *without):
+    shutil.copytree(micro, folder, ignore=shutil.ignore_patterns(*without))
+    return folder
+
+
+@given(st.floats(0.001, 600))
+def test_frames_hold_the_seconds_and_no_frame_is_idle(seconds):
+    spec = MelSpec()
+    frames, samples = spec.frames(seconds), spec.samples(seconds)
+    assert (frames - 1) * spec.hop_length < samples <= frames * spec.hop_length
+    assert abs(samples / spec.sample_rate - seconds) <= 0.5 / spec.sample_rate
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 1.23456, 4.096, 4.0961, 5.3])
+def test_a_sound_has_the_samples_asked_for(sonic, seconds):
+    sound = sonic("rain", mode="zs", steps=1, seconds=seconds, seed=1)
+    assert sound.samples.shape == (round(seconds * 16_000),)
+    assert sound.samples.abs().max() <= 1
+
+
+def test_a_seed_repeats_a_sound_and_another_does_not(sonic):
+    first, again, other = (sonic("rain", seed=seed, **FAST).samples for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=1e-3)
+
+
+def test_a_drawn_seed_is_told_by_the_recipe(sonic):
+    sound = sonic("rain", mode="zs", **FAST)
+    again = sonic("rain", mode="zs", seed=sound.recipe.seed, **FAST)
+    assert torch.equal(sound.samples, again.samples)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp", "ddim", "ddpm"])
+def test_a_batch_changes_a_sound_by_rounding_only(sonic, sampler):
+    recipes = [
+        Recipe(text=text, seed=seed, sampler=sampler, **FAST)
+        for text, seed in (("rain", 1), ("a dog", 2), ("rain", 3))
+    ]
+    together = list(sonic.generate(recipes, batch_size=3))
+    for one, recipe in zip(together, recipes, strict=True):
+        alone = next(sonic.generate([recipe]))
+        torch.testing.assert_close(one.samples, alone.samples, atol=1e-4, rtol=1e-3)
+        assert one.recipe == alone.recipe
+
+
+def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
+    asked = [
+        Recipe(text="rain", seed=1, mode="zs", **FAST),
+        Recipe(image=str(violin_picture), mode="iq", seed=2, **FAST),
+        Recipe(text="rain", seed=3, mode="zs", guidance_scale=2, **FAST),
+        Recipe(text="rain", seed=4, mode="zs", **FAST),
+    ]
+    sounds = list(sonic.generate(asked, batch_size=4))
+    assert [sound.recipe.seed for sound in sounds] == [1, 2, 3, 4]
+    assert [sound.recipe.mode for sound in sounds] == ["zs", "iq", "zs", "zs"]
+
+
+def test_w_zero_ignores_the_query_and_w_one_does_not(sonic):
+    def sound(text, w):
+        return sonic(text, mode="zs", guidance_scale=w, seed=1, **FAST).samples
+
+    assert torch.equal(sound("rain", 0), sound("a dog", 0))
+    assert not torch.allclose(sound("rain", 1), sound("a dog", 1), atol=1e-4)
+
+
+def test_steering_away_from_the_query_itself_leaves_plain_conditioning(sonic):
+    # uncond + w (cond - uncond) with uncond = cond
+    plain = sonic("rain", mode="zs", guidance_scale=1, seed=1, **FAST)
+    steered = sonic("rain", mode="zs", guidance_scale=3, negative="rain", seed=1, **FAST)
+    torch.testing.assert_close(steered.samples, plain.samples, atol=1e-4, rtol=1e-3)
+
+
+def test_a_negative_leaves_the_noise_as_it_was(sonic):
+    # w = 1 has no use for a negative
+    free, avoiding = (
+        sonic("rain", guidance_scale=1, negative=negative, seed=1, **FAST).samples
+        for negative in (None, "voices")
+    )
+    assert torch.equal(free, avoiding)
+
+
+def test_candidates_are_the_recipes(sonic):
+    for candidates in (1, 3):
+        recipe = Recipe(text="rain", candidates=candidates, **FAST)
+        next(sonic.generate([recipe]))
+        assert sonic.parts.encoder(MODES["pd"], candidates=candidates).candidates == candidates
+
+
+def test_a_negative_may_be_of_the_other_kind(sonic, violin_picture):
+    for query, negative in ((violin_picture, "rain"), ("rain", violin_picture)):
+        free = sonic(query, seed=1, **FAST)
+        steered = sonic(query, negative=negative, seed=1, **FAST)
+        assert not torch.allclose(free.samples, steered.samples, atol=1e-4)
+
+
+def test_a_negative_that_the_u_net_cannot_read_is_refused():
+    with pytest.raises(UsageError, match="cannot steer away from an image"):
+        negative_mode_for(MODES["clip-tta"], "image")
+    assert negative_mode_for(MODES["clip-tta"], "text").name == "clip-tta"
+    assert negative_mode_for(MODES["iq"], "text").name == "pd"
+    assert negative_mode_for(MODES["sd"], "image").name == "iq"
+
+
+def test_beyond_the_native_length_the_u_net_sees_windows(sonic):
+    unet = sonic.parts.denoiser("unet").unet
+    widths = []
+    hook = unet.register_forward_pre_hook(lambda _, arguments: widths.append(arguments[0].shape))
+    sonic("rain", mode="zs", steps=1, seconds=12.0, seed=1)
+    hook.remove()
+    assert {shape[-1] for shape in widths} == {NATIVE_FRAMES}
+    assert len(widths) == 5  # 376 frames: every 64, and one that ends with the sound
+
+
+def test_long_mels_are_vocoded_in_pieces_without_seams(sonic):
+    vocoder = sonic.parts.vocoder("bigvgan", MelSpec()).vocoder
+    mel = torch.randn(2, 1, 64, 70, generator=torch.Generator().manual_seed(0)) * 2 - 5
+    whole = vocoder(mel)
+    pieces = InPieces(vocoder, frames=16, margin=32)(mel)
+    assert whole.abs().max() > 1e-3
+    torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=1e-4)
+    assert torch.equal(InPieces(vocoder, frames=70)(mel), whole)
+
+
+def test_stages_report_their_progress(sonic):
+    seen = []
+    sonic("rain", steps=3, seconds=0.5, seed=99, report=lambda *told: seen.append(told))
+    assert [told for told in seen if told[0] == "sample"] == [("sample", i, 3) for i in (1, 2, 3)]
+    assert ("prior", 64, 64) in seen
+    assert seen[-1] == ("vocode", 1, 1)
+
+
+def test_only_what_a_mode_needs_is_read(micro, tmp_path, violin_picture):
+    bare = ClipSonic.load(copied(micro, tmp_path / "bare", "prior*", "vocoder*"))
+    assert (bare.vocoder, "no trained vocoder" in bare.vocoder_reason) == ("griffin-lim", True)
+    assert bare(violin_picture, seed=1, **FAST).recipe.vocoder == "griffin-lim"
+    with pytest.raises(MissingWeights, match=r"lacks prior\.safetensors"):
+        bare("rain", **FAST)
+    with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
+        ClipSonic.load(tmp_path / "bare", vocoder="bigvgan")(violin_picture)
+
+
+def test_the_vocoder_names_what_scored_better(micro, tmp_path):
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "scored")
+    part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
+    header = dataclasses.replace(part.header, meta={"default_vocoder": "griffin-lim"})
+    bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
+    assert ClipSonic.load(folder).vocoder == "griffin-lim"
+    assert ClipSonic.load(folder, vocoder="bigvgan").vocoder == "bigvgan"
+
+
+def test_parts_of_different_geometry_are_refused(micro, tmp_path):
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "mixed")
+    part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
+    header = dataclasses.replace(part.header, mel=MelSpec(n_fft=1024))
+    bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
+    with pytest.raises(BadBundle, match="n_fft 2048, the vocoder reads n_fft 1024"):
+        ClipSonic.load(folder)("rain", **FAST)
+
+
+def test_weights_of_another_network_are_refused(micro, tmp_path):
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "torn")
+    part = bundle.load(folder / "unet.safetensors", kind="unet")
+    weights = {name: w for name, w in part.weights.items() if name != "null_cond"}
+    bundle.write(folder / "unet.safetensors", dataclasses.replace(part, weights=weights))
+    with pytest.raises(BadBundle, match=r"weights of .unet. do not fit.*null_cond"):
+        ClipSonic.load(folder)("rain", mode="zs", **FAST)
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg"])
+def test_a_file_gives_its_recipe_back(sonic, tmp_path, name, violin_picture):
+    sound = sonic('дождь, "rain"\n🌧', mode="zs", negative=violin_picture, **FAST)
+    assert read_recipe(sound.write(tmp_path / name)) == sound.recipe
+    assert sound.recipe.negative_image_sha256
+    assert sound.recipe.model_id
+
+
+def test_a_recipe_is_complete_after_a_run(sonic, micro, violin_picture):
+    recipe = sonic(violin_picture, seed=1, **FAST).recipe
+    assert recipe.model == str(micro)
+    assert (recipe.device, recipe.dtype, recipe.vocoder) == ("cpu", "float32", "bigvgan")
+    assert next(sonic.generate([recipe])).recipe == recipe
+
+
+def test_more_steps_than_the_model_was_trained_on_are_refused(micro, tmp_path):
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "short")
+    part = bundle.load(folder / "unet.safetensors", kind="unet")
+    diffusion = dataclasses.replace(part.header.diffusion, train_steps=100)
+    header = dataclasses.replace(part.header, diffusion=diffusion)
+    bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
+    with pytest.raises(UsageError, match="trained on 100"):
+        ClipSonic.load(folder)("rain", mode="zs", steps=101)
+
+
+def test_bfloat16_is_near_float32(micro, sonic):
+    half = ClipSonic.load(micro, device="cpu", dtype="bfloat16")
+    exact, rough = (s("rain", mode="zs", seed=1, **FAST) for s in (sonic, half))
+    assert rough.recipe.dtype == "bfloat16"
+    assert 0 < (exact.samples - rough.samples).abs().max() < 0.1

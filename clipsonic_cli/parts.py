@@ -4,8 +4,6 @@ Knows which class a part's file stands for and that parts must fit each other. D
 is done with them (``pipeline.py``).
 """
 
-# ruff: noqa: TID253 - this room is for networks
-
 import functools
 import hashlib
 from collections.abc import Callable, Sequence

@@ -59,15 +59,24 @@ class ModelFolder:
         Raises:
             MissingWeights: Not all are there; names those, and what the model can do without.
         """
-        absent = [f"{stem}{SUFFIX}" for stem in parts if not self.has(stem)]
+        absent = [stem for stem in parts if not self.has(stem)]
         if not absent:
             return
-        able = self.modes()
-        step = f"Use a mode it has: {', '.join(able)}." if able else "It has no complete mode."
+        able = ", ".join(self.modes()) or "none"
+        files = ", ".join(f"{stem}{SUFFIX}" for stem in absent)
         raise MissingWeights(
-            f"Model '{self.name}' lacks {', '.join(absent)}. {step} "
-            f"Or put the missing files into {self.path}."
+            f"Model '{self.name}' lacks {files}. {_remedy(absent)} "
+            f"Modes it is complete for: {able}."
         )
+
+
+def _remedy(absent: list[str]) -> str:
+    """Gives the way to get missing parts."""
+    untrainable = [stem for stem in absent if stem.endswith(("clap", "clap-text"))]
+    if untrainable:
+        return "This version can neither get nor train CLAP parts; give a --model that has them."
+    commands = " && ".join(f"python recipes/mini/train.py {stem} --out DIR" for stem in absent)
+    return f"Train in a clone of clipsonic: {commands}; then give --model DIR/model."
 
 
 def find(name_or_path: str | Path) -> ModelFolder:

@@ -1,6 +1,7 @@
 """The embedded model's data set in memory, as the trainer's batches."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +98,32 @@ class PictureSounds:
         return {"clip": clips, "mel": self.mels[clips], "embed": torch.stack(embeds)}
 
 
+class LabelledSounds(PictureSounds):
+    """A sound, and the text "a photo of LABEL": what the U-Net of ``clip-tta`` learns from."""
+
+    def __init__(self, sounds: Sounds, features: Features) -> None:
+        super().__init__(sounds, features)
+        rows = [features.texts.index(f"a photo of {label}") for label in features.labels]
+        self.pools = [[features.text_embeds[row : row + 1].float()] for row in rows]
+
+
 class TitledPictures:
     """A picture and a text about it: what the prior learns from.
 
-    A third of the draws each from titled pictures, the labels' pictures and ImageNet's classes.
+    As many draws from each source: of ``pd`` titled pictures, the labels' own pictures and
+    ImageNet's classes; of ``sd`` the labels' own alone.
     """
 
-    def __init__(self, features: Features, *, max_text_len: int) -> None:
+    def __init__(
+        self, features: Features, *, max_text_len: int, sources: Sequence[int] = (0, 1, 2)
+    ) -> None:
         self.features = features
         self.max_text_len = max_text_len
         source = features.pairs[:, 2]
-        self.sources = [features.pairs[source == number, :2] for number in source.unique()]
+        self.sources = [features.pairs[source == number, :2] for number in sources]
 
     def __len__(self) -> int:
-        return len(self.features.pairs)
+        return sum(map(len, self.sources))
 
     def name(self, clip: int) -> str:
         """Gives a text."""

@@ -4,6 +4,7 @@
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py vocoder --out runs/mini --minutes 60
 
+and, for the modes that learn from texts, ``prior-sd`` and ``unet-clip-text`` likewise.
 Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
 from the averaged weights at every checkpoint. The vocoder needs the sounds of step 1 only, the
 others also the features of step 2. Two cores, no GPU.
@@ -11,13 +12,14 @@ others also the features of step 2. Two cores, no GPU.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from features import read_features
-from sounds import SPEC, PictureSounds, TitledPictures, Waves, read_sounds
+from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, read_sounds
 
 from clipsonic_cli.config import (
     DiffusionConfig,
@@ -40,6 +42,7 @@ from clipsonic_cli.training.batches import Dataset
 from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.training.trainer import Objective, Progress, train
 from clipsonic_cli.training.vocoder import VocoderObjective
+from clipsonic_cli.types import Space
 
 LICENCE = "CC-BY-SA-4.0"
 SCALES = [  # of the vocoder's mel distance; many scales teach it faster than its own mel alone
@@ -50,8 +53,8 @@ SCALES = [  # of the vocoder's mel distance; many scales teach it faster than it
 Part = tuple[Objective, Dataset, TrainConfig, Header]
 
 
-def unet(out: Path) -> Part:
-    """Gives what the U-Net's training needs."""
+def unet(out: Path, *, space: Space = "clip-image") -> Part:
+    """Gives what the U-Net's training needs, conditioned on pictures or on texts."""
     features = read_features(out / "features.pt")
     network = UNet(
         UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
@@ -63,7 +66,7 @@ def unet(out: Path) -> Part:
         config=network.config,
         mel=SPEC,
         diffusion=process,
-        space="clip-image",
+        space=space,
         encoder=features.encoder,
     )
     config = TrainConfig(
@@ -75,12 +78,13 @@ def unet(out: Path) -> Part:
         save_every=250,
         log_every=25,
     )
-    dataset = PictureSounds(read_sounds(out, "train"), features)
+    material = PictureSounds if space == "clip-image" else LabelledSounds
+    dataset = material(read_sounds(out, "train"), features)
     return UNetObjective(network, Process(process)), dataset, config, header
 
 
-def prior(out: Path) -> Part:
-    """Gives what the prior's training needs."""
+def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
+    """Gives what the prior's training needs, from all titled pictures or the labels' own."""
     features = read_features(out / "features.pt")
     process = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
     network = Prior(
@@ -110,7 +114,7 @@ def prior(out: Path) -> Part:
         save_every=500,
         log_every=50,
     )
-    dataset = TitledPictures(features, max_text_len=32)
+    dataset = TitledPictures(features, max_text_len=32, sources=sources)
     return PriorObjective(network, Process(process)), dataset, config, header
 
 
@@ -143,7 +147,13 @@ def vocoder(out: Path) -> Part:
     return objective, Waves(read_sounds(out, "train")), config, header
 
 
-PARTS: dict[str, Callable[[Path], Part]] = {"unet": unet, "prior": prior, "vocoder": vocoder}
+PARTS: dict[str, Callable[[Path], Part]] = {
+    "unet": unet,
+    "prior": prior,
+    "vocoder": vocoder,
+    "prior-sd": partial(prior, sources=(1,)),
+    "unet-clip-text": partial(unet, space="clip-text"),
+}
 
 
 def main() -> None:
@@ -159,7 +169,7 @@ def main() -> None:
     torch.manual_seed(0)  # of the first weights; everything after draws from the trainer's own
     objective, dataset, config, header = PARTS[arguments.part](out)
     config = replace(config, steps=arguments.steps)
-    model = out / "model" / f"{header.kind}.safetensors"
+    model = out / "model" / f"{arguments.part}.safetensors"
     model.parent.mkdir(parents=True, exist_ok=True)
 
     def on_save(progress: Progress) -> None:
@@ -175,7 +185,7 @@ def main() -> None:
         weights = {name: weight.half() for name, weight in weights.items()}
         write(model, Bundle(header=replace(header, meta=meta), weights=weights))
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in progress.losses.items())
-        print(f"{header.kind} {progress.step}: {meta['minutes']} min, {shown}", flush=True)
+        print(f"{arguments.part} {progress.step}: {meta['minutes']} min, {shown}", flush=True)
 
     try:
         train(

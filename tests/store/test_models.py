@@ -80,11 +80,18 @@ def test_modes_are_those_whose_parts_are_all_there():
     assert models.find("mini").modes() == ["iq", "zs", "pd"]
 
 
-def test_absent_parts_are_named_with_what_the_model_can_do():
+def test_absent_parts_are_named_with_the_command_that_trains_them():
     with pytest.raises(MissingWeights) as caught:
         models.find("mini").require(MODES["sd"].weights)
-    assert "lacks prior-sd.safetensors. Use a mode it has: iq, zs, pd." in str(caught.value)
+    assert "lacks prior-sd.safetensors" in str(caught.value)
+    assert "python recipes/mini/train.py prior-sd --out DIR" in str(caught.value)
+    assert "complete for: iq, zs, pd" in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_parts_nothing_can_make_yet_are_said_to_be_so():
+    with pytest.raises(MissingWeights, match="neither get nor train CLAP"):
+        models.find("mini").require(MODES["clap-tta"].weights)
 
 
 def test_a_model_with_all_parts_is_accepted():
@@ -93,5 +100,5 @@ def test_a_model_with_all_parts_is_accepted():
 
 def test_a_model_without_any_complete_mode_says_so(home):
     make(home / "half", ["vocoder"])
-    with pytest.raises(MissingWeights, match="no complete mode"):
+    with pytest.raises(MissingWeights, match="complete for: none"):
         models.find("half").require(MODES["iq"].weights)

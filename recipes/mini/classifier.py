@@ -75,7 +75,7 @@ def _augment(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def train(
-    mels: torch.Tensor, targets: torch.Tensor, labels: int, *, epochs: int = 30, seed: int = 0
+    mels: torch.Tensor, targets: torch.Tensor, labels: int, *, epochs: int = 16, seed: int = 0
 ) -> Classifier:
     """Trains on real clips.
 

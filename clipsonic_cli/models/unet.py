@@ -251,7 +251,10 @@ class UNet(nn.Module):
         self._check(x_t, time, cond)
         dtype = self.cond_proj.weight.dtype
         embed = self.time_embed(sinusoids(time, self.config.channels).to(dtype))
-        embed = embed + self.cond_proj(cond.to(dtype))  # (B, 4 * channels)
+        # A unit vector has entries of D^-0.5, too faint beside the time embedding to be learned
+        # from soon; at unit variance it starts as strong as a class embedding would.
+        scaled = cond.to(dtype) * self.config.cond_dim**0.5
+        embed = embed + self.cond_proj(scaled)  # (B, 4 * channels)
         h = x_t.to(dtype)
         skips = []
         for stage in self.input_blocks:

@@ -72,11 +72,11 @@ class ModelFolder:
 
 def _remedy(absent: list[str]) -> str:
     """Gives the way to get missing parts."""
-    untrainable = [stem for stem in absent if stem.endswith(("clap", "clap-text"))]
-    if untrainable:
-        return "This version can neither get nor train CLAP parts; give a --model that has them."
-    commands = " && ".join(f"python recipes/mini/train.py {stem} --out DIR" for stem in absent)
-    return f"Train in a clone of clipsonic: {commands}; then give --model DIR/model."
+    if any("clap" in stem for stem in absent):
+        return "This version can neither get nor train CLAP parts."
+    steps = ["clip.py" if stem == "clip" else f"train.py {stem}" for stem in absent]
+    commands = " && ".join(f"python recipes/mini/{step} --out DIR" for step in steps)
+    return f"To train it, after data.py and clip.py of recipes/mini in a clone: {commands}."
 
 
 def find(name_or_path: str | Path) -> ModelFolder:

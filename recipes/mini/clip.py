@@ -1,8 +1,9 @@
 """Step 2 of the embedded model: the small CLIP, and the features the next steps train on.
 
-    python recipes/mini/clip.py --towers WHEELS --out runs/mini
+    python recipes/mini/clip.py --out runs/mini
 
-``WHEELS`` is a folder with the two wheels of ``towers.py``. Needs timm for ImageNet's words.
+Takes the towers from the two wheels of ``towers.py`` that step 1 fetched into ``OUT/debs``. Needs
+timm for ImageNet's words.
 The towers stay as they are; two projections learn a shared space by contrast (Radford et al. 2021)
 from pictures with titles, from the data set's own pictures with prompts, and from ImageNet's
 classes (``prototypes.py``). Features are cached, so a second run starts where the first ended.
@@ -38,17 +39,17 @@ DIM = 256
 def main() -> None:
     """Runs the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--towers", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     arguments = parser.parse_args()
     out: Path = arguments.out
+    wheels = out / "debs"
     bundle = out / "model" / "clip.safetensors"
     if not bundle.exists():
         bundle.parent.mkdir(parents=True, exist_ok=True)
-        write(bundle, train(arguments.towers, out))
+        write(bundle, train(wheels, out))
         print(f"{bundle}: {bundle.stat().st_size / 1e6:.1f} MB")
     clip = load_clip(load(bundle, kind="clip"))
-    _, weight, bias = image_tower(next(arguments.towers.glob("efficientnet*.whl")))
+    _, weight, bias = image_tower(next(wheels.glob("efficientnet*.whl")))
     write_features(clip, weight, bias, out)
 
 

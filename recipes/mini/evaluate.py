@@ -2,22 +2,24 @@
 
     python recipes/mini/evaluate.py --out runs/mini --per-label 4
 
-Sounds are made by the very command line's pipeline, written as WAV files and read back; files that
-are there are not made again, so that an interrupted run goes on. The judge (``classifier.py``) is
-trained on real clips only. Writes ``results/`` beside this file:
+Sounds are made by the command line's own pipeline with the vocoder that scores better on held-out
+clips, written as WAV files and read back; files of the same weights are not made again, so that an
+interrupted run goes on. The judge (``classifier.py``) is trained on real clips only. Writes
+``results/`` beside this file:
 
     accuracy.csv    share of sounds whose label the judge names, per label and kind of sound
-    results.json    the means, the vocoders' errors, and whether the model remembers or makes
+    results.json    means, the vocoders' errors, words outside the labels, memory and spread
 """
 
 import argparse
 import csv
+import hashlib
 import json
 import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import classifier
 import torch
@@ -28,7 +30,7 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.audio.files import read
 from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.config import MelSpec, Recipe, VocoderConfig
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.store import bundle
 
@@ -36,7 +38,19 @@ RESULTS = Path(__file__).parent / "results"
 SPEC = MelSpec()
 SECONDS = SPEC.seconds(classifier.FRAMES)
 MODES = ("iq", "pd", "zs")
+PARTS = ("clip", "prior", "unet")
 SPREAD_SEEDS = 10
+OTHER_WORDS = {
+    "fiddle": "violin",
+    "kitten": "cat",
+    "a barking puppy": "dog",
+    "someone playing the drums": "drum kit",
+    "a person playing the squeezebox": "accordion",
+    "chopper": "helicopter",
+    "audience clapping": "applause",
+    "bullock": "cow",
+}
+"""Prompts that are no labels, and the label a person would expect."""
 
 
 def main() -> None:
@@ -44,12 +58,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--per-label", type=int, default=4, help="sounds a label and mode")
-    parser.add_argument("--modes", nargs="+", default=MODES)
+    parser.add_argument("--dtype", default="auto", help="precision of the U-Net")
     args = parser.parse_args()
     data = args.out / "data"
     labels = [row["label"] for row in json.loads((data / "labels.json").read_text())]
     clips = read_lines(data / "clips.jsonl")
     judge, mels, targets = real(args.out, clips, labels)
+    maker = Maker(args.out, dtype=args.dtype)
     test = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
     scored = sorted({clips[i]["label"] for i in test}, key=labels.index)
     table: dict[str, dict[str, float]] = {}
@@ -57,7 +72,7 @@ def main() -> None:
     table["real"] = by_label(named, targets[test], labels)
     results: dict[str, Any] = {"labels": len(scored), "vocoders": {}}
     held_out = torch.stack([read(data / clips[i]["path"], SPEC.sample_rate) for i in test])
-    for name, vocoder in vocoders(args.out).items():
+    for name, vocoder in maker.vocoders().items():
         remade = torch.cat([vocoder(LogMel(SPEC)(rows)) for rows in held_out.split(16)])
         error = (LogMel(SPEC)(remade) - LogMel(SPEC)(held_out)).abs().mean()
         table[name] = by_label(
@@ -68,9 +83,13 @@ def main() -> None:
             "accuracy": round(mean(table[name]), 4),
         }
         print(name, results["vocoders"][name], file=sys.stderr)
+    scores = results["vocoders"]
+    # By what people hear: the label first, then the distance.
+    maker.vocoder = max(scores, key=lambda n: (scores[n]["accuracy"], -scores[n]["log_mel_l1"]))
+    results["default_vocoder"] = maker.vocoder
     made: dict[str, Tensor] = {}
-    for mode in args.modes:
-        sounds, wanted = make(args.out, mode, scored, labels, args.per_label)
+    for mode in MODES:
+        sounds, wanted = maker.by_mode(mode, scored, labels, args.per_label)
         made[mode] = sounds
         table[mode] = by_label(classifier.predict(judge, sounds), wanted, labels)
         print(mode, round(mean(table[mode]), 4), file=sys.stderr)
@@ -79,8 +98,22 @@ def main() -> None:
         "real held-out": nearest(mels[test], train),
         **{mode: nearest(sounds, train) for mode, sounds in made.items()},
     }
-    results["spread"] = spread(args.out, mels, clips)
+    results["spread"] = spread(maker, mels, clips)
     results["accuracy"] = {kind: round(mean(column), 4) for kind, column in table.items()}
+    pictured = list(table["iq"])
+    results["real_where_iq_has_pictures"] = round(
+        mean({label: table["real"][label] for label in pictured}), 4
+    )
+    named = classifier.predict(judge, maker.mels("words", words(args.per_label)))
+    wanted_words = [word for word in OTHER_WORDS.values() for _ in range(args.per_label)]
+    results["other_words"] = {
+        prompt: [
+            labels[index] for index in named[i * args.per_label : (i + 1) * args.per_label].tolist()
+        ]
+        for i, prompt in enumerate(OTHER_WORDS)
+    }
+    hits = [labels[int(i)] == word for i, word in zip(named, wanted_words, strict=True)]
+    results["other_words_accuracy"] = round(sum(hits) / len(hits), 4)
     write(table, results, scored)
 
 
@@ -90,7 +123,8 @@ def real(
     """Gives the judge, and mel (n, 1, F, T) and label index (n,) of every real clip."""
     mels = classifier.read_clips(out / "data", [clip["path"] for clip in clips], SPEC)
     targets = torch.tensor([labels.index(clip["label"]) for clip in clips])
-    path = out / "classifier.pt"
+    digest = hashlib.sha256((out / "data" / "clips.jsonl").read_bytes()).hexdigest()[:8]
+    path = out / f"classifier-{digest}.pt"
     if path.exists():
         judge = classifier.Classifier(len(labels))
         judge.load_state_dict(torch.load(path, weights_only=True))
@@ -101,70 +135,84 @@ def real(
     return judge, mels, targets
 
 
-def vocoders(out: Path) -> dict[str, Any]:
-    """Gives Griffin-Lim and, where it is trained, BigVGAN."""
-    found: dict[str, Any] = {"griffin-lim": GriffinLim(SPEC)}
-    path = out / "model" / "vocoder.safetensors"
-    if path.exists():
-        part = bundle.load(path, kind="vocoder")
-        network = BigVGAN(part.header.config, SPEC)  # type: ignore[arg-type]
-        network.load_state_dict(dict(part.weights))
-        found["bigvgan"] = network.eval().requires_grad_(requires_grad=False)
-    return found
+class Maker:
+    """Makes sounds of one state of the model, and keeps them.
 
-
-def make(
-    out: Path, mode: str, scored: list[str], labels: list[str], per_label: int
-) -> tuple[Tensor, Tensor]:
-    """Makes sounds of every scored label in a mode.
-
-    A picture query is a held-out picture where the label has one, else a training picture; labels
-    without pictures have no sounds in ``iq``.
-
-    Returns:
-        Mels (n, 1, F, T) of the files as written, and the label index (n,) asked for.
+    Args:
+        out: The recipe's folder.
+        dtype: Precision of the U-Net.
     """
-    pictures = defaultdict(list)
-    for row in sorted(
-        read_lines(out / "data" / "pictures.jsonl"), key=lambda row: row["split"] != "test"
-    ):
-        pictures[row["label"]].append(row)
-    recipes, paths, wanted = [], [], []
-    for label in scored:
-        held = [row for row in pictures[label] if row["split"] == "test"] or pictures[label]
-        for seed in range(per_label):
-            recipe = Recipe(mode=mode, seconds=SECONDS, seed=1000 * labels.index(label) + seed)
-            if mode == "iq":
-                if not held:
-                    break
-                picture = out / "data" / held[seed % len(held)]["path"]
-                recipes.append(replace(recipe, image=str(picture)))
-            else:
-                recipes.append(replace(recipe, text=f"a photo of {label}"))
-            paths.append(out / "evaluation" / mode / f"{label.replace(' ', '_')}-{seed}.wav")
-            wanted.append(labels.index(label))
-    write_sounds(out, recipes, paths)
-    return mels_of(paths), torch.tensor(wanted)
+
+    def __init__(self, out: Path, dtype: str) -> None:
+        self.out, self.dtype = out, dtype
+        self.vocoder = "griffin-lim"
+
+    def vocoders(self) -> dict[str, Any]:
+        """Gives Griffin-Lim and, where it is trained, BigVGAN."""
+        found: dict[str, Any] = {"griffin-lim": GriffinLim(SPEC)}
+        path = self.out / "model" / "vocoder.safetensors"
+        if path.exists():
+            part = bundle.load(path, kind="vocoder")
+            network = BigVGAN(cast(VocoderConfig, part.header.config), SPEC)
+            network.load_state_dict({name: w.float() for name, w in part.weights.items()})
+            found["bigvgan"] = network.eval().requires_grad_(requires_grad=False)
+        return found
+
+    def by_mode(
+        self, mode: str, scored: list[str], labels: list[str], per_label: int
+    ) -> tuple[Tensor, Tensor]:
+        """Makes sounds of every scored label in a mode.
+
+        A picture query is a held-out picture where the label has one, else a training picture;
+        labels without pictures have no sounds in ``iq``.
+
+        Returns:
+            Mels (n, 1, F, T) of the files as written, and the label index (n,) asked for.
+        """
+        pictures = defaultdict(list)
+        for row in read_lines(self.out / "data" / "pictures.jsonl"):
+            pictures[row["label"]].append(row)
+        recipes, wanted = {}, []
+        for label in scored:
+            held = [row for row in pictures[label] if row["split"] == "test"] or pictures[label]
+            if mode == "iq" and not held:
+                continue
+            for count in range(per_label):
+                recipe = Recipe(mode=mode, seconds=SECONDS, seed=1000 * labels.index(label) + count)
+                if mode == "iq":
+                    picture = self.out / "data" / held[count % len(held)]["path"]
+                    recipe = replace(recipe, image=str(picture))
+                else:
+                    recipe = replace(recipe, text=f"a photo of {label}")
+                recipes[f"{label.replace(' ', '_')}-{count}"] = recipe
+                wanted.append(labels.index(label))
+        return self.mels(mode, recipes), torch.tensor(wanted)
+
+    def mels(self, folder: str, recipes: dict[str, Recipe]) -> Tensor:
+        """Makes what is not there yet, and reads every file back: (n, 1, F, 128)."""
+        identity = [bundle.identity(self.out / "model" / f"{part}.safetensors") for part in PARTS]
+        state = hashlib.sha256(" ".join([*identity, self.vocoder, self.dtype]).encode())
+        root = self.out / "evaluation" / state.hexdigest()[:12] / folder
+        root.mkdir(parents=True, exist_ok=True)
+        paths = {root / f"{name}.wav": recipe for name, recipe in recipes.items()}
+        missing = {path: recipe for path, recipe in paths.items() if not path.exists()}
+        if missing:
+            sonic = ClipSonic.load(self.out / "model", dtype=self.dtype, vocoder=self.vocoder)
+            sounds = sonic.generate(list(missing.values()), batch_size=8)
+            for count, (sound, path) in enumerate(zip(sounds, missing, strict=True), 1):
+                sound.write(path)
+                print(f"\r{folder}: {count} of {len(missing)}", end="", file=sys.stderr)
+            print(file=sys.stderr)
+        return classifier.read_clips(Path(), [str(path) for path in paths], SPEC)
 
 
-def write_sounds(out: Path, recipes: list[Recipe], paths: list[Path]) -> None:
-    """Makes the sounds that are not there yet."""
-    missing = [(r, p) for r, p in zip(recipes, paths, strict=True) if not p.exists()]
-    if not missing:
-        return
-    for _, path in missing:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    sonic = ClipSonic.load(out / "model")
-    sounds = sonic.generate([recipe for recipe, _ in missing], batch_size=8)
-    for count, (sound, (_, path)) in enumerate(zip(sounds, missing, strict=True), 1):
-        sound.write(path)
-        print(f"\r{path.parent.name} {count} of {len(missing)}", end="", file=sys.stderr)
-    print(file=sys.stderr)
-
-
-def mels_of(paths: list[Path]) -> Tensor:
-    """Reads sound files back: (n, 1, F, 128) normalised mel."""
-    return classifier.read_clips(Path(), [str(path) for path in paths], SPEC)
+def words(count: int) -> dict[str, Recipe]:
+    """Gives the recipes of prompts outside the labels."""
+    return {
+        f"{i}-{seed}": Recipe(text=prompt, mode="pd", seconds=SECONDS, seed=seed)
+        for i, prompt in enumerate(OTHER_WORDS)
+        for seed in range(count)
+    }
 
 
 def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, float]:
@@ -188,22 +236,19 @@ def nearest(mels: Tensor, train: Tensor) -> dict[str, float]:
     return {"5 %": round(float(low), 4), "median": round(float(middle), 4)}
 
 
-def spread(out: Path, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Gives the mean distance between ten seeds of a prompt, and between ten real clips."""
     spreads = {}
     for label in ("violin", "piano", "dog", "drum kit"):
-        recipes = [
-            Recipe(text=f"a photo of {label}", mode="pd", seconds=SECONDS, seed=seed)
+        recipes = {
+            str(seed): Recipe(text=f"a photo of {label}", mode="pd", seconds=SECONDS, seed=seed)
             for seed in range(SPREAD_SEEDS)
-        ]
-        folder = out / "evaluation" / "spread"
-        paths = [folder / f"{label.replace(' ', '_')}-{r.seed}.wav" for r in recipes]
-        write_sounds(out, recipes, paths)
+        }
         rows = [i for i, clip in enumerate(clips) if clip["label"] == label][:SPREAD_SEEDS]
-        pair = {"generated": mels_of(paths), "real": mels[rows]}
+        made = maker.mels(f"spread-{label.replace(' ', '_')}", recipes)
         spreads[label] = {
             kind: round(float(torch.pdist(x.flatten(1)).mean() / x[0].numel() ** 0.5), 4)
-            for kind, x in pair.items()
+            for kind, x in (("generated", made), ("real", mels[rows]))
         }
     return spreads
 

@@ -65,6 +65,9 @@ def _download(archives: Path, row: dict[str, str]) -> Path:
         command = ["apt-get", "download", f"{row['package']}={row['version']}"]
     else:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+        # The very wheels of the table, whatever machine this is.
+        pip += ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]
+        pip += ["--platform", "manylinux_2_28_x86_64", "--platform", "any"]
         command = [*pip, f"{row['package']}=={row['version']}"]
     subprocess.run(command, cwd=archives, check=True)
     path = _archive(archives, row)

@@ -22,12 +22,12 @@ from features import read_features
 from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, read_sounds
 
 from clipsonic_cli.config import (
+    VOCODER_SIZES,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
     TrainConfig,
     UNetConfig,
-    VocoderConfig,
 )
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
@@ -120,16 +120,7 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
 
 def vocoder(out: Path) -> Part:
     """Gives what the vocoder's training needs."""
-    network = BigVGAN(
-        VocoderConfig(
-            channels=256,
-            upsample_rates=(8, 8, 4, 2),
-            upsample_kernel_sizes=(16, 16, 8, 4),
-            resblock_kernel_sizes=(3, 7),
-            resblock_dilation_sizes=((1, 3), (1, 3)),
-        ),
-        SPEC,
-    )
+    network = BigVGAN(VOCODER_SIZES["mini"], SPEC)
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     network.add_weight_norm()
     critics = [MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8)]

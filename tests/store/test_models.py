@@ -90,7 +90,7 @@ def test_absent_parts_are_named_with_the_command_that_trains_them():
 
 
 def test_parts_nothing_can_make_yet_are_said_to_be_so():
-    with pytest.raises(MissingWeights, match="neither get nor train CLAP"):
+    with pytest.raises(MissingWeights, match="neither get nor train CLAP parts"):
         models.find("mini").require(MODES["clap-tta"].weights)
 
 

@@ -30,6 +30,8 @@ Tokenize = Callable[[Sequence[str]], Tensor]
 TOKENIZER = "tokenizer"
 """The tensor of a mini bundle that holds its tokenizer.json, as bytes."""
 BATCH = 32
+LONGEST = 16
+"""Long side over short side above which a picture's ends are cut off before it is resized."""
 
 
 class Clip:
@@ -91,7 +93,7 @@ class Clip:
             (B, D) of unit norm, and (B, L, C) with rows of zeros after the end; float32, CPU.
 
         Raises:
-            UsageError: A text has no words.
+            UsageError: A text has no words, or none that mini's tokenizer knows.
         """
         for text in texts:
             if not text.strip():
@@ -143,6 +145,9 @@ def load_clip(bundle: Bundle) -> Clip:
 def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     """Gives the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
 
+    It raises ``UsageError`` for a text of which it knows no word (another script, emoji): all such
+    texts would have the same embedding, and sound alike.
+
     Args:
         description: A ``tokenizer.json`` of the tokenizers library.
         max_text_len: L, start and end included.
@@ -158,11 +163,26 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
         raise BadBundle(f"The CLIP bundle's tokenizer is damaged ({error}).") from None
     tokenizer.enable_truncation(max_text_len)
     tokenizer.enable_padding(length=max_text_len, pad_id=0)
-    return lambda texts: torch.tensor([e.ids for e in tokenizer.encode_batch(list(texts))])
+    unknown = getattr(tokenizer.model, "unk_token", None)
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        encoded = tokenizer.encode_batch(list(texts))
+        for text, encoding in zip(texts, encoded, strict=True):
+            pieces = zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
+            if all(special or piece == unknown for piece, special in pieces):
+                raise UsageError(
+                    f"The model knows none of the words in {text!r}; use English words."
+                )
+        return torch.tensor([encoding.ids for encoding in encoded])
+
+    return tokenize
 
 
 def to_pixels(image: Image.Image, config: ClipConfig) -> Tensor:
     """Preprocesses an RGB image as CLIP was trained: short side bicubic, centre crop, normalise.
+
+    Of a picture more than 16 times as long as it is wide, only the middle is resized, as only the
+    centre is kept anyway: a line of a million pixels would become 200 gigabytes.
 
     Returns:
         (3, S, S) float32, S being ``config.image_size``.
@@ -172,6 +192,10 @@ def to_pixels(image: Image.Image, config: ClipConfig) -> Tensor:
     """
     size = config.image_size
     short = min(image.size)
+    # As much from either end, so that the centre stays where it is.
+    left, top = (max(0, (n - LONGEST * short + 1) // 2) for n in image.size)
+    if left or top:
+        image = image.crop((left, top, image.width - left, image.height - top))
     # The long side is rounded down, as torchvision does.
     width, height = (size if n == short else max(size, size * n // short) for n in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -234,7 +258,7 @@ class ClipTextEncoder:
 
         Raises:
             ValueError: A query is a picture.
-            UsageError: A text has no words.
+            UsageError: A text has no words, or none that mini's tokenizer knows.
         """
         embed, _ = self.clip.embed_text(texts_of(queries))
         report("text", len(queries), len(queries))

@@ -14,7 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from clipsonic_cli.errors import UsageError
 
-MAX_PIXELS = 500_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats of PIL's that are tried; a phone's MPO is opened as JPEG. Others are rare, and some (EPS)
+make PIL run a program on what the file says."""
+MAX_PIXELS = 200_000_000
+"""What the largest phone cameras take; at the limit up to 2.6 GB are needed."""
 LARGE = 16_000_000
 """Pixels above which a picture is first reduced roughly; below, pixels are exactly CLIP's."""
 ROUGH = 1024
@@ -34,14 +38,14 @@ def read_image(path: Path) -> Image.Image:
     """Gives a picture's first frame, upright, in RGB, transparency on white.
 
     Args:
-        path: Any format PIL reads. Above 16 megapixels the picture comes reduced, its short side
-            not under 1024 pixels.
+        path: PNG, JPEG, WebP, GIF, BMP or TIFF. Above 16 megapixels the picture comes reduced, its
+            short side not under 1024 pixels.
 
     Returns:
         An RGB image.
 
     Raises:
-        UsageError: The file is missing, empty, no picture, damaged, or over 500 megapixels.
+        UsageError: The file is missing, empty, no picture, damaged, or over 200 megapixels.
     """
     if not path.exists():
         raise UsageError(f"There is no picture {path}.")
@@ -50,7 +54,7 @@ def read_image(path: Path) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise UsageError(f"The picture {path} is empty (0 bytes).")
-        with _own_limit(), Image.open(path) as image:
+        with _own_limit(), Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UsageError(
                     f"The picture {path} has {image.width} x {image.height} pixels, over the limit "
@@ -77,10 +81,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
         shrink = min(image.size) / ROUGH
         image.draft("RGB", (round(image.width / shrink), round(image.height / shrink)))
     image.load()
+    ImageOps.exif_transpose(image, in_place=True)  # first: what follows forgets the orientation
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits; PIL would clip, not scale
-        deep = np.asarray(image, dtype=np.float64)
-        full = 65535 if image.mode.startswith("I") and deep.max() > 255 else max(deep.max(), 1)
-        image = Image.fromarray((deep.clip(0, full) * (255 / full)).astype(np.uint8))
+        deep = np.array(image, dtype=np.float32)
+        peak = float(deep.max())
+        full = max(peak, 1.0)
+        if image.mode.startswith("I"):
+            full = 65535.0 if peak > 255 else 255.0  # some files hold 8 bits in wider integers
+        # In place, as a copy of a picture at the limit would take 800 MB.
+        np.clip(deep, 0, full, out=deep)
+        deep *= 255
+        deep /= full
+        image = Image.fromarray(deep.astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode != "RGB":
@@ -90,7 +102,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.reduce(factor)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return ImageOps.exif_transpose(image)
+    return image
 
 
 @contextmanager

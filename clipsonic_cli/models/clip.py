@@ -4,11 +4,15 @@ Knows: how pixels and token ids become unit vectors of one space. Does not know:
 tokenizers, bundles (``encoders/clip.py``).
 
 ``mini`` is this project's own: EfficientNet-Lite0 and MiniLM-L6 as towers, each with a projection.
-Any other architecture is one of open_clip's (the paper's is ``ViT-L-14-quickgelu``).
+Any other architecture is one of open_clip's that has the text tower of OpenAI's CLIP and its byte
+pair tokens (the paper's is ``ViT-L-14-quickgelu``). Those with a text tower or a tokenizer of their
+own (SigLIP, CoCa, CLIPA, multilingual ones) are refused: open_clip would fetch parts of them from
+the network, or their token encodings are not where this module reads them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -205,7 +209,9 @@ class OpenClip(nn.Module):
     """One of open_clip's CLIPs; the paper's is OpenAI's ViT-L/14.
 
     Raises:
-        ClipsonicError: open_clip cannot be imported, or does not know the architecture.
+        ClipsonicError: open_clip cannot be imported.
+        BadBundle: open_clip does not know the architecture, or its text tower or tokenizer is not
+            OpenAI's.
 
     Source:
         Radford et al. 2021; CLIPSonic section 3 and appendix A.
@@ -218,6 +224,11 @@ class OpenClip(nn.Module):
             raise BadBundle(
                 f"open_clip {open_clip.__version__} does not know the CLIP architecture "
                 f"'{config.architecture}'. Use a bundle made for '{PAPER}' or '{MINI}'."
+            )
+        if not has_openais_text(open_clip.get_model_config(config.architecture)):
+            raise BadBundle(
+                f"The CLIP architecture '{config.architecture}' has a text tower or tokenizer of "
+                f"its own, which cannot be used. Use a bundle made for '{PAPER}' or '{MINI}'."
             )
         self.clip = open_clip.create_model(config.architecture, pretrained=None)
 
@@ -245,15 +256,43 @@ def import_open_clip() -> Any:
     Raises:
         ClipsonicError: The two do not fit.
     """
-    try:
+    with needs_torchvision("open_clip"):
         import open_clip
+    return open_clip
+
+
+@contextmanager
+def needs_torchvision(package: str) -> Iterator[None]:
+    """Explains why a package that imports torchvision cannot be imported within.
+
+    Args:
+        package: Its name, for the message.
+
+    Raises:
+        ClipsonicError: The import failed, as it does where torchvision does not fit torch.
+    """
+    try:
+        yield
     except (ImportError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ClipsonicError(
-            f"open_clip cannot be imported ({str(error).splitlines()[0]}). "
+            f"{package} cannot be imported ({reason}). "
             f"torch (this is {torch.__version__}) and torchvision must be of one release, "
             "such as torch 2.14 with torchvision 0.29: pip install --upgrade torch torchvision."
         ) from error
-    return open_clip
+
+
+def has_openais_text(described: Mapping[str, Any]) -> bool:
+    """Says whether open_clip would build a class ``CLIP`` with OpenAI's tokenizer.
+
+    Args:
+        described: A model configuration of open_clip's.
+    """
+    other_class = described.get("custom_text") or "multimodal_cfg" in described
+    text = described["text_cfg"]
+    # Both of these are downloaded when they are built.
+    from_hub = text.get("hf_model_name") or text.get("hf_tokenizer_name")
+    return not (other_class or from_hub)
 
 
 def build_clip(config: ClipConfig) -> MiniClip | OpenClip:

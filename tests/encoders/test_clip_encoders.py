@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
 
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import (
@@ -13,6 +16,7 @@ from clipsonic_cli.encoders.clip import (
     ClipTextEncoder,
     load_clip,
     to_pixels,
+    word_pieces,
 )
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clip import ClipConfig
@@ -43,6 +47,22 @@ def test_preprocessing_is_clips_own(size):
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     torch.testing.assert_close(to_pixels(image, config), theirs(image), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(3, 100_001), (100_000, 3)])
+def test_of_a_very_long_picture_only_the_middle_is_resized(monkeypatch, size):
+    image = Image.new("RGB", size, "red")
+    image.paste("blue", tuple(n // 2 - 10 for n in size) + tuple(n // 2 + 10 for n in size))
+    resize = Image.Image.resize
+
+    def checked(image, size, *rest):
+        assert max(size) <= 16 * 224  # before it is tried, for its size
+        return resize(image, size, *rest)
+
+    monkeypatch.setattr(Image.Image, "resize", checked)
+    plain = ClipConfig(mean=(0, 0, 0), std=(1, 1, 1))
+    pixels = to_pixels(image, plain)
+    torch.testing.assert_close(pixels, torch.eye(3)[2, :, None, None].expand(3, 224, 224))
 
 
 def test_pictures_and_texts_become_unit_vectors(clip, violin_picture):
@@ -83,6 +103,27 @@ def test_what_goes_beyond_the_longest_text_is_cut_off(clip):
 def test_a_prompt_without_words_is_refused(clip, text):
     with pytest.raises(UsageError, match="no words"):
         ClipTextEncoder(clip)([Query(text=text)], noise=SeededNoise([0]))
+
+
+@pytest.mark.parametrize("text", ["雨の音", "🎻!", "\u4e00" * 100])
+def test_a_prompt_of_which_no_word_is_known_is_refused(clip, text):
+    with pytest.raises(UsageError, match=r"none of the words in .*; use English words\.") as e:
+        clip.embed_text(["violin", text])
+    assert repr(text) in str(e.value)
+
+
+def test_a_prompt_of_which_a_word_is_known_is_used(clip):
+    embed, _ = clip.embed_text(["雨 rain"])
+    assert embed.shape == (1, clip.dim)
+
+
+def test_tokens_around_a_text_do_not_count_as_its_words():
+    made = Tokenizer(WordLevel({"[UNK]": 0, "[CLS]": 1, "rain": 2}, unk_token="[UNK]"))
+    made.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 1)])
+    tokenize = word_pieces(made.to_str().encode(), 4)
+    assert tokenize(["rain"]).tolist() == [[1, 2, 0, 0]]
+    with pytest.raises(UsageError, match="none of the words in 'дождь'"):
+        tokenize(["дождь"])
 
 
 def test_each_encoder_refuses_the_other_kind_of_query(clip, violin_picture):

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
     assert image.getpixel((10, 35))[2] > 200
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_transparent_and_deep_pictures_are_turned_upright_too(tmp_path, mode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = Image.fromarray(np.array(halves().convert("L")).astype(np.uint16) * 257)
+    (halves().convert("RGBA") if mode == "RGBA" else deep).save(tmp_path / "phone.png", exif=exif)
+    with Image.open(tmp_path / "phone.png") as stored:
+        assert stored.mode == mode
+    image = read_image(tmp_path / "phone.png")
+    assert image.size == (20, 40)
+    assert image.getpixel((10, 5))[0] > image.getpixel((10, 35))[0]  # red is lighter than blue
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_becomes_white(tmp_path, mode):
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
@@ -71,9 +85,50 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     assert read_image(tmp_path / "deep.png").getpixel((4, 4)) == (127, 127, 127)
 
 
+def test_the_brightest_sixteen_bits_are_white(tmp_path):
+    Image.fromarray(np.full((8, 8), 65535, np.uint16)).save(tmp_path / "bright.png")
+    assert read_image(tmp_path / "bright.png").getpixel((4, 4)) == WHITE
+
+
+def test_eight_bits_in_wider_integers_are_taken_as_they_are(tmp_path):
+    dark = np.full((8, 8), 40, np.int32)
+    dark[0, 0] = 80  # not to be stretched to white
+    Image.fromarray(dark).save(tmp_path / "dark.tiff")
+    image = read_image(tmp_path / "dark.tiff")
+    assert image.getpixel((0, 0)) == (80, 80, 80)
+    assert image.getpixel((4, 4)) == (40, 40, 40)
+
+
+def test_sixteen_bits_are_scaled_in_ten_bytes_a_pixel(tmp_path):
+    Image.fromarray(np.full((500, 500), 32768, np.uint16)).save(tmp_path / "deep.png")
+    read_image(tmp_path / "deep.png")  # what is imported on the way is not counted
+    tracemalloc.start()
+    try:
+        read_image(tmp_path / "deep.png")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 500 * 500
+
+
 def test_cmyk_is_converted(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.tiff")
     assert read_image(tmp_path / "print.tiff").getpixel((4, 4)) == RED
+
+
+def test_a_phones_multi_picture_file_is_read_as_the_jpeg_it_is(tmp_path):
+    halves().save(tmp_path / "both.jpg", "MPO", save_all=True, append_images=[halves()])
+    with Image.open(tmp_path / "both.jpg") as stored:
+        assert stored.format == "MPO"
+    assert read_image(tmp_path / "both.jpg").size == (40, 20)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TGA", "PPM", "ICNS"])
+def test_formats_that_are_rare_or_run_programs_are_not_even_tried(tmp_path, kind):
+    halves((32, 32)).save(tmp_path / "picture.png", kind)
+    with pytest.raises(UsageError, match="no picture this program reads") as caught:
+        check_image(tmp_path / "picture.png")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

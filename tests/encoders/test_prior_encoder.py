@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,11 @@ from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.parts import Parts
+from clipsonic_cli.store import models
 from clipsonic_cli.store.bundle import load
 from clipsonic_cli.types import Query
 
@@ -151,3 +156,19 @@ def test_impossible_options_are_refused(encoder, clip, prior):
         encoder(candidates=0)
     with pytest.raises(UsageError, match="1001 steps"):
         encoder(steps=1001)
+
+
+def test_a_torchvision_of_another_release_is_explained(micro, monkeypatch):
+    class Broken:
+        def find_spec(self, name, *_):
+            if name == "dalle2_pytorch":
+                raise RuntimeError("operator torchvision::nms does not exist")
+
+    for name in [*sys.modules]:
+        if name.startswith("dalle2_pytorch") or name.endswith(("encoders.prior", "models.prior")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    parts = Parts(models.find(micro), torch.device("cpu"), torch.float32)
+    with pytest.raises(ClipsonicError, match=r"^dalle2-pytorch .*nms.*torchvision 0\.29") as caught:
+        parts.encoder(MODES["pd"], candidates=1)
+    assert "\n" not in str(caught.value)

@@ -7,15 +7,18 @@ from torch.nn.functional import normalize
 from clipsonic_cli.errors import BadBundle, ClipsonicError
 from clipsonic_cli.models.clip import (
     MINI,
+    PAPER,
     ClipConfig,
     EfficientNetLite0,
     MiniLM,
     build_clip,
     clip_identity,
     from_open_clip,
+    has_openais_text,
     import_open_clip,
     load_weights,
     mean_pool,
+    needs_torchvision,
 )
 
 SMALL = ClipConfig(architecture=MINI, dim=16, text_dim=384, max_text_len=8, vocab_size=50)
@@ -136,6 +139,33 @@ def test_the_identity_changes_with_any_weight(network):
 def test_an_architecture_open_clip_does_not_know_is_refused():
     with pytest.raises(BadBundle, match="ViT-X-99"):
         build_clip(ClipConfig(architecture="ViT-X-99"))
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["roberta-ViT-B-32", "ViT-L-14-CLIPA", "ViT-B-16-SigLIP", "coca_ViT-B-32", "MobileCLIP-B"],
+)
+def test_an_architecture_with_text_of_its_own_is_refused_before_it_is_built(
+    monkeypatch, architecture
+):
+    monkeypatch.setattr(import_open_clip(), "create_model", None)
+    with pytest.raises(BadBundle, match=f"'{architecture}' has a text tower or tokenizer"):
+        build_clip(ClipConfig(architecture=architecture))
+
+
+@pytest.mark.parametrize("architecture", [PAPER, "RN50-quickgelu", "ViT-B-32", "convnext_base"])
+def test_openais_architectures_and_those_with_its_text_are_not_refused(architecture):
+    assert has_openais_text(import_open_clip().get_model_config(architecture))
+
+
+@pytest.mark.parametrize("message", ["", "operator x\nis missing"])
+def test_an_import_that_fails_is_explained_in_one_line(message):
+    with (
+        pytest.raises(ClipsonicError, match=r"^some_package cannot .*(operator x|Error)\)") as e,
+        needs_torchvision("some_package"),
+    ):
+        raise ImportError(message)
+    assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("operator torchvision::nms does not exist")])

@@ -169,6 +169,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VOCODERS = ("bigvgan", "griffin-lim")
 
+DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
+"""Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
+
 MAX_STEPS = 4000
 """Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
 
@@ -229,7 +232,7 @@ class Recipe:
         negative_image: An image to steer away from, or None.
         negative_image_sha256: Digest of the negative image's bytes.
         mode: A row of ``modes.MODES``.
-        model: Name or folder of the model.
+        model: Name of the model, or its folder as given.
         model_id: Digest of the weights files read, so that ``--like`` can tell they are the same.
         vocoder: "bigvgan" or "griffin-lim"; None leaves the choice to the model.
         guidance_scale: The paper's w, 0 to 100 (section 2, footnote 2).

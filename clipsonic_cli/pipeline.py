@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from clipsonic_cli import __version__
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.mel import denormalize
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.guidance import guided, windowed
@@ -103,15 +103,18 @@ class ClipSonic:
     Args:
         parts: The model's networks.
         vocoder: "bigvgan", "griffin-lim", or None for the model's default.
+        model: What recipes call the model; None is its folder's name.
 
     Attributes:
-        parts: As given.
         vocoder: The vocoder of recipes that name none.
         vocoder_reason: Why it is this one, in words.
     """
 
-    def __init__(self, parts: Parts, *, vocoder: str | None = None) -> None:
+    def __init__(
+        self, parts: Parts, *, vocoder: str | None = None, model: str | None = None
+    ) -> None:
         self.parts = parts
+        self.model = model or parts.folder.name
         self.vocoder, self.vocoder_reason = (
             parts.default_vocoder() if vocoder is None else (check_vocoder(vocoder), "asked for")
         )
@@ -135,11 +138,13 @@ class ClipSonic:
 
         Raises:
             UsageError: A name is unknown, the device is not there, or cannot run the dtype.
-            MissingWeights: The model is known but not on this machine.
+            BadBundle: The vocoder's file is damaged.
         """
-        place = choose_device(device)
-        parts = Parts(models.find(model), place, choose_dtype(dtype, place))
-        return cls(parts, vocoder=vocoder)
+        place, folder = choose_device(device), models.find(model)
+        parts = Parts(folder, place, choose_dtype(dtype, place))
+        # Recipes travel: a folder is told as given, not with where it lies on this machine.
+        told = folder.name if folder.name in models.names() else str(model)
+        return cls(parts, vocoder=vocoder, model=told)
 
     def __call__(
         self,
@@ -148,7 +153,7 @@ class ClipSonic:
         mode: str | None = None,
         guidance_scale: float = 1.5,
         sampler: str = "dpmpp",
-        steps: int = 25,
+        steps: int | None = None,
         seconds: float = 4.0,
         seed: int | None = None,
         negative: str | Path | None = None,
@@ -161,7 +166,7 @@ class ClipSonic:
             mode: A row of ``modes.MODES``; None is "pd" for words and "iq" for pictures.
             guidance_scale: The paper's w: 0 ignores the query, 1 follows it, more exaggerates.
             sampler: A name of ``diffusion.SAMPLERS``.
-            steps: Steps of the sampler.
+            steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
             seconds: Duration, exact to the sample.
             seed: None draws one; the sound's recipe tells which.
             negative: Words or a picture to steer away from.
@@ -175,13 +180,13 @@ class ClipSonic:
         avoided = None if negative is None else query_of(negative)
         recipe = Recipe(
             text=asked.text,
-            image=_name(asked),
-            negative=None if avoided is None else avoided.text,
-            negative_image=_name(avoided),
+            image=str(asked.image) if asked.image else None,
+            negative=avoided.text if avoided else None,
+            negative_image=str(avoided.image) if avoided and avoided.image else None,
             mode=mode_for(mode, asked.kind).name,
             guidance_scale=guidance_scale,
             sampler=sampler,
-            steps=steps,
+            steps=DEFAULT_STEPS[SAMPLERS.check(sampler)] if steps is None else steps,
             seconds=seconds,
             seed=secrets.randbits(32) if seed is None else seed,
         )
@@ -189,9 +194,6 @@ class ClipSonic:
 
     def check(self, recipe: Recipe) -> Recipe:
         """Completes a recipe with what model and machine add; reads no weights.
-
-        Args:
-            recipe: What was asked.
 
         Returns:
             The recipe with model, vocoder, device, dtype and the digests of weights and pictures.
@@ -212,7 +214,7 @@ class ClipSonic:
             recipe,
             image_sha256=_digest(recipe.query),
             negative_image_sha256=_digest(recipe.negative_query),
-            model=self.parts.folder.name,
+            model=self.model,
             model_id=self.parts.identity(names),
             vocoder=recipe.vocoder or self.vocoder,
             device=self.parts.device.type,
@@ -223,8 +225,7 @@ class ClipSonic:
         """Gives the names of the model's parts that a recipe needs.
 
         Raises:
-            UsageError: The mode or vocoder is unknown, or the mode does not fit the query or the
-                negative.
+            UsageError: The mode or vocoder is unknown, or does not fit query or negative.
         """
         mode, avoided = mode_for(recipe.mode, recipe.query.kind), recipe.negative_query
         names = set(mode.weights)
@@ -235,11 +236,7 @@ class ClipSonic:
         return sorted(names)
 
     def prepare(self, recipe: Recipe) -> None:
-        """Reads the networks a recipe needs, which :meth:`generate` would do when it needs them.
-
-        Args:
-            recipe: From :meth:`check`.
-        """
+        """Reads the networks a checked recipe needs, which :meth:`generate` would do in time."""
         mode, avoided = MODES[recipe.mode], recipe.negative_query
         self.parts.encoder(mode, candidates=recipe.candidates)
         if avoided is not None:
@@ -265,7 +262,8 @@ class ClipSonic:
             ClipsonicError: The networks gave what is no number.
         """
         checked = [self.check(recipe) for recipe in recipes]
-        for _, group in groupby(checked, key=_settings):
+        each: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
+        for _, group in groupby(checked, key=lambda recipe: replace(recipe, **each)):
             alike = list(group)
             for start in range(0, len(alike), batch_size):
                 yield from self._make(alike[start : start + batch_size], report)
@@ -295,8 +293,8 @@ class ClipSonic:
         else:
             # Noise of its own, so that x_T does not depend on whether there is a negative.
             apart = SeededNoise([recipe.seed for recipe in recipes])
-            negative = negative_mode_for(mode, avoided.kind)
-            encode = self.parts.encoder(negative, candidates=recipe.candidates)
+            mode = negative_mode_for(mode, avoided.kind)
+            encode = self.parts.encoder(mode, candidates=recipe.candidates)
             uncond = encode([avoided] * len(recipes), noise=apart, report=report).embed
         return cond.to(self.parts.device), uncond.to(self.parts.device)
 
@@ -307,12 +305,12 @@ class ClipSonic:
         denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
         unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
         frames = -(-spec.frames(recipe.seconds) // unet.multiple) * unet.multiple
-
-        def model(x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-            output: Tensor = unet(x_t, process.network_time(t), cond)
-            return output
-
-        denoise = guided(model, cond, uncond, recipe.guidance_scale)
+        denoise = guided(
+            lambda x_t, t, cond: unet(x_t, process.network_time(t), cond),
+            cond,
+            uncond,
+            recipe.guidance_scale,
+        )
         denoise = windowed(denoise, frames, NATIVE_FRAMES, NATIVE_FRAMES // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
         timesteps = spaced_timesteps(process.config.train_steps, recipe.steps)
@@ -332,16 +330,6 @@ class ClipSonic:
                 "The model gave what is no number. Lower the guidance, or use dtype float32."
             )
         return waveforms, spec.sample_rate
-
-
-def _settings(recipe: Recipe) -> Recipe:
-    """Gives what recipes must share to be computed together."""
-    return replace(recipe, text=None, image=None, image_sha256=None, seed=0)
-
-
-def _name(query: Query | None) -> str | None:
-    """Gives the picture's name as it goes into a recipe."""
-    return None if query is None or query.image is None else str(query.image)
 
 
 def _digest(query: Query | None) -> str | None:

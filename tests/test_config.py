@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, Recipe, VocoderConfig
+from clipsonic_cli.config import (
+    DEFAULT_STEPS,
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    Recipe,
+    VocoderConfig,
+)
+from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Query
 
@@ -75,3 +83,9 @@ def test_a_recipe_gives_its_queries():
 def test_a_recipe_asks_for_exactly_one_thing(query):
     with pytest.raises(ValueError, match="either a text or an image"):
         _ = Recipe(**query).query
+
+
+def test_every_sampler_has_its_steps_and_the_first_ones_are_a_recipes():
+    assert set(DEFAULT_STEPS) == set(SAMPLERS)
+    assert DEFAULT_STEPS[Recipe(text="dog").sampler] == Recipe(text="dog").steps
+    assert DEFAULT_STEPS["ddpm"] == 1000  # CLIPSonic section 3

@@ -10,7 +10,7 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.modes import MODES, negative_mode_for
-from clipsonic_cli.parts import InPieces
+from clipsonic_cli.parts import InPieces, outline
 from clipsonic_cli.pipeline import NATIVE_FRAMES, read_recipe
 
 FAST = {"steps": 2, "seconds": 0.5}
@@ -227,3 +227,91 @@ def test_bfloat16_is_near_float32(micro, sonic):
     exact, rough = (s("rain", mode="zs", seed=1, **FAST) for s in (sonic, half))
     assert rough.recipe.dtype == "bfloat16"
     assert 0 < (exact.samples - rough.samples).abs().max() < 0.1
+
+
+@pytest.fixture
+def rewritten(micro, tmp_path):
+    """Gives a copy of micro in which fields of one part's config are others."""
+    from clipsonic_cli.store import bundle
+
+    def rewritten(name, **fields):
+        folder = copied(micro, tmp_path / "rewritten")
+        part = bundle.load(folder / f"{name}.safetensors", kind=name)
+        if isinstance(part.header.config, dict):
+            config = part.header.config | fields
+        else:
+            config = dataclasses.replace(part.header.config, **fields)
+        header = dataclasses.replace(part.header, config=config)
+        bundle.write(folder / f"{name}.safetensors", dataclasses.replace(part, header=header))
+        return ClipSonic.load(folder, device="cpu")
+
+    return rewritten
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "complaint"),
+    [
+        ("unet", {"channels": 33}, "'unet' describes a network that cannot be built.*multiples"),
+        ("unet", {"num_heads": 1000}, "'unet' describes .* num_heads 1000 does not divide"),
+        ("unet", {"dropout": 7.0}, "'unet' describes .* dropout"),
+        ("unet", {"channels": 8192, "num_res_blocks": 16}, "weights of 'unet' do not fit"),
+        ("prior", {"dim_head": 1}, "weights of 'prior' do not fit"),
+        ("prior", {"depth": 128, "dim_head": 1024, "heads": 1024}, "weights of 'prior' do not fit"),
+        ("vocoder", {"upsample_rates": (8, 8)}, "'vocoder' describes .* multiply to 64"),
+        ("vocoder", {"channels": 8192}, "weights of 'vocoder' do not fit"),
+        ("clip", {"dim": 64}, "CLIP weights do not fit"),
+    ],
+)
+def test_a_header_of_no_or_an_enormous_network_is_a_bad_bundle(rewritten, part, fields, complaint):
+    with pytest.raises(BadBundle, match=complaint):
+        rewritten(part, **fields)("rain", mode="zs" if part == "unet" else "pd", **FAST)
+
+
+def test_an_outline_takes_no_memory():
+    network = outline("unet", lambda: torch.nn.Linear(1 << 20, 1 << 20))  # 4 TB
+    assert network.weight.is_meta
+
+
+def test_a_vocoder_named_as_default_must_be_one(micro, tmp_path):
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "odd")
+    part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
+    header = dataclasses.replace(part.header, meta={"default_vocoder": ["x"]})
+    bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
+    with pytest.raises(BadBundle, match=r"names .* as the default; known: bigvgan"):
+        ClipSonic.load(folder)
+
+
+def test_the_u_nets_convolutions_are_channels_last(sonic):
+    weights = [w for w in sonic.parts.denoiser("unet").unet.parameters() if w.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+
+def test_a_vocoder_is_kept_for_one_geometry(sonic):
+    first, again, other = (
+        sonic.parts.vocoder("griffin-lim", spec)
+        for spec in (MelSpec(), MelSpec(), MelSpec(hop_length=256))
+    )
+    assert first is again
+    assert (first.spec.hop_length, other.spec.hop_length) == (512, 256)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "asked", "steps"), [("dpmpp", None, 25), ("ddpm", None, 1000), ("ddpm", 7, 7)]
+)
+def test_steps_not_given_are_the_samplers(sonic, monkeypatch, sampler, asked, steps):
+    monkeypatch.setattr(ClipSonic, "generate", lambda _, recipes, **__: iter(recipes))
+    assert sonic("rain", sampler=sampler, steps=asked).steps == steps
+
+
+def test_a_recipe_names_a_model_as_it_was_given(micro, tmp_path, monkeypatch):
+    copied(micro, tmp_path / "models" / "own")
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "models")
+    recipe = Recipe(text="rain", mode="zs")
+    told = [ClipSonic.load(m).check(recipe).model for m in ("own", tmp_path / "models" / "own")]
+    assert told == ["own", "own"]
+    copied(micro, tmp_path / "else" / "where")
+    monkeypatch.chdir(tmp_path)
+    assert ClipSonic.load("else/where").check(recipe).model == "else/where"

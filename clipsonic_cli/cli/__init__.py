@@ -5,6 +5,7 @@ exit code: 0 done, 1 failed, 2 usage, 3 weights missing, 130 interrupted.
 """
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -71,12 +72,24 @@ def main() -> None:
     """The console script ``clipsonic``."""
     # Threads that spin while they wait slow a forward tenfold where anything else is running.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Prompts are of any script whatever the locale; a path may hold bytes that are no UTF-8.
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "surrogateescape")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
     sys.exit(run(sys.argv[1:]))
 
 
 def _debugging(arguments: Sequence[str]) -> bool:
     """Says whether tracebacks are asked for."""
     return "--debug" in arguments or os.environ.get("CLIPSONIC_DEBUG", "0") not in ("", "0")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tells torch's errors too: a class of its own on a GPU, a plain RuntimeError on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    signs = ("can't allocate memory", "DefaultCPUAllocator")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
 def _explain(error: Exception) -> int:
@@ -90,7 +103,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, ClickException):
         complain(error.format_message())  # type: ignore[attr-defined]
         return error.exit_code  # type: ignore[attr-defined,no-any-return]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _is_out_of_memory(error):
         complain("Out of memory. Ask for fewer seconds, a smaller model or --device cpu.")
         return 1
     if isinstance(error, OSError) and error.errno is not None:

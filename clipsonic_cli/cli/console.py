@@ -38,7 +38,8 @@ class Talk:
 
     def result(self, line: str, details: Mapping[str, Any]) -> None:
         """Gives a result to the next program: the line, or the details as JSON."""
-        text = json.dumps(details, ensure_ascii=False, allow_nan=False) if self.as_json else line
+        # Escaped to ASCII, as a path may hold bytes that are no text in any encoding.
+        text = json.dumps(details, allow_nan=False) if self.as_json else line
         print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
 
     def bars(self, title: str = "") -> "Bars":

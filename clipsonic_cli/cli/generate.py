@@ -63,7 +63,8 @@ def generate(
         typer.Option(
             "--like",
             metavar="FILE",
-            help="Make a sound again by the recipe in its file; options replace its choices.",
+            help="Make a sound again by the recipe in its file, and in its format; options replace "
+            "its choices.",
             rich_help_panel=options.QUERY,
         ),
     ] = None,
@@ -163,7 +164,7 @@ def generate(
             metavar="PATH",
             help="A file, a folder, or a file's name with "
             f"{', '.join(f'{{{name}}}' for name in outputs.FIELDS)} or a column of --file. "
-            f"Default: {outputs.DEFAULT_NAME}.wav here.",
+            f"Default: {outputs.DEFAULT_NAME} here.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -181,7 +182,7 @@ def generate(
         typer.Option(
             "--bits",
             metavar="BITS",
-            help="16, 24 or float (float for wav only). Default: 16.",
+            help="16, 24 or float (float for wav only, none for ogg). Default: 16.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -229,13 +230,14 @@ def generate(
     if negative is not None:
         choices |= inputs.negative_fields(negative)
     requests = inputs.requests(prompts or [], image or [], file, sys.stdin)
-    original = None
+    original, name, depth = None, outputs.DEFAULT_NAME, None
     if like is not None:
         from clipsonic_cli.pipeline import read_recipe
 
         original = read_recipe(like)
         kept = [] if requests else ["image_sha256"]
         kept += [] if negative is not None else ["negative_image_sha256"]
+        name, depth = outputs.like(like, again=not requests)
         requests = requests or [inputs.Request(query=original.query)]
     if not requests:
         raise UsageError(
@@ -243,13 +245,15 @@ def generate(
             "or --image, --file or --like."
         )
     recipes = plan.recipes(requests, original, preset, choices, variations)
-    jobs = plan.jobs(recipes, requests, variations, output, suffix)
+    jobs = plan.jobs(recipes, requests, variations, output, suffix, name)
     used = outputs.fields_of(output or "")
     if unused := sorted({name for r in requests for name in r.columns} - used):
         talk.note(f"columns not used: {', '.join(unused)}")
     engine = _given(model=model, device=device, dtype=dtype)
     if original is not None:
         engine = {name: getattr(original, name) for name in ENGINE} | engine
+    if name.endswith(jobs[0].path.suffix):  # the bits of --like are those of its format
+        bits = bits or depth
     subtype = None if bits is None else outputs.subtype(bits)
     if skip_existing:
         absent = [job for job in jobs if not job.path.exists()]

@@ -4,12 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from clipsonic_cli.config import DEVICES, DTYPES
+from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
-
-DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
-"""Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"sampler": "dpmpp", "steps": 12},

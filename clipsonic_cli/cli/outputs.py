@@ -12,7 +12,7 @@ FORMATS = ("wav", "flac", "ogg")
 SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
 """``--bits`` to the names of ``audio.files``."""
 FIELDS = ("prompt", "seed", "mode", "index")
-DEFAULT_NAME = "{prompt}-{seed}"
+DEFAULT_NAME = "{prompt}-{seed}.wav"
 MAX_SLUG_BYTES = 120  # a file name holds 255 bytes on most systems; the rest is for other fields
 MAX_NAME_BYTES = 240  # room for "-1000" and for the temporary name beside it
 # Names that are devices on Windows, whatever their ending.
@@ -46,13 +46,17 @@ def _cap(text: str, limit: int) -> str:
     return text.encode("utf-8", "ignore")[:limit].decode("utf-8", "ignore")
 
 
-def parse(output: str | None, suffix: str | None) -> tuple[Path, str, str]:
+def parse(
+    output: str | None, suffix: str | None, default: str = DEFAULT_NAME
+) -> tuple[Path, str, str]:
     """Takes ``--output`` apart.
 
     Args:
         output: A file, an existing folder (or anything with a slash at its end), a template of a
             file such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
         suffix: What ``--format`` said, or None.
+        default: The template of the name where only a folder is given, or nothing; ends in one of
+            ``FORMATS``, which ``suffix`` replaces.
 
     Returns:
         The folder, the template of the file's stem, and the format (one of ``FORMATS``).
@@ -63,13 +67,14 @@ def parse(output: str | None, suffix: str | None) -> tuple[Path, str, str]:
     """
     if suffix is not None and suffix not in FORMATS:
         raise unknown("format", suffix, list(FORMATS))
+    stem, _, usual = default.rpartition(".")
     if output is None:
-        return Path(), DEFAULT_NAME, suffix or "wav"
+        return Path(), stem, suffix or usual
     if "\0" in output or not output:
         raise UsageError(f"Output {output!r} is no file name.")
     path = Path(output)
     if output.endswith(("/", "\\")) or path.is_dir():
-        return path, DEFAULT_NAME, suffix or "wav"
+        return path, stem, suffix or usual
     ending = path.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         named = f"ends in '.{ending}'" if ending else "has no ending and is no folder"
@@ -83,7 +88,10 @@ def parse(output: str | None, suffix: str | None) -> tuple[Path, str, str]:
 
 
 def paths(
-    output: str | None, suffix: str | None, sounds: Sequence[Mapping[str, str | int]]
+    output: str | None,
+    suffix: str | None,
+    sounds: Sequence[Mapping[str, str | int]],
+    default: str = DEFAULT_NAME,
 ) -> list[Path]:
     """Names every sound.
 
@@ -91,6 +99,7 @@ def paths(
         output: See :func:`parse`.
         suffix: See :func:`parse`.
         sounds: For each sound the values of ``FIELDS``, and any more a template may use.
+        default: See :func:`parse`.
 
     Returns:
         One path each, all different even where a file system ignores case: what would meet gets
@@ -99,7 +108,7 @@ def paths(
     Raises:
         UsageError: See :func:`parse`; or a template is malformed, or names an unknown field.
     """
-    folder, template, ending = parse(output, suffix)
+    folder, template, ending = parse(output, suffix, default)
     taken: set[str] = set()
     named = []
     for fields in sounds:
@@ -153,6 +162,28 @@ def subtype(bits: str) -> str:
     return SUBTYPES[bits]
 
 
+def like(original: Path, *, again: bool) -> tuple[str, str | None]:
+    """Gives how to write a sound like that of a file.
+
+    Args:
+        original: A sound file that can be read; what it holds counts, not its ending.
+        again: Whether it is the same query, so that the name follows the file's.
+
+    Returns:
+        A default for :func:`parse`, of the original's format but not its name; and the original's
+        bits, one of ``SUBTYPES``, or None where its format knows none.
+    """
+    import soundfile
+
+    info = soundfile.info(original)
+    ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
+    bits = {"PCM_16": "16", "PCM_24": "24", "FLOAT": "float"}.get(info.subtype)
+    stem = DEFAULT_NAME.rpartition(".")[0]
+    if again:
+        stem = f"{original.stem}-again".replace("{", "{{").replace("}", "}}")
+    return f"{stem}.{ending}", bits
+
+
 def check(paths: Sequence[Path], subtype: str | None, *, overwrite: bool) -> None:
     """Refuses files that could not be written in the end.
 
@@ -163,6 +194,8 @@ def check(paths: Sequence[Path], subtype: str | None, *, overwrite: bool) -> Non
     from clipsonic_cli.audio.files import check_writable
 
     for path in paths:
+        if subtype is not None and path.suffix == ".ogg":
+            raise UsageError("'.ogg' has no --bits; leave it out.")
         if path.exists() and not path.is_dir() and not overwrite:
             raise UsageError(f"'{path}' exists. Give --overwrite, --skip-existing or another -o.")
         check_writable(path, subtype=subtype, overwrite=overwrite)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.cli import inputs, options, outputs
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import mode_for
@@ -56,7 +56,7 @@ def recipes(
         query, made = request.query, choices | request.choices
         sampler = SAMPLERS.check(made.get("sampler", base.get("sampler", "dpmpp")))
         if preset is None and (original is None or "sampler" in made):
-            made = {"steps": options.DEFAULT_STEPS[sampler]} | made
+            made = {"steps": DEFAULT_STEPS[sampler]} | made
         # The mode of --like is for its kind of query only.
         alike = original is not None and original.query.kind == query.kind
         mode = made.get("mode", base["mode"] if alike else None)
@@ -74,8 +74,9 @@ def jobs(
     variations: int,
     output: str | None,
     suffix: str | None,
+    default: str = outputs.DEFAULT_NAME,
 ) -> list[Job]:
-    """Names the file of every recipe."""
+    """Names the file of every recipe; see :func:`outputs.paths`."""
     sounds: list[dict[str, str | int]] = []
     for index, recipe in enumerate(recipes):
         request = requests[index // variations]
@@ -88,7 +89,7 @@ def jobs(
                 "index": index + 1,
             }
         )
-    paths = outputs.paths(output, suffix, sounds)
+    paths = outputs.paths(output, suffix, sounds, default)
     return [Job(recipe=r, path=p) for r, p in zip(recipes, paths, strict=True)]
 
 

@@ -43,6 +43,24 @@ CONFIGS: dict[str, type[Any]] = {
     "vocoder": VocoderConfig,
     "clip": dict,  # open_clip's own description of a model, which is an open set
 }
+LARGEST: dict[str, int] = {
+    name: largest
+    for largest, names in (
+        (16, "num_res_blocks"),
+        (128, "channel_mult attention_downsample depth ff_mult"),
+        (512, "n_mels resblock_kernel_sizes"),
+        (1024, "num_heads heads dim_head upsample_rates resblock_dilation_sizes"),
+        (2048, "image_size"),
+        (8192, "channels cond_dim dim text_dim max_text_len upsample_kernel_sizes"),
+        (16_384, "n_fft hop_length"),
+        (100_000, "train_steps num_timesteps"),
+        (400_000, "sample_rate vocab_size"),
+    )
+    for name in names.split()
+}
+"""Sizes beyond any use: they keep a damaged header from asking for all memory. The least is 1."""
+MAX_ITEMS = 8
+"""Most levels of a network, or of what else a header lists."""
 NEEDS: dict[str, tuple[str, ...]] = {
     "unet": ("mel", "diffusion", "space", "encoder"),
     "prior": ("diffusion", "space", "encoder"),
@@ -66,7 +84,8 @@ class Header:
         meta: What people want to know: training steps, data, licence, scores. JSON values.
 
     Raises:
-        ValueError: A field the kind needs is missing, or two fields contradict each other.
+        ValueError: A field the kind needs is missing, a number is out of its range, or two fields
+            contradict each other.
     """
 
     kind: Kind
@@ -83,6 +102,25 @@ class Header:
         for name in NEEDS[self.kind]:
             if getattr(self, name) is None:
                 raise ValueError(f"a {self.kind} needs '{name}'")
+        described = dataclasses.asdict(self)  # a CLIP's config is a dictionary already
+        for name, value in (described["config"] | (described["mel"] or {})).items():
+            _check_size(name, value)
+        if self.diffusion is not None:
+            _check_size("train_steps", self.diffusion.train_steps)
+        if (mel := self.mel) is not None and not (
+            0 <= mel.f_min < mel.f_max <= mel.sample_rate / 2 and 2 * mel.hop_length <= mel.n_fft
+        ):
+            raise ValueError(
+                f"a mel from {mel.f_min} to {mel.f_max} Hz at {mel.sample_rate} Hz, with windows "
+                f"of {mel.n_fft} every {mel.hop_length} samples, cannot be"
+            )
+        match self.config, self.mel:
+            case UNetConfig(channel_mult=levels), MelSpec(n_mels=bands) if bands % (
+                1 << (len(levels) - 1)
+            ):
+                raise ValueError(
+                    f"n_mels {bands} cannot be halved {len(levels) - 1} times, once for each level"
+                )
         match self.config, self.diffusion:
             case UNetConfig(learn_variance=learns), DiffusionConfig(variance=variance) if (
                 learns != (variance == "learned_range")
@@ -264,6 +302,22 @@ def check_fits(
         raise BadBundle(
             f"This mode needs a U-Net trained on {trained_on}, this one was on {unet.space}."
         )
+
+
+def _check_size(name: str, value: object) -> None:
+    """Refuses a number, or one in a list, beyond :data:`LARGEST`; or a list that is empty or long.
+
+    Raises:
+        ValueError: So it is; names the value and what is allowed.
+    """
+    if isinstance(value, list | tuple):
+        least = 0 if name == "attention_downsample" else 1  # a U-Net may have none but its middle
+        if not least <= len(value) <= MAX_ITEMS:
+            raise ValueError(f"{name} has {len(value)} items, allowed: {least} to {MAX_ITEMS}")
+        for item in value:
+            _check_size(name, item)
+    elif name in LARGEST and isinstance(value, int | float) and not 1 <= value <= LARGEST[name]:
+        raise ValueError(f"{name} is {value}, allowed: 1 to {LARGEST[name]}")
 
 
 def _read_metadata(path: Path) -> Any:

@@ -47,10 +47,11 @@ def test_quiet_says_no_notes(capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("text", ["дождь", 'a "quoted"\nline'])
+@pytest.mark.parametrize("text", ["дождь", 'a "quoted"\nline', "\udcff.wav"])
 def test_json_is_one_line_an_object(capsys, text):
     Talk(quiet=False, as_json=True).result("ignored", {"text": text})
     (line,) = capsys.readouterr().out.splitlines()
+    assert line.isascii()
     assert json.loads(line) == {"text": text}
 
 

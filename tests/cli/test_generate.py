@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
-from clipsonic_cli.cli import run
+from clipsonic_cli.cli import main, run
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
 
@@ -72,6 +73,30 @@ def test_like_makes_a_sound_again_bit_for_bit(call, suffix, violin_picture):
     code, again, _ = call("--like", first, "-o", f"again.{suffix}")
     assert (code, again) == (0, [f"again.{suffix}"])
     assert soundfile.read(first)[0].tolist() == soundfile.read(again[0])[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "bits"),
+    [("wav", "16"), ("wav", "24"), ("wav", "float"), ("flac", "16"), ("flac", "24"), ("ogg", None)],
+)
+def test_like_alone_gives_the_same_samples_in_the_same_format(call, suffix, bits):
+    depth = () if bits is None else ("--bits", bits)
+    _, (first,), _ = call("rain", *FAST, "--seed", 7, "-o", f"{{prompt}}.{suffix}", *depth)
+    code, again, _ = call("--like", first)
+    assert (code, again) == (0, [f"rain-again.{suffix}"])
+    assert soundfile.info(again[0]).subtype == soundfile.info(first).subtype
+    assert soundfile.read(first)[0].tolist() == soundfile.read(again[0])[0].tolist()
+    assert call("--like", again[0])[1] == [f"rain-again-again.{suffix}"]
+
+
+def test_a_format_asked_for_beside_like_has_its_own_bits(call):
+    call("rain", *FAST, "--seed", 7, "--bits", "float", "-o", "{prompt}{seed}.wav")
+    for arguments in (("--format", "flac"), ("-o", "x.flac"), ("--bits", "24", "-o", "x.wav")):
+        code, (path,), _ = call("--like", "rain7.wav", *arguments)
+        wanted = "PCM_24" if "--bits" in arguments else "PCM_16"
+        assert (code, soundfile.info(path).subtype) == (0, wanted)
+    _, (path,), _ = call("--like", "rain7.wav", "a dog")
+    assert (path, soundfile.info(path).subtype) == ("a-dog-7.wav", "FLOAT")
 
 
 def test_options_beside_like_replace_its_choices(call):
@@ -231,6 +256,8 @@ BAD = [
     (["rain", "--format", "mp3"], 2, "Unknown format 'mp3'"),
     (["rain", "--bits", "8"], 2, "Unknown bits '8'"),
     (["rain", "--bits", "float", "--format", "flac"], 2, "Unknown .flac subtype"),
+    (["rain", "--bits", "16", "-o", "x.ogg"], 2, "'.ogg' has no --bits; leave it out."),
+    (["rain", "--bits", "16", "--format", "ogg"], 2, "'.ogg' has no --bits; leave it out."),
     (["rain", "--overwrite", "--skip-existing"], 2, "Both --overwrite"),
     (["rain", "--stesp", "3"], 2, "No such option: --stesp"),
     (["rain", "-o"], 2, "requires an argument"),
@@ -331,6 +358,39 @@ def test_an_unforeseen_fault_is_one_line_unless_debugging(call, monkeypatch):
     monkeypatch.setenv("CLIPSONIC_DEBUG", "1")
     with pytest.raises(RuntimeError, match="first line"):
         call("rain", *FAST)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_is_told_as_such(call, monkeypatch, error):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.generate", full)
+    code, out, err = call("rain", *FAST, "--quiet")
+    assert (code, out, len(err)) == (1, [], 1)
+    assert "Out of memory. Ask for fewer seconds" in err[0]
+
+
+def test_the_script_reads_and_writes_utf_8_whatever_the_locale(monkeypatch):
+    written, typed = io.BytesIO(), io.BytesIO("дождь".encode())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed, encoding="cp1252"))
+    monkeypatch.setattr(sys, "argv", ["clipsonic", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert sys.stdin.read() == "дождь"
+    sys.stdout.write("雨\udcff.wav")  # a file name that is no UTF-8
+    sys.stdout.flush()
+    assert written.getvalue().splitlines()[-1] == "雨".encode() + b"\xff.wav"
 
 
 def test_help_lists_every_mode_and_sampler(call, monkeypatch):

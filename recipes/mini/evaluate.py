@@ -70,7 +70,12 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     named = classifier.predict(judge, mels[test])
     table["real"] = by_label(named, targets[test], labels)
-    results: dict[str, Any] = {"labels": len(scored), "vocoders": {}}
+    results: dict[str, Any] = {
+        "labels": len(scored),
+        "sounds_a_label_and_mode": args.per_label,
+        "dtype": args.dtype,
+        "vocoders": {},
+    }
     held_out = torch.stack([read(data / clips[i]["path"], SPEC.sample_rate) for i in test])
     for name, vocoder in maker.vocoders().items():
         remade = torch.cat([vocoder(LogMel(SPEC)(rows)) for rows in held_out.split(16)])

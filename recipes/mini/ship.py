@@ -119,13 +119,15 @@ The weights are under CC-BY-SA-4.0. Sources and their licences are listed below.
 Same classes as the paper's configuration, smaller numbers; the U-Net predicts v. Its first 857
 steps ran with a fainter condition (unit vectors not yet scaled to unit variance), the first 148 of
 them on an earlier training of the CLIP; a run of today's recipe has neither. The U-Net had not
-converged when this was made: more steps will help it most.
+converged when this was made: more steps will help it most. Of the CLIP only the projections were
+trained (1500 steps). The BigVGAN has hardly begun: it is there to be gone on with, not to be used.
 
 ## How often an independent classifier names the label right
 
 The classifier was trained on real clips only. `real` are held-out clips; the vocoders' rows are
-those clips through mel and back; `iq`, `pd` and `zs` are finished sounds at w = 1.5, 25 steps. Held
-out means other phrases of the same soundfont for rendered instruments, other recordings where a
+those clips through mel and back; `iq`, `pd` and `zs` are finished sounds at w = 1.5, 25 steps,
+{results["sounds_a_label_and_mode"]} a label (the standard error is about 6 points). Held out means
+other phrases of the same soundfont for rendered instruments, other recordings where a
 label has several, and the end of the recording where it has one long one. Pictures are held out
 where a label has three or more; labels without a picture are not in `iq` (over the others, real
 clips stand at {results["real_where_iq_has_pictures"]:.1%}). Per label:

@@ -1,0 +1,67 @@
+"""Other people's checkpoints, read without running anything that is in them.
+
+Knows: safetensors, and torch's own files under ``weights_only``. Does not know: which tensors a
+network wants (the adapters beside each model), or where files come from (``store/fetch.py``).
+"""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from clipsonic_cli.errors import BadBundle, MissingWeights
+
+
+def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
+    """Reads a published checkpoint.
+
+    Args:
+        path: A ``.safetensors`` file, or a file of ``torch.save``.
+        safe_globals: Further names a pickle may use, each a class or function known to be
+            harmless; see ``torch.serialization.safe_globals``.
+
+    Returns:
+        What was saved, on the CPU: a state dict, or dictionaries around one. Tensors of a torch
+        file are mapped, not read, until they are used.
+
+    Raises:
+        MissingWeights: There is no such file.
+        BadBundle: The file is damaged, or names code that is not allowed; none of it was run.
+    """
+    if not path.is_file():
+        raise MissingWeights(f"There is no weights file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(list(safe_globals)):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise BadBundle(
+            f"{path} is damaged, or asks to run code, which was not done ({reason}). "
+            "Get it again from its publisher."
+        ) from None
+    except (
+        SafetensorError,
+        BadZipFile,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadBundle(f"{path} is damaged ({reason}). Get it again.") from None
+
+
+def _is_zip(path: Path) -> bool:
+    """Tells torch's present format, which can be mapped, from the one before 1.6."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"

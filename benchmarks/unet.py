@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     dtype = getattr(torch, args.dtype)
     unet = UNet(SIZES[args.size]).eval().to(args.device, dtype)
-    unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    unet.to(memory_format=torch.channels_last)
     x_t = torch.randn(2, 1, 64, 128, device=args.device, dtype=dtype)
     t = torch.full((2,), 500.0, device=args.device)
     cond = torch.randn(2, unet.config.cond_dim, device=args.device, dtype=dtype)

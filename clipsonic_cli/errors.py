@@ -26,3 +26,7 @@ class MissingWeights(ClipsonicError):
 
 class BadBundle(ClipsonicError):
     """A weights file is damaged, of another format version, or does not fit its neighbours."""
+
+
+class FetchFailed(ClipsonicError):
+    """A download did not end in the right file; nothing unverified lies under its name."""

@@ -18,6 +18,7 @@ from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.config import VOCODERS, MelSpec, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
+from clipsonic_cli.encoders.clap import Clap, load_clap
 from clipsonic_cli.encoders.clip import Clip, load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.bigvgan import BigVGAN
@@ -26,6 +27,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
 T = TypeVar("T")
@@ -93,6 +95,7 @@ class Parts:
                 unet=headers[mode.unet],
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip"),
+                clap=headers.get("clap"),
                 prior=prior,
                 trained_on=mode.trained_on,
             )
@@ -110,6 +113,7 @@ class Parts:
         """
         binders: dict[str, Callable[[Maker, str], Maker]] = {
             "clip": self._with_clip,
+            "clap": self._with_clap,
             "prior": functools.partial(self._with_prior, candidates=candidates),
         }
 
@@ -142,12 +146,14 @@ class Parts:
         """
         if not self.folder.has("vocoder"):
             return "griffin-lim", "this model has no trained vocoder, so expect a rough sound"
-        name = self.header("vocoder").meta.get("default_vocoder", "bigvgan")
+        meta = self.header("vocoder").meta
+        name = meta.get("default_vocoder", "bigvgan")
         if name not in VOCODERS:
             raise BadBundle(
                 f"The vocoder names {name!r} as the default; known: {', '.join(VOCODERS)}."
             )
-        return name, "the model's default"
+        scored = "default_vocoder" in meta
+        return name, "the model's default" + (", which scored better" if scored else "")
 
     def _with_clip(self, encoder: Maker, name: str) -> Maker:
         """Binds the CLIP an encoder is made of."""
@@ -157,6 +163,14 @@ class Parts:
                 return load_clip(self._load(name)).to(self.device)
 
         return functools.partial(encoder, self._once("clip", name, make))
+
+    def _with_clap(self, encoder: Maker, name: str) -> Maker:
+        """Binds the CLAP an encoder is made of."""
+
+        def make() -> Clap:
+            return load_clap(self._load(name)).to(self.device)
+
+        return functools.partial(encoder, self._once("clap", name, make))
 
     def _with_prior(self, encoder: Maker, name: str, *, candidates: int) -> Maker:
         """Binds the prior an encoder is made of."""
@@ -174,6 +188,7 @@ class Parts:
             part.header.diffusion,
             identity=self.identity([name]),
             candidates=candidates,
+            cache=cache_home() / "prior",
         )
 
     def _load(self, name: str) -> bundle.Bundle:

@@ -6,6 +6,7 @@ it in well under a second. ``violin_picture`` is a small JPEG. Tests that change
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,14 @@ from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConf
 
 DIM = 32
 ENCODER = "micro-clip"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps every test, and what it starts, out of the real home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPSONIC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +56,7 @@ def write_clip(path: Path) -> None:
 
     described = tokenizer()
     config = ClipConfig(
-        architecture=MINI, dim=DIM, text_dim=384, max_text_len=16, vocab_size=64, image_size=32
+        architecture=MINI, dim=DIM, text_dim=384, max_text_len=64, vocab_size=64, image_size=32
     )
     weights = dict(build_clip(config).state_dict())
     weights[TOKENIZER] = torch.frombuffer(bytearray(described.encode()), dtype=torch.uint8)
@@ -98,7 +107,7 @@ def write_prior(path: Path) -> None:
     from clipsonic_cli.models.prior import Prior
     from clipsonic_cli.store import bundle
 
-    config = PriorConfig(dim=DIM, text_dim=384, depth=1, dim_head=32, heads=1, max_text_len=16)
+    config = PriorConfig(dim=DIM, text_dim=384, depth=1, dim_head=32, heads=1, max_text_len=64)
     diffusion = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
     save(
         path,

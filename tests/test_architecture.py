@@ -17,6 +17,7 @@ HEAVY = {
     "tokenizers",
     "torch",
     "torchvision",
+    "transformers",
 }
 
 
@@ -32,7 +33,14 @@ def loaded_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["generate", "--help"], [], ["generate", "rain", "--mode", "x"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["generate", "--help"],
+        ["download", "--help"],
+        [],
+        ["generate", "rain", "--mode", "x"],
+    ],
 )
 def test_simple_answers_load_nothing_heavy(arguments):
     loaded = loaded_after(f"from clipsonic_cli.cli import run\nrun({arguments!r})")

@@ -47,6 +47,18 @@ def test_a_seed_repeats_a_sound_and_another_does_not(sonic):
     assert not torch.allclose(first, other, atol=1e-3)
 
 
+def test_a_kept_embedding_gives_the_very_same_sound(micro, tmp_path, monkeypatch):
+    def fresh():
+        return ClipSonic.load(micro, device="cpu")("rain", seed=1, **FAST).samples
+
+    sounds = []
+    for home in ("first", "other"):
+        monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / home))
+        sounds += [fresh(), fresh()]
+        assert len(list((tmp_path / home / "cache" / "prior").iterdir())) == 1
+    assert all(torch.equal(sound, sounds[0]) for sound in sounds)
+
+
 def test_a_drawn_seed_is_told_by_the_recipe(sonic):
     sound = sonic("rain", mode="zs", **FAST)
     again = sonic("rain", mode="zs", seed=sound.recipe.seed, **FAST)
@@ -169,7 +181,9 @@ def test_the_vocoder_names_what_scored_better(micro, tmp_path):
     part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
     header = dataclasses.replace(part.header, meta={"default_vocoder": "griffin-lim"})
     bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
-    assert ClipSonic.load(folder).vocoder == "griffin-lim"
+    sonic = ClipSonic.load(folder)
+    assert sonic.vocoder == "griffin-lim"
+    assert sonic.vocoder_reason == "the model's default, which scored better"
     assert ClipSonic.load(folder, vocoder="bigvgan").vocoder == "bigvgan"
 
 

@@ -8,11 +8,13 @@ import pytest
 import typer
 
 from clipsonic_cli.cli import app
+from clipsonic_cli.cli.inventory import megabytes
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.store.manifest import ASSETS, needed_for
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    (?:.*&& )?(clipsonic generate .*?)(?:\s+#.*)?$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^    (?:.*&& )?(clipsonic \w+.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +30,21 @@ def test_the_two_commands_are_there(command):
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_line_is_understood(line):
-    generate = typer.main.get_command(app).commands["generate"]
-    context = generate.make_context("generate", shlex.split(line)[2:])
-    assert context.params["prompts"] or any(
-        context.params[name] for name in ("image", "file", "like")
-    )
+    _, name, *arguments = shlex.split(line)
+    command = typer.main.get_command(app).commands[name]
+    params = command.make_context(name, arguments).params
+    given = [params.get(each) for each in ("prompts", "image", "file", "like")]
+    assert any(given) or name != "generate"
+
+
+@pytest.mark.parametrize("row", ASSETS.values(), ids=list(ASSETS))
+def test_all_published_weights_have_their_row(row):
+    assert f"| `{row.name}` | {row.title} | {megabytes(row.size)} | {row.licence} |" in README
+
+
+def test_every_purpose_in_the_readme_is_known():
+    for purpose in re.findall(r"--for (\"[^\"]+\"|\S+)", README):
+        assert needed_for(purpose.strip('"'))
 
 
 def test_there_are_command_lines():

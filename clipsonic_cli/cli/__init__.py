@@ -15,6 +15,7 @@ import typer
 
 from clipsonic_cli import __version__
 from clipsonic_cli.cli.console import complain
+from clipsonic_cli.cli.download import download
 from clipsonic_cli.cli.generate import generate
 from clipsonic_cli.cli.options import Debug
 from clipsonic_cli.errors import ClipsonicError
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate)
+app.command("download")(download)
 
 
 def _version(asked: bool) -> None:

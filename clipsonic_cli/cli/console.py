@@ -2,19 +2,25 @@
 
 import json
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
+from rich.table import Table
 
 
 class Talk:
@@ -36,19 +42,37 @@ class Talk:
         """Says a line to the person, unless quiet."""
         self.console.print(text, markup=False, soft_wrap=True)
 
+    @contextmanager
+    def noting_warnings(self) -> Iterator[None]:
+        """Says Python's warnings within as notes, a line each."""
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: self.note(
+                f"note: {' '.join(str(message).split())}"
+            )
+            yield
+
     def result(self, line: str, details: Mapping[str, Any]) -> None:
         """Gives a result to the next program: the line, or the details as JSON."""
         # Escaped to ASCII, as a path may hold bytes that are no text in any encoding.
         text = json.dumps(details, allow_nan=False) if self.as_json else line
         print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
 
-    def bars(self, title: str = "") -> "Bars":
+    def table(self, table: Table) -> None:
+        """Gives a table as result; not folded where standard output is no terminal."""
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 200
+        console.print(table)
+
+    def bars(self, title: str = "", *, of_bytes: bool = False) -> "Bars":
         """Gives progress bars, one a stage, drawn on a terminal only.
 
         Args:
             title: Put before the name of every stage.
+            of_bytes: What is done is counted in bytes.
         """
-        return Bars(self.console, title, shown=self.console.is_terminal and not self.quiet)
+        shown = self.console.is_terminal and not self.quiet
+        return Bars(self.console, title, shown=shown, of_bytes=of_bytes)
 
 
 class Bars:
@@ -60,15 +84,21 @@ class Bars:
         console: Where to draw.
         title: Put before the name of every stage.
         shown: Whether to draw.
+        of_bytes: Show megabytes and their speed.
     """
 
-    def __init__(self, console: Console, title: str, *, shown: bool) -> None:
+    def __init__(
+        self, console: Console, title: str, *, shown: bool, of_bytes: bool = False
+    ) -> None:
         self.title = title
         self._stages: dict[str, TaskID] = {}
+        counts: list[ProgressColumn] = (
+            [DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]
+        )
         self._progress = Progress(
             TextColumn("{task.description:<18}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            *counts,
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
             transient=True,
@@ -91,10 +121,10 @@ class Bars:
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Moves the bar of a stage."""
+        """Moves the bar of a stage; a total of 0 is one that is not known."""
         if stage not in self._stages:
-            self._stages[stage] = self._progress.add_task(f"{self.title}{stage}", total=total)
-        self._progress.update(self._stages[stage], completed=done, total=total)
+            self._stages[stage] = self._progress.add_task(f"{self.title}{stage}", total=None)
+        self._progress.update(self._stages[stage], completed=done, total=total or None)
 
 
 def complain(message: str) -> None:

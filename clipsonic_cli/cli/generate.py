@@ -274,7 +274,8 @@ def generate(
                 f"The weights of model '{original.model}' are not those that '{like}' was "
                 f"made with. Give --model {original.model} to use them anyway."
             )
-    _make(sonic, jobs, subtype, talk, overwrite=overwrite)
+    with talk.noting_warnings():
+        _make(sonic, jobs, subtype, talk, overwrite=overwrite)
 
 
 def _given(**choices: Any) -> dict[str, Any]:
@@ -292,7 +293,9 @@ def _make(
 ) -> None:
     """Makes and writes sounds one after another, and says what a person wants to know."""
     run = jobs[0].recipe
-    why = sonic.vocoder_reason if run.vocoder == sonic.vocoder else "asked for"
+    why = sonic.vocoder_reason
+    if run.vocoder != sonic.vocoder:
+        why = f"asked for; {sonic.vocoder} is {why}"
     talk.note(
         f"device {run.device} ({run.dtype}), model {run.model}, vocoder {run.vocoder} ({why})"
     )

@@ -20,11 +20,7 @@ def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
         Nichol & Dhariwal 2021, section 4: K evenly spaced reals between 1 and T, rounded.
         Accumulated and rounded half to even as in their released code, so the same steps come out.
     """
-    if not 1 <= steps <= train_steps:
-        raise UsageError(
-            f"Cannot sample in {steps} steps: this model was trained on {train_steps}. "
-            f"Ask for 1 to {train_steps} steps."
-        )
+    _check(train_steps, steps)
     if steps == 1:
         return [train_steps - 1]
     stride = (train_steps - 1) / (steps - 1)
@@ -33,3 +29,32 @@ def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
         visited.append(round(at))
         at += stride
     return visited[::-1]
+
+
+def inner_timesteps(train_steps: int, steps: int) -> list[int]:
+    """Gives the timesteps to visit, evenly spread without either end, noisiest first.
+
+    Args:
+        train_steps: Length of the training schedule.
+        steps: How many timesteps to visit.
+
+    Returns:
+        ``steps`` distinct indices; 984 down to 15 for 64 of 1000.
+
+    Raises:
+        UsageError: ``steps`` is not in 1 .. ``train_steps``.
+
+    Source:
+        dalle2-pytorch 1.1.0, whose sampler divides 0 .. T into steps + 1 equal parts, rounded
+        down, and goes from the last but T to 0, where the network is not asked.
+    """
+    _check(train_steps, steps)
+    return [i * train_steps // (steps + 1) for i in range(steps, 0, -1)]
+
+
+def _check(train_steps: int, steps: int) -> None:
+    if not 1 <= steps <= train_steps:
+        raise UsageError(
+            f"Cannot sample in {steps} steps: this model was trained on {train_steps}. "
+            f"Ask for 1 to {train_steps} steps."
+        )

@@ -3,8 +3,11 @@
 Knows: tokenizers, CLIP's preprocessing, bundles. Does not know: what the vectors are for.
 """
 
+import bisect
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
 Tokenize = Callable[[Sequence[str]], Tensor]
+"""Texts to ids (B, L); a text of more than L tokens is cut, with a ``UserWarning``."""
 
 TOKENIZER = "tokenizer"
 """The tensor of a mini bundle that holds its tokenizer.json, as bytes."""
@@ -87,7 +91,7 @@ class Clip:
 
         Args:
             texts: Prompts. What goes beyond ``config.max_text_len`` tokens (77 for the paper's
-                CLIP, 32 for mini) is cut off, as CLIP was trained.
+                CLIP, 32 for mini) is cut off, as CLIP was trained, with a ``UserWarning``.
 
         Returns:
             (B, D) of unit norm, and (B, L, C) with rows of zeros after the end; float32, CPU.
@@ -138,7 +142,9 @@ def load_clip(bundle: Bundle) -> Clip:
             raise BadBundle(f"The CLIP bundle lacks its '{TOKENIZER}'.")
         tokenize = word_pieces(bytes(bundle.weights[TOKENIZER].tolist()), config.max_text_len)
     else:
-        tokenize = import_open_clip().get_tokenizer(config.architecture)
+        tokenize = byte_pairs(
+            import_open_clip().get_tokenizer(config.architecture), config.max_text_len
+        )
     return Clip(network, config, tokenize, bundle.header.encoder)
 
 
@@ -165,6 +171,13 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     tokenizer.enable_padding(length=max_text_len, pad_id=0)
     unknown = getattr(tokenizer.model, "unk_token", None)
 
+    around = tokenizer.num_special_tokens_to_add(is_pair=False)
+
+    def count(text: str) -> int:
+        encoding = tokenizer.encode(text)
+        rows = [encoding, *encoding.overflowing]  # each has its own start and end
+        return sum(sum(row.attention_mask) for row in rows) - around * (len(rows) - 1)
+
     def tokenize(texts: Sequence[str]) -> Tensor:
         encoded = tokenizer.encode_batch(list(texts))
         for text, encoding in zip(texts, encoded, strict=True):
@@ -173,9 +186,48 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
                 raise UsageError(
                     f"The model knows none of the words in {text!r}; use English words."
                 )
+            _warn_if_cut(text, count, max_text_len)
         return torch.tensor([encoding.ids for encoding in encoded])
 
     return tokenize
+
+
+def byte_pairs(tokenizer: Any, max_text_len: int) -> Tokenize:
+    """Gives the tokenizer of open_clip's OpenAI models: texts to ids (B, max_text_len).
+
+    Args:
+        tokenizer: open_clip's own, which ends a text that it cuts with the end token.
+        max_text_len: L, start and end included; the tokenizer's context length.
+    """
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text)) + 2
+
+    def tokenize(texts: Sequence[str]) -> Tensor:
+        for text in texts:
+            _warn_if_cut(text, count, max_text_len)
+        ids: Tensor = tokenizer(list(texts))
+        return ids
+
+    return tokenize
+
+
+def _warn_if_cut(text: str, count: Callable[[str], int], limit: int) -> None:
+    """Warns of a text of more tokens than are read, and says where reading ends."""
+    total = count(text)
+    if total <= limit:
+        return
+    words = text.split()
+    # How many words fit, by the tokens of the first n.
+    fit = bisect.bisect_right(
+        range(1, len(words) + 1), limit, key=lambda n: count(" ".join(words[:n]))
+    )
+    last = f", up to {' '.join(words[max(fit - 3, 0) : fit])!r}" if fit else ""
+    warnings.warn(
+        f"CLIP reads {limit} of the {total} tokens of {text[:24] + '...'!r}{last}; "
+        "what follows changes nothing.",
+        stacklevel=4,  # who asked for the embedding
+    )
 
 
 def to_pixels(image: Image.Image, config: ClipConfig) -> Tensor:

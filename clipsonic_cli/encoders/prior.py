@@ -3,8 +3,10 @@
 Knows: how candidates are drawn and which is kept. Does not know: the prior's layers.
 """
 
+import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +18,15 @@ from torch import Tensor
 from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import ddim
 from clipsonic_cli.diffusion.process import Process
-from clipsonic_cli.diffusion.timesteps import spaced_timesteps
+from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps
 from clipsonic_cli.encoders.clip import Clip, texts_of
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
+
+GRIDS = {"cosine": spaced_timesteps, "softmax_bias128": inner_timesteps}
+"""Which steps are visited, by the prior's attention: LAION's as by the package it was made with."""
+MAX_KEPT = 10_000
+"""Embeddings kept on disk, the newest; 1 to 3 kB each."""
 
 
 class PriorEncoder:
@@ -35,7 +42,8 @@ class PriorEncoder:
         steps: Steps of sampling.
         candidates: Embeddings drawn a text (K).
         cache: Folder to keep embeddings in, one file of D numbers each; None keeps them in memory
-            only. What was drawn once, from the same weights, text and noise, is not drawn again.
+            only. What was drawn once, from the same weights, text and noise on the same kind of
+            device, is not drawn again. A folder that cannot be written is a ``UserWarning``.
 
     Raises:
         ValueError: ``candidates`` is not positive, or the two networks differ in D.
@@ -63,11 +71,13 @@ class PriorEncoder:
         self.clip = clip
         self.prior = prior
         self.process = Process(diffusion)
-        self.timesteps = spaced_timesteps(diffusion.train_steps, steps)
+        self.timesteps = GRIDS[prior.config.attention](diffusion.train_steps, steps)
         self.candidates = candidates
         self.cache = cache
         self._weights = f"{clip.identity} {identity}"
         self._memory: dict[str, Tensor] = {}
+        if cache is not None:
+            _prune(cache)
 
     def __call__(
         self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
@@ -89,10 +99,15 @@ class PriorEncoder:
         drawn = noise((len(texts), len(self.timesteps), self.candidates, self.clip.dim)).cpu()
         keys = [self._key(text, row) for text, row in zip(texts, drawn, strict=True)]
         missing = [i for i, key in enumerate(keys) if self._recall(key) is None]
+        kept = [text for i, text in enumerate(texts) if i not in missing]
+        if kept:
+            self.clip.tokenize(kept)  # warns of a text that is cut, as drawing does
         if missing:
             made = self._sample([texts[i] for i in missing], drawn[missing], report)
             for i, embed in zip(missing, made, strict=True):
-                self._keep(keys[i], embed)
+                self._memory[keys[i]] = embed.clone()
+            if len(missing) == 1:  # others of a batch change an embedding by rounding
+                self._keep(keys[missing[0]])
         embed = torch.stack([self._memory[key] for key in keys])
         return Condition(embed=embed, space="clip-image", encoder=self.clip.identity)
 
@@ -124,26 +139,43 @@ class PriorEncoder:
         return embeds[torch.arange(len(texts), device=device), nearest].float().cpu()
 
     def _key(self, text: str, drawn: Tensor) -> str:
-        digest = hashlib.sha256(f"{self._weights} {self.timesteps} {text}".encode())
+        device = next(self.prior.parameters()).device.type
+        made_by = f"{self._weights} {self.timesteps} {device} {torch.__version__}"
+        digest = hashlib.sha256(f"{made_by} {text}".encode())
         digest.update(drawn.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def _recall(self, key: str) -> Tensor | None:
-        file = self.cache / f"{key}.npy" if self.cache is not None else None
-        if key not in self._memory and file is not None and file.exists():
+        if key not in self._memory and self.cache is not None:
             try:
-                embed = torch.from_numpy(np.load(file, allow_pickle=False))
+                embed = torch.from_numpy(np.load(self.cache / f"{key}.npy", allow_pickle=False))
             except (OSError, ValueError, EOFError):
-                return None  # a damaged file is drawn and written again
+                return None  # not there; or damaged, and then drawn and written again
             if embed.shape == (self.clip.dim,) and embed.dtype == torch.float32:
                 self._memory[key] = embed
         return self._memory.get(key)
 
-    def _keep(self, key: str, embed: Tensor) -> None:
-        self._memory[key] = embed.clone()
-        if self.cache is not None:
+    def _keep(self, key: str) -> None:
+        if self.cache is None:
+            return
+        temporary = self.cache / f".{key}.{os.getpid()}.part"
+        try:
             self.cache.mkdir(parents=True, exist_ok=True)
-            temporary = self.cache / f".{key}.{os.getpid()}.part"
             with temporary.open("wb") as file:
-                np.save(file, embed.numpy())
+                np.save(file, self._memory[key].numpy())
             temporary.replace(self.cache / f"{key}.npy")
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            reason = error.strerror or error
+            warnings.warn(f"Embeddings cannot be kept in '{self.cache}': {reason}.", stacklevel=3)
+            self.cache = None
+
+
+def _prune(folder: Path) -> None:
+    """Deletes the oldest files of a folder beyond :data:`MAX_KEPT`, as far as it may."""
+    with contextlib.suppress(OSError):
+        files = list(folder.iterdir())
+        if len(files) > MAX_KEPT:
+            for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)[:-MAX_KEPT]:
+                file.unlink(missing_ok=True)

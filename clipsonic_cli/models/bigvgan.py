@@ -19,6 +19,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 
 from clipsonic_cli.config import MelSpec, VocoderConfig
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.fit import listed, misfits
 
 TAPS = 12
 HELD = TAPS // 2 - 1  # samples repeated at either end
@@ -113,17 +114,13 @@ class BigVGAN(nn.Module):
             BadBundle: A weight is missing, unknown or of another shape.
         """
         self.remove_weight_norm()
-        theirs, ours = fold_weight_norm(state_dict), self.state_dict()
-        for name in sorted(theirs.keys() ^ ours.keys()):
-            fault = "lack" if name in ours else "have an unknown"
-            raise BadBundle(f"The vocoder's weights {fault} '{name}': another size of BigVGAN?")
-        for name, weight in ours.items():
-            if theirs[name].shape != weight.shape:
-                raise BadBundle(
-                    f"The vocoder's weight '{name}' is {tuple(theirs[name].shape)}, the config "
-                    f"says {tuple(weight.shape)}: another size of BigVGAN?"
-                )
-        self.load_state_dict(theirs)
+        weights = fold_weight_norm(state_dict)
+        if faults := misfits(weights, self.state_dict()):
+            raise BadBundle(
+                f"The vocoder's weights do not fit its config ({listed(faults)}): another size of "
+                "BigVGAN?"
+            )
+        self.load_state_dict(weights)
 
 
 class AMPBlock(nn.Module):
@@ -291,8 +288,11 @@ def fold_weight_norm(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.
     for gain, direction in GAIN_AND_DIRECTION:
         for name in [name for name in folded if name.endswith(direction)]:
             stem = name.removesuffix(direction)
-            v, g = folded.pop(name), folded.pop(stem + gain)
-            folded[f"{stem}.weight"] = v * (g / v.flatten(1).norm(dim=1).view_as(g))
+            v, g = folded[name], folded.get(stem + gain)
+            # What is no such pair keeps its names, which no network has.
+            if g is not None and v.ndim and g.shape == v.shape[:1] + (1,) * (v.ndim - 1):
+                del folded[name], folded[stem + gain]
+                folded[f"{stem}.weight"] = v * (g / v.flatten(1).norm(dim=1).view_as(g))
     return folded
 
 

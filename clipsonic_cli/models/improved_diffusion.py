@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.fit import listed, misfits
 from clipsonic_cli.models.unet import UNet
 
 STEM = "input_blocks.0.0.weight"
@@ -37,24 +38,18 @@ def load_trunk(unet: UNet, state_dict: Mapping[str, Tensor]) -> None:
     """
     trunk = {name: tensor for name, tensor in state_dict.items() if name != CLASSES}
     wanted = {name: t for name, t in unet.state_dict().items() if name not in OURS}
-    faults = [f"missing {name}" for name in wanted if name not in trunk]
-    faults += [f"unexpected {name}" for name in trunk if name not in wanted]
-    if not faults:
-        colours = trunk[STEM].shape[1]
-        trunk[STEM] = trunk[STEM].sum(dim=1, keepdim=True)
-        for name in HEAD:
-            if trunk[name].shape[0] == colours * wanted[name].shape[0]:
-                trunk[name] = trunk[name].unflatten(0, (-1, colours)).mean(dim=1)  # type: ignore[no-untyped-call]
-        faults = [
-            f"{name} is {tuple(state_dict[name].shape)} where {tuple(wanted[name].shape)} is needed"
-            for name in wanted
-            if trunk[name].shape != wanted[name].shape
-        ]
-    if faults:
+    stem = trunk.get(STEM)
+    colours = stem.shape[1] if isinstance(stem, Tensor) and stem.ndim == 4 else 3
+    theirs = wanted | {STEM: wanted[STEM].expand(-1, colours, -1, -1)}
+    theirs |= {name: wanted[name].repeat_interleave(colours, dim=0) for name in HEAD}
+    if faults := misfits(trunk, theirs):
         raise BadBundle(
-            f"These improved-diffusion weights do not fit the U-Net ({len(faults)} faults): "
-            f"{'; '.join(faults)}. Use a checkpoint of {unet.config.channels} channels, "
-            f"{unet.config.num_res_blocks} residual blocks and {len(unet.config.channel_mult)} "
-            f"levels, {'with' if unet.config.learn_variance else 'without'} learn_sigma."
+            f"These improved-diffusion weights do not fit the U-Net ({listed(faults)}). Use a "
+            f"checkpoint of {unet.config.channels} channels, {unet.config.num_res_blocks} residual "
+            f"blocks and {len(unet.config.channel_mult)} levels, "
+            f"{'with' if unet.config.learn_variance else 'without'} learn_sigma."
         )
+    trunk[STEM] = trunk[STEM].sum(dim=1, keepdim=True)
+    for name in HEAD:
+        trunk[name] = trunk[name].unflatten(0, (-1, colours)).mean(dim=1)  # type: ignore[no-untyped-call]
     unet.load_state_dict(unet.state_dict() | trunk)

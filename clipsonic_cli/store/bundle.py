@@ -29,7 +29,7 @@ from clipsonic_cli.types import Space
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["unet", "prior", "vocoder", "clip"]
+Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish"]
 Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
 
 FORMAT = 1
@@ -42,16 +42,19 @@ CONFIGS: dict[str, type[Any]] = {
     "prior": PriorConfig,
     "vocoder": VocoderConfig,
     "clip": dict,  # open_clip's own description of a model, which is an open set
+    "clap": dict,  # ClapConfig, which models/clap.py knows
+    "vggish": dict,  # empty: there is one VGGish
 }
 LARGEST: dict[str, int] = {
     name: largest
     for largest, names in (
-        (16, "num_res_blocks"),
-        (128, "channel_mult attention_downsample depth ff_mult"),
+        (16, "num_res_blocks window"),
+        (128, "channel_mult attention_downsample depth ff_mult text_depth audio_depths"),
         (512, "n_mels resblock_kernel_sizes"),
         (1024, "num_heads heads dim_head upsample_rates resblock_dilation_sizes"),
+        (1024, "text_heads audio_heads"),
         (2048, "image_size"),
-        (8192, "channels cond_dim dim text_dim max_text_len upsample_kernel_sizes"),
+        (8192, "channels cond_dim dim text_dim audio_dim max_text_len upsample_kernel_sizes"),
         (16_384, "n_fft hop_length"),
         (100_000, "train_steps num_timesteps"),
         (400_000, "sample_rate vocab_size"),
@@ -66,6 +69,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "prior": ("diffusion", "space", "encoder"),
     "vocoder": ("mel",),
     "clip": ("encoder",),
+    "clap": ("encoder",),
+    "vggish": (),
 }
 """Which of the optional fields of a header each kind must have."""
 
@@ -76,11 +81,11 @@ class Header:
 
     Args:
         kind: Which network the weights belong to.
-        config: Its configuration; for a CLIP open_clip's dictionary.
+        config: Its configuration; for a CLIP or CLAP a dictionary.
         mel: The geometry of the mel a U-Net makes or a vocoder reads.
         diffusion: The process a U-Net or a prior was trained on.
         space: Where the vectors lie that a U-Net reads or a prior gives.
-        encoder: Identity of the encoder whose vectors these are; a CLIP's own identity.
+        encoder: Identity of the encoder whose vectors these are; a CLIP's or CLAP's own.
         meta: What people want to know: training steps, data, licence, scores. JSON values.
 
     Raises:
@@ -102,7 +107,7 @@ class Header:
         for name in NEEDS[self.kind]:
             if getattr(self, name) is None:
                 raise ValueError(f"a {self.kind} needs '{name}'")
-        described = dataclasses.asdict(self)  # a CLIP's config is a dictionary already
+        described = dataclasses.asdict(self)  # a CLIP's or CLAP's config is a dictionary already
         for name, value in (described["config"] | (described["mel"] or {})).items():
             _check_size(name, value)
         if self.diffusion is not None:
@@ -257,6 +262,7 @@ def check_fits(
     unet: Header,
     vocoder: Header | None = None,
     clip: Header | None = None,
+    clap: Header | None = None,
     prior: Header | None = None,
     trained_on: Space | None = None,
 ) -> None:
@@ -266,6 +272,7 @@ def check_fits(
         unet: The U-Net's header.
         vocoder: The vocoder's, which must read the mel that the U-Net makes.
         clip: The encoder's, which must be the one the U-Net was trained on.
+        clap: The same of a CLAP.
         prior: The prior's, which must give vectors the U-Net reads.
         trained_on: The space the mode says the U-Net was trained on.
 
@@ -281,7 +288,7 @@ def check_fits(
                     f"The U-Net makes mels with {name} {made}, the vocoder reads {name} {read}. "
                     f"Use parts of one model."
                 )
-    for who, other in (("CLIP", clip), ("prior", prior)):
+    for who, other in (("CLIP", clip), ("CLAP", clap), ("prior", prior)):
         if other is not None and other.encoder != unet.encoder:
             raise BadBundle(
                 f"The U-Net was trained on vectors of encoder '{unet.encoder}', the {who} gives "

@@ -41,7 +41,9 @@ def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
         with torch.serialization.safe_globals(list(safe_globals)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        # torch says in which name it refused several lines below the advice to trust the file.
+        lines = [line for line in str(error).splitlines() if "GLOBAL" in line.upper()]
+        reason = (lines or ["no pickle of tensors"])[0].strip()
         raise BadBundle(
             f"{path} is damaged, or asks to run code, which was not done ({reason}). "
             "Get it again from its publisher."

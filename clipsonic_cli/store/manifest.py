@@ -8,7 +8,6 @@ missing parts and the README's table follow. What becomes of a downloaded file i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 
 
@@ -61,3 +60,238 @@ class Asset:
     metrics: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
+
+
+HUB = "https://huggingface.co"
+HUB_STATES = "the hub states it in the answer (X-Linked-Etag); pinned at the first download"
+THIRD_PARTIES = "users of the file, who agree; the publisher's page shows it per file"
+
+ASSETS: dict[str, Asset] = {
+    asset.name: asset
+    for asset in (
+        Asset(
+            name="openai-clip",
+            title="CLIP ViT-L/14 of OpenAI, the paper's",
+            licence="MIT",
+            page=f"{HUB}/timm/vit_large_patch14_clip_224.openai",
+            files=(
+                RemoteFile(
+                    name="open_clip_model.safetensors",
+                    urls=(
+                        f"{HUB}/timm/vit_large_patch14_clip_224.openai/resolve/main/"
+                        "open_clip_model.safetensors",
+                    ),
+                    bytes=1_710_517_724,
+                    sha256="9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
+                    digest_from=THIRD_PARTIES,
+                ),
+                RemoteFile(
+                    name="open_clip_config.json",
+                    urls=(
+                        f"{HUB}/timm/vit_large_patch14_clip_224.openai/resolve/main/"
+                        "open_clip_config.json",
+                    ),
+                ),
+            ),
+            size=1_710_518_000,
+            part="clip",
+            modes=("iq", "zs", "pd", "sd", "clip-tta"),
+            metrics=("similarity",),
+            conditions=("clip-image", "clip-text"),
+        ),
+        Asset(
+            name="laion-prior",
+            title="diffusion prior of LAION, trained on LAION-2B, the paper's",
+            licence="MIT",
+            page=f"{HUB}/laion/DALLE2-PyTorch",
+            files=(
+                RemoteFile(
+                    name="latest.pth",
+                    urls=(f"{HUB}/laion/DALLE2-PyTorch/resolve/main/prior/latest.pth",),
+                    digest_from=HUB_STATES,
+                ),
+            ),
+            size=1_340_000_000,
+            part="prior",
+            modes=("pd",),
+        ),
+        Asset(
+            name="conditioned-prior",
+            title="diffusion prior of nousr, trained on LAION-Aesthetics",
+            licence="not stated by its publisher",
+            page=f"{HUB}/nousr/conditioned-prior",
+            files=(
+                RemoteFile(
+                    name="best.pth",
+                    urls=(
+                        f"{HUB}/nousr/conditioned-prior/resolve/main/vit-l-14/aesthetic/best.pth",
+                    ),
+                    digest_from=HUB_STATES,
+                ),
+            ),
+            size=1_340_000_000,
+            part="prior",
+            modes=("pd",),
+        ),
+        Asset(
+            name="clap",
+            title="CLAP 630k-audioset-fusion of LAION, the paper's",
+            licence="CC0-1.0",
+            page=f"{HUB}/lukewys/laion_clap",
+            files=(
+                RemoteFile(
+                    name="630k-audioset-fusion-best.pt",
+                    urls=(f"{HUB}/lukewys/laion_clap/resolve/main/630k-audioset-fusion-best.pt",),
+                    digest_from=HUB_STATES,
+                ),
+                RemoteFile(
+                    name="tokenizer.json",
+                    urls=(f"{HUB}/laion/clap-htsat-fused/resolve/main/tokenizer.json",),
+                ),
+            ),
+            size=1_862_000_000,
+            part="clap",
+            modes=("clap-tta",),
+            metrics=("clap", "clap-windows", "fad:clap"),
+            conditions=("clap-text",),
+        ),
+        Asset(
+            name="clap-transformers",
+            title="the same CLAP in the form of transformers, a third of the size",
+            licence="Apache-2.0",
+            page=f"{HUB}/laion/clap-htsat-fused",
+            files=(
+                RemoteFile(
+                    name="pytorch_model.bin",
+                    urls=(f"{HUB}/laion/clap-htsat-fused/resolve/main/pytorch_model.bin",),
+                    digest_from=HUB_STATES,
+                ),
+                RemoteFile(
+                    name="tokenizer.json",
+                    urls=(f"{HUB}/laion/clap-htsat-fused/resolve/main/tokenizer.json",),
+                ),
+            ),
+            size=617_000_000,
+            part="clap",
+            modes=("clap-tta",),
+            metrics=("clap", "clap-windows", "fad:clap"),
+            conditions=("clap-text",),
+        ),
+        Asset(
+            name="vggish",
+            title="VGGish, whose features the Frechet audio distance compares",
+            licence="Apache-2.0",
+            page="https://github.com/harritaylor/torchvggish/releases/tag/v0.1",
+            files=(
+                RemoteFile(
+                    name="vggish-10086976.pth",
+                    urls=(
+                        "https://github.com/harritaylor/torchvggish/releases/download/v0.1/"
+                        "vggish-10086976.pth",
+                    ),
+                    sha256="10086976245803799d9194e9a73d9b6c1549c71d1b80106f5cade5608a561f4b",
+                    digest_from=f"the file's name (first digits); {THIRD_PARTIES}",
+                ),
+                RemoteFile(
+                    name="vggish_pca_params-970ea276.pth",
+                    urls=(
+                        "https://github.com/harritaylor/torchvggish/releases/download/v0.1/"
+                        "vggish_pca_params-970ea276.pth",
+                    ),
+                    sha256="970ea276",
+                    digest_from="its first digits are in the file's name",
+                ),
+            ),
+            size=288_700_000,
+            part="vggish",
+            metrics=("fad",),
+        ),
+        Asset(
+            name="improved-diffusion",
+            title="picture U-Net of improved-diffusion, a warm start for the mel U-Net",
+            licence="MIT",
+            page="https://github.com/openai/improved-diffusion",
+            files=(
+                RemoteFile(
+                    name="imagenet64_uncond_100M_1500K.pt",
+                    urls=(
+                        "https://openaipublic.blob.core.windows.net/diffusion/march-2021/"
+                        "imagenet64_uncond_100M_1500K.pt",
+                    ),
+                ),
+            ),
+            size=484_400_000,
+            stages=("unet",),
+        ),
+        Asset(
+            name="bigvgan-44k",
+            title="BigVGAN v2 of NVIDIA at 44.1 kHz, a warm start for the vocoder",
+            licence="MIT",
+            page=f"{HUB}/nvidia/bigvgan_v2_44khz_128band_512x",
+            files=(
+                RemoteFile(
+                    name="bigvgan_generator.pt",
+                    urls=(
+                        f"{HUB}/nvidia/bigvgan_v2_44khz_128band_512x/resolve/main/"
+                        "bigvgan_generator.pt",
+                    ),
+                    sha256="d9fe7ec6bd0b44ed9d66973d5012d8181c1570b01e5c72df51973e241dccd357",
+                    digest_from=THIRD_PARTIES,
+                ),
+            ),
+            size=489_000_000,
+            stages=("vocoder",),
+        ),
+    )
+}
+
+
+def purposes() -> list[str]:
+    """Gives what ``--for`` takes: modes, "eval" and its metrics, "train" and its options."""
+    rows = list(ASSETS.values())
+    modes = [mode for row in rows for mode in row.modes]
+    metrics = [metric for row in rows for metric in row.metrics]
+    conditions = [f"train --condition {name}" for row in rows for name in row.conditions]
+    stages = [f"train --stage {name}" for row in rows for name in row.stages]
+    every = ["eval", *metrics, "train", *conditions, *stages]
+    return sorted(set(modes)) + list(dict.fromkeys(every))
+
+
+def needed_for(purpose: str) -> list[Asset]:
+    """Gives the assets a purpose needs; where two can play one part, the first.
+
+    Args:
+        purpose: One of :func:`purposes`, such as "pd", "eval" or "train --condition clap-text".
+
+    Raises:
+        UsageError: There is no such purpose; the nearest is suggested.
+    """
+    asked = " ".join(purpose.split())
+    if asked not in purposes():
+        raise unknown("purpose", asked, purposes())
+    chosen: dict[str, Asset] = {}
+    for row in ASSETS.values():
+        serves = [*row.modes, *row.metrics]
+        serves += ["eval"] if row.metrics else []
+        serves += [f"train --condition {name}" for name in row.conditions]
+        serves += [f"train --stage {name}" for name in row.stages]
+        serves += ["train"] if "clip-image" in row.conditions else []
+        if asked in serves:
+            chosen.setdefault(row.part or row.name, row)
+    return list(chosen.values())
+
+
+def find(name: str) -> Asset:
+    """Gives an asset.
+
+    Raises:
+        UsageError: There is none of that name; the nearest is suggested.
+    """
+    if name not in ASSETS:
+        raise unknown("weights", name, list(ASSETS))
+    return ASSETS[name]
+
+
+def standing_in(part: str) -> Sequence[Asset]:
+    """Gives the assets that can play a part of a model, the first choice first."""
+    return [row for row in ASSETS.values() if row.part == part]

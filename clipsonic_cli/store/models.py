@@ -8,15 +8,15 @@ Knows: names, folders and which parts are there. Does not know: what is in the f
 """
 
 import difflib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.store.assets import part_here
+from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
 BUNDLED = Path(__file__).parents[1] / "bundled"
@@ -39,8 +39,13 @@ class ModelFolder:
         return self.path.name if known else str(self.path)
 
     def part(self, stem: str) -> Path:
-        """Gives the file of a part, such as "unet", whether it is there or not."""
-        return self.path / f"{stem}{SUFFIX}"
+        """Gives the file of a part, such as "unet", whether it is there or not.
+
+        Where the model has none of its own, published weights that can stand in are given
+        (``clipsonic download``); whether they fit is told by ``bundle.check_fits``.
+        """
+        own = self.path / f"{stem}{SUFFIX}"
+        return own if own.is_file() else part_here(stem) or own
 
     def has(self, stem: str) -> bool:
         """Whether a part is there."""
@@ -72,11 +77,19 @@ class ModelFolder:
 
 def _remedy(absent: list[str]) -> str:
     """Gives the way to get missing parts."""
-    if any("clap" in stem for stem in absent):
-        return "This version can neither get nor train CLAP parts."
-    steps = ["clip.py" if stem == "clip" else f"train.py {stem}" for stem in absent]
-    commands = " && ".join(f"python recipes/mini/{step} --out DIR" for step in steps)
-    return f"To train it, after data.py and clip.py of recipes/mini in a clone: {commands}."
+    published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
+    trained = [stem for stem in absent if stem not in published]
+    ways = []
+    if published:
+        ways.append(
+            f"To get {', '.join(published)}: clipsonic download {' '.join(published.values())}."
+        )
+    if "unet-clap-text" in trained:
+        ways.append("There is no published unet-clap-text, and this version cannot train one.")
+    elif trained:
+        commands = " && ".join(f"python recipes/mini/train.py {stem} --out DIR" for stem in trained)
+        ways.append(f"To train {', '.join(trained)}, as recipes/mini does: {commands}.")
+    return " ".join(ways)
 
 
 def find(name_or_path: str | Path) -> ModelFolder:
@@ -118,9 +131,7 @@ def names() -> list[str]:
 
 def _shelves() -> list[Path]:
     """Gives the folders that models with a name lie in, the first to be asked first."""
-    home = os.environ.get("CLIPSONIC_HOME")
-    own = Path(home).expanduser() if home else user_data_path("clipsonic", appauthor=False)
-    return [BUNDLED, (own / "models").absolute()]
+    return [BUNDLED, data_home() / "models"]
 
 
 def _is_model(folder: Path) -> bool:

@@ -4,17 +4,20 @@ Knows: windows, dropping the condition, noising. Does not know: the loop (``trai
 clips come from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from clipsonic_cli.diffusion.loss import hybrid_loss
 from clipsonic_cli.diffusion.process import Process
-from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.training.batches import Batch, crop, random_starts
 from clipsonic_cli.training.trainer import Turn
+
+if TYPE_CHECKING:
+    from clipsonic_cli.models.prior import Prior  # its dalle2-pytorch is not needed for a U-Net
 
 
 class UNetObjective:
@@ -34,7 +37,7 @@ class UNetObjective:
     def __init__(
         self, unet: UNet, process: Process, *, window: int = 64, cond_drop: float = 0.1
     ) -> None:
-        self.networks: dict[str, nn.Module] = {"unet": unet}
+        self.networks: Mapping[str, nn.Module] = {"unet": unet}
         self.unet, self.process = unet, process
         self.window, self.cond_drop = window, cond_drop
 
@@ -66,8 +69,8 @@ class PriorObjective:
     Source: CLIPSonic appendix A; Ramesh et al. 2022, section 2.2.
     """
 
-    def __init__(self, prior: Prior, process: Process, *, cond_drop: float = 0.1) -> None:
-        self.networks: dict[str, nn.Module] = {"prior": prior}
+    def __init__(self, prior: "Prior", process: Process, *, cond_drop: float = 0.1) -> None:
+        self.networks: Mapping[str, nn.Module] = {"prior": prior}
         self.prior, self.process, self.cond_drop = prior, process, cond_drop
 
     def turns(self, batch: Batch, _step: int, generator: torch.Generator) -> Iterator[Turn]:

@@ -4,7 +4,7 @@ Knows: segments, the losses of generator and critics. Does not know: the loop (`
 where sounds come from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,7 @@ class VocoderObjective:
         if segment % vocoder.spec.hop_length:
             raise ValueError(f"segment {segment} is no multiple of {vocoder.spec.hop_length}")
         self.vocoder, self.critics = vocoder, nn.ModuleList(critics)
-        self.networks: dict[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
+        self.networks: Mapping[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
         self.segment, self.warmup = segment, warmup
         self.mel_weight, self.feature_weight = mel_weight, feature_weight
         self.log_mels = nn.ModuleList(LogMel(spec) for spec in scales or [vocoder.spec])

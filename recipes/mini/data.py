@@ -20,7 +20,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 import unicodedata
@@ -34,6 +33,7 @@ import packages
 import render
 import soundfile
 from PIL import Image
+from steps import run
 
 SPLITS = {"train": 40, "valid": 2, "test": 6}
 LONG = 8 * render.RATE  # a lone recording this long is split in time
@@ -220,8 +220,7 @@ def save_picture(source: Path, target: Path, side: int) -> bool:
 def rasterise(drawing: Path, side: int) -> io.BytesIO:
     """Draws an SVG file as PNG, longest side ``side``."""
     size = ["--keep-aspect-ratio", "--width", str(side), "--height", str(side)]
-    done = subprocess.run(["rsvg-convert", *size, str(drawing)], check=True, capture_output=True)
-    return io.BytesIO(done.stdout)
+    return io.BytesIO(run(["rsvg-convert", *size, str(drawing)], keep=True))
 
 
 def pictures(pkg: Path, data: Path, out: Path) -> None:
@@ -229,7 +228,7 @@ def pictures(pkg: Path, data: Path, out: Path) -> None:
     by_label: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in packages.rows("pictures.csv"):
         by_label[row["label"]].append(row)
-    lines = []
+    lines: list[dict[str, str]] = []
     for label, rows in by_label.items():
         for index, row in enumerate(rows):
             path = Path("pictures") / label.replace(" ", "_") / f"{index}.png"
@@ -245,7 +244,7 @@ def pictures(pkg: Path, data: Path, out: Path) -> None:
 def captions(pkg: Path, data: Path, out: Path) -> None:
     """Makes picture-title pairs of all clip art and of the emoji that show things."""
     held = {row["path"] for row in packages.rows("pictures.csv")}
-    lines = []
+    lines: list[dict[str, str]] = []
     root = pkg / "openclipart-png"
     for source in sorted((root / CLIP_ART).glob("**/*.png")):
         title = title_of(source.relative_to(root / CLIP_ART))

@@ -24,6 +24,7 @@ from typing import Any, cast
 import classifier
 import torch
 from material import read_lines
+from steps import need, need_part
 from torch import Tensor
 
 from clipsonic_cli import ClipSonic
@@ -61,8 +62,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="precision of the U-Net")
     args = parser.parse_args()
     data = args.out / "data"
-    labels = [row["label"] for row in json.loads((data / "labels.json").read_text())]
-    clips = read_lines(data / "clips.jsonl")
+    described = need(data, "labels.json", "data.py").read_text(encoding="utf-8")
+    labels = [row["label"] for row in json.loads(described)]
+    clips = read_lines(need(data, "clips.jsonl", "data.py"))
+    need(data, "pictures.jsonl", "data.py")
+    for part in PARTS:
+        need_part(args.out, part)
     judge, mels, targets = real(args.out, clips, labels)
     maker = Maker(args.out, dtype=args.dtype)
     test = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
@@ -78,7 +83,7 @@ def main() -> None:
     }
     held_out = torch.stack([read(data / clips[i]["path"], SPEC.sample_rate) for i in test])
     for name, vocoder in maker.vocoders().items():
-        remade = torch.cat([vocoder(LogMel(SPEC)(rows)) for rows in held_out.split(16)])
+        remade = torch.cat([vocoder(LogMel(SPEC)(rows)) for rows in torch.split(held_out, 16)])
         error = (LogMel(SPEC)(remade) - LogMel(SPEC)(held_out)).abs().mean()
         table[name] = by_label(
             classifier.predict(judge, classifier.mel_of(remade, SPEC)), targets[test], labels
@@ -224,7 +229,7 @@ def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, floa
     """Gives the share named right, per label that was asked for."""
     return {
         labels[index]: float((named[wanted == index] == index).float().mean())
-        for index in wanted.unique().tolist()
+        for index in sorted(set(wanted.tolist()))
     }
 
 

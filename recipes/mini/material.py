@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from prompts import imagenet_texts, label_texts
 from prototypes import prototypes
+from steps import need
 from torch import Tensor
 from views import FeatureCache
 
@@ -40,10 +41,11 @@ class Material:
 def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Material:
     """Reads the data set and gives every concept its image features and its texts."""
     data = out / "data"
-    labels: list[dict[str, Any]] = json.loads((data / "labels.json").read_text())
-    captions = read_lines(data / "captions.jsonl")
+    described = need(data, "labels.json", "data.py").read_text(encoding="utf-8")
+    labels: list[dict[str, Any]] = json.loads(described)
+    captions = read_lines(need(data, "captions.jsonl", "data.py"))
     caption_features = cache([data / row["path"] for row in captions], CAPTION_VIEWS)
-    pictures = read_lines(data / "pictures.jsonl")
+    pictures = read_lines(need(data, "pictures.jsonl", "data.py"))
     features = cache([data / row["path"] for row in pictures], LABEL_VIEWS)
 
     numbers: dict[str, int] = {}
@@ -84,4 +86,4 @@ def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Mate
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Gives the objects of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -9,12 +9,13 @@ import csv
 import hashlib
 import shutil
 import struct
-import subprocess
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from steps import run
 
 SOURCES = Path(__file__).parent / "sources"
 
@@ -29,7 +30,7 @@ def fetch(root: Path) -> None:
     """Downloads, checks and unpacks every package under ``root/debs`` and ``root/pkg``.
 
     Raises:
-        SystemExit: A package is not what the table says.
+        SystemExit: A package is not what the table says, or cannot be had.
     """
     archives, unpacked = root / "debs", root / "pkg"
     archives.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,7 @@ def fetch(root: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         if row["index"] == "debian":
-            subprocess.run(["dpkg-deb", "-x", str(path), str(partial)], check=True)
+            run(["dpkg-deb", "-x", str(path), str(partial)])
         else:
             with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(partial)
@@ -69,7 +70,7 @@ def _download(archives: Path, row: dict[str, str]) -> Path:
         pip += ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]
         pip += ["--platform", "manylinux_2_28_x86_64", "--platform", "any"]
         command = [*pip, f"{row['package']}=={row['version']}"]
-    subprocess.run(command, cwd=archives, check=True)
+    run(command, archives)
     path = _archive(archives, row)
     if path is None:
         sys.exit(f"{row['package']} was not found after: {' '.join(command)}")

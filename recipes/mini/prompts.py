@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from timm.data import ImageNetInfo
-
 PLAIN = ("{}", "a photo of {}", "a photo of a {}", "a picture of a {}", "the sound of a {}")
 BY_CATEGORY = {
     "instrument": ("someone playing the {}", "a person playing {}", "{} music", "a {} solo"),
@@ -57,6 +55,8 @@ def imagenet_texts(label_of: dict[int, str]) -> list[list[str]]:
     Args:
         label_of: The label of the classes that have one; its name is added to theirs.
     """
+    from timm.data.imagenet_info import ImageNetInfo  # for this step alone
+
     info = ImageNetInfo()
     texts = []
     for index in range(1000):

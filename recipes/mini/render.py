@@ -6,7 +6,6 @@ alone: the same id gives the same sound.
 
 import random
 import struct
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from steps import run
 
 RATE = 16_000
 SAMPLES = 65_536
@@ -160,7 +160,7 @@ def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | 
         settings = [word for option in options for word in ("-o", option)]
         command = ["fluidsynth", "-niq", "-R", "0", "-C", "0", "-g", "0.6", "-r", "44100"]
         files = ["-O", "float", "-T", "wav", "-F", str(wave), str(soundfont), str(midi)]
-        subprocess.run([*command, *settings, *files], check=True, capture_output=True)
+        run([*command, *settings, *files], keep=True)
         played, rate = soundfile.read(wave, dtype="float32")
     mono = soxr.resample(played.mean(axis=1), rate, RATE)
     mono = np.pad(mono, (0, max(0, int(len(phrases) * SLOT * RATE) + SAMPLES - len(mono))))
@@ -203,13 +203,13 @@ def arrange(recordings: Sequence[Samples], clip_id: str) -> Samples:
         at = draw.randint(0, SAMPLES - len(crop))
         clip[at : at + len(crop)] = crop
         return level(clip)
-    at, gap = draw.uniform(0.0, 0.25) * RATE, draw.uniform(0.08, 0.7)
-    while at < SAMPLES - 1000:
+    now, gap = draw.uniform(0.0, 0.25) * RATE, draw.uniform(0.08, 0.7)
+    while now < SAMPLES - 1000:
         if draw.random() < 0.3:
             take = draw.choice(recordings)
-        sound = _pitch(take, draw.uniform(0.94, 1.06))[: SAMPLES - int(at)]
-        clip[int(at) : int(at) + len(sound)] += sound * draw.uniform(0.6, 1.0)
-        at += len(sound) + gap * draw.uniform(0.5, 1.5) * RATE
+        sound = _pitch(take, draw.uniform(0.94, 1.06))[: SAMPLES - int(now)]
+        clip[int(now) : int(now) + len(sound)] += sound * draw.uniform(0.6, 1.0)
+        now += len(sound) + gap * draw.uniform(0.5, 1.5) * RATE
     return level(clip)
 
 

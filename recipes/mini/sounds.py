@@ -1,6 +1,5 @@
 """The embedded model's data set in memory, as the trainer's batches."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import soundfile
 import torch
 from features import Features
+from material import read_lines
+from steps import need
 from torch import Tensor
 
 from clipsonic_cli.audio.mel import LogMel, normalize
@@ -36,8 +37,8 @@ class Sounds:
 
 def read_sounds(out: Path, split: str) -> Sounds:
     """Reads a split; its mels are computed once and kept in ``OUT/mels-SPLIT.pt``."""
-    lines = (out / "data" / "clips.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["split"] == split]
+    clips = read_lines(need(out / "data", "clips.jsonl", "data.py"))
+    rows = [row for row in clips if row["split"] == split]
     ids = [row["id"] for row in rows]
     waves = torch.stack(
         [
@@ -51,7 +52,9 @@ def read_sounds(out: Path, split: str) -> Sounds:
     else:
         log_mel = LogMel(SPEC)
         with torch.inference_mode():
-            mels = torch.cat([log_mel(part.float() / 32768) for part in waves.split(64)]).clone()
+            mels = torch.cat(
+                [log_mel(part.float() / 32768) for part in torch.split(waves, 64)]
+            ).clone()
         temporary = cache.with_suffix(".part")
         torch.save({"ids": ids, "mels": mels}, temporary)
         temporary.replace(cache)

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from features import read_features
 from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, read_sounds
+from steps import need
 
 from clipsonic_cli.config import (
     VOCODER_SIZES,
@@ -35,7 +36,6 @@ from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
-from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store.bundle import Bundle, Header, write
 from clipsonic_cli.training.batches import Dataset
@@ -55,11 +55,11 @@ Part = tuple[Objective, Dataset, TrainConfig, Header]
 
 def unet(out: Path, *, space: Space = "clip-image") -> Part:
     """Gives what the U-Net's training needs, conditioned on pictures or on texts."""
-    features = read_features(out / "features.pt")
+    features = read_features(need(out, "features.pt", "clip.py"))
     network = UNet(
         UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
     )
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     process = DiffusionConfig(prediction="v")
     header = Header(
         kind="unet",
@@ -85,7 +85,9 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
 
 def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
     """Gives what the prior's training needs, from all titled pictures or the labels' own."""
-    features = read_features(out / "features.pt")
+    from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
+
+    features = read_features(need(out, "features.pt", "clip.py"))
     process = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
     network = Prior(
         PriorConfig(
@@ -123,7 +125,7 @@ def vocoder(out: Path) -> Part:
     network = BigVGAN(VOCODER_SIZES["mini"], SPEC)
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     network.add_weight_norm()
-    critics = [MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8)]
+    critics = (MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8))
     objective = VocoderObjective(network, critics, warmup=2000, mel_weight=15.0, scales=SCALES)
     config = TrainConfig(
         batch_size=8,

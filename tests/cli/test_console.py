@@ -1,5 +1,6 @@
 import io
 import json
+import warnings
 
 import pytest
 from rich.console import Console
@@ -45,6 +46,17 @@ def test_a_note_keeps_its_line_and_its_brackets(capsys):
 def test_quiet_says_no_notes(capsys):
     Talk(quiet=True).note("hello")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("quiet", "shown"), [(False, "note: two lines\n"), (True, "")])
+def test_warnings_become_a_line_each_unless_quiet(capsys, quiet, shown):
+    before = warnings.showwarning
+    with Talk(quiet=quiet).noting_warnings():
+        for _ in range(3):
+            warnings.warn("two\n  lines", stacklevel=1)
+    assert capsys.readouterr().err == shown
+    assert warnings.showwarning is before
 
 
 @pytest.mark.parametrize("text", ["дождь", 'a "quoted"\nline', "\udcff.wav"])

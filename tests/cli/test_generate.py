@@ -203,7 +203,17 @@ def test_existing_files_are_kept_or_replaced_as_told(call):
 
 def test_griffin_lim_is_never_silent(call):
     _, _, err = call("rain", *FAST, "--vocoder", "griffin-lim")
-    assert any("vocoder griffin-lim (asked for)" in line for line in err)
+    assert any(
+        "vocoder griffin-lim (asked for; bigvgan is the model's default)" in line for line in err
+    )
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_prompt_too_long_for_the_model_is_noted_unless_quiet(call, quiet):
+    code, _, err = call("drip, drop, " * 8, *FAST, *["-q"] * quiet)
+    noted = [line for line in err if line.startswith("note: CLIP reads 64 of the 95 tokens of")]
+    assert (code, len(noted), len(err)) == ((0, 0, 0) if quiet else (0, 1, 4))
 
 
 def test_a_hundred_megapixels_are_handled(call):

@@ -14,6 +14,7 @@ from clipsonic_cli.encoders.clip import (
     TOKENIZER,
     ClipImageEncoder,
     ClipTextEncoder,
+    byte_pairs,
     load_clip,
     to_pixels,
     word_pieces,
@@ -95,8 +96,29 @@ def test_many_pictures_are_the_same_as_one_at_a_time(clip):
 
 def test_what_goes_beyond_the_longest_text_is_cut_off(clip):
     limit = clip.config.max_text_len
-    assert clip.tokenize(["a" * 100]).shape == (1, limit)
-    torch.testing.assert_close(clip.embed_text(["a" * 100])[0], clip.embed_text(["a" * limit])[0])
+    with pytest.warns(UserWarning, match=f"CLIP reads {limit} of the 100 tokens of 'aaa"):
+        cut, _ = clip.embed_text(["a" * 100])
+    torch.testing.assert_close(cut, clip.embed_text(["a" * limit])[0])
+
+
+def test_a_text_that_is_cut_is_told_once_in_one_line_with_the_last_words_read(clip):
+    text = "one\ntwo " + "three four " * 6 + "five"  # 5 times fit into 64 letters
+    with pytest.warns(UserWarning, match="CLIP reads") as caught:
+        clip.embed_text(["rain", text])
+    (told,) = (str(warning.message) for warning in caught)
+    assert told == (
+        r"CLIP reads 64 of the 78 tokens of 'one\ntwo three four three...', "
+        "up to 'four three four'; what follows changes nothing."
+    )
+
+
+def test_open_clips_tokens_are_counted_with_start_and_end():
+    tokenizer = pytest.importorskip("open_clip").get_tokenizer("ViT-L-14-quickgelu")
+    tokenize = byte_pairs(tokenizer, 77)
+    assert tokenize(["violin " * 75])[0, -1] == tokenizer.eot_token_id
+    with pytest.warns(UserWarning, match="reads 77 of the 78 tokens of 'violin"):
+        cut = tokenize(["violin " * 76])
+    assert torch.equal(cut, tokenize(["violin " * 75]))
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

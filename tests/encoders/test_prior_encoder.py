@@ -1,3 +1,5 @@
+import errno
+import os
 import sys
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder
@@ -94,6 +96,12 @@ def test_every_candidate_is_told_its_own_text_and_the_training_step(
     torch.testing.assert_close(seen[0][2], embeds[[0, 0, 1, 1]])
 
 
+def test_a_prior_with_laions_attention_visits_the_steps_of_its_time(clip):
+    laions = Prior(PriorConfig(dim=clip.dim, depth=1, heads=1, attention="softmax_bias128"))
+    made = PriorEncoder(clip, laions, X0, identity="laion")
+    assert (len(made.timesteps), made.timesteps[0], made.timesteps[-1]) == (64, 984, 15)
+
+
 def test_what_was_drawn_once_is_not_drawn_again(encoder, prior, monkeypatch):
     made = encoder()
     first = ask(made, ["cat"], [0]).embed
@@ -143,6 +151,50 @@ def test_a_damaged_cache_file_is_drawn_again(encoder, tmp_path):
     file.write_bytes(file.read_bytes()[:90])
     assert torch.equal(first, ask(encoder(cache=tmp_path), ["cat"], [0]).embed)
     assert np.load(file).shape == (first.shape[1],)
+
+
+def test_of_a_batch_nothing_is_kept_as_the_others_round_it(encoder, tmp_path):
+    ask(encoder(cache=tmp_path), ["cat", "dog"], [0, 1])
+    assert not list(tmp_path.iterdir())
+    ask(encoder(cache=tmp_path), ["cat"], [0])
+    alone = ask(encoder(), ["cat"], [0]).embed
+    assert torch.equal(ask(encoder(cache=tmp_path), ["cat", "dog"], [0, 1]).embed[:1], alone)
+
+
+def test_what_cannot_be_kept_is_told_once_and_the_answer_given(encoder, tmp_path):
+    (tmp_path / "file").touch()
+    made = encoder(cache=tmp_path / "file" / "prior")
+    with pytest.warns(UserWarning, match=r"cannot be kept in '.*prior': Not a directory\.$"):
+        kept = ask(made, ["cat"], [0]).embed
+    assert torch.equal(kept, ask(encoder(), ["cat"], [0]).embed)
+    ask(made, ["dog"], [0])  # warns no more
+
+
+def test_a_full_disk_leaves_no_half_file(encoder, tmp_path, monkeypatch):
+    def full(file, _):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        ask(encoder(cache=tmp_path), ["cat"], [0])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_oldest_embeddings_make_room(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("clipsonic_cli.encoders.prior.MAX_KEPT", 2)
+    for age in range(4):
+        (tmp_path / f"{age}.npy").touch()
+        os.utime(tmp_path / f"{age}.npy", (1000 - age, 1000 - age))
+    encoder(cache=tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"0.npy", "1.npy"}
+
+
+def test_a_cut_text_is_told_of_whether_or_not_it_was_drawn_before(encoder, tmp_path):
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="CLIP reads 64 of the 70 tokens") as caught:
+            ask(encoder(cache=tmp_path), ["a" * 70], [0])
+        assert len(caught) == 1
 
 
 def test_progress_is_reported_as_the_priors(encoder):

@@ -175,7 +175,7 @@ def test_folding_changes_gain_with_g_and_not_with_the_length_of_v() -> None:
 
 def test_weights_of_another_size_are_refused_in_one_line() -> None:
     state = build(replace(TINY, channels=64)).state_dict()
-    with pytest.raises(BadBundle, match="the config says") as caught:
+    with pytest.raises(BadBundle, match="where") as caught:
         build().load_nvidia(state)
     assert "\n" not in str(caught.value)
 
@@ -187,7 +187,7 @@ def test_missing_and_unknown_weights_are_refused(drop: str | None, add: str | No
         del state[drop]
     if add:
         state[add] = torch.zeros(1)
-    with pytest.raises(BadBundle, match=f"'{drop or add}'"):
+    with pytest.raises(BadBundle, match=f"(missing|unexpected) {drop or add}"):
         build().load_nvidia(state)
 
 

@@ -1,3 +1,4 @@
+import published
 import pytest
 import torch
 
@@ -10,15 +11,11 @@ SMALL = UNetConfig(channels=32, num_res_blocks=1, cond_dim=16)
 OURS = {"cond_proj.weight", "cond_proj.bias", "null_cond"}
 
 
-def picture_weights(config=SMALL, seed=0):
+def picture_weights(config=SMALL, learn_sigma=True):
     """A state dict as improved-diffusion saves it: three colours in, 3 or 6 channels out."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {k: v.shape for k, v in UNet(config).state_dict().items() if k not in OURS}
-    outputs = 3 * shapes["out.2.bias"][0]
-    shapes["input_blocks.0.0.weight"] = (config.channels, 3, 3, 3)
-    shapes["out.2.weight"] = (outputs, config.channels, 3, 3)
-    shapes["out.2.bias"] = (outputs,)
-    return {k: torch.randn(shape, generator=generator) for k, shape in shapes.items()}
+    return published.improved_diffusion(
+        config.channels, config.num_res_blocks, learn_sigma=learn_sigma
+    )
 
 
 def test_every_weight_of_the_trunk_is_taken_over():
@@ -28,6 +25,18 @@ def test_every_weight_of_the_trunk_is_taken_over():
     loaded = unet.state_dict()
     assert loaded.keys() == weights.keys() | OURS
     assert all(torch.equal(loaded[k], v) for k, v in weights.items() if k not in changed)
+
+
+@pytest.mark.slow
+def test_the_real_file_starts_the_papers_network():
+    weights = published.improved_diffusion()
+    assert len(weights) == 450
+    assert sum(w.numel() for w in weights.values()) == 121_063_942
+    unet = UNet(UNetConfig())
+    load_trunk(unet, weights)
+    assert unet.state_dict().keys() == weights.keys() | OURS
+    last = "output_blocks.15.0.out_layers.3.weight"
+    assert torch.equal(unet.state_dict()[last], weights[last])
 
 
 def test_the_condition_is_left_alone():
@@ -72,7 +81,7 @@ def test_a_class_conditional_checkpoint_loses_only_its_class_embedding():
 
 def test_a_fixed_variance_checkpoint_fits_a_fixed_variance_network():
     config = UNetConfig(channels=32, num_res_blocks=1, cond_dim=16, learn_variance=False)
-    unet, weights = UNet(config), picture_weights(config)
+    unet, weights = UNet(config), picture_weights(config, learn_sigma=False)
     load_trunk(unet, weights)
     torch.testing.assert_close(unet.out[2].bias, weights["out.2.bias"].mean(0, keepdim=True))
 
@@ -100,6 +109,5 @@ def test_another_width_is_refused_and_nothing_is_changed():
 
 
 def test_a_checkpoint_without_learned_variance_is_refused_where_one_is_learned():
-    fixed = UNetConfig(channels=32, num_res_blocks=1, cond_dim=16, learn_variance=False)
-    with pytest.raises(BadBundle, match=r"out\.2\.bias is \(3,\) where \(2,\) is needed"):
-        load_trunk(UNet(SMALL), picture_weights(fixed))
+    with pytest.raises(BadBundle, match=r"out\.2\.bias is \(3,\) where \(6,\) is needed"):
+        load_trunk(UNet(SMALL), picture_weights(learn_sigma=False))

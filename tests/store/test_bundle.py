@@ -43,7 +43,8 @@ PRIOR = Header(
 )
 VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
 CLIP = Header(kind="clip", config={"dim": 8, "mean": [0.5]}, encoder="mini-1")
-HEADERS = [UNET, PRIOR, VOCODER, CLIP]
+CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="clap-1")
+HEADERS = [UNET, PRIOR, VOCODER, CLIP, CLAP]
 
 anything_goes = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -267,6 +268,7 @@ def test_parts_of_one_model_fit():
     [
         ({"vocoder": dataclasses.replace(VOCODER, mel=MelSpec(hop_length=256))}, "512.*256"),
         ({"clip": dataclasses.replace(CLIP, encoder="mini-2")}, "'mini-1'.*CLIP.*'mini-2'"),
+        ({"clap": CLAP}, "'mini-1'.*CLAP.*'clap-1'"),
         ({"prior": dataclasses.replace(PRIOR, encoder="mini-2")}, "'mini-1'.*prior.*'mini-2'"),
         ({"prior": dataclasses.replace(PRIOR, space="clip-text")}, "clip-image.*clip-text"),
         ({"prior": dataclasses.replace(PRIOR, config=PriorConfig(dim=8))}, "768.*8"),
@@ -293,6 +295,9 @@ def test_only_the_range_above_may_differ_between_unet_and_vocoder():
         (VOCODER, {"config": VocoderConfig(resblock_dilation_sizes=((),))}, "has 0 items"),
         (PRIOR, {"config": PriorConfig(depth=10**6)}, "depth is 1000000"),
         (CLIP, {"config": {"vocab_size": 10**9}}, "vocab_size is 1000000000"),
+        (CLAP, {"config": {"window": 128}}, "window is 128, allowed: 1 to 16"),
+        (CLAP, {"config": {"audio_depths": [2, 10**6]}}, "audio_depths is 1000000"),
+        (CLAP, {"encoder": None}, "a clap needs 'encoder'"),
     ],
 )
 def test_a_header_that_contradicts_itself_cannot_be_made(header, changes, complaint):

@@ -42,13 +42,6 @@ def test_an_embedded_model_comes_before_a_persons_of_the_same_name(home, tmp_pat
     assert models.names() == ["mini"]
 
 
-def test_without_clipsonic_home_the_user_data_folder_is_asked(monkeypatch, tmp_path):
-    monkeypatch.delenv("CLIPSONIC_HOME")
-    monkeypatch.setattr(models, "user_data_path", lambda *_args, **_kinds: tmp_path / "data")
-    made = make(tmp_path / "data" / "models" / "music")
-    assert models.find("music").path == made
-
-
 def test_a_folder_anywhere_is_found_by_path_and_named_so_that_it_is_found_again(
     tmp_path, monkeypatch
 ):

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -158,3 +160,9 @@ def test_a_tiny_prior_learns_which_picture_goes_with_which_text(tmp_path):
     )
     losses = losses_of(PriorObjective(prior, PRIOR_PROCESS), clips, tmp_path, steps=100)
     assert losses[-1] < 0.4 * losses[0]
+
+
+def test_a_u_net_is_trained_without_the_priors_package():
+    code = "import sys, clipsonic_cli.training.denoiser; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"dalle2_pytorch", "torchvision"} & set(done.stdout.split())

@@ -1,0 +1,199 @@
+"""``clipsonic download``: published weights and shared models: get, list, verify, remove."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+import typer
+
+from clipsonic_cli.cli import options
+from clipsonic_cli.cli.console import Talk, complain
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
+from clipsonic_cli.types import Report
+
+AT_ONCE = 4
+"""Assets fetched at the same time."""
+
+
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., "
+            "hf:owner/name, an archive, a file or a folder.",
+            show_default=False,
+        ),
+    ] = None,
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            help="What is needed for a mode, for eval or one of its metrics, or for train: "
+            + ", ".join(f"'{name}'" if " " in name else name for name in purposes())
+            + ".",
+            autocompletion=purposes,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All published weights of the list.")
+    ] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Show weights and models, and which are here.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash what is here again and compare.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete weights or a model from this machine.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be fetched, and fetch nothing.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What to call a shared model."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a model is removed.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+) -> None:
+    """Get weights that others published, or a model that someone shared.
+
+    clipsonic download --for pd
+
+    clipsonic download hf:owner/name --as theirs
+
+    Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is asked first, CLIPSONIC_OFFLINE and
+    HF_HUB_OFFLINE forbid any connection, HF_TOKEN opens gated repositories of the hub.
+    """
+    talk = Talk(quiet=quiet, as_json=as_json)
+    flags = {"--list": listing, "--verify": verify, "--remove": remove, "--dry-run": dry_run}
+    asked = [flag for flag, given in flags.items() if given]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are given together; use one of them.")
+
+    from clipsonic_cli.cli import inventory  # imports requests; --help needs none
+    from clipsonic_cli.store import models, shared
+
+    given = [text for text in names or [] if text not in ASSETS]
+    own = [text for text in given if asked and text in models.names()]
+    shares = [text for text in given if text not in own and shared.is_source(text)]
+    rows = [find(text) for text in names or [] if text not in own and text not in shares]
+    rows += [row for text in purpose or [] for row in needed_for(text)]
+    rows += ASSETS.values() if everything else []
+    rows = list(dict.fromkeys(rows))
+    nothing = not (names or purpose or everything)
+    if name is not None and len(shares) != 1:
+        raise UsageError("--as names one shared model; give one.")
+    if listing or (nothing and not asked):
+        every = models.names() if nothing else own
+        inventory.show(
+            talk, list(ASSETS.values()) if nothing else rows, list(map(models.find, every))
+        )
+        if not asked:
+            talk.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
+    elif verify:
+        _verify(talk, rows, own, everything=nothing)
+    elif remove:
+        _remove(talk, rows, own, yes=yes)
+    elif dry_run:
+        inventory.show_plan(talk, rows, shares)
+    else:
+        _install(talk, rows)
+        for share in shares:
+            _install_shared(talk, share, name)
+
+
+def _install(talk: Talk, rows: Sequence[Asset]) -> None:
+    """Fetches assets, several at once; one that fails is told and does not stop the others."""
+    if not rows:
+        return
+    from clipsonic_cli import published  # imports torch, which converts the weights
+    from clipsonic_cli.store import assets
+
+    stop = threading.Event()
+    with talk.bars(of_bytes=True) as bars, ThreadPoolExecutor(AT_ONCE) as pool:
+        report = _stoppable(bars, stop)
+        jobs = {row: pool.submit(published.install, row, report=report) for row in rows}
+        try:
+            errors = {row: job.exception() for row, job in jobs.items()}
+        except BaseException:
+            stop.set()  # the workers end at their next block; what they have is kept
+            raise
+    codes = []
+    for row, error in errors.items():
+        if error is None:
+            told = {"name": row.name, "path": str(assets.folder(row))}
+            talk.result(told["path"], told | (assets.read_receipt(row) or {}))
+        elif isinstance(error, ClipsonicError):
+            complain(f"{row.name}: {error}")
+            codes.append(error.exit_code)
+        else:
+            raise error
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def _stoppable(report: Report, stop: threading.Event) -> Report:
+    """Gives a report that ends the worker it is called in, once ``stop`` is set."""
+
+    def checked(name: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        report(name, done, total)
+
+    return checked
+
+
+def _install_shared(talk: Talk, source: str, name: str | None) -> None:
+    """Fetches a shared model."""
+    from clipsonic_cli.cli import inventory
+    from clipsonic_cli.store import shared
+
+    with talk.bars(of_bytes=True) as bars:
+        model = shared.install(source, name=name, report=bars)
+    told = inventory.describe_model(model)
+    talk.note(
+        f"{told['title']}, licence {told['licence']}: clipsonic generate --model {model.name}"
+    )
+    talk.result(str(model.path), told)
+
+
+def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everything: bool) -> None:
+    """Hashes weights again and reads the headers of models; every fault is told."""
+    from clipsonic_cli.cli import inventory
+    from clipsonic_cli.store import assets, models
+
+    if everything:
+        rows = [row for row in ASSETS.values() if assets.state(row) == "here"]
+        names = models.names()
+    faults = {row.name: assets.verify(row) for row in rows}
+    for name in names:
+        state = inventory.describe_model(models.find(name))["state"]
+        faults[name] = [state] if state.startswith("damaged") else []
+    for name, wrong in faults.items():
+        talk.result(f"{name}: {'; '.join(wrong) or 'sound'}", {"name": name, "faults": wrong})
+    if any(faults.values()):
+        raise typer.Exit(1)
+
+
+def _remove(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
+    """Deletes weights, and models once that is confirmed."""
+    from clipsonic_cli.store import assets, shared
+
+    if not rows and not names:
+        raise UsageError("Nothing to remove. Name weights or a model; see clipsonic download.")
+    for name in names:
+        question = f"Delete model '{name}' from this machine?"
+        if not (yes or (talk.console.is_terminal and typer.confirm(question, err=True))):
+            raise UsageError(f"Model '{name}' is kept; say --yes to delete it.")
+        talk.result(name, {"name": name, "bytes": shared.remove(name)})
+    for row in rows:
+        talk.result(row.name, {"name": row.name, "bytes": assets.remove(row)})

@@ -1,0 +1,351 @@
+"""LAION's CLAP: sounds and texts as unit vectors of one space, tensors in, tensors out.
+
+Knows: the network (transformers' ``ClapModel``, built offline from a configuration of ours) and how
+either published form of its weights becomes ours. Does not know: files, sound, text, bundles
+(``encoders/clap.py``). Importing this imports no transformers, which takes seconds and is optional.
+
+Source: Wu et al. 2023 (CLAP); CLIPSonic section 3 uses its version ``630k-audioset-fusion``.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy._core.multiarray import scalar
+from torch import Tensor, nn
+
+from clipsonic_cli.errors import BadBundle, ClipsonicError
+from clipsonic_cli.models.clip import needs_torchvision
+
+N_MELS = 64
+PAD_ID = 1
+"""RoBERTa's padding token."""
+POSITIONS = 514
+"""RoBERTa's, of which the first two are for padding."""
+PICTURE = 256
+"""The audio tower folds a mel of up to 1024 frames into a square of this many pixels a side."""
+EPS = 1e-5
+"""Of every layer norm, as LAION trained; transformers' default for CLAP's texts is 1e-12."""
+
+LAION_GLOBALS: tuple[Any, ...] = (
+    (scalar, "numpy.core.multiarray.scalar"),  # the name before numpy 2
+    (scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    np.dtypes.Float64DType,
+    np.dtypes.Int64DType,
+)
+"""What a checkpoint of LAION's holds besides tensors: the optimizer's numbers are numpy scalars.
+To be handed to ``store.foreign.read_foreign``, with the torch version's own harmless names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClapConfig:
+    """What a CLAP bundle stores beside its weights; the defaults are the paper's CLAP.
+
+    The audio tower is an HTSAT whose channels double from stage to stage, with "aff_2d" fusion;
+    the text tower is a RoBERTa. Two linear layers with a ReLU follow each.
+
+    Args:
+        dim: Size D of the shared space.
+        text_dim: Width of the text tower.
+        text_depth: Its layers.
+        text_heads: Heads of each.
+        vocab_size: Word pieces.
+        max_text_len: Text tokens L, start and end included; at most 512.
+        audio_dim: Channels of the audio tower's first stage.
+        audio_depths: Blocks of each stage; four for any mel of 64 bands.
+        audio_heads: Heads of each stage.
+        window: Patches a side of an attention window.
+
+    Raises:
+        ValueError: There are not four stages, or the text is longer than there are positions.
+    """
+
+    dim: int = 512
+    text_dim: int = 768
+    text_depth: int = 12
+    text_heads: int = 12
+    vocab_size: int = 50265
+    max_text_len: int = 77
+    audio_dim: int = 96
+    audio_depths: tuple[int, ...] = (2, 2, 6, 2)
+    audio_heads: tuple[int, ...] = (4, 8, 16, 32)
+    window: int = 8
+
+    def __post_init__(self) -> None:
+        if len(self.audio_depths) != 4 or len(self.audio_heads) != 4:
+            raise ValueError("the audio tower has four stages: audio_depths and audio_heads")
+        if self.max_text_len > POSITIONS - PAD_ID - 1:
+            raise ValueError(f"max_text_len is {self.max_text_len}, over {POSITIONS - PAD_ID - 1}")
+
+
+class ClapNetwork(nn.Module):
+    """CLAP around transformers' ``ClapModel``; every embedding has unit norm.
+
+    Args:
+        config: Its sizes.
+
+    Raises:
+        ClipsonicError: transformers is not installed, too old, or cannot be imported.
+        ValueError: No network has such sizes.
+    """
+
+    def __init__(self, config: ClapConfig) -> None:
+        super().__init__()
+        transformers = import_transformers()
+        described = transformers.ClapConfig(
+            text_config={
+                "vocab_size": config.vocab_size,
+                "hidden_size": config.text_dim,
+                "num_hidden_layers": config.text_depth,
+                "num_attention_heads": config.text_heads,
+                "intermediate_size": 4 * config.text_dim,
+                "max_position_embeddings": POSITIONS,
+                "pad_token_id": PAD_ID,
+                "layer_norm_eps": EPS,
+            },
+            audio_config={
+                "num_mel_bins": N_MELS,
+                "spec_size": PICTURE,
+                "hidden_size": config.audio_dim << (len(config.audio_depths) - 1),
+                "patch_embeds_hidden_size": config.audio_dim,
+                "depths": list(config.audio_depths),
+                "num_attention_heads": list(config.audio_heads),
+                "window_size": config.window,
+                "layer_norm_eps": EPS,
+                "enable_fusion": True,
+                "fusion_type": "aff_2d",
+            },
+            projection_dim=config.dim,
+        )
+        self.clap: Any = transformers.ClapModel(described)
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """Gives (B, D) for RoBERTa's ids (B, L), padded with PAD_ID."""
+        out = self.clap.get_text_features(input_ids=ids, attention_mask=ids != PAD_ID)
+        return F.normalize(out.pooler_output, dim=-1)
+
+    def encode_audio(self, mel: Tensor) -> Tensor:
+        """Gives (B, D) for mels (B, 1, T, F) in dB, T up to 1024.
+
+        CLAP was trained on four mels a sound: the whole, and three excerpts that are looked at only
+        where a sound is marked as longer than 10 s. None is marked here, so the whole is enough.
+        """
+        longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device)
+        out = self.clap.get_audio_features(input_features=mel, is_longer=longer)
+        return F.normalize(out.pooler_output, dim=-1)
+
+
+def import_transformers() -> Any:
+    """Imports and gives transformers, which is optional.
+
+    Raises:
+        ClipsonicError: It is missing, older than 5, or does not fit torch; says how to cure it.
+    """
+    cure = 'python -m pip install "clipsonic[clap]"'
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise ClipsonicError(f"CLAP needs transformers, which is not installed: {cure}") from None
+    if int(transformers.__version__.split(".")[0]) < 5:
+        raise ClipsonicError(
+            f"CLAP needs transformers 5 or newer, this is {transformers.__version__}: {cure}"
+        )
+    with needs_torchvision("transformers' CLAP"):
+        transformers.ClapModel  # noqa: B018 -- imported when it is first named
+    return transformers
+
+
+def build_clap(config: ClapConfig, weights: Mapping[str, Tensor]) -> ClapNetwork:
+    """Builds a CLAP with weights, in float32 and in evaluation mode.
+
+    Args:
+        config: Its sizes.
+        weights: What :func:`from_laion` or :func:`from_transformers` gave.
+
+    Raises:
+        BadBundle: The weights are not all of the network's and no others, or there is none such.
+        ClipsonicError: transformers is missing (see :func:`import_transformers`).
+    """
+    network = outline(config)
+    check(network, weights)
+    made = constants(config)
+    filled = {name: weight.float() for name, weight in weights.items()} | {
+        name: made[leaf_of(name)] for name in network.state_dict() if leaf_of(name) in made
+    }
+    network.load_state_dict(filled, assign=True)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def outline(config: ClapConfig) -> ClapNetwork:
+    """Gives the network without memory for its weights.
+
+    Raises:
+        BadBundle: There is no such network.
+    """
+    try:
+        with torch.device("meta"):
+            return ClapNetwork(config)
+    except (ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadBundle(f"The CLAP's sizes describe no network: {reason}.") from None
+
+
+def constants(config: ClapConfig) -> dict[str, Tensor]:
+    """Gives what the network keeps among its weights though it is not learned, by last name."""
+    side = torch.arange(config.window)
+    row, column = (axis.flatten() for axis in torch.meshgrid(side, side, indexing="ij"))
+    down, right = (at[:, None] - at + config.window - 1 for at in (row, column))
+    return {
+        "position_ids": torch.arange(POSITIONS)[None],
+        "token_type_ids": torch.zeros(1, POSITIONS, dtype=torch.long),
+        "relative_position_index": down * (2 * config.window - 1) + right,  # (window^2, window^2)
+        "num_batches_tracked": torch.zeros((), dtype=torch.long),
+    }
+
+
+def leaf_of(name: str) -> str:
+    """Gives the last part of a tensor's name."""
+    return name.rpartition(".")[2]
+
+
+CONSTANTS = tuple(constants(ClapConfig()))
+
+
+def check(network: ClapNetwork, weights: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are not all of a network's and no others.
+
+    Raises:
+        BadBundle: So they are; the message names each fault, up to five.
+    """
+    wanted = {
+        name: tuple(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if leaf_of(name) not in CONSTANTS
+    }
+    faults = [f"missing {name}" for name in wanted if name not in weights]
+    faults += [f"unexpected {name}" for name in weights if name not in wanted]
+    faults += [
+        f"{name} is {tuple(weights[name].shape)} where {shape} is needed"
+        for name, shape in wanted.items()
+        if name in weights and tuple(weights[name].shape) != shape
+    ]
+    if faults:
+        more = "; ..." if len(faults) > 5 else ""
+        raise BadBundle(
+            f"These CLAP weights do not fit the network ({len(faults)} faults): "
+            f"{'; '.join(faults[:5])}{more}. The paper's is 630k-audioset-fusion (HTSAT-tiny)."
+        )
+
+
+AUDIO = "clap.audio_model.audio_encoder."
+BLOCK = r"^audio_branch\.(layers\.\d+\.blocks\.\d+)\."
+LEFT_OUT = re.compile(
+    r"(text|audio)_transform\..+"  # more layers, for a loss that is not CLAP's score
+    r"|audio_branch\.(spectrogram|logmel)_extractor\..+"  # the mel: encoders/clap.py makes it
+    r"|audio_branch\.(tscam_conv|head)\..+"  # AudioSet's classes
+    r"|audio_branch\..+\.attn_mask"  # made anew for every mel
+    rf"|.+\.({'|'.join(CONSTANTS)})"
+)
+"""Tensors of LAION's that are no weights of the network, by their whole names."""
+RENAMED = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (BLOCK + r"norm1\.", rf"{AUDIO}\1.layernorm_before."),
+        (BLOCK + r"norm2\.", rf"{AUDIO}\1.layernorm_after."),
+        (BLOCK + r"attn\.proj\.", rf"{AUDIO}\1.attention.output.dense."),
+        (BLOCK + r"attn\.", rf"{AUDIO}\1.attention.self."),
+        (BLOCK + r"mlp\.fc1\.", rf"{AUDIO}\1.intermediate.dense."),
+        (BLOCK + r"mlp\.fc2\.", rf"{AUDIO}\1.output.dense."),
+        (r"^audio_branch\.bn0\.", f"{AUDIO}batch_norm."),
+        (r"^audio_branch\.", AUDIO),
+        (r"^text_branch\.", "clap.text_model."),
+        (r"^(audio|text)_projection\.0\.", r"clap.\1_projection.linear1."),
+        (r"^(audio|text)_projection\.2\.", r"clap.\1_projection.linear2."),
+        (r"^(logit_scale_[at])$", r"clap.\1"),
+    )
+)
+"""Beginnings of LAION's names and of ours; the first that fits is taken, and a name that none fits
+stays as it is, which :func:`check` refuses."""
+
+
+def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
+    """Gives the weights of :class:`ClapNetwork` from LAION's own checkpoint.
+
+    Args:
+        checkpoint: What ``630k-audioset-fusion-best.pt`` holds: a dictionary of which only
+            "state_dict" is read, its names beginning with "module.".
+        config: The network's sizes; None for the paper's.
+
+    Raises:
+        BadBundle: It is no such checkpoint, or a tensor is missing, unexpected or of another shape.
+        ClipsonicError: transformers is missing.
+    """
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
+    weights: dict[str, Tensor] = {}
+    for name, tensor in tensors_of(state).items():
+        bare = name.removeprefix("module.")
+        if LEFT_OUT.fullmatch(bare):
+            continue
+        ours = next((old.sub(new, bare) for old, new in RENAMED if old.match(bare)), bare)
+        if ".self.qkv." in ours:
+            for part, third in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                weights[ours.replace(".qkv.", f".{part}.")] = third
+        else:
+            weights[ours] = tensor
+    check(outline(config or ClapConfig()), weights)
+    return weights
+
+
+def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
+    """Gives the weights of :class:`ClapNetwork` from the form of ``laion/clap-htsat-fused``.
+
+    Args:
+        state: Its state dict, of ``model.safetensors`` or ``pytorch_model.bin``.
+        config: The network's sizes; None for the paper's.
+
+    Raises:
+        BadBundle: It is none, or a tensor is missing, unexpected or of another shape.
+        ClipsonicError: transformers is missing.
+    """
+    weights = {
+        f"clap.{name}": tensor
+        for name, tensor in tensors_of(state).items()
+        if leaf_of(name) not in CONSTANTS
+    }
+    check(outline(config or ClapConfig()), weights)
+    return weights
+
+
+def tensors_of(state: Any) -> dict[str, Tensor]:
+    """Gives a copy of a state dict.
+
+    Raises:
+        BadBundle: It is none.
+    """
+    pairs = state.items() if isinstance(state, Mapping) else ()
+    if not pairs or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in pairs):
+        raise BadBundle("This is no checkpoint of CLAP: it holds no state dict where one belongs.")
+    return dict(pairs)
+
+
+def clap_identity(tensors: Mapping[str, Tensor]) -> str:
+    """Gives a name that changes with any weight, such as "clap-0123abcd".
+
+    Both published forms of one CLAP have the same, as their weights are the same.
+
+    Args:
+        tensors: The weights as stored.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"clap-{digest.hexdigest()[:8]}"

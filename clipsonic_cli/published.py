@@ -1,0 +1,132 @@
+"""Published weights as our bundles: which adapter takes which asset, once, after its download.
+
+The adapters lie beside the networks (``models/``), what is published in ``store/manifest.py``, the
+files in ``store/assets.py``; here they meet. Warm starts are not converted: a training reads them
+through their adapter when it begins.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
+from clipsonic_cli.encoders.clip import TOKENIZER
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models import clap
+from clipsonic_cli.models.clip import from_openai
+from clipsonic_cli.models.vggish import VGGish, load_vggish, vggish_pca
+from clipsonic_cli.store.bundle import Bundle, Header
+from clipsonic_cli.store.foreign import read_foreign
+from clipsonic_cli.store.install import install as install_asset
+from clipsonic_cli.store.manifest import Asset, find
+
+OPENAI_CLIP = "ViT-L-14-quickgelu-openai"
+"""Identity of the paper's CLIP. Its file is known by its digest, so that no other has this name."""
+
+Files = Mapping[str, Path]
+
+
+def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
+    """Fetches published weights, verifies them and converts what is part of a model.
+
+    Args:
+        asset: A row of the manifest.
+        report: Called as ``report(file name, bytes done, bytes in all)``.
+
+    Raises:
+        FetchFailed: A file could not be got.
+        BadBundle: A file is not what its publisher describes.
+        ClipsonicError: A package that the conversion needs is missing.
+    """
+    if asset.part == "clap":
+        clap.import_transformers()  # before 2 GB are fetched
+    install_asset(asset, convert=CONVERSIONS.get(asset.name), report=report)
+
+
+def _openai_clip(files: Files) -> Bundle:
+    """The hub's open_clip form of OpenAI's ViT-L/14."""
+    described = _read_json(files["open_clip_config.json"])
+    weights = read_foreign(files["open_clip_model.safetensors"])
+    config, weights = from_openai(described, weights)
+    return _bundle("openai-clip", "clip", asdict(config), weights, encoder=OPENAI_CLIP)
+
+
+def _prior(name: str, file: str) -> Callable[[Files], Bundle]:
+    """A diffusion prior of before dalle2-pytorch 1.4.3, made for OpenAI's ViT-L/14."""
+
+    def convert(files: Files) -> Bundle:
+        from clipsonic_cli.models.laion_prior import laion_prior  # imports dalle2-pytorch
+
+        state = read_foreign(files[file])
+        config, diffusion, weights = laion_prior(state, cosine_alphas_cumprod)
+        return _bundle(
+            name,
+            "prior",
+            config,
+            weights,
+            diffusion=diffusion,
+            space="clip-image",
+            encoder=OPENAI_CLIP,
+        )
+
+    return convert
+
+
+def _clap(
+    name: str, file: str, adapt: Callable[[Any], dict[str, Any]]
+) -> Callable[[Files], Bundle]:
+    """LAION's CLAP, in either of its forms, with RoBERTa's tokenizer."""
+
+    def convert(files: Files) -> Bundle:
+        weights = adapt(read_foreign(files[file], safe_globals=clap.LAION_GLOBALS))
+        identity = clap.clap_identity(weights)
+        tokenizer = bytearray(files["tokenizer.json"].read_bytes())
+        weights[TOKENIZER] = torch.frombuffer(tokenizer, dtype=torch.uint8)
+        return _bundle(name, "clap", asdict(clap.ClapConfig()), weights, encoder=identity)
+
+    return convert
+
+
+def _vggish(files: Files) -> Bundle:
+    """VGGish of torchvggish, and its principal components, which are checked and left out."""
+    network = VGGish()
+    load_vggish(network, read_foreign(files["vggish-10086976.pth"]))
+    vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"]))
+    return _bundle("vggish", "vggish", {}, network.state_dict())
+
+
+CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
+    "openai-clip": _openai_clip,
+    "laion-prior": _prior("laion-prior", "latest.pth"),
+    "conditioned-prior": _prior("conditioned-prior", "best.pth"),
+    "clap": _clap("clap", "630k-audioset-fusion-best.pt", clap.from_laion),
+    "clap-transformers": _clap("clap-transformers", "pytorch_model.bin", clap.from_transformers),
+    "vggish": _vggish,
+}
+"""Makes a bundle of an asset's files; assets without a row stay as they were published."""
+
+
+def _bundle(name: str, kind: Any, config: Any, weights: Any, **fields: Any) -> Bundle:
+    """Puts a bundle together, which says whose the weights are."""
+    row = find(name)
+    meta = {"asset": name, "licence": row.licence, "page": row.page}
+    return Bundle(header=Header(kind=kind, config=config, meta=meta, **fields), weights=weights)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Reads a small JSON object of a publisher's.
+
+    Raises:
+        BadBundle: It is none.
+    """
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadBundle(f"{path} is no JSON ({error}). Get it again.") from None
+    if not isinstance(described, dict):
+        raise BadBundle(f"{path} holds no JSON object. Get it again.")
+    return described

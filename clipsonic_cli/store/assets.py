@@ -1,0 +1,129 @@
+"""Published weights on this machine: one folder an asset, with a receipt of what was fetched.
+
+    weights/openai-clip/clip.safetensors     made of the files of its row of the manifest
+    weights/openai-clip/receipt.json         urls, lengths and digests
+
+Knows: folders and receipts. Does not know: how an asset gets here (``store/install.py``), and what
+is in its files.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from clipsonic_cli.errors import MissingWeights
+from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.manifest import Asset, standing_in
+
+RECEIPT = "receipt.json"
+State = Literal["absent", "partial", "here"]
+
+
+def folder(asset: Asset) -> Path:
+    """Gives where an asset lies, whether it is there or not."""
+    return data_home() / "weights" / asset.name
+
+
+def file_of(asset: Asset, name: str | None = None) -> Path:
+    """Gives a file of an asset that is here.
+
+    Args:
+        asset: A row of the manifest.
+        name: One of its files; None is the bundle it was converted into, or its only file.
+
+    Raises:
+        MissingWeights: It is not on this machine; names the command that gets it.
+    """
+    if state(asset) != "here":
+        raise MissingWeights(
+            f"{asset.title} is not on this machine. To get it: clipsonic download {asset.name}"
+        )
+    if name is None:
+        name = f"{asset.part}.safetensors" if asset.part else asset.files[0].name
+    return folder(asset) / name
+
+
+def part_here(part: str) -> Path | None:
+    """Gives the bundle of the first asset on this machine that can play a part of a model."""
+    for asset in standing_in(part):
+        if state(asset) == "here":
+            return file_of(asset)
+    return None
+
+
+def state(asset: Asset) -> State:
+    """Says whether an asset is here, by its receipt and the lengths of its files."""
+    place = folder(asset)
+    receipt = read_receipt(asset)
+    if receipt is not None and all(
+        (place / name).is_file() and (place / name).stat().st_size == told["bytes"]
+        for name, told in receipt["kept"].items()
+    ):
+        return "here"
+    return "partial" if place.is_dir() and any(place.iterdir()) else "absent"
+
+
+def on_disk(asset: Asset) -> int:
+    """Gives the bytes an asset takes here."""
+    place = folder(asset)
+    files = place.rglob("*") if place.is_dir() else []
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def verify(asset: Asset) -> list[str]:
+    """Hashes what is here of an asset again.
+
+    Returns:
+        What is wrong, one line each; empty when all is as it was fetched.
+
+    Raises:
+        MissingWeights: It is not here.
+    """
+    file_of(asset)
+    receipt = read_receipt(asset)
+    assert receipt is not None  # as the asset is here
+    faults = []
+    for name, told in receipt["kept"].items():
+        seen = describe(folder(asset) / name)
+        if seen != told:
+            faults.append(
+                f"{name} has sha256 {seen['sha256']}, it was {told['sha256']}. Get it again: "
+                f"clipsonic download --remove {asset.name} && clipsonic download {asset.name}"
+            )
+    return faults
+
+
+def remove(asset: Asset) -> int:
+    """Deletes an asset and what was begun of it; its pins are kept.
+
+    Returns:
+        Bytes freed.
+    """
+    freed = on_disk(asset)
+    if folder(asset).is_dir():
+        with FileLock(folder(asset).parent / f"{asset.name}.lock"):
+            shutil.rmtree(folder(asset))
+    return freed
+
+
+def read_receipt(asset: Asset) -> dict[str, Any] | None:
+    """Gives an asset's receipt, or None where there is none that can be read."""
+    try:
+        receipt = json.loads((folder(asset) / RECEIPT).read_text(encoding="utf-8"))
+        kept = receipt["kept"]
+        sound = kept and all({"bytes", "sha256"} <= told.keys() for told in kept.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    # A receipt names files of its own folder only.
+    return receipt if sound and all(Path(name).name == name for name in kept) else None
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Gives a file's length and digest, as a receipt has them."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}

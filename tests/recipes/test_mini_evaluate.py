@@ -1,0 +1,70 @@
+import csv
+import json
+
+import classifier
+import evaluate
+import pytest
+import torch
+
+from clipsonic_cli.config import MelSpec
+
+LABELS = ["cat", "dog", "violin"]
+
+
+def test_shares_are_counted_per_label_that_was_asked_for():
+    wanted = torch.tensor([0, 0, 0, 0, 2, 2])
+    named = torch.tensor([0, 0, 0, 1, 0, 1])
+    assert evaluate.by_label(named, wanted, LABELS) == {"cat": 0.75, "violin": 0.0}
+
+
+def test_labels_count_alike_however_many_sounds_they_have():
+    assert evaluate.mean({"cat": 1.0, "dog": 0.0, "violin": 0.5}) == 0.5
+
+
+def test_the_nearest_training_clip_is_a_root_mean_square_away():
+    train = torch.zeros(2, 1, 4, 8)
+    train[1] = 10
+    mels = torch.stack([torch.full((1, 4, 8), 0.5), torch.full((1, 4, 8), 9.0)])
+    near = evaluate.nearest(mels, train)
+    assert near["median"] == pytest.approx(0.75)
+    assert near["5 %"] == pytest.approx(0.525)
+    assert evaluate.nearest(train, train)["median"] == 0
+
+
+def test_words_outside_the_labels_are_asked_for_with_each_seed():
+    recipes = evaluate.words(3)
+    assert len(recipes) == 3 * len(evaluate.OTHER_WORDS)
+    assert {recipe.seed for recipe in recipes.values()} == {0, 1, 2}
+    assert {recipe.text for recipe in recipes.values()} == set(evaluate.OTHER_WORDS)
+
+
+def test_results_are_written_with_gaps_where_a_label_has_no_sounds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "RESULTS", tmp_path / "results")
+    evaluate.write({"real": {"cat": 1, "dog": 0.5}, "iq": {"cat": 0.25}}, {"n": 1}, ["cat", "dog"])
+    with (tmp_path / "results" / "accuracy.csv").open(encoding="utf-8") as file:
+        assert [*csv.reader(file)] == [
+            ["label", "real", "iq"],
+            ["cat", "1.00", "0.25"],
+            ["dog", "0.50", ""],
+        ]
+    assert json.loads((tmp_path / "results" / "results.json").read_text()) == {"n": 1}
+    assert json.loads(capsys.readouterr().out) == {"n": 1}
+
+
+@pytest.mark.parametrize("samples", [1000, 65_536, 90_000])
+def test_the_judge_hears_four_seconds_whatever_the_level(samples):
+    waves = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    mel = classifier.mel_of(waves, MelSpec())
+    assert mel.shape == (2, 1, 64, classifier.FRAMES)
+    torch.testing.assert_close(classifier.mel_of(waves * 0.01, MelSpec()), mel, atol=1e-3, rtol=0)
+
+
+def test_the_judge_learns_what_can_be_told_apart():
+    """Smooth and striped bands: two labels that no roll in time, level or noise hides."""
+    targets = torch.arange(64) % 2
+    mels = torch.zeros(64, 1, 64, 16)
+    mels[targets == 1, :, ::2] = 0.8
+    with torch.random.fork_rng():
+        judge = classifier.train(mels, targets, 2, epochs=16)
+    assert not judge.training
+    assert (classifier.predict(judge, mels, batch=50) == targets).all()

@@ -1,0 +1,138 @@
+"""Published weights on disk: receipts, pins, verification, removal."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from clipsonic_cli.errors import BadBundle, FetchFailed, MissingWeights
+from clipsonic_cli.store import assets
+from clipsonic_cli.store.bundle import Bundle, Header
+from clipsonic_cli.store.fetch import Fetched
+from clipsonic_cli.store.install import install as install_asset
+from clipsonic_cli.store.manifest import Asset, RemoteFile
+
+CONTENT = {"a.bin": b"weights", "b.json": b"{}"}
+ASSET = Asset(
+    name="ours",
+    title="Ours",
+    licence="MIT",
+    page="https://example.org",
+    files=tuple(RemoteFile(name=name, urls=(f"https://example.org/{name}",)) for name in CONTENT),
+    size=9,
+    part="clip",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
+    return tmp_path
+
+
+class Publisher:
+    """Stands in for the network: gives content, remembers what was asked of it."""
+
+    def __init__(self, content=CONTENT):
+        self.content, self.asked = content, []
+
+    def __call__(self, urls, target, *, size=None, sha256=None, report):
+        self.asked.append((target.name, sha256))
+        data = self.content[target.name]
+        digest = hashlib.sha256(data).hexdigest()
+        if sha256 is not None and not digest.startswith(sha256):
+            raise FetchFailed(f"{target.name} has another digest")
+        target.write_bytes(data)
+        report(len(data), len(data))
+        return Fetched(
+            path=target, url=urls[0], bytes=len(data), sha256=digest, etag=None, stated=None
+        )
+
+
+def convert(files):
+    assert {name: path.read_bytes() for name, path in files.items()} == CONTENT
+    header = Header(kind="clip", config={}, encoder="ours")
+    return Bundle(header=header, weights={"w": torch.ones(3)})
+
+
+def install(convert=convert, publisher=None):
+    publisher = publisher or Publisher()
+    install_asset(ASSET, convert=convert, report=lambda *_: None, download=publisher)
+    return publisher
+
+
+def test_an_asset_is_converted_once_and_its_own_files_go():
+    assert assets.state(ASSET) == "absent"
+    install()
+    assert assets.state(ASSET) == "here"
+    names = {path.name for path in assets.folder(ASSET).iterdir()}
+    assert names == {"clip.safetensors", "receipt.json"}
+    assert install().asked == []
+
+
+def test_without_a_conversion_the_files_stay():
+    install(convert=None)
+    assert assets.file_of(ASSET, "a.bin").read_bytes() == CONTENT["a.bin"]
+
+
+def test_what_is_not_here_says_how_to_get_it():
+    with pytest.raises(MissingWeights, match="clipsonic download ours"):
+        assets.file_of(ASSET)
+
+
+def test_the_first_download_pins_and_the_second_must_agree(home):
+    assert install().asked == [("a.bin", None), ("b.json", None)]
+    assets.remove(ASSET)
+    changed = Publisher(CONTENT | {"a.bin": b"another"})
+    with pytest.raises(FetchFailed, match="another digest"):
+        install(publisher=changed)
+    pins = json.loads((home / "weights" / "pins.json").read_text())
+    assert pins["https://example.org/a.bin"] == hashlib.sha256(CONTENT["a.bin"]).hexdigest()
+
+
+def test_a_changed_bundle_is_found_by_verifying():
+    install()
+    assert assets.verify(ASSET) == []
+    path = assets.file_of(ASSET)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert "sha256" in assets.verify(ASSET)[0]
+
+
+def test_a_bundle_cut_short_is_not_here():
+    install()
+    path = assets.file_of(ASSET)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert assets.state(ASSET) == "partial"
+    install()
+    assert assets.verify(ASSET) == []
+
+
+def test_what_cannot_be_converted_leaves_no_receipt():
+    def refuse(files):
+        raise BadBundle("these are not the weights")
+
+    with pytest.raises(BadBundle):
+        install(convert=refuse)
+    assert assets.state(ASSET) == "partial"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"kept": {"../../x": {"bytes": 1, "sha256": ""}}}']
+)
+def test_a_damaged_or_hostile_receipt_is_none(text):
+    install()
+    (assets.folder(ASSET) / "receipt.json").write_text(text)
+    assert assets.read_receipt(ASSET) is None
+    assert assets.state(ASSET) == "partial"
+
+
+def test_removing_frees_what_it_says():
+    install()
+    size = assets.on_disk(ASSET)
+    assert size > 0
+    assert assets.remove(ASSET) == size
+    assert assets.state(ASSET) == "absent"
+    assert assets.remove(ASSET) == 0

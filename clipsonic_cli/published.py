@@ -17,8 +17,8 @@ from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
 from clipsonic_cli.encoders.clip import TOKENIZER
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models import clap
-from clipsonic_cli.models.clip import from_openai
-from clipsonic_cli.models.vggish import VGGish, load_vggish, vggish_pca
+from clipsonic_cli.models.openai_clip import from_openai
+from clipsonic_cli.models.vggish import PCA_GLOBALS, VGGish, load_vggish, vggish_pca
 from clipsonic_cli.store.bundle import Bundle, Header
 from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.install import install as install_asset
@@ -95,7 +95,7 @@ def _vggish(files: Files) -> Bundle:
     """VGGish of torchvggish, and its principal components, which are checked and left out."""
     network = VGGish()
     load_vggish(network, read_foreign(files["vggish-10086976.pth"]))
-    vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"]))
+    vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"], safe_globals=PCA_GLOBALS))
     return _bundle("vggish", "vggish", {}, network.state_dict())
 
 

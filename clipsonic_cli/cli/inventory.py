@@ -63,7 +63,8 @@ def describe_model(model: models.ModelFolder) -> dict[str, Any]:
     licences, state = [], "built in" if model.path.parent == models.BUNDLED else "yours"
     try:
         headers = map(bundle.read_header, parts)
-        licences = sorted({str(header.meta.get("licence", "not stated")) for header in headers})
+        stated = {str(header.meta["licence"]) for header in headers if "licence" in header.meta}
+        licences = sorted(stated) or ["not stated"]
     except ClipsonicError as error:
         state = f"damaged: {error}"
     able = model.modes()

@@ -81,7 +81,7 @@ def fetch(
         report: Told (bytes there and hashed, bytes in all; 0 while unknown) at every piece and
             every second of waiting for another attempt or process. What it raises ends the call,
             and what came is kept.
-        attempts: How often in a row an address may fail to give anything further.
+        attempts: How often in a row an address may fail without having given much in between.
         timeout: Seconds until there is a connection, and between two pieces of an answer, at
             most. A slow transfer is left alone.
         sleep: Waits that many seconds.

@@ -28,6 +28,8 @@ from clipsonic_cli.errors import FetchFailed, UsageError
 T = TypeVar("T")
 
 HUB = "huggingface.co"
+PROGRESS = 1 << 18
+"""Bytes that count as having got further; a server that trickles and stalls is given up."""
 LONGEST_WAIT = 120.0
 """Seconds between two attempts at most, whatever a server asks for."""
 
@@ -161,7 +163,7 @@ def insist(
     Args:
         ask: Asks once.
         url: What it asks, for messages.
-        attempts: How often in a row it may fail without getting any further.
+        attempts: How often in a row it may fail without getting further by :data:`PROGRESS`.
         sleep: Waits that many seconds, of which there is never more than one at a time.
         done: Says how far it is.
 
@@ -180,8 +182,9 @@ def insist(
             # Of requests, whose errors about addresses and JSON are ValueErrors.
             raise Unavailable(f"{show(url)} is not usable ({error}).") from None
         except (Interrupted, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            failures = 1 if done() > furthest else failures + 1
-            furthest = max(furthest, done())
+            if done() >= furthest + PROGRESS:
+                furthest, failures = done(), 0
+            failures += 1
             if failures >= attempts:
                 kept = f" The {done():,} bytes that came are kept." if done() else ""
                 raise Unavailable(

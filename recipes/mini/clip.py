@@ -87,6 +87,7 @@ def train(out: Path) -> Bundle:
         meta={
             "pairs": len(material.captions),
             "labels": len(material.labels),
+            "licence": "CC-BY-SA-4.0",
             "towers": "EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0)",
         },
     )

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from published_clap import tokenizer
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.processors import RobertaProcessing
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import UNetConfig
@@ -41,16 +40,6 @@ SMALL = ClapConfig(
     audio_depths=(2, 1, 1, 1),
     audio_heads=(1, 2, 2, 2),
 )
-SPECIAL = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
-
-
-def tokenizer():
-    """RoBERTa's, without merges: every byte is a token."""
-    letters = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()), len(SPECIAL))}
-    made = Tokenizer(BPE(SPECIAL | letters, [], unk_token="<unk>"))
-    made.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    made.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    return made
 
 
 def as_tensor(made):

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import RobertaProcessing
 from torch import Tensor
 
 from clipsonic_cli.models.clap import PICTURE, ClapConfig, build_clap, leaf_of, outline
@@ -115,3 +119,15 @@ def transformer_block(state: dict[str, Tensor], name: str, block: Any) -> None:
 def spell(state: dict[str, Tensor], prefix: str, module: Any) -> None:
     """Adds a module's tensors as they are."""
     state.update({f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()})
+
+
+SPECIAL = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
+
+
+def tokenizer():
+    """RoBERTa's, without merges: every byte is a token."""
+    letters = {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()), len(SPECIAL))}
+    made = Tokenizer(BPE(SPECIAL | letters, [], unk_token="<unk>"))
+    made.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    made.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    return made

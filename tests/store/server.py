@@ -1,19 +1,23 @@
 """A real HTTP server on the loopback that misbehaves on request.
 
-    with Server() as server:
-        url = server.serve("/weights.bin", Answer(content, cut_after=100), Answer(content))
+    from store.server import FINE, Fault, Server  # in any test: tests/ is on the path
 
-Each request to a path gets its next answer, and the last one ever after. What was asked is in
+    with Server() as server:
+        url = server.serve("/weights.bin", content, Fault(cut_after=100), FINE)
+
+Each request to a path meets its next fault, and the last one ever after. What was asked is in
 ``server.requests``. With ``tls`` it is also an HTTP proxy that plays every host itself, over TLS:
 set HTTPS_PROXY to ``server.base`` and REQUESTS_CA_BUNDLE to the certificate.
 """
 
 import hashlib
+import random
 import re
 import ssl
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +32,7 @@ class Fault:
         status: Another status, with an empty body.
         headers: Further headers, or others; None leaves one out.
         ranges: Whether a Range is honoured.
+        conditions: Whether an If-Range is heeded.
         cut_after: Bytes of the body after which the connection is closed.
         stall_after: Bytes of the body after which nothing more comes.
         longer: How much more Content-Length says than there is; negative: less.
@@ -40,6 +45,7 @@ class Fault:
     status: int | None = None
     headers: dict[str, str | None] = field(default_factory=dict)
     ranges: bool = True
+    conditions: bool = True
     cut_after: int | None = None
     stall_after: int | None = None
     longer: int = 0
@@ -50,6 +56,9 @@ class Fault:
 
 
 FINE = Fault()
+CONTENT = random.Random(0).randbytes(1_000_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+OTHER = CONTENT[::-1]
 
 
 @dataclass(frozen=True)
@@ -137,19 +146,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None: ...
 
-    def do_CONNECT(self) -> None:  # noqa: N802
+    def do_CONNECT(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.connection = self.server.ours.tls.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
         self.close_connection = False
 
+    def handle(self) -> None:
+        with suppress(OSError):  # the client was killed
+            super().handle()
+
     def finish(self) -> None:
         super().finish()
         if isinstance(self.connection, ssl.SSLSocket):
             self.connection.close()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         ours = self.server.ours
         ours.requests.append(Asked(self.headers["Host"], self.path, self.headers))
         content, fault = ours.next_answer(self.path)
@@ -182,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _start(self, content: bytes, fault: Fault, tag: str | None) -> int:
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
-        holds = condition in (None, tag, fault.headers.get("Last-Modified"))
+        holds = not fault.conditions or condition in (None, tag, fault.headers.get("Last-Modified"))
         return int(asked[1]) if asked and holds and fault.ranges and not fault.status else 0
 
     def _send(self, body: bytes, fault: Fault) -> None:

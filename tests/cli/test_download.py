@@ -1,0 +1,208 @@
+"""The command as a person runs it; a server on the loopback plays the publishers, as a mirror."""
+
+import hashlib
+import json
+import shutil
+import zipfile
+from urllib.parse import urlsplit
+
+import published as files
+import pytest
+import torch
+from server import Fault, Server
+
+from clipsonic_cli.cli import run
+from clipsonic_cli.store import models
+from clipsonic_cli.store.manifest import ASSETS
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "my home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path / "my home"
+
+
+@pytest.fixture
+def web(monkeypatch):
+    with Server() as server:
+        monkeypatch.setenv("CLIPSONIC_MIRROR", server.base)
+        for name in ("HF_TOKEN", "CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
+
+
+def publish(web, name, content, *faults):
+    url = urlsplit(ASSETS[name].files[0].urls[0])
+    return web.serve(f"/{url.netloc}{url.path}", content, *faults)
+
+
+@pytest.fixture
+def prior(tmp_path):
+    torch.save(files.laion_prior(dim=64, depth=1, heads=2, max_text_len=8), tmp_path / "best.pth")
+    return (tmp_path / "best.pth").read_bytes()
+
+
+def objects(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_alone_it_shows_what_there_is(capsys):
+    assert run(["download"]) == 0
+    shown = capsys.readouterr()
+    for row in ASSETS.values():
+        line = next(line for line in shown.out.splitlines() if line.startswith(f"{row.name} "))
+        assert row.licence in line
+        assert line.split()[-1] == "absent"
+    assert "mini " in shown.out
+    assert "clipsonic download NAME" in shown.err
+
+
+def test_a_broken_download_goes_on_and_becomes_a_part(web, prior, home, capsys):
+    publish(web, "conditioned-prior", prior, Fault(cut_after=1000), Fault())
+    assert run(["download", "conditioned-prior", "--json"]) == 0
+    (told,) = objects(capsys)
+    assert set(told["kept"]) == {"prior.safetensors"}
+    assert told["fetched"]["best.pth"]["bytes"] == len(prior)
+    assert len(web.requests) == 2
+    assert run(["download", "--list", "conditioned-prior", "--json"]) == 0
+    assert objects(capsys)[0]["state"] == "here"
+
+
+def test_a_downloaded_part_stands_in_for_one_a_model_lacks(web, prior, micro, tmp_path, capsys):
+    publish(web, "conditioned-prior", prior)
+    lacking = tmp_path / "lacking"
+    shutil.copytree(micro, lacking)
+    (lacking / "prior.safetensors").unlink()
+    arguments = ["generate", "rain", "--model", str(lacking), "-o", str(tmp_path / "a.wav")]
+    assert run(arguments) == 3
+    assert "clipsonic download laion-prior" in capsys.readouterr().err
+    assert run(["download", "conditioned-prior"]) == 0
+    assert run(arguments) == 1  # it is found, and is of another CLIP
+    error = capsys.readouterr().err
+    assert "micro-clip" in error
+    assert "ViT-L-14-quickgelu-openai" in error
+
+
+def test_verify_finds_a_changed_byte_and_remove_makes_room(web, prior, home, capsys):
+    publish(web, "conditioned-prior", prior)
+    run(["download", "conditioned-prior"])
+    assert run(["download", "--verify"]) == 0
+    path = home / "weights" / "conditioned-prior" / "prior.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert run(["download", "--verify", "conditioned-prior"]) == 1
+    assert "sha256" in capsys.readouterr().out
+    assert run(["download", "--remove", "conditioned-prior"]) == 0
+    assert not path.exists()
+
+
+def test_another_file_than_the_pinned_one_is_refused(web, prior, home, capsys):
+    publish(web, "conditioned-prior", prior)
+    run(["download", "conditioned-prior"])
+    run(["download", "--remove", "conditioned-prior"])
+    publish(web, "conditioned-prior", prior[:-1] + b"x")
+    assert run(["download", "conditioned-prior"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list((home / "weights").glob("**/*.safetensors"))
+
+
+def test_a_file_that_is_no_prior_ends_in_one_line_and_nothing_is_used(web, home, capsys):
+    publish(web, "conditioned-prior", b"not a checkpoint" * 100)
+    assert run(["download", "conditioned-prior"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "best.pth" in error
+    assert not list(home.glob("**/*.safetensors"))
+
+
+def test_a_warm_start_is_kept_as_it_is_published(web, home):
+    publish(web, "improved-diffusion", b"weights")
+    assert run(["download", "improved-diffusion", "--quiet"]) == 0
+    kept = home / "weights" / "improved-diffusion" / "imagenet64_uncond_100M_1500K.pt"
+    assert kept.read_bytes() == b"weights"
+
+
+def test_one_that_fails_does_not_stop_the_others(web, home, capsys):
+    publish(web, "improved-diffusion", b"weights")
+    publish(web, "laion-prior", b"", Fault(status=404))
+    assert run(["download", "improved-diffusion", "laion-prior", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["name"] == "improved-diffusion"
+    assert "laion-prior" in shown.err
+
+
+def test_a_dry_run_fetches_nothing(web, home, capsys):
+    assert run(["download", "--for", "pd", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["openai-clip", "laion-prior"]
+    assert "are free" in shown.err
+    assert not web.requests
+    assert not home.exists()
+
+
+def test_offline_nothing_is_asked_for(web, monkeypatch, capsys):
+    monkeypatch.setenv("CLIPSONIC_OFFLINE", "1")
+    assert run(["download", "improved-diffusion"]) == 1
+    assert "CLIPSONIC_OFFLINE" in capsys.readouterr().err
+    assert not web.requests
+
+
+def test_a_model_that_someone_shared_is_installed_and_makes_sound(web, micro, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as file:
+        for part in micro.glob("*.safetensors"):
+            file.write(part, f"music/{part.name}")
+    url = web.serve(
+        "/shared/music.zip", (tmp_path / "m.zip").read_bytes(), Fault(cut_after=999), Fault()
+    )
+    assert run(["download", url, "--as", "violins"]) == 0
+    assert "--model violins" in capsys.readouterr().err
+    sound = tmp_path / "a.wav"
+    arguments = ["generate", "rain", "--model", "violins", "--steps", "1", "-s", "0.5"]
+    assert run([*arguments, "-o", str(sound)]) == 0
+    assert sound.exists()
+    assert run(["download", "--remove", "violins"]) == 2  # a model is not deleted unasked
+    assert run(["download", "--remove", "violins", "--yes"]) == 0
+    assert "violins" not in models.names()
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
+    web, micro, capsys, monkeypatch, honest
+):
+    monkeypatch.delenv("CLIPSONIC_MIRROR")
+    monkeypatch.setenv("HF_ENDPOINT", web.base)
+    parts = {path.name: path.read_bytes() for path in sorted(micro.glob("*.safetensors"))}
+    siblings = [{"rfilename": name} for name in ("run.py", "sub/unet.safetensors")]
+    for name, content in parts.items():
+        web.serve(f"/owner/violins/resolve/main/{name}", content)
+        digest = hashlib.sha256(content if honest else b"").hexdigest()
+        siblings += [{"rfilename": name, "size": len(content), "lfs": {"sha256": digest}}]
+    told = json.dumps({"siblings": siblings}).encode()
+    web.serve("/api/models/owner/violins/revision/main?blobs=true", told)
+    assert run(["download", "hf:owner/violins", "--json"]) == (0 if honest else 1)
+    found = [part for told in objects(capsys) for part in told["parts"]]
+    assert {f"{part}.safetensors" for part in found} == (set(parts) if honest else set())
+    assert ("violins" in models.names()) == honest
+    assert not any("run.py" in asked.path for asked in web.requests)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vgish"], "Did you mean 'vggish'?"),
+        (["--for", "evall"], "Did you mean 'eval'?"),
+        (["--list", "--verify"], "--list and --verify"),
+        (["--remove"], "Nothing to remove"),
+        (["--remove", "mini", "--yes"], "part of clipsonic"),
+        (["vggish", "--as", "x"], "--as"),
+        (["./nothing.zip"], "nothing.zip"),
+        (["https://example.org/model.pt"], "model.pt"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_code_2(arguments, said, capsys):
+    assert run(["download", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1

@@ -1,0 +1,118 @@
+import shutil
+import time
+from email.utils import formatdate
+
+import pytest
+from store.server import CONTENT, DIGEST, OTHER, Fault, Server, certificate
+
+from clipsonic_cli.errors import FetchFailed, UsageError
+
+
+def test_a_mirror_is_asked_first_and_verified_the_same(server, get, target):
+    url = server.serve("/a", CONTENT)
+    mirrored = f"/m{url.removeprefix('http:/')}"
+    environ = {"CLIPSONIC_MIRROR": f"{server.base}/m/"}
+    server.serve(mirrored, OTHER)
+    assert get(url, sha256=DIGEST, environ=environ).url == url
+    target.unlink()
+    server.serve(mirrored, CONTENT)
+    assert get(url, sha256=DIGEST, environ=environ).url == server.base + mirrored
+
+
+def test_a_server_is_left_alone_as_long_as_it_asks(server, get, waits):
+    busy = [{"Retry-After": "7"}, {"Retry-After": formatdate(time.time() + 30, usegmt=True)}]
+    busy += [{"Retry-After": "99999"}]
+    for headers, (least, most) in zip(busy, [(7, 7), (25, 30), (120, 120)], strict=True):
+        waits.clear()
+        fault = Fault(status=429, headers=headers)
+        with pytest.raises(FetchFailed):
+            get(server.serve("/a", CONTENT, fault), attempts=2)
+        assert least <= sum(waits) <= most
+
+
+def test_waits_double_between_attempts(server, get, waits):
+    with pytest.raises(FetchFailed):
+        get(server.serve("/a", CONTENT, Fault(status=500)), attempts=5)
+    assert 7.5 <= sum(waits) <= 15
+    assert max(waits) <= 1  # a report between them can end it
+
+
+@pytest.mark.parametrize("variable", ["CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE"])
+def test_offline_nothing_is_asked_for(server, get, target, variable):
+    with pytest.raises(FetchFailed, match=f"{variable}=Yes forbids"):
+        get(server.serve("/a", CONTENT), environ={variable: "Yes"})
+    assert not server.requests
+    assert not target.parent.exists()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A proxy that plays huggingface.co and cdn.example over TLS."""
+    if shutil.which("openssl") is None:
+        pytest.skip("a certificate needs the openssl command")
+    path = certificate(tmp_path, "huggingface.co", "cdn.example")
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    with Server(tls=path) as server:
+        for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", server.base)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        yield server
+
+
+def test_the_token_goes_to_the_hub_and_not_where_it_redirects(hub, get):
+    stated = {"X_Linked_Etag": f'"{DIGEST}"', "X_Linked_Size": str(len(CONTENT))}
+    hub.redirect("/o/m/resolve/main/a", "/new/resolve/main/a")
+    hub.redirect("/new/resolve/main/a", "https://cdn.example/b?Signature=s", **stated)
+    hub.serve("/b?Signature=s", CONTENT)
+    fetched = get("https://huggingface.co/o/m/resolve/main/a", environ={"HF_TOKEN": "hf_secret"})
+    assert [(asked.host, asked.headers["Authorization"]) for asked in hub.requests] == [
+        ("huggingface.co", "Bearer hf_secret"),
+        ("huggingface.co", "Bearer hf_secret"),
+        ("cdn.example", None),  # nor what .netrc has for every host
+    ]
+    assert fetched.stated == DIGEST
+
+
+def test_what_the_hub_states_is_held_against_what_comes(hub, get, target):
+    hub.redirect("/r", "https://cdn.example/b", X_Linked_Etag=f'"{DIGEST}"')
+    hub.serve("/b", OTHER)
+    with pytest.raises(FetchFailed, match=f"not {DIGEST}; it was deleted"):
+        get("https://huggingface.co/r")
+    assert not target.exists()
+
+
+def test_a_gated_file_says_how_to_be_let_in(hub, get):
+    hub.serve("/o/m/resolve/main/a", b"", Fault(status=401))
+    with pytest.raises(
+        FetchFailed, match=r"licence at https://huggingface.co/o/m, and set HF_TOKEN"
+    ):
+        get("https://huggingface.co/o/m/resolve/main/a")
+
+
+def test_a_redirect_from_https_to_http_is_refused(hub, server, get):
+    hub.redirect("/r", server.serve("/a", CONTENT))
+    with pytest.raises(FetchFailed, match="which is not https"):
+        get("https://huggingface.co/r")
+    assert not server.requests
+
+
+def test_no_other_host_gets_the_token(server, get, target):
+    with Server("localhost") as other:
+        other.serve("/a", CONTENT)
+        url = server.redirect("/r", f"{other.base}/a")
+        get(url, environ={"HF_TOKEN": "hf_secret", "HF_ENDPOINT": server.base})
+        target.unlink()
+        server.serve("/h/a", CONTENT)
+        hub = "https://huggingface.co/h/a"
+        get(hub, environ={"HF_TOKEN": "hf_secret", "HF_ENDPOINT": server.base})
+        asked = [*server.requests, *other.requests]
+    assert [one.headers["Authorization"] for one in asked] == [None, None, None]
+
+
+@pytest.mark.parametrize("variable", ["CLIPSONIC_MIRROR", "HF_ENDPOINT", "HF_TOKEN"])
+def test_a_variable_that_makes_no_sense_is_told(get, variable):
+    with pytest.raises(UsageError, match=variable) as error:
+        get("https://huggingface.co/a", environ={variable: "not so\nsecret"})
+    assert variable != "HF_TOKEN" or "secret" not in str(error.value)

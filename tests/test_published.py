@@ -1,0 +1,97 @@
+"""Files as their publishers have them, through the adapters, into parts that work."""
+
+import json
+
+import published as files
+import published_clap
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clipsonic_cli import published
+from clipsonic_cli.encoders.clap import load_clap
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.clap import ClapConfig
+from clipsonic_cli.models.vggish import VGGish
+from clipsonic_cli.store import bundle
+from clipsonic_cli.store.manifest import ASSETS
+
+
+def convert(name, folder):
+    """Converts what lies in a folder, and gives what is read back."""
+    row = ASSETS[name]
+    made = published.CONVERSIONS[name]({file.name: folder / file.name for file in row.files})
+    bundle.write(folder / "made.safetensors", made)
+    back = bundle.load(folder / "made.safetensors", kind=made.header.kind)
+    assert back.header.meta["licence"] == row.licence
+    return back
+
+
+def test_every_asset_that_plays_a_part_is_converted():
+    assert set(published.CONVERSIONS) == {row.name for row in ASSETS.values() if row.part}
+
+
+def test_a_prior_of_any_size_becomes_one_for_openais_clip(tmp_path):
+    state = files.laion_prior(dim=64, depth=1, heads=2, max_text_len=8)
+    torch.save(state, tmp_path / "best.pth")
+    made = convert("conditioned-prior", tmp_path)
+    assert made.header.config.attention == "softmax_bias128"
+    assert made.header.encoder == published.OPENAI_CLIP
+    assert made.header.meta["asset"] == "conditioned-prior"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
+def test_a_clip_with_a_damaged_description_is_refused(tmp_path, text):
+    (tmp_path / "open_clip_config.json").write_text(text)
+    save_file({"x": torch.ones(1)}, tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(BadBundle):
+        convert("openai-clip", tmp_path)
+
+
+@pytest.mark.slow
+def test_openais_clip_at_its_real_size(tmp_path):
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(files.CLIP_CONFIG))
+    save_file(files.openai_clip(), tmp_path / "open_clip_model.safetensors")
+    clip = load_clip(convert("openai-clip", tmp_path))
+    embed, encodings = clip.embed_text(["a photo of violin"])
+    assert embed.shape == (1, 768)
+    assert encodings.shape == (1, 77, 768)
+    assert torch.isfinite(embed).all()
+
+
+@pytest.mark.slow
+def test_laions_prior_at_its_real_size(tmp_path):
+    torch.save(files.laion_prior(), tmp_path / "latest.pth")
+    made = convert("laion-prior", tmp_path)
+    assert sum(w.numel() for w in made.weights.values()) > 100e6
+    assert (made.header.config.depth, made.header.config.heads) == (12, 12)
+
+
+@pytest.mark.slow
+def test_vggish_at_its_real_size(tmp_path):
+    torch.save(files.vggish(), tmp_path / "vggish-10086976.pth")
+    torch.save(files.vggish_pca(), tmp_path / "vggish_pca_params-970ea276.pth")
+    network = VGGish()
+    network.load_state_dict(dict(convert("vggish", tmp_path).weights))
+    assert torch.isfinite(network(torch.zeros(1, 1, 96, 64))).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "file", "spell"),
+    [
+        (
+            "clap",
+            "630k-audioset-fusion-best.pt",
+            lambda clap: published_clap.in_laions_spelling(clap, ClapConfig()),
+        ),
+        ("clap-transformers", "pytorch_model.bin", published_clap.in_transformers_spelling),
+    ],
+)
+def test_clap_at_its_real_size(tmp_path, name, file, spell):
+    network = published_clap.random_clap(ClapConfig())
+    torch.save(spell(network), tmp_path / file)
+    (tmp_path / "tokenizer.json").write_text(published_clap.tokenizer().to_str())
+    clap = load_clap(convert(name, tmp_path))
+    assert clap.embed_text(["the sound of violin"]).shape == (1, 512)

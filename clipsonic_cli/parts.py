@@ -27,6 +27,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
@@ -74,8 +75,13 @@ class Parts:
     def identity(self, names: Sequence[str]) -> str:
         """Gives a digest, 16 hexadecimal digits, that changes with any byte of these parts."""
 
+        def digest(name: str) -> str:
+            path = self.folder.part(name)
+            # What was downloaded was hashed then, and may be gigabytes.
+            return (recorded_digest(path) or "")[:16] or bundle.identity(path)
+
         def of(name: str) -> str:
-            return self._once("identity", name, lambda: bundle.identity(self.folder.part(name)))
+            return self._once("identity", name, lambda: digest(name))
 
         told = " ".join(f"{name}={of(name)}" for name in names)
         return hashlib.sha256(told.encode()).hexdigest()[:16]

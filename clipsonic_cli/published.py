@@ -6,6 +6,7 @@ through their adapter when it begins.
 """
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ OPENAI_CLIP = "ViT-L-14-quickgelu-openai"
 """Identity of the paper's CLIP. Its file is known by its digest, so that no other has this name."""
 
 Files = Mapping[str, Path]
+CONVERTING = threading.Lock()
 
 
 def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
@@ -44,7 +46,18 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
     """
     if asset.part == "clap":
         clap.import_transformers()  # before 2 GB are fetched
-    install_asset(asset, convert=CONVERSIONS.get(asset.name), report=report)
+    convert = CONVERSIONS.get(asset.name)
+    install_asset(asset, convert=convert and _one_by_one(convert), report=report)
+
+
+def _one_by_one(convert: Callable[[Files], Bundle]) -> Callable[[Files], Bundle]:
+    """Gives a conversion that waits for others to end, as each may take gigabytes of memory."""
+
+    def locked(files: Files) -> Bundle:
+        with CONVERTING:
+            return convert(files)
+
+    return locked
 
 
 def _openai_clip(files: Files) -> Bundle:

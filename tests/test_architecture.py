@@ -8,6 +8,7 @@ import pytest
 HEAVY = {
     "PIL",
     "dalle2_pytorch",
+    "filelock",
     "numpy",
     "open_clip",
     "requests",
@@ -18,6 +19,7 @@ HEAVY = {
     "torch",
     "torchvision",
     "transformers",
+    "urllib3",
 }
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from clipsonic_cli.errors import MissingWeights
 from clipsonic_cli.store.home import data_home
-from clipsonic_cli.store.manifest import Asset, standing_in
+from clipsonic_cli.store.manifest import ASSETS, Asset, standing_in
 
 RECEIPT = "receipt.json"
 State = Literal["absent", "partial", "here"]
@@ -64,7 +64,8 @@ def state(asset: Asset) -> State:
         for name, told in receipt["kept"].items()
     ):
         return "here"
-    return "partial" if place.is_dir() and any(place.iterdir()) else "absent"
+    begun = place.is_dir() and any(path.suffix != ".lock" for path in place.iterdir())
+    return "partial" if begun else "absent"
 
 
 def on_disk(asset: Asset) -> int:
@@ -108,6 +109,15 @@ def remove(asset: Asset) -> int:
         with FileLock(folder(asset).parent / f"{asset.name}.lock"):
             shutil.rmtree(folder(asset))
     return freed
+
+
+def recorded_digest(path: Path) -> str | None:
+    """Gives the SHA-256 a receipt records for a file here, or None where it is of no asset."""
+    for asset in ASSETS.values():
+        if path.parent == folder(asset) and (receipt := read_receipt(asset)) is not None:
+            digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
+            return digest
+    return None
 
 
 def read_receipt(asset: Asset) -> dict[str, Any] | None:

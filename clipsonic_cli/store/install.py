@@ -61,8 +61,12 @@ def install(
             "asset": asset.name,
             "licence": asset.licence,
             "fetched": {
-                name: {"url": one.url, "bytes": one.bytes, "sha256": one.sha256}
-                for name, one in fetched.items()
+                file.name: {
+                    "url": fetched[file.name].url or file.urls[0],  # None: it lay here already
+                    "bytes": fetched[file.name].bytes,
+                    "sha256": fetched[file.name].sha256,
+                }
+                for file in asset.files
             },
             "kept": {name: assets.describe(path) for name, path in kept.items()},
             "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -47,7 +47,7 @@ CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="c
 HEADERS = [UNET, PRIOR, VOCODER, CLIP, CLAP]
 
 anything_goes = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

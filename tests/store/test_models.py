@@ -1,15 +1,18 @@
+import json
+
 import pytest
 
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import models
+from clipsonic_cli.store.assets import recorded_digest
 
 MINI = ("clip", "prior", "unet", "vocoder")
 
 
 def make(folder, parts=MINI):
     """A model folder of empty files, which is all this module looks at."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for stem in parts:
         (folder / f"{stem}.safetensors").touch()
     return folder
@@ -82,9 +85,25 @@ def test_absent_parts_are_named_with_the_command_that_trains_them():
     assert caught.value.exit_code == 3
 
 
-def test_parts_nothing_can_make_yet_are_said_to_be_so():
-    with pytest.raises(MissingWeights, match="neither get nor train CLAP parts"):
+def test_parts_that_are_published_are_downloaded_and_the_rest_is_said_to_be_missing():
+    with pytest.raises(MissingWeights) as caught:
         models.find("mini").require(MODES["clap-tta"].weights)
+    assert "clipsonic download clap." in str(caught.value)
+    assert "no published unet-clap-text" in str(caught.value)
+
+
+def test_published_weights_stand_in_for_a_part_a_model_lacks(home):
+    make(home / "half", ["unet", "vocoder"])
+    assert not models.find("half").has("prior")
+    place = home.parent / "weights" / "laion-prior"
+    make(place, ["prior"])
+    size = (place / "prior.safetensors").stat().st_size
+    receipt = {"kept": {"prior.safetensors": {"bytes": size, "sha256": "ab" * 32}}}
+    (place / "receipt.json").write_text(json.dumps(receipt))
+    assert models.find("half").part("prior") == place / "prior.safetensors"
+    assert recorded_digest(place / "prior.safetensors") == "ab" * 32
+    make(home / "half", ["prior"])  # its own comes first
+    assert models.find("half").part("prior") == home / "half" / "prior.safetensors"
 
 
 def test_a_model_with_all_parts_is_accepted():

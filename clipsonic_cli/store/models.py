@@ -84,9 +84,7 @@ def _remedy(absent: list[str]) -> str:
         ways.append(
             f"To get {', '.join(published)}: clipsonic download {' '.join(published.values())}."
         )
-    if "unet-clap-text" in trained:
-        ways.append("There is no published unet-clap-text, and this version cannot train one.")
-    elif trained:
+    if trained:
         commands = " && ".join(f"python recipes/mini/train.py {stem} --out DIR" for stem in trained)
         ways.append(f"To train {', '.join(trained)}, as recipes/mini does: {commands}.")
     return " ".join(ways)

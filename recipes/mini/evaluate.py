@@ -52,6 +52,9 @@ OTHER_WORDS = {
     "bullock": "cow",
 }
 """Prompts that are no labels, and the label a person would expect."""
+PHOTOGRAPHS = {"chelsea.png": "cat", "motorcycle_left.png": "motorcycle"}
+"""Whole photographs, never trained on, of things it knows."""
+PHOTOGRAPH_SEEDS = 4
 
 
 def main() -> None:
@@ -110,6 +113,9 @@ def main() -> None:
     }
     results["spread"] = spread(maker, mels, clips)
     results["accuracy"] = {kind: round(mean(column), 4) for kind, column in table.items()}
+    results["standard_error"] = {
+        kind: round(standard_error(column), 4) for kind, column in table.items()
+    }
     pictured = list(table["iq"])
     results["real_where_iq_has_pictures"] = round(
         mean({label: table["real"][label] for label in pictured}), 4
@@ -124,6 +130,11 @@ def main() -> None:
     }
     hits = [labels[int(i)] == word for i, word in zip(named, wanted_words, strict=True)]
     results["other_words_accuracy"] = round(sum(hits) / len(hits), 4)
+    named = classifier.predict(judge, maker.mels("photographs", photographs(data)))
+    results["photographs"] = {
+        name: [labels[int(index)] for index in rows]
+        for name, rows in zip(PHOTOGRAPHS, named.view(-1, PHOTOGRAPH_SEEDS), strict=True)
+    }
     write(table, results, scored)
 
 
@@ -225,6 +236,20 @@ def words(count: int) -> dict[str, Recipe]:
     }
 
 
+def photographs(data: Path) -> dict[str, Recipe]:
+    """Gives the recipes of whole photographs."""
+    return {
+        f"{Path(name).stem}-{seed}": Recipe(
+            image=str(need(data, f"photos/{name}", "data.py")),
+            mode="iq",
+            seconds=SECONDS,
+            seed=seed,
+        )
+        for name in PHOTOGRAPHS
+        for seed in range(PHOTOGRAPH_SEEDS)
+    }
+
+
 def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, float]:
     """Gives the share named right, per label that was asked for."""
     return {
@@ -236,6 +261,11 @@ def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, floa
 def mean(column: dict[str, float]) -> float:
     """Gives the mean over labels."""
     return sum(column.values()) / len(column)
+
+
+def standard_error(column: dict[str, float]) -> float:
+    """Gives the standard error of the mean over labels."""
+    return float(torch.tensor(list(column.values())).std() / len(column) ** 0.5)
 
 
 def nearest(mels: Tensor, train: Tensor) -> dict[str, float]:

@@ -85,7 +85,10 @@ def card(headers: dict[str, bundle.Header], results: dict[str, Any], better: str
         f"{headers[name].meta.get('minutes', '-')} | {_losses(headers[name].meta)} |"
         for name in PARTS
     )
-    shares = "\n".join(f"| {kind} | {share:.1%} |" for kind, share in accuracy.items())
+    errors = results["standard_error"]
+    shares = "\n".join(
+        f"| {kind} | {share:.1%} | {errors[kind]:.1%} |" for kind, share in accuracy.items()
+    )
     voices = "\n".join(
         f"| {name} | {score['log_mel_l1']:.3f} | {score['accuracy']:.1%} |"
         for name, score in vocoders.items()
@@ -96,6 +99,9 @@ def card(headers: dict[str, bundle.Header], results: dict[str, Any], better: str
     )
     words = "\n".join(
         f"| {prompt} | {', '.join(named)} |" for prompt, named in results["other_words"].items()
+    )
+    photographs = "\n".join(
+        f"| {name} | {', '.join(named)} |" for name, named in results["photographs"].items()
     )
     spread = "\n".join(
         f"| {label} | {row['generated']:.3f} | {row['real']:.3f} |"
@@ -125,23 +131,25 @@ The weights are under CC-BY-SA-4.0. Sources and their licences are listed below.
 
 Same classes as the paper's configuration, smaller numbers; the U-Net predicts v. Its first 857
 steps ran with a fainter condition (unit vectors not yet scaled to unit variance), the first 148 of
-them on an earlier training of the CLIP; a run of today's recipe has neither. The U-Net had not
-converged when this was made: more steps will help it most. Of the CLIP only the projections were
-trained (1500 steps). The BigVGAN has hardly begun: it is there to be gone on with, not to be used.
+them on an earlier training of the CLIP; a run of today's recipe has neither. Of the CLIP only the
+projections were trained (1500 steps). The BigVGAN is far from trained, as its row below shows: it
+is there to be gone on with.
 
 ## How often an independent classifier names the label right
 
 The classifier was trained on real clips only. `real` are held-out clips; the vocoders' rows are
 those clips through mel and back; `iq`, `pd` and `zs` are finished sounds at w = 1.5, 25 steps,
-{results["sounds_a_label_and_mode"]} a label (the standard error is about 6 points). Held out means
+{results["sounds_a_label_and_mode"]} a label and mode, the U-Net in {results["dtype"]}. A sound that
+was made can be easier to name than a real one, which the judge has to tell from recordings it never
+heard. Held out means
 other phrases of the same soundfont for rendered instruments, other recordings where a
 label has several, and the end of the recording where it has one long one. Pictures are held out
 where a label has three or more; labels without a picture are not in `iq` (over the others, real
 clips stand at {results["real_where_iq_has_pictures"]:.1%}). Per label:
 `recipes/mini/results/accuracy.csv`.
 
-| sounds | named right (mean over labels) |
-|---|---|
+| sounds | named right (mean over labels) | standard error |
+|---|---|---|
 {shares}
 
 ## Vocoders on held-out clips
@@ -159,6 +167,12 @@ Named as a person would expect: {results["other_words_accuracy"]:.0%} of the sou
 | prompt (`pd`) | named |
 |---|---|
 {words}
+
+Whole photographs, which it was never trained on (four seeds each):
+
+| photograph (`iq`) | named |
+|---|---|
+{photographs}
 
 ## Does it remember or make?
 

@@ -102,12 +102,17 @@ class PictureSounds:
 
 
 class LabelledSounds(PictureSounds):
-    """A sound, and the text "a photo of LABEL": what the U-Net of ``clip-tta`` learns from."""
+    """A sound, and a text about it: what the U-Nets of ``clip-tta`` and ``clap-tta`` learn from.
 
-    def __init__(self, sounds: Sounds, features: Features) -> None:
+    Args:
+        sounds: The sounds.
+        features: Of which the labels are read.
+        embeds: (labels, D) of unit norm, the text embedding of each label's prompt.
+    """
+
+    def __init__(self, sounds: Sounds, features: Features, embeds: Tensor) -> None:
         super().__init__(sounds, features)
-        rows = [features.texts.index(f"a photo of {label}") for label in features.labels]
-        self.pools = [[features.text_embeds[row : row + 1].float()] for row in rows]
+        self.pools = [[row[None]] for row in embeds]
 
 
 class TitledPictures:

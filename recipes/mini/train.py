@@ -4,7 +4,8 @@
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py vocoder --out runs/mini --minutes 60
 
-and, for the modes that learn from texts, ``prior-sd`` and ``unet-clip-text`` likewise.
+and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
+likewise.
 Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
 from the averaged weights at every checkpoint. The vocoder needs the sounds of step 1 only, the
 others also the features of step 2. Two cores, no GPU.
@@ -18,9 +19,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from features import read_features
+from features import Features, read_features
 from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, read_sounds
 from steps import need
+from torch import Tensor
 
 from clipsonic_cli.config import (
     VOCODER_SIZES,
@@ -31,13 +33,15 @@ from clipsonic_cli.config import (
     UNetConfig,
 )
 from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
 from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
 from clipsonic_cli.models.unet import UNet
-from clipsonic_cli.store.bundle import Bundle, Header, write
+from clipsonic_cli.store import assets
+from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.training.batches import Dataset
 from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.training.trainer import Objective, Progress, train
@@ -56,9 +60,14 @@ Part = tuple[Objective, Dataset, TrainConfig, Header]
 def unet(out: Path, *, space: Space = "clip-image") -> Part:
     """Gives what the U-Net's training needs, conditioned on pictures or on texts."""
     features = read_features(need(out, "features.pt", "clip.py"))
-    network = UNet(
-        UNetConfig(channels=32, num_res_blocks=2, cond_dim=features.picture_embeds.shape[-1])
-    )
+    sounds = read_sounds(out, "train")
+    if space == "clip-image":
+        encoder, cond_dim = features.encoder, features.picture_embeds.shape[-1]
+        dataset = PictureSounds(sounds, features)
+    else:
+        encoder, embeds = text_embeds(space, features)
+        cond_dim, dataset = embeds.shape[-1], LabelledSounds(sounds, features, embeds)
+    network = UNet(UNetConfig(channels=32, num_res_blocks=2, cond_dim=cond_dim))
     network.to(memory_format=torch.channels_last)
     process = DiffusionConfig(prediction="v")
     header = Header(
@@ -67,7 +76,7 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
         mel=SPEC,
         diffusion=process,
         space=space,
-        encoder=features.encoder,
+        encoder=encoder,
     )
     config = TrainConfig(
         lr=8e-4,
@@ -78,9 +87,22 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
         save_every=250,
         log_every=25,
     )
-    material = PictureSounds if space == "clip-image" else LabelledSounds
-    dataset = material(read_sounds(out, "train"), features)
     return UNetObjective(network, Process(process)), dataset, config, header
+
+
+def text_embeds(space: Space, features: Features) -> tuple[str, Tensor]:
+    """Gives the identity of an encoder, and its embedding of each label's prompt (labels, D).
+
+    The small CLIP's are in the features; CLAP is the published one (``clipsonic download clap``).
+    """
+    if space == "clip-text":
+        rows = [features.texts.index(f"a photo of {label}") for label in features.labels]
+        return features.encoder, features.text_embeds[rows].float()
+    path = assets.part_here("clap")
+    if path is None:
+        sys.exit("CLAP is not on this machine: clipsonic download clap")
+    clap = load_clap(load(path, kind="clap"))
+    return clap.identity, clap.embed_text([f"the sound of {label}" for label in features.labels])
 
 
 def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
@@ -146,6 +168,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "vocoder": vocoder,
     "prior-sd": partial(prior, sources=(1,)),
     "unet-clip-text": partial(unet, space="clip-text"),
+    "unet-clap-text": partial(unet, space="clap-text"),
 }
 
 

@@ -21,6 +21,10 @@ def test_labels_count_alike_however_many_sounds_they_have():
     assert evaluate.mean({"cat": 1.0, "dog": 0.0, "violin": 0.5}) == 0.5
 
 
+def test_the_standard_error_is_that_of_a_mean_over_labels():
+    assert evaluate.standard_error({"cat": 1.0, "dog": 0.0}) == pytest.approx(0.5)
+
+
 def test_the_nearest_training_clip_is_a_root_mean_square_away():
     train = torch.zeros(2, 1, 4, 8)
     train[1] = 10

@@ -56,7 +56,7 @@ def test_a_label_without_any_training_picture_is_refused(sounds, features):
 
 
 def test_labelled_sounds_have_the_text_of_their_label(sounds, features):
-    dataset = LabelledSounds(sounds, features)
+    dataset = LabelledSounds(sounds, features, torch.eye(2, 7))
     batch = drawn(dataset)
     assert torch.equal(batch["embed"].argmax(dim=1), (batch["clip"] == 1).long())
     assert [dataset.name(clip) for clip in range(len(dataset))] == ["a", "b", "c"]

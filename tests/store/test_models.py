@@ -85,11 +85,11 @@ def test_absent_parts_are_named_with_the_command_that_trains_them():
     assert caught.value.exit_code == 3
 
 
-def test_parts_that_are_published_are_downloaded_and_the_rest_is_said_to_be_missing():
+def test_parts_that_are_published_are_downloaded_and_the_rest_is_trained():
     with pytest.raises(MissingWeights) as caught:
         models.find("mini").require(MODES["clap-tta"].weights)
     assert "clipsonic download clap." in str(caught.value)
-    assert "no published unet-clap-text" in str(caught.value)
+    assert "python recipes/mini/train.py unet-clap-text --out DIR" in str(caught.value)
 
 
 def test_published_weights_stand_in_for_a_part_a_model_lacks(home):

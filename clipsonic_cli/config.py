@@ -188,28 +188,39 @@ class TrainConfig:
 
     Args:
         steps: Optimizer steps in all (paper: 200k on MUSIC, 500k on VGGSound).
-        batch_size: Clips a step.
+        batch_size: Clips a step, over all processes; a multiple of their number.
+        micro_batch: Most clips a process computes at once; the rest of its share follows, before
+            the weights move. None is all of them, and fewer once a GPU's memory has run out.
         lr: AdamW's learning rate.
-        betas: AdamW's averaging; (0.8, 0.99) for a vocoder (Kong et al. 2020, HiFi-GAN).
-        weight_decay: AdamW's; 0.06 for the prior.
+        betas: AdamW's averaging; (0.8, 0.99) for a vocoder (Kong et al. 2020, HiFi-GAN), and
+            (0.9, 0.99) in dalle2-pytorch's trainer of the prior.
+        eps: AdamW's; 1e-6 in dalle2-pytorch's trainer of the prior.
+        weight_decay: AdamW's, of matrices only (tensors with two axes or more); 0.06 for the prior.
         warmup: Steps over which the learning rate rises from 0.
+        lr_decay: What a step after the warm-up multiplies the learning rate by; 0.9999996 in the
+            second version of BigVGAN.
         ema_decay: Of the averaged weights, which are the ones kept. It is warmed up: step n uses
             at most (1 + n) / (10 + n), so that an early average is not the random start.
         clip_norm: Gradients are scaled down to this norm; None leaves them.
         precision: Of the forward pass; weights and averages stay float32.
         seed: Of everything random in the training.
         save_every: Steps between checkpoints.
-        keep: Newest checkpoints kept.
+        keep: Newest checkpoints kept, besides the best.
         log_every: Steps between lines of metrics.jsonl.
+        validate_every: Steps between looks at held-out clips, where there are any.
+        validate_batches: Batches of them a look.
         max_loss: A loss above it, or one that is no number, ends the training.
     """
 
     steps: int = 200_000
     batch_size: int = 32
+    micro_batch: int | None = None
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
     weight_decay: float = 0.0
     warmup: int = 0
+    lr_decay: float = 1.0
     ema_decay: float = 0.9999
     clip_norm: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -217,6 +228,8 @@ class TrainConfig:
     save_every: int = 5000
     keep: int = 2
     log_every: int = 100
+    validate_every: int = 5000
+    validate_batches: int = 8
     max_loss: float = 1e4
 
 

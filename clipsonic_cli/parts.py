@@ -28,6 +28,7 @@ from clipsonic_cli.modes import Mode
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.assets import recorded_digest
+from clipsonic_cli.store.fits import check_fits
 from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
@@ -97,7 +98,7 @@ class Parts:
         headers = {name: self.header(name) for name in names}
         priors: list[bundle.Header | None] = [h for h in headers.values() if h.kind == "prior"]
         for prior in priors or [None]:
-            bundle.check_fits(
+            check_fits(
                 unet=headers[mode.unet],
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip"),

@@ -9,19 +9,12 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
-from clipsonic_cli.encoders.clip import TOKENIZER
-from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models import clap
-from clipsonic_cli.models.openai_clip import from_openai
-from clipsonic_cli.models.vggish import PCA_GLOBALS, VGGish, load_vggish, vggish_pca
+from clipsonic_cli.errors import BadBundle, ClipsonicError
 from clipsonic_cli.store.bundle import Bundle, Header
-from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.install import install as install_asset
 from clipsonic_cli.store.manifest import Asset, find
 
@@ -37,31 +30,43 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
 
     Args:
         asset: A row of the manifest.
-        report: Called as ``report(file name, bytes done, bytes in all)``.
+        report: Called as ``report(file name, bytes done, bytes in all)``, and when all files are
+            there as ``report("conversion", 0, 0)``.
 
     Raises:
         FetchFailed: A file could not be got.
         BadBundle: A file is not what its publisher describes.
         ClipsonicError: A package that the conversion needs is missing.
     """
-    if asset.part == "clap":
-        clap.import_transformers()  # before 2 GB are fetched
+    if asset.part == "clap" and find_spec("transformers") is None:  # before 2 GB are fetched
+        raise ClipsonicError(
+            'CLAP needs the package transformers: python -m pip install "clipsonic[clap]"'
+        )
     convert = CONVERSIONS.get(asset.name)
-    install_asset(asset, convert=convert and _one_by_one(convert), report=report)
+    install_asset(asset, convert=convert and _one_by_one(convert, report), report=report)
 
 
-def _one_by_one(convert: Callable[[Files], Bundle]) -> Callable[[Files], Bundle]:
+def _one_by_one(
+    convert: Callable[[Files], Bundle], report: Callable[[str, int, int], None]
+) -> Callable[[Files], Bundle]:
     """Gives a conversion that waits for others to end, as each may take gigabytes of memory."""
 
     def locked(files: Files) -> Bundle:
         with CONVERTING:
+            report("conversion", 0, 0)
             return convert(files)
 
     return locked
 
 
+# torch and the adapters are imported when there is something to convert: a download needs neither.
+
+
 def _openai_clip(files: Files) -> Bundle:
     """The hub's open_clip form of OpenAI's ViT-L/14."""
+    from clipsonic_cli.models.openai_clip import from_openai
+    from clipsonic_cli.store.foreign import read_foreign
+
     described = _read_json(files["open_clip_config.json"])
     weights = read_foreign(files["open_clip_model.safetensors"])
     config, weights = from_openai(described, weights)
@@ -72,29 +77,28 @@ def _prior(name: str, file: str) -> Callable[[Files], Bundle]:
     """A diffusion prior of before dalle2-pytorch 1.4.3, made for OpenAI's ViT-L/14."""
 
     def convert(files: Files) -> Bundle:
-        from clipsonic_cli.models.laion_prior import laion_prior  # imports dalle2-pytorch
+        from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
+        from clipsonic_cli.models.laion_prior import laion_prior
+        from clipsonic_cli.store.foreign import read_foreign
 
-        state = read_foreign(files[file])
-        config, diffusion, weights = laion_prior(state, cosine_alphas_cumprod)
-        return _bundle(
-            name,
-            "prior",
-            config,
-            weights,
-            diffusion=diffusion,
-            space="clip-image",
-            encoder=OPENAI_CLIP,
-        )
+        config, diffusion, weights = laion_prior(read_foreign(files[file]), cosine_alphas_cumprod)
+        fields: dict[str, Any] = {"diffusion": diffusion, "space": "clip-image"}
+        return _bundle(name, "prior", config, weights, encoder=OPENAI_CLIP, **fields)
 
     return convert
 
 
-def _clap(
-    name: str, file: str, adapt: Callable[[Any], dict[str, Any]]
-) -> Callable[[Files], Bundle]:
-    """LAION's CLAP, in either of its forms, with RoBERTa's tokenizer."""
+def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
+    """LAION's CLAP, in either of its spellings, with RoBERTa's tokenizer."""
 
     def convert(files: Files) -> Bundle:
+        import torch
+
+        from clipsonic_cli.encoders.clip import TOKENIZER
+        from clipsonic_cli.models import clap
+        from clipsonic_cli.store.foreign import read_foreign
+
+        adapt = {"laion": clap.from_laion, "transformers": clap.from_transformers}[spelling]
         weights = adapt(read_foreign(files[file], safe_globals=clap.LAION_GLOBALS))
         identity = clap.clap_identity(weights)
         tokenizer = bytearray(files["tokenizer.json"].read_bytes())
@@ -106,6 +110,9 @@ def _clap(
 
 def _vggish(files: Files) -> Bundle:
     """VGGish of torchvggish, and its principal components, which are checked and left out."""
+    from clipsonic_cli.models.vggish import PCA_GLOBALS, VGGish, load_vggish, vggish_pca
+    from clipsonic_cli.store.foreign import read_foreign
+
     network = VGGish()
     load_vggish(network, read_foreign(files["vggish-10086976.pth"]))
     vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"], safe_globals=PCA_GLOBALS))
@@ -116,18 +123,26 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
     "laion-prior": _prior("laion-prior", "latest.pth"),
     "conditioned-prior": _prior("conditioned-prior", "best.pth"),
-    "clap": _clap("clap", "630k-audioset-fusion-best.pt", clap.from_laion),
-    "clap-transformers": _clap("clap-transformers", "pytorch_model.bin", clap.from_transformers),
+    "clap": _clap("clap", "630k-audioset-fusion-best.pt", "laion"),
+    "clap-transformers": _clap("clap-transformers", "pytorch_model.bin", "transformers"),
     "vggish": _vggish,
 }
 """Makes a bundle of an asset's files; assets without a row stay as they were published."""
 
 
 def _bundle(name: str, kind: Any, config: Any, weights: Any, **fields: Any) -> Bundle:
-    """Puts a bundle together, which says whose the weights are."""
+    """Puts a bundle together, which says whose the weights are.
+
+    Raises:
+        BadBundle: Nothing of such sizes can be.
+    """
     row = find(name)
     meta = {"asset": name, "licence": row.licence, "page": row.page}
-    return Bundle(header=Header(kind=kind, config=config, meta=meta, **fields), weights=weights)
+    try:
+        header = Header(kind=kind, config=config, meta=meta, **fields)
+    except ValueError as error:  # sizes beyond any use, which the file's shapes state
+        raise BadBundle(f"The file of '{name}' is not as its publisher's: {error}.") from None
+    return Bundle(header=header, weights=weights)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 Space = Literal["clip-image", "clip-text", "clap-text"]
+Split = Literal["train", "valid", "test"]
 
 Report = Callable[[str, int, int], None]
 """Progress without Rich: ``report(stage, done, total)``."""
@@ -67,6 +68,54 @@ class Condition:
     embed: torch.Tensor
     space: Space
     encoder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A file inside a shard, read where it lies and never unpacked.
+
+    Args:
+        shard: The tar file's path, or its address on the web.
+        name: The file's name in there.
+        offset: Bytes before its content.
+        size: Bytes of its content.
+    """
+
+    shard: str
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One piece of training material, as a reader lists it: nothing is decoded yet.
+
+    Args:
+        id: Its name within the data set, the same wherever that lies. Pieces of one video are
+            called "VIDEO@START".
+        media: The video, or a still picture.
+        sound: Where the sound is, if not in ``media``.
+        label: What is heard, in the data set's words; training needs none.
+        split: None where the data set states none.
+        start: Seconds of the video before the clip.
+        seconds: Its length at most; None is to the end.
+        problem: Why it cannot be used, where the reader saw that already.
+    """
+
+    id: str
+    media: Path | Member
+    sound: Path | Member | None = None
+    label: str | None = None
+    split: Split | None = None
+    start: float = 0.0
+    seconds: float | None = None
+    problem: str | None = None
+
+    @property
+    def video(self) -> str:
+        """What the clips of one video have in common; they share a split."""
+        return self.id.rpartition("@")[0] or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

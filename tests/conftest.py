@@ -12,9 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+
+# A busy machine is no failure; a hang is, and pytest's own log shows where.
+settings.register_profile("clipsonic", deadline=None)
+settings.load_profile("clipsonic")
 
 DIM = 32
 ENCODER = "micro-clip"

@@ -7,6 +7,8 @@ import pytest
 
 HEAVY = {
     "PIL",
+    "accelerate",
+    "av",
     "dalle2_pytorch",
     "filelock",
     "numpy",

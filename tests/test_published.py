@@ -41,6 +41,32 @@ def test_a_prior_of_any_size_becomes_one_for_openais_clip(tmp_path):
     assert made.header.meta["asset"] == "conditioned-prior"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: None,
+        lambda state: [1],
+        lambda state: state | {1: torch.ones(1)},
+        lambda state: {name: tensor.to_sparse() for name, tensor in state.items()},
+        lambda state: {name: tensor.to(torch.int8) for name, tensor in state.items()},
+        lambda state: state | {"net.null_text_embed": torch.ones(1, 1, 1).expand(1, 10**6, 64)},
+    ],
+)
+def test_a_file_of_other_things_than_weights_is_no_prior(tmp_path, change):
+    state = files.laion_prior(dim=64, depth=1, heads=2, max_text_len=8)
+    torch.save(change(state), tmp_path / "best.pth")
+    with pytest.raises(BadBundle):
+        convert("conditioned-prior", tmp_path)
+
+
+@pytest.mark.parametrize("read", [None, 3, [1]])
+def test_a_file_of_other_things_than_weights_is_no_vggish(tmp_path, read):
+    for file in ASSETS["vggish"].files:
+        torch.save(read, tmp_path / file.name)
+    with pytest.raises(BadBundle):
+        convert("vggish", tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
 def test_a_clip_with_a_damaged_description_is_refused(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)

@@ -40,7 +40,7 @@ class Talk:
 
     def note(self, text: str) -> None:
         """Says a line to the person, unless quiet."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(plain(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def noting_warnings(self) -> Iterator[None]:
@@ -127,7 +127,12 @@ class Bars:
         self._progress.update(self._stages[stage], completed=done, total=total or None)
 
 
+def plain(text: str) -> str:
+    """Gives text whose control characters, which could steer a terminal, are spelt out."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def complain(message: str) -> None:
     """Says an error in one line on standard error, whatever the message holds."""
-    line = " ".join(message.split())
+    line = plain(" ".join(message.split()))
     print(f"clipsonic: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,14 +1,14 @@
 """``clipsonic download``: published weights and shared models: get, list, verify, remove."""
 
+import queue
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Talk, complain
+from clipsonic_cli.cli.console import Talk, complain, plain
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
 from clipsonic_cli.types import Report
@@ -90,6 +90,8 @@ def download(
     rows += ASSETS.values() if everything else []
     rows = list(dict.fromkeys(rows))
     nothing = not (names or purpose or everything)
+    if shares and asked and not dry_run:
+        raise UsageError(f"'{shares[0]}' is none; {asked[0]} takes weights and models by name.")
     if name is not None and len(shares) != 1:
         raise UsageError("--as names one shared model; give one.")
     if listing or (nothing and not asked):
@@ -119,11 +121,13 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     from clipsonic_cli.store import assets
 
     stop = threading.Event()
-    with talk.bars(of_bytes=True) as bars, ThreadPoolExecutor(AT_ONCE) as pool:
-        report = _stoppable(bars, stop)
-        jobs = {row: pool.submit(published.install, row, report=report) for row in rows}
+    with talk.bars(of_bytes=True) as bars:
+
+        def get(row: Asset) -> None:
+            published.install(row, report=_stoppable(_by_asset(bars, row), stop))
+
         try:
-            errors = {row: job.exception() for row, job in jobs.items()}
+            errors = _at_once(get, rows)
         except BaseException:
             stop.set()  # the workers end at their next block; what they have is kept
             raise
@@ -131,14 +135,51 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     for row, error in errors.items():
         if error is None:
             told = {"name": row.name, "path": str(assets.folder(row))}
-            talk.result(told["path"], told | (assets.read_receipt(row) or {}))
+            talk.result(told["path"], told | (assets.read_receipt(assets.folder(row)) or {}))
         elif isinstance(error, ClipsonicError):
             complain(f"{row.name}: {error}")
             codes.append(error.exit_code)
-        else:
+    for error in errors.values():  # not before all others are told
+        if error is not None and not isinstance(error, ClipsonicError):
             raise error
     if codes:
         raise typer.Exit(codes[0])
+
+
+def _at_once(get: Callable[[Asset], None], rows: Sequence[Asset]) -> dict[Asset, Exception | None]:
+    """Gets assets, :data:`AT_ONCE` at a time, and gives what went wrong with each.
+
+    The threads are daemons: an interrupted command does not wait for a server that is silent, and
+    a download may be killed at any moment anyway.
+    """
+    waiting: queue.SimpleQueue[Asset] = queue.SimpleQueue()
+    errors: dict[Asset, Exception | None] = dict.fromkeys(rows)
+
+    def work() -> None:
+        while True:
+            try:
+                row = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                get(row)
+            except _Stopped:
+                return
+            except Exception as error:
+                errors[row] = error
+
+    for row in rows:
+        waiting.put(row)
+    threads = [threading.Thread(target=work, daemon=True) for _ in rows[:AT_ONCE]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+class _Stopped(BaseException):
+    """Ends a worker; no ``except Exception`` on its way is to take it for a fault."""
 
 
 def _stoppable(report: Report, stop: threading.Event) -> Report:
@@ -146,10 +187,20 @@ def _stoppable(report: Report, stop: threading.Event) -> Report:
 
     def checked(name: str, done: int, total: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise _Stopped
         report(name, done, total)
 
     return checked
+
+
+def _by_asset(report: Report, row: Asset) -> Report:
+    """Gives a report that tells files by their asset, as names such as "best.pth" say little."""
+    count = len(row.files)
+    stages = {
+        file.name: row.name if count == 1 else f"{row.name} {place}/{count}"
+        for place, file in enumerate(row.files, start=1)
+    }
+    return lambda name, done, total: report(stages.get(name, f"{row.name} {name}"), done, total)
 
 
 def _install_shared(talk: Talk, source: str, name: str | None) -> None:
@@ -175,11 +226,20 @@ def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everythi
         rows = [row for row in ASSETS.values() if assets.state(row) == "here"]
         names = models.names()
     faults = {row.name: assets.verify(row) for row in rows}
+    headers_only = []
     for name in names:
-        state = inventory.describe_model(models.find(name))["state"]
+        model = models.find(name)
+        state = inventory.describe_model(model)["state"]
         faults[name] = [state] if state.startswith("damaged") else []
+        if (receipt := assets.read_receipt(model.path)) is not None:
+            faults[name] += assets.changed(model.path, receipt)
+        else:
+            headers_only.append(name)
     for name, wrong in faults.items():
-        talk.result(f"{name}: {'; '.join(wrong) or 'sound'}", {"name": name, "faults": wrong})
+        hashed = name not in headers_only
+        sound = "sound" if hashed else "headers are sound; no digests of it are recorded"
+        told = {"name": name, "faults": wrong, "hashed": hashed}
+        talk.result(plain(f"{name}: {'; '.join(wrong) or sound}"), told)
     if any(faults.values()):
         raise typer.Exit(1)
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.console import Talk, plain
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import assets, bundle, models
 from clipsonic_cli.store.home import data_home
@@ -22,9 +23,9 @@ def show(talk: Talk, rows: Sequence[Asset], folders: Sequence[models.ModelFolder
         table.add_column(column, justify="right" if column == "size" else "left")
     details = [*map(describe_asset, rows), *map(describe_model, folders)]
     for told in details:
-        table.add_row(
-            told["name"], told["title"], megabytes(told["bytes"]), told["licence"], told["state"]
-        )
+        words = told | {"what": told["title"], "size": megabytes(told["bytes"])}
+        # What a shared model says of itself is any text, and is shown as nothing else.
+        table.add_row(*(Text(plain(words[column])) for column in COLUMNS))
         if talk.as_json:
             talk.result("", told)
     if not talk.as_json:

@@ -9,7 +9,14 @@ from clipsonic_cli.diffusion.process import Process
 
 
 def hybrid_loss(
-    process: Process, model_output: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor
+    process: Process,
+    model_output: Tensor,
+    x_0: Tensor,
+    x_t: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    *,
+    min_snr: float | None = None,
 ) -> Tensor:
     """Gives the loss of each sample: squared error, plus the bound where a variance is learned.
 
@@ -23,6 +30,8 @@ def hybrid_loss(
         x_t: (B, C, ...) the same with noise.
         t: (B,) int64 training steps.
         eps: (B, C, ...) the noise that was added.
+        min_snr: Weighs the squared error by :func:`min_snr_weight` with this bound; None, as in
+            the paper, does not.
 
     Returns:
         (B,) losses.
@@ -32,10 +41,39 @@ def hybrid_loss(
     """
     prediction, logits = process.split(model_output, x_t)
     squared = _mean((prediction - process.target(x_0, t, eps)) ** 2)
+    if min_snr is not None:
+        weight = min_snr_weight(process, t, min_snr)
+        squared = squared * weight.to(squared.dtype).to(squared.device)
     if logits is None:
         return squared
     bound = variational_bound(process, prediction.detach(), logits, x_0, x_t, t)
     return squared + bound * (process.config.train_steps / 1000)
+
+
+def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
+    """Gives the weight of each sample's squared error, (B,) float64 on the CPU.
+
+    All predictions are weighed as one of x_0 by min(snr, bound), with snr the ratio of the
+    variances of signal and noise: nearly clean samples, easily learned, no longer dominate.
+
+    Args:
+        process: The whole training schedule.
+        t: (B,) int64 training steps.
+        bound: The paper's gamma, above 0; 5 there.
+
+    Source:
+        Hang et al. 2023, section 3.4.
+    """
+    alpha_bar = process.alphas_cumprod[t.cpu()]
+    snr = alpha_bar / (1 - alpha_bar)
+    bounded = snr.clamp(max=bound)
+    match process.config.prediction:
+        case "x0":
+            return bounded
+        case "eps":
+            return bounded / snr
+        case "v":
+            return bounded / (snr + 1)
 
 
 def variational_bound(

@@ -2,25 +2,53 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Size, Tensor
 
 NAMED = 8
 """Most faults a message names; a file of another kind altogether has hundreds."""
 
 
-def misfits(state_dict: Mapping[str, object], wanted: Mapping[str, Tensor]) -> list[str]:
+def unusable(state_dict: object) -> list[str]:
+    """Gives why something that was read is no state dict of dense tensors, in words.
+
+    Args:
+        state_dict: What a file of ``torch.save`` held: it may be anything.
+    """
+    if not isinstance(state_dict, Mapping):
+        return [f"it is a {type(state_dict).__name__}, no state dict"]
+    return [f"{name} is no dense tensor" for name, t in state_dict.items() if not _dense(name, t)]
+
+
+def _dense(name: object, value: object) -> bool:
+    """Whether an entry of a state dict has a name and numbers of its own."""
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not (value.is_quantized or value.is_meta)
+    )
+
+
+def misfits(state_dict: object, wanted: Mapping[str, Tensor]) -> list[str]:
     """Gives all that keeps a state dict from being loaded, in words; nothing where it fits.
 
     Args:
-        state_dict: Names to tensors, as they were read: anything may be among them.
-        wanted: The network's own; of its tensors only the shapes are read.
+        state_dict: What was read, which should be names to tensors.
+        wanted: The network's own; of its tensors only shapes and kinds of numbers are read.
     """
+    if not isinstance(state_dict, Mapping):
+        return unusable(state_dict)
     faults = [f"missing {name}" for name in wanted if name not in state_dict]
     faults += [f"unexpected {name}" for name in state_dict if name not in wanted]
     for name in [name for name in wanted if name in state_dict]:
         seen, needed = state_dict[name], tuple(wanted[name].shape)
         if not isinstance(seen, Tensor):
             faults.append(f"{name} is no tensor")
+        elif not _dense(name, seen):
+            faults.append(f"{name} is no dense tensor")
+        elif seen.is_floating_point() != wanted[name].is_floating_point() or seen.is_complex():
+            faults.append(f"{name} is of {seen.dtype} where {wanted[name].dtype} is needed")
         elif seen.shape != Size(needed):
             faults.append(f"{name} is {tuple(seen.shape)} where {needed} is needed")
     return faults

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.fit import listed, misfits, unusable
 from clipsonic_cli.models.prior import Prior
 
 CLIP = "clip.clip."  # OpenAI's ViT-L/14, which is a part of its own
@@ -78,8 +78,8 @@ def laion_prior(
         BadBundle: A tensor is missing, unexpected or of another shape, or it was trained with
             another noise schedule or other rotations.
     """
-    faults = [f"missing {name}" for name in SIZES if name not in state_dict]
-    faults += [f"{name} is no tensor" for name, t in state_dict.items() if not _is_tensor(t)]
+    faults = unusable(state_dict)
+    faults = faults or [f"missing {name}" for name in SIZES if name not in state_dict]
     if not faults:
         faults += [
             f"{name} is {tuple(state_dict[name].shape)}"
@@ -108,10 +108,6 @@ def laion_prior(
         train_steps=config.num_timesteps, prediction="x0", variance="fixed", clip_x0=False
     )
     return config, diffusion, weights
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor)
 
 
 def _config(state_dict: Mapping[str, Tensor]) -> PriorConfig:

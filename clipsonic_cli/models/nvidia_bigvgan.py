@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.fit import listed, misfits, unusable
 
 READS_THE_MEL = ("conv_pre.weight", "conv_pre.bias")
 LAST_BIAS = "conv_post.bias"
@@ -38,6 +38,8 @@ def warm_start(vocoder: BigVGAN, state_dict: Mapping[str, Tensor]) -> list[str]:
     Raises:
         BadBundle: A weight is missing, unexpected or of another shape; the message names it.
     """
+    if faults := unusable(state_dict):
+        raise BadBundle(f"This is no generator ({listed(faults)}).")
     vocoder.remove_weight_norm()
     theirs, ours = fold_weight_norm(state_dict), vocoder.state_dict()
     left = {LAST_BIAS} & (ours.keys() - theirs.keys())

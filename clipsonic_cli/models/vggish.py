@@ -118,7 +118,7 @@ def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:
         seen: dict[str, Tensor] = {
             name: torch.as_tensor(value, dtype=torch.float32) for name, value in params.items()
         }
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise BadBundle(f"VGGish's principal components are no numbers ({error}).") from None
     if seen.get("pca_means", wanted["pca_means"]).shape == (DIM, 1):
         seen["pca_means"] = seen["pca_means"].flatten()

@@ -9,7 +9,9 @@ is in its files.
 
 import hashlib
 import json
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +60,7 @@ def part_here(part: str) -> Path | None:
 def state(asset: Asset) -> State:
     """Says whether an asset is here, by its receipt and the lengths of its files."""
     place = folder(asset)
-    receipt = read_receipt(asset)
+    receipt = read_receipt(place)
     if receipt is not None and all(
         (place / name).is_file() and (place / name).stat().st_size == told["bytes"]
         for name, told in receipt["kept"].items()
@@ -85,16 +87,24 @@ def verify(asset: Asset) -> list[str]:
         MissingWeights: It is not here.
     """
     file_of(asset)
-    receipt = read_receipt(asset)
+    receipt = read_receipt(folder(asset))
     assert receipt is not None  # as the asset is here
+    again = f"clipsonic download --remove {asset.name} && clipsonic download {asset.name}"
+    return [f"{fault}. Get it again: {again}" for fault in changed(folder(asset), receipt)]
+
+
+def changed(place: Path, receipt: Mapping[str, Any]) -> list[str]:
+    """Hashes the files of a folder again and compares them with its receipt.
+
+    Returns:
+        What differs, some words each.
+    """
     faults = []
     for name, told in receipt["kept"].items():
-        seen = describe(folder(asset) / name)
-        if seen != told:
-            faults.append(
-                f"{name} has sha256 {seen['sha256']}, it was {told['sha256']}. Get it again: "
-                f"clipsonic download --remove {asset.name} && clipsonic download {asset.name}"
-            )
+        if not (place / name).is_file():
+            faults.append(f"{name} is missing")
+        elif (seen := describe(place / name)) != told:
+            faults.append(f"{name} has sha256 {seen['sha256']}, it was {told['sha256']}")
     return faults
 
 
@@ -114,22 +124,30 @@ def remove(asset: Asset) -> int:
 def recorded_digest(path: Path) -> str | None:
     """Gives the SHA-256 a receipt records for a file here, or None where it is of no asset."""
     for asset in ASSETS.values():
-        if path.parent == folder(asset) and (receipt := read_receipt(asset)) is not None:
+        if path.parent == folder(asset) and (receipt := read_receipt(path.parent)) is not None:
             digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
             return digest
     return None
 
 
-def read_receipt(asset: Asset) -> dict[str, Any] | None:
-    """Gives an asset's receipt, or None where there is none that can be read."""
+def read_receipt(place: Path) -> dict[str, Any] | None:
+    """Gives the receipt of a folder, or None where there is none that can be read."""
     try:
-        receipt = json.loads((folder(asset) / RECEIPT).read_text(encoding="utf-8"))
+        receipt = json.loads((place / RECEIPT).read_bytes(), parse_constant=_refuse)
         kept = receipt["kept"]
-        sound = kept and all({"bytes", "sha256"} <= told.keys() for told in kept.values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        sound = kept and all(
+            type(told["bytes"]) is int and re.fullmatch("[0-9a-f]{64}", told["sha256"])
+            for told in kept.values()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     # A receipt names files of its own folder only.
     return receipt if sound and all(Path(name).name == name for name in kept) else None
+
+
+def _refuse(constant: str) -> None:
+    """Refuses NaN and the like, which are no JSON."""
+    raise ValueError(constant)
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -165,24 +166,39 @@ def write(path: Path, bundle: Bundle) -> None:
 
     Raises:
         ValueError: ``meta`` holds something that JSON does not.
+        OSError: The disk refuses, or is full.
     """
     import torch
-    from safetensors.torch import save
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     described = {"format": FORMAT, **dataclasses.asdict(bundle.header)}
     text = json.dumps(described, allow_nan=False)
-    # A dense copy each, because safetensors refuses tensors that share memory.
-    weights = {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in bundle.weights.items()
-    }
+    weights: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for key, value in bundle.weights.items():
+        dense = value.detach().cpu()
+        storage = dense.untyped_storage()
+        # safetensors refuses tensors that share memory; a copy of each would take gigabytes.
+        if (
+            not dense.is_contiguous()
+            or storage.nbytes() != dense.nbytes
+            or storage.data_ptr() in taken
+        ):
+            dense = dense.clone(memory_format=torch.contiguous_format)
+        taken.add(dense.untyped_storage().data_ptr())
+        weights[key] = dense
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
-            file.write(save(weights, metadata={KEY: text}))
-            file.flush()
+        save_file(weights, temporary, metadata={KEY: text})  # as it is, without a copy in memory
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -255,60 +271,6 @@ def identity(path: Path) -> str:
     """Gives a short digest of a file: the first 16 hexadecimal digits of its SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def check_fits(
-    *,
-    unet: Header,
-    vocoder: Header | None = None,
-    clip: Header | None = None,
-    clap: Header | None = None,
-    prior: Header | None = None,
-    trained_on: Space | None = None,
-) -> None:
-    """Refuses parts that would give noise instead of sound when put together.
-
-    Args:
-        unet: The U-Net's header.
-        vocoder: The vocoder's, which must read the mel that the U-Net makes.
-        clip: The encoder's, which must be the one the U-Net was trained on.
-        clap: The same of a CLAP.
-        prior: The prior's, which must give vectors the U-Net reads.
-        trained_on: The space the mode says the U-Net was trained on.
-
-    Raises:
-        BadBundle: They disagree; both values are named.
-    """
-    if vocoder is not None and unet.mel is not None and vocoder.mel is not None:
-        for name in (spec.name for spec in dataclasses.fields(MelSpec)):
-            made, read = getattr(unet.mel, name), getattr(vocoder.mel, name)
-            # log_max only scales the U-Net's side; the vocoder reads natural logarithms.
-            if made != read and name != "log_max":
-                raise BadBundle(
-                    f"The U-Net makes mels with {name} {made}, the vocoder reads {name} {read}. "
-                    f"Use parts of one model."
-                )
-    for who, other in (("CLIP", clip), ("CLAP", clap), ("prior", prior)):
-        if other is not None and other.encoder != unet.encoder:
-            raise BadBundle(
-                f"The U-Net was trained on vectors of encoder '{unet.encoder}', the {who} gives "
-                f"those of '{other.encoder}'. Use parts of one model."
-            )
-    match unet.config, prior.config if prior is not None else None:
-        case UNetConfig(cond_dim=read), PriorConfig(dim=given) if read != given:
-            raise BadBundle(
-                f"The U-Net reads vectors of size {read}, the prior gives {given}. "
-                f"Use parts of one model."
-            )
-    if prior is not None and prior.space != unet.space:
-        raise BadBundle(
-            f"The U-Net reads vectors of {unet.space}, the prior gives {prior.space}. "
-            f"Use parts of one model."
-        )
-    if trained_on is not None and trained_on != unet.space:
-        raise BadBundle(
-            f"This mode needs a U-Net trained on {trained_on}, this one was on {unet.space}."
-        )
 
 
 def _check_size(name: str, value: object) -> None:

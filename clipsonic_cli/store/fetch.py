@@ -106,7 +106,7 @@ def fetch(
         web.check_online(str(target), environ)
         addresses = web.sources(urls, environ)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _acquired(lock, report), web.Session(environ) as session:
+        with acquired(lock, report), web.Session(environ) as session:
             if target.exists():  # another process fetched it meanwhile
                 return _present(target, size, sha256, report)
             partial = Partial(target, report)
@@ -115,15 +115,7 @@ def fetch(
             _tidy(target)
             return fetched
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = (
-            "What came is kept: make room, and the same command goes on from there."
-            if full
-            else "Give access to its folder, or set CLIPSONIC_HOME to another."
-        )
-        raise FetchFailed(
-            f"{target} cannot be read or written ({error.strerror or error}). {remedy}"
-        ) from None
+        raise denied(target, error) from None
 
 
 def fetch_json(
@@ -296,13 +288,28 @@ def _agree(sha256: str | None, digits: str | None) -> bool:
     return sha256 is None or digits is None or sha256.startswith(digits)
 
 
-def _acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractContextManager[Any]:
-    """Waits for a lock, and lets the report speak up meanwhile."""
+def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractContextManager[Any]:
+    """Waits for a lock.
+
+    Args:
+        lock: What another process or thread may hold.
+        report: Told (0, 0) every second meanwhile; what it raises ends the waiting.
+    """
     while True:
         try:
             return lock.acquire(timeout=1)
         except Timeout:
             report(0, 0)
+
+
+def denied(path: Path, error: OSError) -> FetchFailed:
+    """Gives what to say when the disk refuses to read or write a path, or is full."""
+    remedy = (
+        "What came is kept: make room, and the same command goes on from there."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Give access to its folder, or set CLIPSONIC_HOME to another."
+    )
+    return FetchFailed(f"{path} cannot be read or written ({error.strerror or error}). {remedy}")
 
 
 def _present(

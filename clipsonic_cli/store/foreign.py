@@ -5,6 +5,7 @@ network wants (the adapters beside each model), or where files come from (``stor
 """
 
 import pickle
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
+
+READING = threading.Lock()
 
 
 def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
@@ -37,7 +40,12 @@ def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(list(safe_globals)), warnings.catch_warnings():
+        # Both contexts change what holds for the whole process.
+        with (
+            READING,
+            torch.serialization.safe_globals(list(safe_globals)),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # about what a damaged pickle seems to be
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:

@@ -42,7 +42,7 @@ class ModelFolder:
         """Gives the file of a part, such as "unet", whether it is there or not.
 
         Where the model has none of its own, published weights that can stand in are given
-        (``clipsonic download``); whether they fit is told by ``bundle.check_fits``.
+        (``clipsonic download``); whether they fit is told by ``store/fits.py``.
         """
         own = self.path / f"{stem}{SUFFIX}"
         return own if own.is_file() else part_here(stem) or own

@@ -7,32 +7,38 @@ and then appears whole.
 Knows: what may be in a shared model. Does not know: the command line.
 """
 
+import hashlib
+import json
 import re
 import shutil
 import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from clipsonic_cli.errors import BadBundle, UsageError
-from clipsonic_cli.store import bundle
-from clipsonic_cli.store.fetch import Fetched, fetch, fetch_json
+from clipsonic_cli.errors import BadBundle, ClipsonicError, FetchFailed, UsageError
+from clipsonic_cli.store import assets, bundle
+from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch, fetch_json
+from clipsonic_cli.store.fits import check_fits
 from clipsonic_cli.store.home import data_home
-from clipsonic_cli.store.manifest import HUB
+from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.models import SUFFIX, ModelFolder, find, names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]+)?\.safetensors")
-PAPERS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]*)(\.md|\.txt)?")
+PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]{1,32})?\.safetensors")
+PAPERS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
 STEMS = {
     "clip-image": "unet",
     "clip-text": "unet-clip-text",
     "clap-text": "unet-clap-text",
 }
 """What a U-Net's file is called, by the space it was trained on."""
+BLOAT = 20
+"""How many times its own size an archive may unpack to; weights hardly pack at all."""
 
 Report = Callable[[str, int, int], None]
 
@@ -60,7 +66,7 @@ def install(
 
     Raises:
         UsageError: The source or the name is none, or the name is taken.
-        FetchFailed: It could not be got.
+        FetchFailed: It could not be got or written.
         BadBundle: It holds no parts, or parts that are damaged or do not fit each other.
     """
     name = name or default_name(source)
@@ -69,24 +75,37 @@ def install(
             f"'{name}' cannot be a model's name: letters, digits, '.', '_' and '-', up to 64. "
             "Choose one with --as."
         )
-    if name in names():
-        raise UsageError(
-            f"There is a model '{name}' already. Choose another name with --as, or take it away "
-            f"first: clipsonic download --remove {name}"
-        )
-    aside = data_home() / "incoming" / name
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(aside.with_name(f"{name}.lock")):
-        aside.mkdir(exist_ok=True)
-        parts = aside / "parts"
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir()
-        _gather(source, aside, parts, report, download)
-        _check(source, parts)
-        shelf = data_home() / "models"
-        shelf.mkdir(parents=True, exist_ok=True)
-        parts.rename(shelf / name)
-        shutil.rmtree(aside)
+    if name in ASSETS:
+        raise UsageError(f"'{name}' is the name of published weights. Choose another with --as.")
+    _check_free(name)
+    incoming = data_home() / "incoming"
+    # By its source too, so that what one source left unfinished is never taken for another's.
+    aside = incoming / f"{name}-{hashlib.sha256(source.encode(errors='replace')).hexdigest()[:16]}"
+    try:
+        incoming.mkdir(parents=True, exist_ok=True)
+        with acquired(FileLock(incoming / f"{name}.lock"), lambda *_: report(name, 0, 0)):
+            _check_free(name)  # another process may have just installed it
+            aside.mkdir(exist_ok=True)
+            parts = aside / "parts"
+            shutil.rmtree(parts, ignore_errors=True)
+            parts.mkdir()
+            try:
+                _gather(source, aside, parts, report, download)
+                _check(source, parts)
+                _write_receipt(source, parts)
+                shelf = data_home() / "models"
+                shelf.mkdir(parents=True, exist_ok=True)
+                parts.rename(shelf / name)
+            except FetchFailed:
+                raise  # what came is gone on with
+            except ClipsonicError:
+                shutil.rmtree(aside)
+                raise
+            finally:
+                shutil.rmtree(parts, ignore_errors=True)
+            shutil.rmtree(aside)
+    except OSError as error:
+        raise denied(data_home() / "models" / name, error) from None
     return find(name)
 
 
@@ -102,9 +121,32 @@ def remove(name: str) -> int:
     model = find(name)
     if model.path.parent != (data_home() / "models").absolute():
         raise UsageError(f"Model '{name}' is part of clipsonic and is not removed.")
+    if model.path.is_symlink():  # what it points to is not ours to delete
+        model.path.unlink()
+        return 0
     freed = sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file())
     shutil.rmtree(model.path)
     return freed
+
+
+def _check_free(name: str) -> None:
+    """Refuses the name of a model that is here.
+
+    Raises:
+        UsageError: So it is.
+    """
+    if name in names():
+        raise UsageError(
+            f"There is a model '{name}' already. Choose another name with --as, or take it away "
+            f"first: clipsonic download --remove {name}"
+        )
+
+
+def _write_receipt(source: str, parts: Path) -> None:
+    """Writes down whence a model came and its digests, for ``--verify``."""
+    kept = {path.name: assets.describe(path) for path in sorted(parts.iterdir())}
+    text = json.dumps({"source": source, "kept": kept}, indent=1)
+    (parts / assets.RECEIPT).write_text(text + "\n", encoding="utf-8")
 
 
 def default_name(source: str) -> str:
@@ -158,17 +200,42 @@ def _gather_hub(
         raise UsageError(f"'hf:{repository}' is no hub repository; give hf:owner/name.")
     revision = revision or "main"
     told = fetch_json(f"{HUB}/api/models/{repository}/revision/{revision}?blobs=true")
-    for file in told.get("siblings", []):
-        name = str(file.get("rfilename"))
-        if _allowed(name):
-            fetched = download(
+    fetched = []
+    for name, size, sha256 in _listed(told, repository):
+        path = aside / name
+        # What an interrupted call left may be of an older revision.
+        if path.exists() and (sha256 is None or assets.describe(path)["sha256"] != sha256):
+            path.unlink()
+        fetched.append(
+            download(
                 (f"{HUB}/{repository}/resolve/{revision}/{name}",),
-                aside / name,
-                size=file.get("size"),
-                sha256=(file.get("lfs") or {}).get("sha256"),
+                path,
+                size=size,
+                sha256=sha256,
                 report=lambda done, total, name=name: report(name, done, total),
             )
-            fetched.path.rename(parts / name)
+        )
+    for file in fetched:  # not before all are there, so that an interrupted call keeps them
+        file.path.rename(parts / file.path.name)
+
+
+def _listed(told: Any, repository: str) -> list[tuple[str, int | None, str | None]]:
+    """Gives name, length and SHA-256 of a model's files from what the hub says of a repository.
+
+    Raises:
+        FetchFailed: It says it in another way than it should.
+    """
+    try:
+        files = [
+            (file["rfilename"], file.get("size"), (file.get("lfs") or {}).get("sha256"))
+            for file in told["siblings"]
+        ]
+        allowed = [file for file in files if _allowed(file[0])]
+        if all(sha256 is None or re.fullmatch("[0-9a-f]{64}", sha256) for *_, sha256 in allowed):
+            return allowed
+    except (AttributeError, LookupError, TypeError):
+        pass
+    raise FetchFailed(f"The hub does not say what is in '{repository}'. Try again later.")
 
 
 def _unpack(archive: Path, parts: Path) -> None:
@@ -179,24 +246,32 @@ def _unpack(archive: Path, parts: Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as files:
-            wanted = {
-                PurePosixPath(entry.filename).name: entry
-                for entry in files.infolist()
-                if not entry.is_dir()
-                and len(PurePosixPath(entry.filename).parts) <= 2  # at the top, or in one folder
-                and _allowed(PurePosixPath(entry.filename).name)
-                and not stat.S_ISLNK(entry.external_attr >> 16)
-            }
-            needed, free = (
-                sum(entry.file_size for entry in wanted.values()),
-                shutil.disk_usage(parts).free,
-            )
+            wanted: dict[str, zipfile.ZipInfo] = {}
+            for entry in files.infolist():
+                path = PurePosixPath(entry.filename)
+                if (
+                    entry.is_dir()
+                    or len(path.parts) > 2  # it is not at the top, nor in one folder
+                    or not _allowed(path.name)
+                    or stat.S_ISLNK(entry.external_attr >> 16)
+                ):
+                    continue
+                if path.name in wanted:
+                    raise BadBundle(f"'{archive.name}' has more than one file {path.name}.")
+                wanted[path.name] = entry
+            needed = sum(entry.file_size for entry in wanted.values())
+            packed_size, free = archive.stat().st_size, shutil.disk_usage(parts).free
+            if needed > BLOAT * packed_size:
+                raise BadBundle(
+                    f"'{archive.name}' of {packed_size:,} bytes would unpack to {needed:,}, over "
+                    f"{BLOAT} times as many: these are no weights."
+                )
             if needed > free:
                 raise BadBundle(
                     f"'{archive.name}' needs {needed / 1e6:.0f} MB unpacked, {free / 1e6:.0f} MB "
                     "are free. Free some space."
                 )
-            for name, entry in wanted.items():
+            for name, entry in sorted(wanted.items()):
                 with files.open(entry) as packed, (parts / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
@@ -221,7 +296,7 @@ def _check(source: str, parts: Path) -> None:
         if header.kind == "unet":
             # CLAP's vectors are no concern of a CLIP or of a prior.
             reads_clip = header.space != "clap-text"
-            bundle.check_fits(
+            check_fits(
                 unet=header,
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip") if reads_clip else None,

@@ -1,9 +1,12 @@
-"""What a trainer asks of training material: random batches as dictionaries of tensors.
+"""What a trainer asks of training material, and how batches of it are drawn.
 
 Does not know where clips come from: recipes and readers supply the :class:`Dataset`.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Protocol
 
 import torch
@@ -13,11 +16,16 @@ Batch = Mapping[str, Tensor]
 """Tensors with B as their first axis. ``clip`` (B,) int64 numbers the clips; the other names are
 those the objective asks for."""
 
+Draw = Callable[[Batch, torch.Generator], Batch]
+"""Makes of a data set's batch what a loss needs (:meth:`Objective.draw`)."""
+
 
 class Dataset(Protocol):
     """Clips to draw from.
 
     All randomness comes from the generator, so that its state is the whole position in the data.
+    The trainer draws one clip at a time, each from a generator of its own, in a thread of its own:
+    clips may be of different lengths.
     """
 
     def __len__(self) -> int:
@@ -31,6 +39,84 @@ class Dataset(Protocol):
     def name(self, clip: int) -> str:
         """The id of a clip, for messages."""
         ...
+
+
+def draw_clips(dataset: Dataset, draw: Draw, seeds: Sequence[int]) -> Batch:
+    """Draws a batch in which every clip has its own generator.
+
+    So neither the size of a batch nor the processes it is divided among change a clip.
+
+    Args:
+        dataset: Where clips come from.
+        draw: What is drawn besides.
+        seeds: One for each clip.
+    """
+    clips = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        clips.append(draw(dataset.sample(1, generator), generator))
+    return {name: torch.cat([clip[name] for clip in clips]) for name in clips[0]}
+
+
+class Feed:
+    """An endless row of batches; the next one is made in the background.
+
+    Args:
+        dataset: Where clips come from.
+        draw: What is drawn besides.
+        batch_size: Clips of a batch, over all processes.
+        rows: Those of them that this process computes.
+        generator: Its state, as :meth:`position`, is the whole position in the data.
+
+    Attributes:
+        waited: Seconds spent waiting for batches.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        draw: Draw,
+        *,
+        batch_size: int,
+        rows: slice,
+        generator: torch.Generator,
+    ) -> None:
+        self.dataset, self.draw = dataset, draw
+        self.batch_size, self.rows, self.generator = batch_size, rows, generator
+        self.waited = 0.0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="clips")
+        self._before = generator.get_state()
+        self._coming: tuple[Future[Batch], int] | None = None
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def next(self) -> tuple[Batch, int]:
+        """Gives this process's rows of the next batch, and a seed for dropout."""
+        started = time.monotonic()
+        future, seed = self._coming or self._begin()
+        batch = future.result()
+        self._coming = self._begin()
+        self.waited += time.monotonic() - started
+        return batch, seed
+
+    def position(self) -> Tensor:
+        """Gives the generator's state before the batch that comes next."""
+        return self.generator.get_state() if self._coming is None else self._before
+
+    def _begin(self) -> tuple[Future[Batch], int]:
+        self._before = self.generator.get_state()
+        seeds = torch.randint(2**62, (self.batch_size + 1,), generator=self.generator).tolist()
+        rows = seeds[:-1][self.rows]
+        return self._thread.submit(draw_clips, self.dataset, self.draw, rows), seeds[-1]
 
 
 def crop(values: Tensor, starts: Tensor, size: int) -> Tensor:

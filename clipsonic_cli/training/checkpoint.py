@@ -13,6 +13,7 @@ import torch
 from clipsonic_cli.errors import ClipsonicError
 
 PATTERN = "state-*.pt"
+BEST = "best.pt"
 
 
 def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
@@ -27,18 +28,38 @@ def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
     Returns:
         The file written.
     """
-    path = run_dir / f"state-{step:08d}.pt"
-    temporary = run_dir / f".{path.name}.part"  # one name a step: a killed save is overwritten
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    path = _write(run_dir / f"state-{step:08d}.pt", state)
     for old in sorted(run_dir.glob(PATTERN))[:-keep]:
         old.unlink()
     for part in run_dir.glob(".state-*.part"):
         part.unlink()
     return path
+
+
+def save_best(run_dir: Path, state: dict[str, Any]) -> Path:
+    """Writes what the held-out clips liked best so far, in place of what they liked before.
+
+    Args:
+        run_dir: The run's folder.
+        state: ``step``, ``score`` and the averaged ``weights``.
+
+    Returns:
+        The file written.
+    """
+    return _write(run_dir / BEST, state)
+
+
+def load_best(run_dir: Path) -> dict[str, Any] | None:
+    """Reads what :func:`save_best` wrote.
+
+    Returns:
+        The state with tensors on the CPU, or None for a run without held-out clips.
+
+    Raises:
+        ClipsonicError: The file is damaged.
+    """
+    path = run_dir / BEST
+    return _read(path, "Train on to write another.") if path.exists() else None
 
 
 def load_newest(run_dir: Path) -> dict[str, Any] | None:
@@ -51,13 +72,24 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
         ClipsonicError: The file is damaged.
     """
     paths = sorted(run_dir.glob(PATTERN))
-    if not paths:
-        return None
+    return _read(paths[-1], "Delete it to go on from the one before.") if paths else None
+
+
+def _write(path: Path, state: dict[str, Any]) -> Path:
+    temporary = path.with_name(f".{path.name}.part")  # one name: a killed save is overwritten
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def _read(path: Path, advice: str) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(paths[-1], map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise ClipsonicError(
-            f"Checkpoint {paths[-1]} cannot be read ({type(error).__name__}). "
-            f"Delete it to go on from the one before."
+            f"Checkpoint {path} cannot be read ({type(error).__name__}). {advice}"
         ) from None
     return state

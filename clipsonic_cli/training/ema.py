@@ -1,6 +1,7 @@
 """Exponential moving average of weights: what is sampled from and shipped."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,20 @@ class Ema:
         decay = min(self.decay, (1 + step) / (10 + step))
         now = [parameter.detach() for parameter in self.network.parameters()]
         torch._foreach_lerp_(list(self._parameters.values()), now, 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Lets the network compute with the average for a while; no value is copied or rounded."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, parameter in self.network.named_parameters():
+            average = self._parameters[name]
+            parameter.data, average.data = average.data, parameter.data
 
     def state_dict(self) -> dict[str, Tensor]:
         """Gives averaged parameters and copied buffers under the network's own names."""

@@ -1,72 +1,41 @@
-"""The one loop that trains every network of clipsonic.
+"""The one loop that trains every network of clipsonic, in one process or in many.
 
-Knows: optimizers, averages, precision, checkpoints, when to stop. Does not know: what is trained
-(an :class:`Objective` says that) or on what (a ``Dataset``). A run that was interrupted and
-resumed is, on the CPU, bit for bit the run that was not.
+Knows: order of things, averages, checkpoints, when to stop. Does not know: what is trained
+(``objective.py``), on what (``batches.py``), or how weights are moved (``updates.py``). A run that
+was interrupted and resumed is, on the CPU, bit for bit the run that was not; a run of many
+processes is, but for rounding and dropout, the run of one.
 """
 
 import dataclasses
-import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
 
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.training import checkpoint
-from clipsonic_cli.training.batches import Batch, Dataset
+from clipsonic_cli.training.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.training.ema import Ema
+from clipsonic_cli.training.interrupts import interrupts
+from clipsonic_cli.training.metrics import Means, MetricsLog
+from clipsonic_cli.training.objective import Objective
+from clipsonic_cli.training.updates import Updater, accelerate, learning_rate
 from clipsonic_cli.types import Report, silent
+
+VALIDATION_SEED = 0
+"""Of the held-out clips and their noise: the same for every run, so that curves compare."""
 
 
 class Diverged(ClipsonicError):
     """A loss is no number, or larger than any real one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One network's move in a step.
-
-    Args:
-        network: Its name in :attr:`Objective.networks`; it is updated before the next turn.
-        loss: Scalar to be lowered.
-        parts: Scalars worth logging, by name.
-    """
-
-    network: str
-    loss: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Objective(Protocol):
-    """What to lower, by turning a batch into losses.
-
-    Attributes:
-        networks: What is trained, by name. The first is the one that is kept: its weights are
-            averaged. A GAN has its discriminators after it.
-    """
-
-    networks: Mapping[str, nn.Module]
-
-    def turns(self, batch: Batch, step: int, generator: torch.Generator, /) -> Iterator[Turn]:
-        """Gives the losses of one step, one after another; the trainer updates in between.
-
-        Args:
-            batch: From the data set, moved to the networks' device.
-            step: Steps done before this one.
-            generator: On the CPU; all the randomness there is.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +47,14 @@ class Progress:
         seconds: Time spent in steps, over all resumptions.
         losses: Means since the last line of metrics.jsonl.
         weights: Averaged weights of the network that is kept.
+        best: Least held-out loss of such weights so far; theirs are in best.pt. Infinite before.
     """
 
     step: int
     seconds: float
     losses: dict[str, float]
     weights: dict[str, Tensor]
+    best: float = math.inf
 
 
 def train(
@@ -92,23 +63,30 @@ def train(
     config: TrainConfig,
     run_dir: Path,
     *,
+    held_out: Dataset | None = None,
     device: torch.device | None = None,
     minutes: float | None = None,
+    tensorboard: bool = False,
     on_save: Callable[[Progress], None] | None = None,
     report: Report = silent,
 ) -> Progress:
     """Trains until ``config.steps``, from the newest checkpoint in ``run_dir`` if there is one.
 
-    Writes ``state-*.pt`` and ``metrics.jsonl`` into ``run_dir``. SIGTERM and Ctrl-C finish the
-    step, save, and then interrupt; a second one interrupts at once.
+    Writes ``state-*.pt``, ``best.pt`` and ``metrics.jsonl`` into ``run_dir``. SIGTERM and Ctrl-C
+    finish the step, save, and then interrupt; a second one interrupts at once.
+
+    Started by ``accelerate launch`` or ``torchrun``, the processes share every batch; the main one
+    alone writes and calls back. All need to see ``run_dir``.
 
     Args:
         objective: What to lower; its networks are moved to the device and trained in place.
         dataset: Where batches come from.
         config: How.
         run_dir: The run's folder, made if need be.
-        device: Where the networks run; None is the CPU.
+        held_out: Clips to judge the averaged weights by, always with the same noise.
+        device: Kind of device the networks run on, a process each; None is the CPU.
         minutes: Stop and save after this much time in this call, if ``steps`` are not done before.
+        tensorboard: Write TensorBoard events as well, into ``run_dir/tensorboard``.
         on_save: Called after every checkpoint.
         report: Progress.
 
@@ -117,121 +95,181 @@ def train(
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
-        UsageError: The run in ``run_dir`` is of another network.
+        UsageError: The run in ``run_dir`` is of another network, or the batch cannot be shared.
+        ClipsonicError: One clip alone does not fit into the device's memory.
         KeyboardInterrupt: After a signal, once saved.
     """
-    run = _Run(objective, dataset, config, run_dir, device or torch.device("cpu"))
-    run.resume()
+    accelerator = accelerate(device or torch.device("cpu"))
+    main = accelerator.is_main_process
+    run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
+    run.resume(tensorboard=tensorboard)
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    with _interrupts() as interrupted:
-        while run.step < config.steps:
-            run.advance()
-            report("train", run.step, config.steps)
-            ending = run.step == config.steps or time.monotonic() > deadline or interrupted.is_set()
-            if ending or run.step % config.save_every == 0:
-                progress = run.save()
-                if on_save is not None:
-                    on_save(progress)
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            if ending:
-                break
+    try:
+        with interrupts() as interrupted, run.feed:
+            while run.step < config.steps:
+                run.advance()
+                report("train", run.step, config.steps)
+                stopped, late = run.anywhere(interrupted.is_set(), time.monotonic() > deadline)
+                ending = run.step == config.steps or stopped or late
+                if ending or run.step % config.save_every == 0:
+                    progress = run.save()
+                    if main and on_save is not None:
+                        on_save(progress)
+                if stopped:
+                    raise KeyboardInterrupt
+                if ending:
+                    break
+    finally:
+        run.close()
     return run.progress()
 
 
+@dataclass(slots=True)
+class _Clock:
+    """Time since the last line of metrics."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass(slots=True)
 class _Run:
     """A training's whole state, and how it advances by one step."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        dataset: Dataset,
-        config: TrainConfig,
-        run_dir: Path,
-        device: torch.device,
-    ) -> None:
-        self.objective, self.dataset, self.config = objective, dataset, config
-        self.run_dir, self.device = run_dir, device
-        self.networks = {name: net.to(device).train() for name, net in objective.networks.items()}
-        self.optimizers = {
-            name: torch.optim.AdamW(
-                network.parameters(),
-                lr=config.lr,
-                betas=config.betas,
-                weight_decay=config.weight_decay,
-                foreach=True,
+    objective: Objective
+    dataset: Dataset
+    held_out: Dataset | None
+    config: TrainConfig
+    run_dir: Path
+    accelerator: Accelerator
+    step: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    losses: dict[str, float] = field(default_factory=dict)
+    means: Means = field(default_factory=Means)
+    clock: _Clock = field(default_factory=_Clock)
+    rows: slice = field(init=False)
+    feed: Feed = field(init=False)
+    updater: Updater = field(init=False)
+    ema: Ema = field(init=False)
+    log: MetricsLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        processes, number = self.accelerator.num_processes, self.accelerator.process_index
+        share, left = divmod(self.config.batch_size, processes)
+        if left or not share:
+            raise UsageError(
+                f"A batch of {self.config.batch_size} cannot be shared by {processes} processes. "
+                f"Choose a multiple of {processes}."
             )
-            for name, network in self.networks.items()
-        }
-        self.ema = Ema(next(iter(self.networks.values())), config.ema_decay)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.step = 0
-        self.seconds = 0.0
-        self.logged = 0  # the step of the newest line of metrics
-        self.sums: dict[str, float] = {}
-        self.losses: dict[str, float] = {}
+        self.rows = slice(number * share, (number + 1) * share)
+        self.feed = Feed(
+            self.dataset,
+            self.objective.draw,
+            batch_size=self.config.batch_size,
+            rows=self.rows,
+            generator=torch.Generator().manual_seed(self.config.seed),
+        )
+        self.updater = Updater(self.objective, self.config, self.accelerator, share)
+        self.ema = Ema(next(iter(self.updater.networks.values())), self.config.ema_decay)
 
     def advance(self) -> None:
         """Does one step."""
-        started = time.monotonic()
-        config, generator = self.config, self.generator
-        batch = self.dataset.sample(config.batch_size, generator)
-        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * min(1.0, (self.step + 1) / max(1, config.warmup))
-        autocast = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-        )
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            # Dropout draws from the global generator; here it too follows ours.
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            turns = self.objective.turns(batch, self.step, generator)
-            while True:
-                with autocast:
-                    turn = next(turns, None)
-                if turn is None:
-                    break
-                self._update(turn, batch)
+        started, waited = time.monotonic(), self.feed.waited
+        drawn, seed = self.feed.next()
+        batch = self._placed(drawn)
+        self.updater.set_rate(self.step)
+        for name in self.objective.turns(self.step):
+            wrong = self.updater.update(name, batch, self.step, seed, self.means)
+            if wrong is not None:
+                raise self._diverged(wrong, batch)
         self.ema.update(self.step)
         self.step += 1
-        self.seconds += time.monotonic() - started
-        if self.step % config.log_every == 0 or self.step == config.steps:
-            self._log()
+        elapsed = time.monotonic() - started
+        self.seconds += elapsed
+        self.clock.steps += 1
+        self.clock.seconds += elapsed
+        self.clock.waited += self.feed.waited - waited
+        last = self.step == self.config.steps
+        if last or self.step % self.config.log_every == 0:
+            self._write_means()
+        if self.held_out is not None and (last or self.step % self.config.validate_every == 0):
+            self._validate(self.held_out)
 
-    def _update(self, turn: Turn, batch: Batch) -> None:
-        network, optimizer = self.networks[turn.network], self.optimizers[turn.network]
-        loss = float(turn.loss.detach())
-        if not abs(loss) <= self.config.max_loss:  # also true of nan
-            raise self._diverged(f"the loss of the {turn.network} is {loss:g}", batch)
-        optimizer.zero_grad(set_to_none=True)
-        turn.loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(
-            network.parameters(), self.config.clip_norm or math.inf, foreach=True
-        )
-        if not math.isfinite(norm):
-            raise self._diverged(f"the gradient of the {turn.network} is {float(norm):g}", batch)
-        optimizer.step()
-        values = {turn.network: loss, f"{turn.network}_grad_norm": float(norm)}
-        values |= {name: float(part.detach()) for name, part in turn.parts.items()}
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+    def _placed(self, batch: Batch) -> Batch:
+        """Moves a batch to the device, but for integers, which tables are looked up by."""
+        device = self.accelerator.device
+        placed = dict(batch)
+        for name, values in batch.items():
+            if values.is_floating_point():
+                values = values.pin_memory() if device.type == "cuda" else values
+                placed[name] = values.to(device, non_blocking=True)
+        return placed
 
     def _diverged(self, what: str, batch: Batch) -> Diverged:
-        clips = ", ".join(self.dataset.name(int(clip)) for clip in batch["clip"])
+        numbers = gather_object(batch["clip"].tolist())
+        clips = ", ".join(self.dataset.name(clip) for clip in numbers)
         return Diverged(
             f"Training stopped at step {self.step}: {what} (allowed: up to "
             f"{self.config.max_loss:g}). Lower the learning rate or look at the clips: {clips}."
         )
 
-    def _log(self) -> None:
-        count = self.step - self.logged
-        self.losses = {name: total / count for name, total in self.sums.items()}
-        self.logged, self.sums = self.step, {}
-        line = {"step": self.step, "seconds": round(self.seconds, 3), **self.losses}
-        with (self.run_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def _write_means(self) -> None:
+        self.means.pool(self.accelerator)
+        self.losses, self.means = self.means.values(), Means()
+        clock, self.clock = self.clock, _Clock()
+        pace = clock.seconds / clock.steps
+        line = {
+            "seconds": round(self.seconds, 3),
+            **self.losses,
+            "lr": learning_rate(self.config, self.step - 1),
+            "clips_per_second": round(self.config.batch_size / pace, 3),
+            "waiting": round(clock.waited / clock.seconds, 4),
+            "eta_seconds": round(pace * (self.config.steps - self.step)),
+        }
+        if self.updater.piece < self.updater.rows:
+            line["micro_batch"] = self.updater.piece
+        self._write(line)
+
+    def _validate(self, held_out: Dataset) -> None:
+        """Judges the averaged weights by held-out clips."""
+        kept, network = next(iter(self.updater.networks.items()))
+        generator = torch.Generator().manual_seed(VALIDATION_SEED)
+        means = Means()
+        network.eval()
+        with self.ema.applied(), torch.no_grad():
+            for _ in range(self.config.validate_batches):
+                seeds = torch.randint(2**62, (self.config.batch_size,), generator=generator)
+                mine = seeds[self.rows].tolist()
+                for start in range(0, len(mine), self.updater.piece):
+                    piece = mine[start : start + self.updater.piece]
+                    batch = self._placed(draw_clips(held_out, self.objective.draw, piece))
+                    with self.updater.autocast():
+                        loss = self.objective.loss(kept, batch, self.step)
+                    means.add(kept, loss.mean, len(piece))
+                    for name, values in loss.parts.items():
+                        means.add(name, values, len(piece) if values.ndim == 0 else 1)
+        network.train()
+        means.pool(self.accelerator)
+        found = means.values()  # all of them in the main process, none elsewhere
+        self._write({f"held_out_{name}": value for name, value in found.items()})
+        score = found.get(self.objective.criterion, math.inf)
+        if score < self.best:
+            self.best, weights = score, self.ema.state_dict()
+            best = {"step": self.step, "score": score, "weights": weights}
+            checkpoint.save_best(self.run_dir, best)
+
+    def _write(self, line: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            self.log.write(self.step, line)
+
+    def anywhere(self, *happened: bool) -> tuple[bool, ...]:
+        """Tells of each thing whether it happened in any of the processes."""
+        if self.accelerator.num_processes == 1:
+            return happened
+        flags = torch.tensor(happened, dtype=torch.float32, device=self.accelerator.device)
+        return tuple((self.accelerator.reduce(flags, "sum") > 0).tolist())
 
     def progress(self) -> Progress:
         """Gives where the run stands."""
@@ -240,77 +278,68 @@ class _Run:
             seconds=self.seconds,
             losses=self.losses,
             weights=self.ema.state_dict(),
+            best=self.best,
         )
 
     def save(self) -> Progress:
         """Writes a checkpoint."""
-        state = {
-            "config": dataclasses.asdict(self.config),
-            "step": self.step,
-            "seconds": self.seconds,
-            "logged": self.logged,
-            "sums": self.sums,
-            "losses": self.losses,
-            "generator": self.generator.get_state(),
-            "networks": {name: network.state_dict() for name, network in self.networks.items()},
-            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
-            "ema": self.ema.state_dict(),
-        }
-        checkpoint.save(self.run_dir, self.step, state, keep=self.config.keep)
+        self.means.pool(self.accelerator)
+        if self.accelerator.is_main_process:
+            state = {
+                "config": dataclasses.asdict(self.config),
+                "step": self.step,
+                "seconds": self.seconds,
+                "best": self.best,
+                "sums": {name: float(total) for name, total in self.means.sums.items()},
+                "counts": dict(self.means.counts),
+                "losses": self.losses,
+                "generator": self.feed.position(),
+                "ema": self.ema.state_dict(),
+                **self.updater.state_dict(),
+            }
+            checkpoint.save(self.run_dir, self.step, state, keep=self.config.keep)
+        self.accelerator.wait_for_everyone()
         return self.progress()
 
-    def resume(self) -> None:
+    def resume(self, *, tensorboard: bool) -> None:
         """Takes up the newest checkpoint, if there is one."""
-        self.run_dir.mkdir(parents=True, exist_ok=True)
+        main = self.accelerator.is_main_process
+        if main:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.accelerator.wait_for_everyone()
         state = checkpoint.load_newest(self.run_dir)
         if state is not None:
             self._restore(state)
-        self._drop_metrics_after(self.step)
+        steps = set(gather_object([self.step]))
+        if len(steps) > 1:
+            raise UsageError(
+                f"Processes found different checkpoints in {self.run_dir}, of steps "
+                f"{sorted(steps)}. Choose a folder that all machines share."
+            )
+        if main:
+            self.log = MetricsLog(self.run_dir, self.step, tensorboard=tensorboard)
+        self.updater.wrap()
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
-            for name, network in self.networks.items():
-                network.load_state_dict(state["networks"][name])
-                self.optimizers[name].load_state_dict(state["optimizers"][name])
+            self.updater.load_state_dict(state)
             self.ema.load_state_dict(state["ema"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"{self.run_dir} holds a training of another network "
                 f"({str(error).splitlines()[0]}). Choose another folder to begin anew."
             ) from None
-        self.generator.set_state(state["generator"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.logged, self.sums, self.losses = state["logged"], state["sums"], state["losses"]
+        self.feed.generator.set_state(state["generator"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.best = state.get("best", math.inf)
+        if self.accelerator.is_main_process:  # the sums are those of all processes
+            # Until counts were kept, every value was there once a step.
+            once = {name: self.step - state.get("logged", 0) for name in state["sums"]}
+            self.means.counts = dict(state.get("counts", once))
+            self.means.sums = {name: torch.tensor(v) for name, v in state["sums"].items()}
 
-    def _drop_metrics_after(self, step: int) -> None:
-        """Removes lines of steps that will be done again."""
-        path = self.run_dir / "metrics.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
-            path.write_text("".join(kept), encoding="utf-8")
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turns the first SIGINT or SIGTERM into an event; the second acts as it always did."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # signals belong to the main thread; nothing to catch here
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        event.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield event
-    finally:
-        restore()
+    def close(self) -> None:
+        """Gives the objective its networks back and ends the log."""
+        self.updater.release()
+        if self.accelerator.is_main_process:
+            self.log.close()

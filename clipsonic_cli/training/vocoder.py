@@ -4,7 +4,7 @@ Knows: segments, the losses of generator and critics. Does not know: the loop (`
 where sounds come from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,15 @@ from clipsonic_cli.models.discriminators import (
     MultiResolutionDiscriminator,
 )
 from clipsonic_cli.training.batches import Batch, crop, random_starts
-from clipsonic_cli.training.trainer import Turn
+from clipsonic_cli.training.objective import Loss
+
+
+class Critics(nn.ModuleList):
+    """All discriminators as one network."""
+
+    def forward(self, waveform: Tensor) -> list[Judgement]:
+        """Gives all judgements of a waveform (B, N)."""
+        return [judgement for critic in self for judgement in critic(waveform[:, None])]
 
 
 class VocoderObjective:
@@ -42,8 +50,13 @@ class VocoderObjective:
     Raises:
         ValueError: The segment is no multiple of the hop.
 
+    Attributes:
+        criterion: Held-out clips judge by the mel distance, as the critics are no constant judge.
+
     Source: Kong et al. 2020 (HiFi-GAN), section 2.4; Lee et al. 2023 (BigVGAN), section 3.
     """
+
+    criterion = "mel"
 
     def __init__(
         self,
@@ -58,40 +71,52 @@ class VocoderObjective:
     ) -> None:
         if segment % vocoder.spec.hop_length:
             raise ValueError(f"segment {segment} is no multiple of {vocoder.spec.hop_length}")
-        self.vocoder, self.critics = vocoder, nn.ModuleList(critics)
-        self.networks: Mapping[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
+        self.vocoder, self.critics = vocoder, Critics(critics)
+        self.networks: dict[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
         self.segment, self.warmup = segment, warmup
         self.mel_weight, self.feature_weight = mel_weight, feature_weight
         self.log_mels = nn.ModuleList(LogMel(spec) for spec in scales or [vocoder.spec])
+        self._heard: tuple[Batch, Tensor] | None = None
 
-    def turns(self, batch: Batch, step: int, generator: torch.Generator) -> Iterator[Turn]:
-        """Gives the critics' loss, once the warm-up is over, and then the vocoder's."""
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Gives the same segment of sound and mel."""
         hop = self.vocoder.spec.hop_length
         frames = self.segment // hop
         starts = random_starts(batch["mel"], frames, generator)
-        recorded = crop(batch["wave"], starts * hop, self.segment)  # (B, N)
-        generated = self.vocoder(crop(batch["mel"], starts, frames)).float()
+        wave = crop(batch["wave"], starts * hop, self.segment)  # (B, N)
+        return {"clip": batch["clip"], "wave": wave, "mel": crop(batch["mel"], starts, frames)}
+
+    def turns(self, step: int) -> Sequence[str]:
+        """Gives the critics, once the warm-up is over, and then the vocoder."""
+        return ("vocoder",) if step < self.warmup else ("critics", "vocoder")
+
+    def loss(self, network: str, batch: Batch, step: int) -> Loss:
+        """Gives the critics' loss or the vocoder's."""
+        recorded, generated = batch["wave"], self._generate(network, batch)
+        if network == "critics":
+            self.critics.requires_grad_(requires_grad=True)
+            judge = self.networks["critics"]
+            return Loss(mean=critics_loss(judge(recorded), judge(generated.detach())))
+
         distance = self.mel_distance(generated, recorded)
         if step < self.warmup:
-            yield Turn(network="vocoder", loss=self.mel_weight * distance, parts={"mel": distance})
-            return
-
-        self.critics.requires_grad_(requires_grad=True)
-        yield Turn(
-            network="critics",
-            loss=critics_loss(self.judge(recorded), self.judge(generated.detach())),
-        )
+            return Loss(mean=self.mel_weight * distance, parts={"mel": distance})
         self.critics.requires_grad_(requires_grad=False)  # the vocoder's turn needs no more of them
         with torch.no_grad():
-            real = self.judge(recorded)
-        fooled, matched = generator_losses(real, self.judge(generated))
+            real = self.critics(recorded)
+        fooled, matched = generator_losses(real, self.critics(generated))
         loss = fooled + self.feature_weight * matched + self.mel_weight * distance
-        parts = {"mel": distance, "fooled": fooled, "matched": matched}
-        yield Turn(network="vocoder", loss=loss, parts=parts)
+        return Loss(mean=loss, parts={"mel": distance, "fooled": fooled, "matched": matched})
 
-    def judge(self, waveform: Tensor) -> list[Judgement]:
-        """Gives all critics' judgements of (B, N)."""
-        return [judgement for critic in self.critics for judgement in critic(waveform[:, None])]
+    def _generate(self, network: str, batch: Batch) -> Tensor:
+        """Gives the vocoder's sound, (B, N); the critics' turn leaves it to the vocoder's."""
+        heard, self._heard = self._heard, None
+        if network == "vocoder" and heard is not None and heard[0] is batch:
+            return heard[1]
+        generated: Tensor = self.networks["vocoder"](batch["mel"]).float()
+        if network == "critics":
+            self._heard = (batch, generated)
+        return generated
 
     def mel_distance(self, generated: Tensor, recorded: Tensor) -> Tensor:
         """Gives the mean absolute difference of log-mels, summed over the scales; float32."""

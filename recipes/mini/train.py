@@ -44,7 +44,8 @@ from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.training.batches import Dataset
 from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
-from clipsonic_cli.training.trainer import Objective, Progress, train
+from clipsonic_cli.training.objective import Objective
+from clipsonic_cli.training.trainer import Progress, train
 from clipsonic_cli.training.vocoder import VocoderObjective
 from clipsonic_cli.types import Space
 

@@ -70,3 +70,8 @@ def test_json_is_one_line_an_object(capsys, text):
 def test_a_complaint_is_one_line(capsys):
     complain("first\n  second\r\nthird")
     assert capsys.readouterr().err == "clipsonic: first second third\n"
+
+
+def test_what_could_steer_a_terminal_is_spelt_out(capsys):
+    complain("no \x1b[2J\n file '\udc80é☂'")
+    assert capsys.readouterr().err == "clipsonic: no \\x1b[2J file '\\udc80é☂'\n"

@@ -1,8 +1,13 @@
 """The command as a person runs it; a server on the loopback plays the publishers, as a mirror."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from urllib.parse import urlsplit
 
@@ -11,8 +16,10 @@ import pytest
 import torch
 from server import Fault, Server
 
+from clipsonic_cli import published
 from clipsonic_cli.cli import run
-from clipsonic_cli.store import models
+from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import web as sources
 from clipsonic_cli.store.manifest import ASSETS
 
 
@@ -29,6 +36,13 @@ def web(monkeypatch):
         monkeypatch.setenv("CLIPSONIC_MIRROR", server.base)
         for name in ("HF_TOKEN", "CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
             monkeypatch.delenv(name, raising=False)
+        everywhere = sources.sources
+
+        def here(*arguments):
+            return [url for url in everywhere(*arguments) if url.startswith(server.base)]
+
+        # No test asks a publisher itself, whatever the mirror answers.
+        monkeypatch.setattr(sources, "sources", here)
         yield server
 
 
@@ -133,6 +147,65 @@ def test_one_that_fails_does_not_stop_the_others(web, home, capsys):
     assert "laion-prior" in shown.err
 
 
+def test_a_model_that_says_nasty_things_of_itself_is_shown_as_text(micro, tmp_path, capsys):
+    part = bundle.load(micro / "vocoder.safetensors", kind="vocoder")
+    meta = {"licence": "[/red] [bold]free\x1b[2J\nof charge"}
+    header = dataclasses.replace(part.header, meta=meta)
+    bundle.write(tmp_path / "evil.safetensors", bundle.Bundle(header=header, weights=part.weights))
+    assert run(["download", str(tmp_path / "evil.safetensors")]) == 0
+    assert run(["download", "--list"]) == 0
+    shown = capsys.readouterr()
+    assert "[/red] [bold]free\\x1b[2J\\nof charge" in shown.out
+    assert "[/red] [bold]free\\x1b[2J\\nof charge" in shown.err
+    assert "\x1b" not in shown.out + shown.err
+
+
+def test_verify_finds_a_changed_byte_in_a_shared_model(micro, home, capsys):
+    assert run(["download", str(micro), "--as", "theirs"]) == 0
+    assert run(["download", "--verify", "theirs"]) == 0
+    path = home / "models" / "theirs" / "unet.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    capsys.readouterr()
+    assert run(["download", "--verify", "theirs", "--json"]) == 1
+    (told,) = objects(capsys)
+    assert told["faults"][0].startswith("unet.safetensors has sha256")
+
+
+def test_an_interrupted_download_ends_at_once_and_starts_no_other(web, home):
+    names = ["improved-diffusion", "laion-prior", "conditioned-prior", "bigvgan-44k", "vggish"]
+    for name in names:
+        publish(web, name, bytes(200_000), Fault(stall_after=100_000))
+    command = [sys.executable, "-m", "clipsonic_cli", "download", *names]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while web.sent < 400_000:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert process.wait() == 130
+        assert time.monotonic() - start < 4  # the server is silent for 5 s
+        assert process.stderr.read().count("\n") == 1
+    assert len(web.requests) == 4
+    assert len(list(home.glob("weights/*/*.part"))) == 4
+
+
+def test_a_fault_nobody_foresaw_does_not_hide_the_others(web, capsys, monkeypatch):
+    publish(web, "improved-diffusion", b"weights")
+    install = published.install
+
+    def fail(row, *, report):
+        if row.name == "laion-prior":
+            raise RuntimeError("unforeseen")
+        install(row, report=report)
+
+    monkeypatch.setattr(published, "install", fail)
+    assert run(["download", "laion-prior", "improved-diffusion"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.endswith("improved-diffusion\n")
+    assert "unforeseen" in shown.err
+
+
 def test_a_dry_run_fetches_nothing(web, home, capsys):
     assert run(["download", "--for", "pd", "--dry-run"]) == 0
     shown = capsys.readouterr()
@@ -198,6 +271,9 @@ def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
         (["--remove", "mini", "--yes"], "part of clipsonic"),
         (["vggish", "--as", "x"], "--as"),
         (["./nothing.zip"], "nothing.zip"),
+        (["--verify", "hf:owner/violins"], "--verify"),
+        (["--list", "./nothing.zip"], "--list"),
+        (["--remove", "vggish", "./nothing.zip"], "--remove"),
         (["https://example.org/model.pt"], "model.pt"),
     ],
 )

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from clipsonic_cli.config import DiffusionConfig
-from clipsonic_cli.diffusion.loss import hybrid_loss, variational_bound
+from clipsonic_cli.diffusion.loss import hybrid_loss, min_snr_weight, variational_bound
 from clipsonic_cli.diffusion.process import Process
 
 PREDICTIONS = ["eps", "x0", "v"]
@@ -87,3 +87,53 @@ def test_the_loss_of_a_sample_does_not_depend_on_its_neighbours():
         alone = (tensor[i : i + 1] for tensor in (output, x_0, x_t, t, eps))
         torch.testing.assert_close(hybrid_loss(process, *alone), whole[i : i + 1])
     assert whole.isfinite().all()
+
+
+def reference_gradient(process, output, x_0, x_t, t, eps):
+    """The gradient of the mean loss by hand, from Nichol & Dhariwal 2021, eqs. 9 to 16.
+
+    The prediction's is 2 (eps_hat - eps) / n. The logits v' only enter
+    log var = f log beta + (1 - f) log beta_tilde, f = (v' + 1) / 2, of which the divergence
+    (log var - ... + (s^2 + d^2) / var) / 2 has the derivative (1 - (s^2 + d^2) / var) / 2.
+    """
+    level, n, batch_size = int(t[0]), x_0[0].numel(), len(x_0)
+    bar = process.alphas_cumprod[level]
+    before, beta = process.alphas_cumprod[level - 1], 1 - bar / process.alphas_cumprod[level - 1]
+    s2 = beta * (1 - before) / (1 - bar)
+    said, logits = output.detach().chunk(2, 1)
+    wrong = (x_t - (1 - bar).sqrt() * said) / bar.sqrt() - x_0
+    d = wrong * before.sqrt() * beta / (1 - bar)
+    variance = torch.exp((logits + 1) / 2 * beta.log() + (1 - logits) / 2 * s2.log())
+    of_log = (1 - (s2 + d**2) / variance) / 2
+    of_logits = of_log * (beta.log() - s2.log()) / 2 / math.log(2) * process.config.train_steps
+    return torch.cat([2 * (said - eps), of_logits / 1000], 1) / n / batch_size
+
+
+@pytest.mark.parametrize("level", [1, 10, 2000, 3990])
+def test_gradients_are_the_closed_form(level):
+    process, output, x_0, x_t, t, eps = batch("eps", level)
+    output.requires_grad_()
+    hybrid_loss(process, output, x_0, x_t, t, eps).mean().backward()
+    expected = reference_gradient(process, output, x_0, x_t, t, eps)
+    torch.testing.assert_close(output.grad, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_min_snr_counts_every_prediction_as_one_of_x0(prediction):
+    """The squared error of x0 that the same wrong guess of x0 makes, times min(snr, 5)."""
+    process, output, x_0, x_t, t, eps = batch(prediction, 0, "fixed")
+    t = torch.tensor([3, 1500, 3000])
+    x_t = process.q_sample(x_0, t, eps)
+    output = process.target(x_0, t, eps) + 0.1
+    snr = process.alphas_cumprod[t] / (1 - process.alphas_cumprod[t])
+    wrong = process.x0_from_prediction(x_t, t, output) - x_0
+    expected = wrong.square().mean((1, 2)) * snr.clamp(max=5)
+    loss = hybrid_loss(process, output, x_0, x_t, t, eps, min_snr=5.0)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_min_snr_leaves_noisy_levels_and_the_bound_alone():
+    process, output, x_0, x_t, t, eps = batch("eps", 3000)
+    plain = hybrid_loss(process, output, x_0, x_t, t, eps)
+    assert torch.equal(min_snr_weight(process, t, 5.0), torch.ones(3).double())
+    torch.testing.assert_close(hybrid_loss(process, output, x_0, x_t, t, eps, min_snr=5.0), plain)

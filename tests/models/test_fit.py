@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from clipsonic_cli.models.fit import NAMED, listed, misfits
+from clipsonic_cli.models.fit import NAMED, listed, misfits, unusable
 
 WANTED = {"a": torch.zeros(2), "b": torch.zeros(3, 1)}
 
@@ -13,6 +14,35 @@ def test_every_kind_of_fault_is_named():
     faults = misfits({"b": torch.zeros(3), "c": torch.zeros(1)}, WANTED)
     assert faults == ["missing a", "unexpected c", "b is (3,) where (3, 1) is needed"]
     assert misfits({"a": 5, "b": torch.zeros(3, 1)}, WANTED) == ["a is no tensor"]
+
+
+@pytest.mark.parametrize("read", [None, 3, [1], "abc", torch.ones(2)])
+def test_what_is_no_state_dict_at_all_is_said_to_be_none(read):
+    assert "no state dict" in misfits(read, WANTED)[0]
+    assert "no state dict" in unusable(read)[0]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "fault"),
+    [
+        (torch.ones(2).to_sparse(), "no dense tensor"),
+        (torch.ones(2, device="meta"), "no dense tensor"),
+        (torch.ones(2, dtype=torch.int8), "torch.int8 where torch.float32"),
+        (torch.ones(2, dtype=torch.bool), "torch.bool where torch.float32"),
+        (torch.ones(2, dtype=torch.complex64), "torch.complex64 where torch.float32"),
+    ],
+)
+def test_other_numbers_than_a_network_has_are_a_fault(tensor, fault):
+    assert fault in misfits({"a": tensor, "b": torch.zeros(3, 1)}, WANTED)[0]
+
+
+def test_a_state_dict_is_names_and_dense_tensors():
+    assert unusable(WANTED) == []
+    assert unusable({1: torch.ones(1), "a": 5, "b": torch.ones(1).to_sparse()}) == [
+        "1 is no dense tensor",
+        "a is no dense tensor",
+        "b is no dense tensor",
+    ]
 
 
 def test_faults_are_one_line_that_does_not_grow_without_end():

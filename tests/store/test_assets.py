@@ -1,10 +1,13 @@
 """Published weights on disk: receipts, pins, verification, removal."""
 
+import errno
 import hashlib
 import json
+from collections import namedtuple
 
 import pytest
 import torch
+from filelock import FileLock
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, MissingWeights
 from clipsonic_cli.store import assets
@@ -42,7 +45,7 @@ class Publisher:
         data = self.content[target.name]
         digest = hashlib.sha256(data).hexdigest()
         if sha256 is not None and not digest.startswith(sha256):
-            raise FetchFailed(f"{target.name} has another digest")
+            raise FetchFailed(f"{target.name} has another digest, not {sha256}")
         target.write_bytes(data)
         report(len(data), len(data))
         return Fetched(
@@ -116,16 +119,87 @@ def test_what_cannot_be_converted_leaves_no_receipt():
 
     with pytest.raises(BadBundle):
         install(convert=refuse)
+    assert assets.state(ASSET) == "absent"
+
+
+def test_what_cannot_be_converted_is_deleted_and_not_pinned():
+    def refuse(files):
+        raise BadBundle("these are not the weights")
+
+    with pytest.raises(BadBundle):
+        install(convert=refuse, publisher=Publisher(CONTENT | {"a.bin": b"<html>"}))
+    assert install().asked == [("a.bin", None), ("b.json", None)]
+    assert assets.verify(ASSET) == []
+
+
+def test_a_digest_that_disagrees_with_a_pin_says_where_it_is_pinned():
+    install(publisher=Publisher(CONTENT | {"a.bin": b"wrong"}), convert=None)
+    assets.remove(ASSET)
+    with pytest.raises(FetchFailed, match=r"pinned at the first download.*pins\.json"):
+        install()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"x": 5}', '{"x": "abc"}'])
+def test_damaged_pins_are_never_silently_dropped(home, text):
+    (home / "weights").mkdir()
+    (home / "weights" / "pins.json").write_text(text)
+    with pytest.raises(FetchFailed, match=r"pins\.json.*Delete it"):
+        install()
+
+
+def test_what_a_killed_process_left_half_written_goes():
+    left = assets.folder(ASSET) / ".clip.safetensors.123.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    install()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_fault_while_converting_ends_in_one_line(fault):
+    def fail(files):
+        raise OSError(fault, "injected")
+
+    with pytest.raises(FetchFailed, match="injected"):
+        install(convert=fail)
     assert assets.state(ASSET) == "partial"
+    install()
+    assert assets.state(ASSET) == "here"
+
+
+def test_what_is_here_needs_no_folder_that_can_be_written(monkeypatch):
+    install()
+    monkeypatch.setattr("clipsonic_cli.store.install.FileLock", None)
+    assert install().asked == []
+
+
+def test_waiting_for_another_process_can_be_ended():
+    folder = assets.folder(ASSET)
+    folder.parent.mkdir()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with FileLock(folder.parent / "ours.lock"), pytest.raises(KeyboardInterrupt):
+        install_asset(ASSET, convert=None, report=stop, download=Publisher())
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"kept": {"../../x": {"bytes": 1, "sha256": ""}}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"kept": {"clip.safetensors": {"bytes": NaN, "sha256": 5}}}',
+        '{"x": NaN, "kept": {"a": {"bytes": 1, "sha256": "%s"}}}' % ("0" * 64),
+        '{"kept": {"../../x": {"bytes": 1, "sha256": "%s"}}}' % ("0" * 64),
+    ],
 )
 def test_a_damaged_or_hostile_receipt_is_none(text):
     install()
     (assets.folder(ASSET) / "receipt.json").write_text(text)
-    assert assets.read_receipt(ASSET) is None
+    assert assets.read_receipt(assets.folder(ASSET)) is None
     assert assets.state(ASSET) == "partial"
 
 
@@ -136,3 +210,14 @@ def test_removing_frees_what_it_says():
     assert assets.remove(ASSET) == size
     assert assets.state(ASSET) == "absent"
     assert assets.remove(ASSET) == 0
+
+
+def test_a_disk_that_cannot_hold_file_and_bundle_is_told_before_anything_is_asked(monkeypatch):
+    room = namedtuple("usage", "total used free")(100, 83, 17)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: room)
+    publisher = Publisher()
+    with pytest.raises(FetchFailed, match="needs about"):
+        install(publisher=publisher)
+    assert not publisher.asked
+    install(convert=None, publisher=publisher)  # what is not converted needs half
+    assert assets.state(ASSET) == "here"

@@ -1,13 +1,15 @@
 """Models that people share: archives, parts, folders, and what must not come out of them."""
 
+import hashlib
 import shutil
 import stat
 import zipfile
 
 import pytest
 
-from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import models, shared
+from clipsonic_cli.store.fetch import Fetched
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +25,13 @@ def install(source, name=None):
 def archive(path, entries):
     with zipfile.ZipFile(path, "w") as file:
         for name, content in entries.items():
+            file.writestr(name, content)
+    return path
+
+
+def packed(path, names, content):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in names:
             file.writestr(name, content)
     return path
 
@@ -43,9 +52,8 @@ def test_an_archive_becomes_a_model_of_its_name(micro, tmp_path, prefix):
 def test_a_folder_and_a_part_alone_are_taken_too(micro, tmp_path):
     assert install(micro, "whole").modes() == models.ModelFolder(micro).modes()
     shutil.copyfile(micro / "unet.safetensors", tmp_path / "my own.safetensors")
-    assert [
-        path.name for path in install(tmp_path / "my own.safetensors", "part").path.iterdir()
-    ] == ["unet.safetensors"]
+    model = install(tmp_path / "my own.safetensors", "part")
+    assert {path.name for path in model.path.iterdir()} == {"unet.safetensors", "receipt.json"}
 
 
 def test_only_the_files_of_a_model_come_out_of_an_archive(micro, tmp_path, home):
@@ -58,7 +66,8 @@ def test_only_the_files_of_a_model_come_out_of_an_archive(micro, tmp_path, home)
         "LICENSE.md": b"free",
     }
     model = install(archive(tmp_path / "m.zip", parts_of(micro) | hostile))
-    assert {path.name for path in model.path.iterdir()} == {*parts_of(micro), "LICENSE.md"}
+    names = {path.name for path in model.path.iterdir()}
+    assert names == {*parts_of(micro), "LICENSE.md", "receipt.json"}
     assert not list(home.rglob("*.py"))
     assert not list(tmp_path.rglob("escaped*"))
 
@@ -86,6 +95,113 @@ def test_a_part_under_the_name_of_another_is_refused(micro, tmp_path):
     parts["vocoder.safetensors"] = parts["unet.safetensors"]
     with pytest.raises(BadBundle, match="holds a unet"):
         install(archive(tmp_path / "m.zip", parts))
+
+
+def test_an_archive_that_would_fill_the_disk_is_not_unpacked(tmp_path, home):
+    bomb = packed(tmp_path / "m.zip", ["unet.safetensors"], bytes(3_000_000))
+    with pytest.raises(BadBundle, match="would unpack to 3,000,000"):
+        install(bomb)
+    assert not [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_two_files_of_one_name_in_an_archive_are_refused(micro, tmp_path):
+    source = archive(tmp_path / "m.zip", parts_of(micro) | parts_of(micro, "music/"))
+    with pytest.raises(BadBundle, match="more than one file"):
+        install(source)
+
+
+def test_a_name_no_disk_can_hold_is_no_part(micro, tmp_path):
+    hostile = {f"unet-{'a' * 300}.safetensors": b"x", f"LICENSE{'E' * 300}": b"x"}
+    model = install(archive(tmp_path / "m.zip", parts_of(micro) | hostile))
+    assert {path.name for path in model.path.iterdir()} == {*parts_of(micro), "receipt.json"}
+
+
+def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path):
+    served = [b"no archive", archive(tmp_path / "m.zip", parts_of(micro)).read_bytes()]
+
+    def download(urls, target, *, report):
+        if not target.exists():
+            target.write_bytes(served.pop(0))
+        return Fetched(path=target, bytes=0, sha256="")
+
+    options = {"name": "m", "report": lambda *_: None, "download": download}
+    with pytest.raises(BadBundle):
+        shared.install("https://example.org/m.zip", **options)
+    assert shared.install("https://example.org/m.zip", **options).name == "m"
+
+
+def test_what_one_source_left_is_not_taken_for_anothers(micro, tmp_path):
+    begun = []
+
+    def download(urls, target, *, report):
+        begun.append(target)
+        target.write_bytes(b"")
+        raise KeyboardInterrupt
+
+    for source in ("https://a.example/m.zip", "https://b.example/m.zip"):
+        with pytest.raises(KeyboardInterrupt):
+            shared.install(source, name="m", report=lambda *_: None, download=download)
+    assert len(set(begun)) == 2
+
+
+def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_path, monkeypatch):
+    parts, asked = parts_of(micro), []
+    listed = [
+        {"rfilename": name, "lfs": {"sha256": hashlib.sha256(data).hexdigest()}}
+        for name, data in sorted(parts.items())
+    ]
+    monkeypatch.setattr(shared, "fetch_json", lambda url: {"siblings": listed})
+
+    def download(urls, target, *, size, sha256, report):
+        if not target.exists():
+            asked.append(target.name)
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            target.write_bytes(parts[target.name])
+        return Fetched(path=target, bytes=0, sha256="")
+
+    options = {"name": None, "report": lambda *_: None, "download": download}
+    with pytest.raises(KeyboardInterrupt):
+        shared.install("hf:owner/m", **options)
+    assert shared.install("hf:owner/m", **options).name == "m"
+    assert len(asked) == len(parts) + 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        [],
+        {},
+        {"siblings": 1},
+        {"siblings": [1]},
+        {"siblings": [{"rfilename": "unet.safetensors", "lfs": {"sha256": "x"}}]},
+    ],
+)
+def test_a_hub_that_speaks_nonsense_ends_in_one_line(monkeypatch, told):
+    monkeypatch.setattr(shared, "fetch_json", lambda url: told)
+    with pytest.raises(FetchFailed, match="owner/m"):
+        install("hf:owner/m")
+
+
+def test_the_name_of_published_weights_is_refused(micro):
+    with pytest.raises(UsageError, match="--as"):
+        install(micro, "vggish")
+
+
+def test_a_disk_that_refuses_ends_in_one_line(micro, home):
+    home.mkdir()
+    (home / "incoming").write_bytes(b"")
+    with pytest.raises(FetchFailed, match="CLIPSONIC_HOME"):
+        install(micro, "m")
+
+
+def test_a_model_that_is_a_link_is_removed_and_what_it_points_to_is_kept(micro, home):
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "linked").symlink_to(micro)
+    shared.remove("linked")
+    assert "linked" not in models.names()
+    assert parts_of(micro)
 
 
 def test_an_archive_without_parts_is_refused(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from clipsonic_cli.training.trainer import Turn
+from clipsonic_cli.training.objective import Loss
 
 
 class Points:
@@ -26,6 +26,8 @@ class Points:
 class Regression:
     """Least squares with dropout and input noise, so that all randomness matters."""
 
+    criterion = "net"
+
     def __init__(self, noise=0.01, dropout=0.1):
         with torch.random.fork_rng():
             torch.manual_seed(1)
@@ -34,11 +36,17 @@ class Regression:
         self.noise = noise
         self.before_step = lambda step: None
 
-    def turns(self, batch, step, generator):
+    def draw(self, batch, generator):
+        noise = torch.randn(batch["x"].shape, generator=generator)
+        return {**batch, "x": batch["x"] + self.noise * noise}
+
+    def turns(self, step):
         self.before_step(step)
-        x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=generator)
-        loss = (self.networks["net"](x) - batch["y"]).square().mean()
-        yield Turn(network="net", loss=loss, parts={"twice": 2 * loss})
+        return ("net",)
+
+    def loss(self, network, batch, step):
+        loss = (self.networks["net"](batch["x"]) - batch["y"]).square()
+        return Loss(mean=loss.mean(), parts={"twice": 2 * loss[:, 0]})
 
 
 @pytest.fixture

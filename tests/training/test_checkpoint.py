@@ -49,3 +49,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path, share):
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ClipsonicError, match=r"state-00000001\.pt cannot be read"):
         checkpoint.load_newest(tmp_path)
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    assert checkpoint.load_best(tmp_path) is None
+    checkpoint.save_best(tmp_path, {"step": 1, "score": 0.5})
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"step": step}, keep=1)
+    checkpoint.save_best(tmp_path, {"step": 2, "score": 0.25})
+    assert checkpoint.load_best(tmp_path) == {"step": 2, "score": 0.25}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "state-00000003.pt"]

@@ -51,3 +51,14 @@ def test_an_average_taken_back_goes_on_from_there():
     other = {name: torch.full_like(v, 7.0) for name, v in ema.state_dict().items()}
     ema.load_state_dict(other)
     assert all(torch.equal(v, other[name]) for name, v in ema.state_dict().items())
+
+
+def test_an_average_is_applied_for_a_while_and_nothing_is_lost():
+    network = nn.Linear(2, 2)
+    ema = Ema(network, decay=0.5)
+    network.weight.data += 1
+    own, average = network.weight.clone(), ema.state_dict()["weight"].clone()
+    with ema.applied():
+        assert torch.equal(network.weight, average)
+    assert torch.equal(network.weight, own)
+    assert torch.equal(ema.state_dict()["weight"], average)

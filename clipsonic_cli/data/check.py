@@ -1,0 +1,136 @@
+"""What is wrong with a clip, if anything.
+
+Knows: thresholds. Does not know: other clips (``data/report.py``).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clipsonic_cli.data.media import every, is_picture, read_frames, read_sound
+from clipsonic_cli.data.source import Unreadable, digest
+from clipsonic_cli.types import Clip
+
+Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """When a clip has a flaw, and which flaws drop it.
+
+    Args:
+        sample_rate: Hz at which the sound is judged.
+        window_seconds: Sound shorter than this is short; the default is 64 frames of 512 samples.
+        silence_db: Root mean square in dB of full scale under which sound is silent.
+        clipped_share: Of samples at full scale, over which sound is clipped.
+        frame_rate: Frames a second looked at for changes, besides the first.
+        still_level: Difference of grey, 0 to 255, that no pixel of a thumbnail of a still video
+            exceeds; codecs flicker a little.
+        drop: Flaws that drop a clip, besides "unreadable".
+    """
+
+    sample_rate: int = 16_000
+    window_seconds: float = 64 * 512 / 16_000
+    silence_db: float = -60.0
+    clipped_share: float = 0.005
+    frame_rate: float = 2.0
+    still_level: int = 3
+    drop: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """Something about a clip that a person may want to know."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known of a clip that was looked at.
+
+    Args:
+        clip: The clip.
+        seconds: Length of its sound; 0 if there is none.
+        digest: Equal for clips of equal content; empty if unreadable.
+        flaws: What is wrong with it.
+        dropped: Whether it is unfit for training.
+    """
+
+    clip: Clip
+    seconds: float = 0.0
+    digest: bytes = b""
+    flaws: tuple[Flaw, ...] = ()
+    dropped: bool = False
+
+
+def examine(clip: Clip, rules: Rules) -> Finding:
+    """Decodes a clip's sound and as many frames as show a change, and gives what was found."""
+    try:
+        content = digest(clip)
+        samples = read_sound(clip, rules.sample_rate)
+        picture = picture_flaws(clip, rules)
+    except Unreadable as error:
+        return unreadable(clip, error.reason)
+    flaws = (*sound_flaws(samples, rules), *picture)
+    return Finding(
+        clip=clip,
+        seconds=len(samples) / rules.sample_rate,
+        digest=content,
+        flaws=flaws,
+        dropped=any(flaw.kind in rules.drop for flaw in flaws),
+    )
+
+
+def unreadable(clip: Clip, reason: str) -> Finding:
+    """Gives the finding for a clip that cannot be used at all."""
+    return Finding(clip=clip, flaws=(Flaw(kind="unreadable", reason=reason),), dropped=True)
+
+
+def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
+    """Gives what is wrong with a sound.
+
+    Args:
+        samples: (N,) in [-1, 1], N > 0, at the rules' sample rate.
+        rules: The thresholds.
+    """
+    seconds = len(samples) / rules.sample_rate
+    if seconds < rules.window_seconds:
+        reason = f"{seconds:.2f} s, a window needs {rules.window_seconds:g}"
+        yield Flaw(kind="short", reason=reason)
+    power = float(np.square(samples, dtype=np.float64).mean())
+    decibels = 10 * np.log10(max(power, 1e-20))
+    if decibels < rules.silence_db:
+        yield Flaw(kind="silent", reason=f"{decibels:.0f} dB of full scale")
+    share = float((np.abs(samples) >= 0.999).mean())
+    if share > rules.clipped_share:
+        yield Flaw(kind="clipped", reason=f"{share:.1%} of the samples at full scale")
+
+
+def picture_flaws(clip: Clip, rules: Rules) -> tuple[Flaw, ...]:
+    """Gives a flaw for a video whose picture never changes; reads it up to the first change.
+
+    Raises:
+        Unreadable: There is no picture.
+    """
+    frames = read_frames(clip, chain([0.0], every(rules.frame_rate)))
+    first = thumbnail(next(frames))
+    if is_picture(clip.media):
+        return ()
+    seen = 1
+    for frame in frames:
+        if np.abs(thumbnail(frame) - first).max() > rules.still_level:
+            return ()
+        seen += 1
+    return (Flaw(kind="still", reason=f"no change in {seen} looks"),)
+
+
+def thumbnail(image: Image.Image) -> NDArray[np.int16]:
+    """Gives a picture as (16, 16) grey values."""
+    return np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX), dtype=np.int16)

@@ -1,0 +1,90 @@
+"""Files below a folder, each once and in one order, whatever links and permissions do."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILM = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts")
+VIDEOS = frozenset((*_FILM, ".mts", ".m2ts", ".3gp", ".ogv", ".gif"))
+PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+SOUNDS = frozenset(
+    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file, or a folder that cannot be entered for the reason ``problem``."""
+
+    path: Path
+    problem: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """In lower case, with its dot."""
+        return self.path.suffix.lower()
+
+
+def walk(root: Path) -> Iterator[Found]:
+    """Finds the files below a folder.
+
+    Links are followed after all that lies in the folder itself, and no folder is entered twice, so
+    that a loop ends. Names that begin with a dot are left out, and so is what is neither file nor
+    folder nor link unless its name says it is media: then it is found like a file.
+
+    Args:
+        root: The folder.
+
+    Yields:
+        Files folder by folder, sorted by name, and folders that are not entered. A folder whose
+        name ends like a video's is found as well as entered.
+    """
+    pending, entered = deque([root]), set[tuple[int, int]]()
+    while pending:
+        top = pending.popleft()
+        try:
+            status = top.stat()
+        except OSError as error:
+            yield Found(top, f"the folder cannot be entered: {error.strerror}")
+            continue
+        if (status.st_dev, status.st_ino) in entered:
+            yield Found(top, "a link to a folder that was entered already")
+            continue
+        failed: list[OSError] = []
+        for here, folders, names in os.walk(top, onerror=failed.append):
+            own = os.stat(here)  # noqa: PTH116 - for speed, as os.walk gives text
+            entered.add((own.st_dev, own.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = [Path(here, name) for name in folders]
+            pending.extend(path for path in below if path.is_symlink())
+            yield from (Found(path) for path in below if path.suffix.lower() in VIDEOS)
+            yield from (Found(Path(here, name)) for name in sorted(names) if name[0] != ".")
+            yield from _failures(failed)
+        yield from _failures(failed)
+
+
+def name_of(path: Path, root: Path) -> str:
+    """Gives a file's path within the data set, with slashes on every system."""
+    return path.relative_to(root).as_posix()
+
+
+def label_of(path: Path, root: Path) -> str | None:
+    """Gives the folder a file lies in as its label; None where that is the data set's own."""
+    return None if path.parent == root else path.parent.name
+
+
+def media_by_stem(root: Path) -> dict[str, Path]:
+    """Gives the videos below a folder by name without suffix; of equal names the first."""
+    found: dict[str, Path] = {}
+    for file in walk(root):
+        if file.problem is None and file.suffix in VIDEOS:
+            found.setdefault(file.path.stem, file.path)
+    return found
+
+
+def _failures(failed: list[OSError]) -> Iterator[Found]:
+    while failed:
+        error = failed.pop(0)
+        yield Found(Path(error.filename), f"the folder cannot be read: {error.strerror}")

@@ -1,0 +1,74 @@
+"""Pictures with sounds beside them: ``dog.jpg`` and ``dog.wav``.
+
+A picture and a sound of one name in one folder are a clip; the label is the folder's name, unless
+it is the data set's own.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from clipsonic_cli.data.clips import Reader
+from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS, Found, label_of, name_of, walk
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Clip
+
+SEARCHED = 10_000
+"""Files looked at before a folder counts as none of pairs."""
+
+
+def detect(source: str) -> bool:
+    """A folder in which a picture and a sound of one name are found before any video."""
+    root = Path(source)
+    if not root.is_dir():
+        return False
+    stems: dict[Path, set[bool]] = {}
+    for count, file in enumerate(walk(root)):
+        if file.suffix in VIDEOS - PICTURES or count >= SEARCHED:
+            return False
+        if file.suffix in PICTURES | SOUNDS:
+            kinds = stems.setdefault(file.path.with_suffix(""), set())
+            kinds.add(file.suffix in SOUNDS)
+            if len(kinds) == 2:
+                return True
+    return False
+
+
+def read(source: str) -> Iterator[Clip]:
+    """Lists the pictures below a folder, each with the sound of its name."""
+    root = Path(source)
+    if not root.is_dir():
+        raise UsageError(f"'{source}' is no folder of pictures and sounds.")
+    for _, files in groupby(walk(root), key=lambda file: file.path.parent):
+        yield from _in_folder(list(files), root)
+
+
+def _in_folder(files: list[Found], root: Path) -> Iterator[Clip]:
+    sounds: dict[str, Path] = {}
+    for file in files:
+        if file.problem is None and file.suffix in SOUNDS:
+            sounds.setdefault(file.path.stem, file.path)
+    pictures = {file.path.stem for file in files if file.suffix in PICTURES}
+    for file in files:
+        path, stem, sound, problem = file.path, file.path.stem, None, file.problem
+        if file.suffix in SOUNDS:
+            if stem in pictures and sounds.get(stem) == path:
+                continue  # it is listed with its pictures
+            problem = problem or (
+                "another sound has the same name" if stem in pictures else "no picture of its name"
+            )
+        elif file.suffix not in PICTURES:
+            suffix = file.suffix or "no suffix"
+            problem = problem or f"neither picture nor sound by its name ({suffix})"
+        elif (sound := sounds.get(stem)) is None:
+            problem = problem or "no sound of its name"
+        yield Clip(
+            id=name_of(path, root),
+            media=path,
+            sound=sound,
+            label=label_of(path, root),
+            problem=problem,
+        )
+
+
+READER = Reader(detect=detect, read=read)

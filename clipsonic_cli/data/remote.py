@@ -1,0 +1,126 @@
+"""A file on the web that is read where it is needed, without a copy on the disk.
+
+Knows: ranges of bytes. How the web is asked, and what may be, is ``store/web.py``'s.
+"""
+
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.store import web
+
+BLOCK = 1 << 16
+"""Bytes asked for at least: the small files of a sample come with its headers."""
+
+
+class RemoteFile(io.RawIOBase):
+    """Reads an address like a file, by HTTP ranges.
+
+    Args:
+        url: The address.
+        attempts: How often a request may fail before the file counts as unavailable.
+        sleep: Waits that many seconds between them.
+
+    Raises:
+        OSError: At the first read or later: the address does not give the file, or not in ranges.
+    """
+
+    def __init__(
+        self, url: str, *, attempts: int = 5, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._url, self._attempts, self._sleep = url, attempts, sleep
+        self._session: web.Session | None = None
+        self._size: int | None = None
+        self._at = 0
+        self._block, self._block_at = b"", 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next byte."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves without asking for anything, but for the size where it is needed."""
+        if whence == os.SEEK_END and self._size is None:
+            self._fetch(0, 1)
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size or 0}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Gives as many bytes as asked for, fewer only at the end of the file."""
+        if size < 0:
+            size = self._remaining()
+        start = self._at - self._block_at
+        if not 0 <= start <= len(self._block) - size:
+            end = self._size
+            if size == 0 or (end is not None and self._at >= end):
+                return b""
+            self._block, self._block_at = self._fetch(self._at, max(size, BLOCK)), self._at
+            start = 0
+        piece = self._block[start : start + size]
+        self._at += len(piece)
+        return piece
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        """Fills a buffer as far as the file goes."""
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        super().close()
+
+    def _remaining(self) -> int:
+        if self._size is None:
+            self._fetch(0, 1)
+        return max(0, (self._size or 0) - self._at)
+
+    def _fetch(self, start: int, size: int) -> bytes:
+        try:
+            if self._session is None:
+                web.check_online(self._url, os.environ)
+                web.sources([self._url], {})
+                self._session = web.Session(os.environ)
+            return web.insist(
+                lambda: self._ask(start, size),
+                self._url,
+                attempts=self._attempts,
+                sleep=self._sleep,
+            )
+        except (web.Unavailable, ClipsonicError) as error:
+            raise OSError(str(error).rstrip(".")) from None
+
+    def _ask(self, start: int, size: int) -> bytes:
+        assert self._session is not None
+        stop = start + size - 1
+        headers = {"Range": f"bytes={start}-{stop}"}
+        with self._session.get(self._url, headers=headers, timeout=(15, 60), stream=True) as answer:
+            if answer.status_code == 416:  # beyond the end
+                return b""
+            web.check_status(answer, self._url, resumed=True)
+            given = re.fullmatch(
+                r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", "")
+            )
+            if given is None or int(given[1]) != start:
+                raise web.Unavailable(f"{web.show(self._url)} is not given in parts (no ranges).")
+            self._size = int(given[3])
+            expected = min(stop, int(given[2])) + 1 - start
+            content = answer.raw.read(expected)
+        if len(content) < expected:
+            raise web.Interrupted("the answer ended early")
+        return bytes(content)

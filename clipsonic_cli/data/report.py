@@ -1,0 +1,134 @@
+"""The report on a data set, before anything is trained on it.
+
+Knows: counts, hours, duplicates, and a reason for every clip that is dropped. Does not know: how a
+clip is judged (``data/check.py``), nor how a report is shown.
+"""
+
+import csv
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from clipsonic_cli.data.check import Finding, Flaw, Kind, Rules, examine, unreadable
+from clipsonic_cli.data.workers import Failed, each
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.types import Clip, Member, Report, silent
+
+KINDS: tuple[Kind, ...] = ("unreadable", "silent", "short", "duplicate", "clipped", "still")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a data set holds.
+
+    Args:
+        found: Clips listed by the reader.
+        kept: Clips that are fit for training.
+        flaws: Clips with each flaw, by :data:`KINDS`, dropped or not; a clip may have several.
+        hours: Of sound in the clips kept.
+        labels: Clips kept by label, in order of the labels; clips without one are not counted.
+        splits: Clips kept by split.
+        flawed: Every finding with a flaw, in the order of the clips.
+    """
+
+    found: int
+    kept: int
+    flaws: Mapping[Kind, int]
+    hours: float
+    labels: Mapping[str, int]
+    splits: Mapping[str, int]
+    flawed: tuple[Finding, ...]
+
+
+def findings(
+    clips: Iterable[Clip], rules: Rules, *, workers: int, report: Report = silent
+) -> Iterator[Finding]:
+    """Looks at clips side by side, and gives what was found, in their order.
+
+    Args:
+        clips: As listed by a reader.
+        rules: What counts as a flaw.
+        workers: Processes; 0 works in this one, where a decoder that crashes ends everything.
+        report: Told the clips done; how many there are is not known (0).
+
+    Yields:
+        A finding for each clip. Of clips of equal content the first is no duplicate.
+    """
+    first: dict[bytes, str] = {}
+    looked = each(partial(examine, rules=rules), clips, workers=workers)
+    for done, (clip, result) in enumerate(looked, start=1):
+        finding = unreadable(clip, result.reason) if isinstance(result, Failed) else result
+        if finding.digest and first.setdefault(finding.digest, clip.id) != clip.id:
+            same = Flaw(kind="duplicate", reason=f"the same as {first[finding.digest]}")
+            dropped = finding.dropped or "duplicate" in rules.drop
+            finding = replace(finding, flaws=(*finding.flaws, same), dropped=dropped)
+        report("Looking at the data", done, 0)
+        yield finding
+
+
+def summarize(looked_at: Iterable[Finding]) -> Survey:
+    """Counts what was found."""
+    found = kept = 0
+    seconds = 0.0
+    flaws: Counter[Kind] = Counter(dict.fromkeys(KINDS, 0))
+    labels: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    flawed = []
+    for finding in looked_at:
+        found += 1
+        flaws.update({flaw.kind for flaw in finding.flaws})
+        if finding.flaws:
+            flawed.append(finding)
+        if finding.dropped:
+            continue
+        kept += 1
+        seconds += finding.seconds
+        labels.update([finding.clip.label] if finding.clip.label else [])
+        splits.update([finding.clip.split] if finding.clip.split else [])
+    return Survey(
+        found=found,
+        kept=kept,
+        flaws=dict(flaws),
+        hours=seconds / 3600,
+        labels=dict(sorted(labels.items())),
+        splits=dict(splits),
+        flawed=tuple(flawed),
+    )
+
+
+def write_csv(survey: Survey, path: Path) -> None:
+    """Writes every flaw of every clip as a row, whole or not at all.
+
+    Args:
+        survey: What was found.
+        path: The file; one that is there is replaced.
+
+    Raises:
+        ClipsonicError: It cannot be written.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["clip", "flaw", "reason", "dropped", "label", "split", "file"])
+            for finding in survey.flawed:
+                clip, dropped = finding.clip, "yes" if finding.dropped else "no"
+                for flaw in finding.flaws:
+                    row = [clip.id, flaw.kind, flaw.reason, dropped, clip.label, clip.split]
+                    rows.writerow([*row, _file(clip)])
+        os.replace(temporary, path)  # noqa: PTH105 - atomic, and named so
+    except OSError as error:
+        raise ClipsonicError(
+            f"Cannot write '{path}': {error.strerror}; nothing was left behind."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _file(clip: Clip) -> str:
+    media = clip.media
+    return f"{media.shard}:{media.name}" if isinstance(media, Member) else str(media)

@@ -1,0 +1,111 @@
+"""The bytes of a clip's files, from the disk or out of a shard, here or on the web.
+
+Knows: what can be wrong before anything is decoded. Does not know: what the bytes mean.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import BinaryIO
+
+from clipsonic_cli.data.clips import is_address
+from clipsonic_cli.data.remote import RemoteFile
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.types import Clip, Member
+
+MAX_MEMBER = 1 << 30
+"""Bytes of a shard's member, of which a process holds the last two in memory."""
+
+
+class Unreadable(ClipsonicError):
+    """A clip that cannot be used.
+
+    Args:
+        name: The clip's id.
+        reason: Why, in a few words.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The clip '{self.name}' cannot be used: {self.reason}."
+
+
+@contextmanager
+def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
+    """Opens one of a clip's files for reading at any position.
+
+    Args:
+        clip: Whose file it is.
+        media: ``clip.media`` or ``clip.sound``.
+
+    Raises:
+        Unreadable: The reader found a problem with the clip; or the file is missing, empty, not
+            permitted, or no file (a pipe is not waited for); or the shard ends before its member.
+            So is every failure of the operating system while it is open.
+    """
+    if clip.problem is not None:
+        raise Unreadable(clip.id, clip.problem)
+    try:
+        if isinstance(media, Member):
+            if not 0 < media.size <= MAX_MEMBER:
+                limit = f"1 to {MAX_MEMBER:,}"
+                raise Unreadable(clip.id, f"{media.size:,} bytes in its shard, allowed are {limit}")
+            content = _content(media)
+            if len(content) < media.size:
+                raise Unreadable(clip.id, "its shard ends in the middle of it")
+            yield io.BytesIO(content)
+            return
+        status = media.stat()
+        if not S_ISREG(status.st_mode):
+            what = "a folder" if S_ISDIR(status.st_mode) else "a pipe or device"
+            raise Unreadable(clip.id, f"{what}, no file")
+        if not status.st_size:
+            raise Unreadable(clip.id, "empty (0 bytes)")
+        with media.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise Unreadable(clip.id, "there is no such file") from None
+    except OSError as error:
+        raise Unreadable(clip.id, (error.strerror or str(error)).lower()) from None
+
+
+def digest(clip: Clip) -> bytes:
+    """Gives 16 bytes that are equal for clips of equal content: files, start and length.
+
+    Raises:
+        Unreadable: As :func:`opened`.
+    """
+    hashed = blake2b(f"{clip.start} {clip.seconds}".encode(), digest_size=16)
+    for media in (clip.media, clip.sound):
+        if media is not None:
+            own = blake2b(digest_size=16)
+            with opened(clip, media) as file:
+                while piece := file.read(1 << 20):
+                    own.update(piece)
+            hashed.update(own.digest())
+    return hashed.digest()
+
+
+@lru_cache(maxsize=2)  # picture and sound, each looked at more than once
+def _content(member: Member) -> bytes:
+    with open_shard(member.shard) as shard:
+        shard.seek(member.offset)
+        content: bytes = shard.read(member.size)
+        return content
+
+
+def open_shard(shard: str) -> BinaryIO | RemoteFile:
+    """Opens a tar file, or its address, for reading at any position.
+
+    Raises:
+        OSError: It is not there, or the web does not give it.
+    """
+    return RemoteFile(shard) if is_address(shard) else Path(shard).open("rb")

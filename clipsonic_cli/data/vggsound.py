@@ -1,0 +1,100 @@
+"""VGGSound: a CSV without header, of YouTube id, start second, label and split.
+
+The clips lie anywhere below the CSV's folder, cut and named like ``ID_000030.mp4`` or in another
+spelling of :func:`spellings`, or as whole videos ``ID.mp4``, of which ten seconds are used.
+
+Source: Chen et al. 2020, "VGGSound: A Large-scale Audio-Visual Dataset".
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from clipsonic_cli.data.clips import Reader
+from clipsonic_cli.data.files import media_by_stem
+from clipsonic_cli.data.manifest import SPLITS
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Clip
+
+SECONDS = 10
+
+
+def detect(source: str) -> bool:
+    """A CSV whose first row is as VGGSound's, or a folder with one."""
+    return _table(Path(source)) is not None
+
+
+def read(source: str) -> Iterator[Clip]:
+    """Lists the rows, in their order; a clip that was not found is listed with that problem.
+
+    A video may be there with several starts: the key is id and start, and the split is the row's.
+    """
+    table = _table(Path(source))
+    if table is None:
+        raise UsageError(f"'{source}' holds no CSV of VGGSound's (id, start, label, split).")
+    media = media_by_stem(table.parent)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            for row in rows:
+                if _is_row(row):
+                    yield _clip(row, media, table.parent)
+                elif row and rows.line_num > 1:  # mirrors put a header into the first
+                    name = f"{table.name}:{rows.line_num}"
+                    problem = "no row of id, start, label and split"
+                    yield Clip(id=name, media=table, problem=problem)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"'{table}' cannot be read: {error}.") from None
+
+
+def spellings(video: str, start: int) -> list[str]:
+    """Gives the names, without suffix, that a cut clip goes by, the official one first."""
+    end = start + SECONDS
+    return [
+        f"{video}_{start:06d}",
+        f"{video}_{start}",
+        f"{video}-{start:06d}",
+        f"{video}-{start}",
+        f"{video}_{start}_{end}",
+        f"{video}_{start:06d}_{end:06d}",
+        f"{video}_{start * 1000}_{end * 1000}",
+    ]
+
+
+def _clip(row: list[str], media: dict[str, Path], folder: Path) -> Clip:
+    video, start, label, split = row[0], int(row[1]), row[2], SPLITS[row[3]]
+    key = f"{video}@{start}"
+    for name in spellings(video, start):
+        if name in media:
+            return Clip(id=key, media=media[name], label=label, split=split)
+    if video in media:
+        return Clip(
+            id=key, media=media[video], label=label, split=split, start=start, seconds=SECONDS
+        )
+    expected = folder / f"{video}_{start:06d}.mp4"
+    return Clip(id=key, media=expected, label=label, split=split, problem="not found")
+
+
+def _table(path: Path) -> Path | None:
+    """Gives the CSV of a source, or None."""
+    tables = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    for table in tables:
+        if table.suffix.lower() != ".csv" or not table.is_file():
+            continue
+        try:
+            with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                lines = [file.readline(10_000), file.readline(10_000)]
+            first, *others = list(csv.reader(lines)) or [[]]
+            # Mirrors put a header first; a manifest's is told by its column.
+            if _is_row(first) or ("media" not in first and any(map(_is_row, others))):
+                return table
+        except (OSError, csv.Error):
+            continue
+    return None
+
+
+def _is_row(row: list[str]) -> bool:
+    return len(row) == 4 and row[1].isascii() and row[1].isdecimal() and row[3] in SPLITS
+
+
+READER = Reader(detect=detect, read=read)

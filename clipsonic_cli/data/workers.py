@@ -1,0 +1,162 @@
+"""One function over many clips, in processes, of which any may die.
+
+A decoder that crashes or hangs on a damaged file costs that clip, with a reason, and nothing else.
+"""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
+
+from clipsonic_cli.errors import ClipsonicError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Results per worker that may wait for an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Instead of a result: the process died, or took too long, or the function raised."""
+
+    reason: str
+
+
+def each(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    seconds: float = 300.0,
+) -> Iterator[tuple[Task, Result | Failed]]:
+    """Calls a function with each task, side by side, and gives the results in the tasks' order.
+
+    Tasks are taken as they are needed, so that neither they nor the results pile up.
+
+    Args:
+        function: Pickled, as the tasks and results are; sent to each worker once.
+        tasks: What to call it with.
+        workers: Processes; 0 calls it here, unprotected.
+        seconds: After which a call is given up and its process killed.
+
+    Yields:
+        Each task with its result, or with why there is none. An error that is not for people (no
+        ClipsonicError) is told by its kind and text.
+    """
+    if workers == 0:
+        for task in tasks:
+            yield task, _attempt(function, task)
+        return
+    pool: list[_Worker[Task, Result]] = []
+    pending: deque[_Call[Task, Result]] = deque()
+    source = iter(tasks)
+    more = True
+    try:
+        while more or pending:
+            running = {worker.call for worker in pool}
+            while more and len(pending) < AHEAD * workers and len(running - {None}) < workers:
+                try:
+                    call = _Call[Task, Result](next(source))
+                except StopIteration:
+                    more = False
+                    break
+                idle = next((worker for worker in pool if worker.call is None), None)
+                if idle is None:
+                    idle = _Worker(function)
+                    pool.append(idle)
+                idle.start(call)
+                pending.append(call)
+                running.add(call)
+            busy = [worker for worker in pool if worker.call is not None]
+            wait([worker.connection for worker in busy], timeout=1.0)
+            for worker in busy:
+                if not worker.collect(seconds):
+                    worker.stop()
+                    pool.remove(worker)
+            while pending and pending[0].result is not None:
+                done = pending.popleft()
+                assert done.result is not None
+                yield done.task, done.result
+    finally:
+        for worker in pool:
+            worker.stop()
+
+
+@dataclass(eq=False, slots=True)
+class _Call(Generic[Task, Result]):
+    task: Task
+    result: Result | Failed | None = None
+
+
+class _Worker(Generic[Task, Result]):
+    """A process that answers one task at a time."""
+
+    def __init__(self, function: Callable[[Task], Result]) -> None:
+        # Not forked: a copy of a process with threads, as torch has, may deadlock.
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.call: _Call[Task, Result] | None = None
+        self._since = 0.0
+
+    def start(self, call: _Call[Task, Result]) -> None:
+        """Sends a task; that the process has died meanwhile shows when its answer is collected."""
+        self.call, self._since = call, time.monotonic()
+        with suppress(OSError):
+            self.connection.send(call.task)
+
+    def collect(self, seconds: float) -> bool:
+        """Takes the answer if there is one; says whether the process is still of use."""
+        call = self.call
+        assert call is not None
+        try:
+            if self.connection.poll():
+                call.result, self.call = self.connection.recv(), None
+                return True
+        except (EOFError, OSError):
+            self._process.join(timeout=5)
+            code = self._process.exitcode
+            signalled = code is not None and code < 0
+            how = f"by signal {-code}" if signalled and code else f"with code {code}"
+            call.result = Failed(f"the process that decoded it ended {how}")
+            return False
+        if time.monotonic() - self._since > seconds:
+            call.result = Failed(f"it took longer than {seconds:g} seconds")
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.connection.close()
+
+
+def _serve(connection: Connection, function: Callable[[Task], Result]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            return
+        with suppress(BrokenPipeError):  # it was killed; the next turn ends this process too
+            connection.send(_attempt(function, task))
+
+
+def _attempt(function: Callable[[Task], Result], task: Task) -> Result | Failed:
+    try:
+        return function(task)
+    except ClipsonicError as error:
+        return Failed(" ".join(str(error).split()))
+    except Exception as error:
+        return Failed(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -1,0 +1,32 @@
+"""Signals that end a training politely."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """Turns the first SIGINT or SIGTERM into an event; a second of the same acts as ever.
+
+    Of the same: Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as SIGTERM.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # signals belong to the main thread; nothing to catch here
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

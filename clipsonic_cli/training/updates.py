@@ -1,0 +1,253 @@
+"""How one network is moved by one batch: gradients in pieces that fit, clipped, then AdamW.
+
+Knows: processes, precision, memory. Does not know: steps, data, checkpoints (``trainer.py``).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DistributedType, release_memory
+from torch import Tensor, nn
+
+from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.training.batches import Batch
+from clipsonic_cli.training.metrics import Means
+from clipsonic_cli.training.objective import Objective
+
+
+def accelerate(device: torch.device) -> Accelerator:
+    """Gives the process's place among its fellows; one process alone if none were launched.
+
+    Precision stays with :class:`TrainConfig`: an ``Accelerator`` fixes it once for a process.
+
+    Raises:
+        UsageError: ``accelerate launch`` was told to shard networks, or the device is another.
+    """
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no",
+        # No network has running statistics: buffers are the same everywhere from the start.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ],
+    )
+    plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in plain:
+        raise UsageError(
+            f"Training copies whole networks to every process and has no use for "
+            f"{accelerator.distributed_type.value}. Choose multi-GPU in: accelerate config."
+        )
+    if accelerator.device.type != device.type:
+        raise UsageError(
+            f"Training on {device.type} was asked for, but this process already computes on "
+            f"{accelerator.device.type}. Start a new one."
+        )
+    return accelerator
+
+
+class Updater:
+    """Networks with their optimizers, on this process's device.
+
+    Several processes hold the same networks; each computes the gradient of its rows and they are
+    averaged (DistributedDataParallel). Rows that do not fit into a GPU's memory at once are done
+    in pieces of half the size, and half again, whose gradients add up to the same.
+
+    Args:
+        objective: What to lower; its networks are moved to the device, and wrapped until
+            :meth:`release`.
+        config: How.
+        accelerator: The processes.
+        rows: Clips of a batch this process computes.
+
+    Attributes:
+        networks: As the objective had them.
+        optimizers: One for each network.
+        piece: Clips computed at once.
+    """
+
+    def __init__(
+        self, objective: Objective, config: TrainConfig, accelerator: Accelerator, rows: int
+    ) -> None:
+        self.objective, self.config, self.accelerator = objective, config, accelerator
+        self.device = accelerator.device
+        self.rows = rows
+        self.piece = min(config.micro_batch or rows, rows)
+        self.networks = {n: net.to(self.device).train() for n, net in objective.networks.items()}
+        self.optimizers = {n: adamw(net, config) for n, net in self.networks.items()}
+        self._fits: set[str] = set()
+
+    def wrap(self) -> None:
+        """Lets processes exchange gradients, and gives all the main one's weights."""
+        for name, network in self.networks.items():
+            self.objective.networks[name] = self.accelerator.prepare_model(network)
+
+    def release(self) -> None:
+        """Gives the objective its own networks back."""
+        self.objective.networks.update(self.networks)
+
+    def set_rate(self, step: int) -> None:
+        """Sets the learning rate of the step that comes after ``step`` of them."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, step)
+
+    def update(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> str | None:
+        """Moves a network by the gradient of its loss.
+
+        Args:
+            name: The network.
+            batch: This process's rows, on the device.
+            step: Steps done.
+            seed: For dropout, which alone draws from the global generator; it is left as it was.
+            means: Takes what is worth logging.
+
+        Returns:
+            What went wrong if the loss or its gradient is no number or too large; then nothing
+            was moved. The same in all processes.
+
+        Raises:
+            ClipsonicError: One clip alone does not fit into memory.
+        """
+        network, optimizer = self.networks[name], self.optimizers[name]
+        if self.accelerator.num_processes > 1 and name not in self._fits:
+            # A process that runs out of memory while others wait for its gradient could not try
+            # again; so the first time is a rehearsal without exchange.
+            with self._silence():
+                self._gradient(name, batch, step, seed, Means())
+            self._fits.add(name)
+        loss = self._gradient(name, batch, step, seed, means)
+        loss = self.accelerator.reduce(loss, "mean")
+        norm = nn.utils.clip_grad_norm_(
+            network.parameters(), self.config.clip_norm or math.inf, foreach=True
+        )
+        value, length = torch.stack([loss, norm.to(loss)]).tolist()  # one wait for the device
+        if not abs(value) <= self.config.max_loss:  # also true of nan
+            return f"the loss of the {name} is {value:g}"
+        if not math.isfinite(length):
+            return f"the gradient of the {name} is {length:g}"
+        optimizer.step()
+        means.add(f"{name}_grad_norm", norm)
+        return None
+
+    def _gradient(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> Tensor:
+        """Leaves the gradient in the network and gives the loss; smaller pieces if they must be."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        while True:
+            try:
+                found = Means()
+                with torch.random.fork_rng(devices):
+                    torch.manual_seed(seed + self.accelerator.process_index)
+                    loss = self._in_pieces(name, batch, step, found)
+            except torch.OutOfMemoryError:
+                if self.piece == 1 or name in self._fits:
+                    raise ClipsonicError(
+                        f"Memory of {self.device} ran out at step {step} with {self.piece} of "
+                        f"{self.rows} clips at once. Set a smaller micro-batch, or choose a "
+                        "smaller network."
+                    ) from None
+            else:
+                means.merge(found)
+                return loss
+            # Outside the handler, whose traceback holds on to what filled the memory.
+            self.piece //= 2
+            release_memory()
+
+    def _in_pieces(self, name: str, batch: Batch, step: int, means: Means) -> Tensor:
+        total = torch.zeros((), device=self.device)
+        for start in range(0, self.rows, self.piece):
+            whole = self.piece >= self.rows  # then the very same batch: what is kept of it serves
+            end = start + self.piece
+            piece = batch if whole else {key: v[start:end] for key, v in batch.items()}
+            size = min(self.piece, self.rows - start)
+            with ExitStack() as stack:
+                if start + size < self.rows:
+                    stack.enter_context(self._silence())
+                with self.autocast():
+                    loss = self.objective.loss(name, piece, step)
+                if start == 0:
+                    # Not before the forward pass: the C library would give the memory back to the
+                    # system and fetch it again, which made a step of a U-Net a tenth slower.
+                    self.optimizers[name].zero_grad(set_to_none=True)
+                share = loss.mean.float() * (size / self.rows)
+                share.backward()  # type: ignore[no-untyped-call]
+            total += share.detach()
+            means.add(name, loss.mean, size)
+            for key, values in loss.parts.items():
+                means.add(key, values, size if values.ndim == 0 else 1)
+        return total
+
+    def autocast(self) -> torch.autocast:
+        """Gives the forward pass its precision."""
+        enabled = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Keeps gradients from being exchanged: only the last piece's backward pass does that."""
+        with ExitStack() as stack:
+            for network in self.objective.networks.values():
+                stack.enter_context(self.accelerator.no_sync(network))
+            yield
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives weights, and the optimizers' state by number of the parameter in its network."""
+        optimizers = {}
+        for name, optimizer in self.optimizers.items():
+            state = optimizer.state_dict()["state"]
+            order = _order(self.networks[name], optimizer)
+            optimizers[name] = {"state": {order[i]: moments for i, moments in state.items()}}
+        networks = {name: network.state_dict() for name, network in self.networks.items()}
+        return {"networks": networks, "optimizers": optimizers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes a state back; the configuration's settings stay.
+
+        Raises:
+            KeyError | RuntimeError | ValueError: It is of other networks.
+        """
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+            optimizer, saved = self.optimizers[name], state["optimizers"][name]["state"]
+            own = optimizer.state_dict()
+            order = enumerate(_order(network, optimizer))
+            own["state"] = {i: saved[number] for i, number in order if number in saved}
+            optimizer.load_state_dict(own)
+
+
+def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Makes the optimizer of a network; only matrices (two axes or more) decay.
+
+    Source: Loshchilov & Hutter 2019; which tensors decay, as in the trainer of dalle2-pytorch.
+    """
+    parameters = list(network.parameters())
+    cuda = parameters[0].is_cuda
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=cuda,
+        foreach=not cuda,
+    )
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Gives the rate of the step that comes after ``step`` of them: it rises, then decays."""
+    warmed = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
+    return warmed * config.lr_decay ** max(0, step - config.warmup)
+
+
+def _order(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[int]:
+    """Gives each parameter's number in the network, in the order of the optimizer's groups."""
+    number = {id(parameter): i for i, parameter in enumerate(network.parameters())}
+    return [number[id(p)] for group in optimizer.param_groups for p in group["params"]]

@@ -1,0 +1,51 @@
+import os
+import signal
+import time
+
+import pytest
+
+from clipsonic_cli.data.workers import AHEAD, Failed, each
+from clipsonic_cli.errors import UsageError
+
+
+def behave(task: object) -> object:
+    if task == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if task == "leave":
+        os._exit(3)
+    if task == "hang":
+        time.sleep(60)
+    if task == "refuse":
+        raise UsageError("Not\nthis.")
+    if task == "fail":
+        raise ValueError("wrong")
+    return task, os.getpid()
+
+
+def test_a_process_that_dies_or_hangs_costs_its_task_alone():
+    tasks = [0, "crash", 1, "hang", 2, "leave", 3, "refuse", "fail", 4]
+    results = list(each(behave, tasks, workers=2, seconds=3))
+    assert [task for task, _ in results] == tasks
+    reasons = {task: result.reason for task, result in results if isinstance(result, Failed)}
+    assert "signal 11" in reasons.pop("crash")
+    assert "code 3" in reasons.pop("leave")
+    assert "longer than 3 seconds" in reasons.pop("hang")
+    assert reasons == {"refuse": "Not this.", "fail": "ValueError: wrong"}
+    assert all(pid != os.getpid() for _, (_, pid) in results[::2][:4])
+
+
+def test_without_workers_it_happens_here():
+    assert list(each(behave, [1], workers=0)) == [(1, (1, os.getpid()))]
+    [(_, failed)] = each(behave, ["fail"], workers=0)
+    assert failed == Failed("ValueError: wrong")
+
+
+def test_tasks_are_taken_as_needed_and_leaving_early_ends_the_processes():
+    taken = []
+    endless = (taken.append(k) or k for k in iter(int, 1))
+    results = each(behave, endless, workers=1)
+    _, (_, pid) = next(results)
+    results.close()
+    assert len(taken) <= AHEAD + 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

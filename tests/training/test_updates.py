@@ -1,0 +1,161 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.training.trainer import train
+from clipsonic_cli.training.updates import adamw, learning_rate
+
+CONFIG = TrainConfig(steps=6, batch_size=8, lr=0.05, clip_norm=1.0, log_every=1, ema_decay=0.5)
+
+
+def weights_of(objective):
+    return torch.cat([p.detach().flatten() for p in objective.networks["net"].parameters()])
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 4])
+def test_pieces_of_a_batch_add_up_to_the_batch(points, regression, tmp_path, micro_batch):
+    whole, pieces = regression(dropout=0.0), regression(dropout=0.0)
+    one = train(whole, points, CONFIG, tmp_path / "whole")
+    config = dataclasses.replace(CONFIG, micro_batch=micro_batch)
+    many = train(pieces, points, config, tmp_path / "pieces")
+    torch.testing.assert_close(weights_of(whole), weights_of(pieces), rtol=1e-5, atol=1e-6)
+    assert many.losses["net"] == pytest.approx(one.losses["net"], rel=1e-5)
+    assert many.losses["twice"] == pytest.approx(2 * many.losses["net"], rel=1e-5)
+
+
+class Small:
+    """A GPU in which so many clips fit, and no more."""
+
+    def __init__(self, objective, clips):
+        self.networks, self.criterion = objective.networks, objective.criterion
+        self.draw, self.turns, self._loss, self.clips = (
+            objective.draw, objective.turns, objective.loss, clips,
+        )  # fmt: skip
+        self.tried = []
+
+    def loss(self, network, batch, step):
+        loss = self._loss(network, batch, step)
+        self.tried.append(len(batch["clip"]))
+        if self.tried[-1] > self.clips:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss
+
+
+def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(points, regression, tmp_path):
+    whole, small = regression(dropout=0.0), Small(regression(dropout=0.0), clips=2)
+    train(whole, points, CONFIG, tmp_path / "whole")
+    train(small, points, CONFIG, tmp_path / "small")
+    torch.testing.assert_close(weights_of(whole), weights_of(small), rtol=1e-5, atol=1e-6)
+    assert small.tried == [8, 4] + [2] * 4 * 6  # found once
+
+
+def test_a_try_that_failed_leaves_no_trace_in_weights_or_metrics(points, regression, tmp_path):
+    """With dropout too: every try begins from the same seed."""
+    config = dataclasses.replace(CONFIG, micro_batch=4)
+    planned, forced = regression(), Small(regression(), clips=4)
+    first = train(planned, points, config, tmp_path / "planned")
+    second = train(forced, points, CONFIG, tmp_path / "forced")
+    assert torch.equal(weights_of(planned), weights_of(forced))
+    assert first.losses == second.losses
+
+
+def test_one_clip_that_does_not_fit_is_an_error_for_people(points, regression, tmp_path):
+    with pytest.raises(ClipsonicError, match="ran out at step 0 with 1 of 8 clips at once"):
+        train(Small(regression(), clips=0), points, CONFIG, tmp_path)
+
+
+def test_only_matrices_decay():
+    """With no gradient Adam moves nothing but by decay: lr * weight_decay of the weight."""
+    network = nn.Conv1d(2, 3, 1)
+    network.bias.data.fill_(1.0)
+    before = network.weight.detach().clone()
+    optimizer = adamw(network, TrainConfig(lr=0.1, weight_decay=0.5))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(network.weight.detach(), 0.95 * before)
+    assert (network.bias == 1).all()
+
+
+def test_the_configs_numbers_reach_the_optimizer():
+    config = TrainConfig(lr=0.3, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.06)
+    groups = adamw(nn.Linear(2, 2), config).param_groups
+    assert {(g["lr"], g["betas"], g["eps"]) for g in groups} == {(0.3, (0.8, 0.99), 1e-6)}
+    assert [group["weight_decay"] for group in groups] == [0.06, 0.0]
+
+
+def test_the_rate_rises_and_then_decays():
+    config = TrainConfig(lr=1.0, warmup=4, lr_decay=0.5)
+    rates = [learning_rate(config, step) for step in range(7)]
+    assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 0.5, 0.25]
+
+
+def test_a_checkpoint_of_one_group_of_parameters_is_read(points, regression, tmp_path):
+    """As written before matrices and the rest were two groups, and before counts were kept."""
+    config = dataclasses.replace(CONFIG, log_every=4)
+    unbroken, resumed = regression(), regression()
+    whole = train(unbroken, points, config, tmp_path / "unbroken")
+    train(regression(), points, dataclasses.replace(config, steps=3), tmp_path)
+    (path,) = tmp_path.glob("state-*.pt")
+    state = torch.load(path)
+    plain = torch.optim.AdamW(regression().networks["net"].parameters())
+    plain.load_state_dict(plain.state_dict() | state["optimizers"]["net"])
+    state["optimizers"]["net"] = plain.state_dict()
+    del state["best"], state["counts"]
+    torch.save({**state, "logged": 3}, path)
+    parts = train(resumed, points, config, tmp_path)
+    assert torch.equal(weights_of(resumed), weights_of(unbroken))
+    assert parts.losses == whole.losses
+
+
+CUDA = """
+import json, sys
+from pathlib import Path
+
+import torch
+from test_denoiser import UNET, Clips, random
+from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.training.denoiser import UNetObjective
+from clipsonic_cli.training.trainer import train
+
+embed = torch.nn.functional.normalize(random(64, 4), dim=1)
+clips = Clips(mel=random(64, 1, 64, 64).tanh(), embed=embed)
+
+def losses(folder, device, precision, **options):
+    torch.manual_seed(0)
+    unet = UNet(UNET).to(memory_format=torch.channels_last)
+    objective = UNetObjective(unet, Process(DiffusionConfig()))
+    config = TrainConfig(steps=4, batch_size=64, precision=precision, log_every=1, **options)
+    train(objective, clips, config, Path(sys.argv[1]) / folder, device=torch.device(device))
+    lines = (Path(sys.argv[1]) / folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["unet"] for line in lines], json.loads(lines[-1]).get("micro_batch")
+
+full = {p: losses(p, "cuda", p) for p in ("float32", "bfloat16")}
+_, total = torch.cuda.mem_get_info()
+torch.cuda.empty_cache()
+peak = torch.cuda.max_memory_allocated()
+torch.cuda.set_per_process_memory_fraction(0.6 * peak / total)
+print(json.dumps([full["float32"], full["bfloat16"], losses("small", "cuda", "float32")]))
+"""
+
+
+@pytest.mark.cuda
+def test_a_gpu_trains_in_both_precisions_and_in_a_memory_too_small(tmp_path):
+    """A process of its own: accelerate settles on one kind of device in each."""
+    command = [sys.executable, "-W", "ignore", "-c", CUDA, str(tmp_path)]
+    folder = Path(__file__).parent
+    done = subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True)
+    (full, _), (half, _), (small, piece) = json.loads(done.stdout.splitlines()[-1])
+    assert half == pytest.approx(full, rel=0.02)
+    assert small == pytest.approx(full, rel=1e-3)
+    assert piece in (8, 16, 32)

@@ -1,5 +1,6 @@
 """What the README promises."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_there_are_command_lines():
 def test_every_mode_has_its_row(mode):
     kind = {"image": "picture", "text": "text"}[mode.query]
     assert f"| `{mode.name}` | {mode.title} | {kind} |" in README
+
+
+def test_the_scores_are_those_that_were_measured():
+    results = json.loads((ROOT / "recipes/mini/results/results.json").read_text(encoding="utf-8"))
+    share = {kind: f"{value:.0%}".replace("%", " %") for kind, value in results["accuracy"].items()}
+    pictured = f"{results['real_where_iq_has_pictures']:.0%}".replace("%", " %")
+    told = " ".join(README.split())
+    assert f"{share['pd']} of the sounds it makes from a label's text right" in told
+    assert f"{share['iq']} of those from a picture (of real clips {share['real']}" in told
+    assert f"and {pictured})" in told
 
 
 def test_the_tree_shows_what_is_there():

@@ -72,6 +72,8 @@ try:
     train(Regression(), points, config, out / "nan")
 except ClipsonicError as error:
     (out / f"error-{rank}.txt").write_text(str(error))
+if torch.distributed.is_initialized():  # else its threads may meet the end of the interpreter
+    torch.distributed.destroy_process_group()
 """
 
 

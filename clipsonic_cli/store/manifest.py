@@ -63,6 +63,8 @@ class Asset:
 
 
 HUB = "https://huggingface.co"
+HUB_MIRROR = "https://hf-mirror.com"
+"""A public mirror of the hub, asked only for files whose whole digest is known beforehand."""
 HUB_STATES = "the hub states it in the answer (X-Linked-Etag); pinned at the first download"
 THIRD_PARTIES = "users of the file, who agree; the publisher's page shows it per file"
 
@@ -77,9 +79,10 @@ ASSETS: dict[str, Asset] = {
             files=(
                 RemoteFile(
                     name="open_clip_model.safetensors",
-                    urls=(
-                        f"{HUB}/timm/vit_large_patch14_clip_224.openai/resolve/main/"
-                        "open_clip_model.safetensors",
+                    urls=tuple(
+                        f"{hub}/timm/vit_large_patch14_clip_224.openai/resolve/main/"
+                        "open_clip_model.safetensors"
+                        for hub in (HUB, HUB_MIRROR)
                     ),
                     bytes=1_710_517_724,
                     sha256="9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
@@ -231,9 +234,10 @@ ASSETS: dict[str, Asset] = {
             files=(
                 RemoteFile(
                     name="bigvgan_generator.pt",
-                    urls=(
-                        f"{HUB}/nvidia/bigvgan_v2_44khz_128band_512x/resolve/main/"
-                        "bigvgan_generator.pt",
+                    urls=tuple(
+                        f"{hub}/nvidia/bigvgan_v2_44khz_128band_512x/resolve/main/"
+                        "bigvgan_generator.pt"
+                        for hub in (HUB, HUB_MIRROR)
                     ),
                     sha256="d9fe7ec6bd0b44ed9d66973d5012d8181c1570b01e5c72df51973e241dccd357",
                     digest_from=THIRD_PARTIES,

@@ -38,6 +38,11 @@ def test_files_are_fetched_by_https_and_stay_in_their_folder(file):
 
 
 @FILES
+def test_a_mirror_is_asked_only_where_the_whole_digest_is_known(file):
+    assert len(file.urls) == 1 or len(file.sha256 or "") == 64
+
+
+@FILES
 def test_a_digest_is_hexadecimal_and_says_where_it_is_from(file):
     assert file.digest_from
     if file.sha256 is not None:

@@ -10,6 +10,7 @@ import typer
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Talk, complain, plain
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
 from clipsonic_cli.types import Report
 
@@ -85,7 +86,10 @@ def download(
     given = [text for text in names or [] if text not in ASSETS]
     own = [text for text in given if asked and text in models.names()]
     shares = [text for text in given if text not in own and shared.is_source(text)]
-    rows = [find(text) for text in names or [] if text not in own and text not in shares]
+    named = [text for text in names or [] if text not in own and text not in shares]
+    if strangers := [text for text in named if asked and text not in ASSETS]:
+        raise unknown("weights or model", strangers[0], [*ASSETS, *models.names()])
+    rows = [find(text) for text in named]
     rows += [row for text in purpose or [] for row in needed_for(text)]
     rows += ASSETS.values() if everything else []
     rows = list(dict.fromkeys(rows))
@@ -117,7 +121,7 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     """Fetches assets, several at once; one that fails is told and does not stop the others."""
     if not rows:
         return
-    from clipsonic_cli import published  # imports torch, which converts the weights
+    from clipsonic_cli import published
     from clipsonic_cli.store import assets
 
     stop = threading.Event()

@@ -76,17 +76,17 @@ class ModelFolder:
 
 
 def _remedy(absent: list[str]) -> str:
-    """Gives the way to get missing parts."""
+    """Gives the ways to get missing parts: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
-    trained = [stem for stem in absent if stem not in published]
+    steps = {stem: f"train.py {stem}" for stem in absent if stem != "clap"}
+    steps |= {"clip": "clip.py"} if "clip" in absent else {}
     ways = []
     if published:
-        ways.append(
-            f"To get {', '.join(published)}: clipsonic download {' '.join(published.values())}."
-        )
-    if trained:
-        commands = " && ".join(f"python recipes/mini/train.py {stem} --out DIR" for stem in trained)
-        ways.append(f"To train {', '.join(trained)}, as recipes/mini does: {commands}.")
+        names = " ".join(published.values())
+        ways.append(f"To get the paper's {', '.join(published)}: clipsonic download {names}.")
+    if steps:
+        commands = " && ".join(f"python recipes/mini/{step} --out DIR" for step in steps.values())
+        ways.append(f"To train {', '.join(steps)}, as recipes/mini does: {commands}.")
     return " ".join(ways)
 
 

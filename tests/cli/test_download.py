@@ -268,6 +268,7 @@ def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
         (["--for", "evall"], "Did you mean 'eval'?"),
         (["--list", "--verify"], "--list and --verify"),
         (["--remove"], "Nothing to remove"),
+        (["--remove", "minni"], "Did you mean 'mini'?"),
         (["--remove", "mini", "--yes"], "part of clipsonic"),
         (["vggish", "--as", "x"], "--as"),
         (["./nothing.zip"], "nothing.zip"),

@@ -7,7 +7,6 @@ either published form of its weights becomes ours. Does not know: files, sound, 
 Source: Wu et al. 2023 (CLAP); CLIPSonic section 3 uses its version ``630k-audioset-fusion``.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numpy._core.multiarray import scalar
 from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle, ClipsonicError
-from clipsonic_cli.models.clip import needs_torchvision
+from clipsonic_cli.models.clip import needs_torchvision, weights_digest
 
 N_MELS = 64
 PAD_ID = 1
@@ -344,8 +343,4 @@ def clap_identity(tensors: Mapping[str, Tensor]) -> str:
     Args:
         tensors: The weights as stored.
     """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return f"clap-{digest.hexdigest()[:8]}"
+    return f"clap-{weights_digest(tensors)}"

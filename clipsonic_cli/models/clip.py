@@ -332,8 +332,13 @@ def clip_identity(architecture: str, tensors: Mapping[str, Tensor]) -> str:
         architecture: As in :class:`ClipConfig`.
         tensors: The weights as stored.
     """
+    return f"{architecture}-clip-{weights_digest(tensors)}"
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Gives 8 hexadecimal digits that change with any weight's name, number or precision."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return f"{architecture}-clip-{digest.hexdigest()[:8]}"
+    return digest.hexdigest()[:8]

@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 
 import numpy as np
+import published_clap
 import pytest
 import soxr
 import torch
@@ -23,23 +24,13 @@ from clipsonic_cli.encoders.clap import (
 )
 from clipsonic_cli.encoders.clip import TOKENIZER
 from clipsonic_cli.errors import BadBundle, UsageError
-from clipsonic_cli.models.clap import CONSTANTS, ClapConfig, clap_identity, leaf_of, outline
+from clipsonic_cli.models.clap import CONSTANTS, clap_identity, leaf_of, outline
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.bundle import Bundle, Header, load, read_header, write
 from clipsonic_cli.types import Query, Waveform
 
-SMALL = ClapConfig(
-    dim=8,
-    text_dim=16,
-    text_depth=1,
-    text_heads=2,
-    vocab_size=300,
-    max_text_len=12,
-    audio_dim=8,
-    audio_depths=(2, 1, 1, 1),
-    audio_heads=(1, 2, 2, 2),
-)
+SMALL = dataclasses.replace(published_clap.SMALL, vocab_size=300)  # a token for every byte
 
 
 def as_tensor(made):

@@ -9,42 +9,23 @@ from contextlib import suppress
 
 import pytest
 import torch
+from headers import CLAP, CLIP, PRIOR, UNET, VOCODER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, VocoderConfig
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.store.bundle import (
     KEY,
     MAX_HEADER,
     Bundle,
-    Header,
     identity,
     load,
     read_header,
     write,
 )
 
-UNET = Header(
-    kind="unet",
-    config=UNetConfig(channels=32),
-    mel=MelSpec(),
-    diffusion=DiffusionConfig(prediction="v"),
-    space="clip-image",
-    encoder="mini-1",
-    meta={"steps": 7, "licence": "CC0-1.0"},
-)
-PRIOR = Header(
-    kind="prior",
-    config=PriorConfig(),
-    diffusion=DiffusionConfig(train_steps=1000, variance="fixed", prediction="x0"),
-    space="clip-image",
-    encoder="mini-1",
-)
-VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
-CLIP = Header(kind="clip", config={"dim": 8, "mean": [0.5]}, encoder="mini-1")
-CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="clap-1")
 HEADERS = [UNET, PRIOR, VOCODER, CLIP, CLAP]
 
 anything_goes = settings(

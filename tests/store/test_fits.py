@@ -3,31 +3,11 @@
 import dataclasses
 
 import pytest
+from headers import CLAP, CLIP, PRIOR, UNET, VOCODER
 
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import MelSpec, PriorConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.fits import check_fits
-
-UNET = Header(
-    kind="unet",
-    config=UNetConfig(channels=32),
-    mel=MelSpec(),
-    diffusion=DiffusionConfig(prediction="v"),
-    space="clip-image",
-    encoder="mini-1",
-    meta={"steps": 7, "licence": "CC0-1.0"},
-)
-PRIOR = Header(
-    kind="prior",
-    config=PriorConfig(),
-    diffusion=DiffusionConfig(train_steps=1000, variance="fixed", prediction="x0"),
-    space="clip-image",
-    encoder="mini-1",
-)
-VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
-CLIP = Header(kind="clip", config={"dim": 8, "mean": [0.5]}, encoder="mini-1")
-CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="clap-1")
 
 
 def test_parts_of_one_model_fit():

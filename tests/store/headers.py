@@ -1,0 +1,24 @@
+"""A header of every kind whose parts fit each other, but for the CLAP."""
+
+from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.store.bundle import Header
+
+UNET = Header(
+    kind="unet",
+    config=UNetConfig(channels=32),
+    mel=MelSpec(),
+    diffusion=DiffusionConfig(prediction="v"),
+    space="clip-image",
+    encoder="mini-1",
+    meta={"steps": 7, "licence": "CC0-1.0"},
+)
+PRIOR = Header(
+    kind="prior",
+    config=PriorConfig(),
+    diffusion=DiffusionConfig(train_steps=1000, variance="fixed", prediction="x0"),
+    space="clip-image",
+    encoder="mini-1",
+)
+VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
+CLIP = Header(kind="clip", config={"dim": 8, "mean": [0.5]}, encoder="mini-1")
+CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="clap-1")

@@ -178,7 +178,14 @@ def test_an_interrupted_download_ends_at_once_and_starts_no_other(web, home):
     for name in names:
         publish(web, name, bytes(200_000), Fault(stall_after=100_000))
     command = [sys.executable, "-m", "clipsonic_cli", "download", *names]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore Ctrl-C, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with process:
         while web.sent < 400_000:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)

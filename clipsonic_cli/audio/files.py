@@ -6,7 +6,6 @@ means (a recipe, as JSON), nor which sound is written.
 
 import io
 import os
-import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import soundfile
 import soxr
 import torch
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 
@@ -136,17 +136,13 @@ def write(
         raise ValueError(f"unknown metadata fields {strange}, known: {', '.join(FIELDS)}")
     check_writable(path, subtype=subtype, overwrite=overwrite)
     sound = encode(samples, sample_rate, path.suffix, libsndfile_subtype(path, subtype), metadata)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file:
-            file.write(sound)
-        os.replace(temporary, path)  # noqa: PTH105 - atomic, and named so
+        with written(path) as temporary:
+            temporary.write_bytes(sound)
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; nothing was left behind."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def peak_guard(samples: torch.Tensor, ceiling: float = 0.98) -> tuple[torch.Tensor, float]:

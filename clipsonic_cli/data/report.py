@@ -5,14 +5,13 @@ clip is judged (``data/check.py``), nor how a report is shown.
 """
 
 import csv
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.data.check import Finding, Flaw, Kind, Rules, examine, unreadable
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.errors import ClipsonicError
@@ -110,9 +109,11 @@ def write_csv(survey: Survey, path: Path) -> None:
     Raises:
         ClipsonicError: It cannot be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with (
+            written(path) as temporary,
+            temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
             rows = csv.writer(file)
             rows.writerow(["clip", "flaw", "reason", "dropped", "label", "split", "file"])
             for finding in survey.flawed:
@@ -120,13 +121,10 @@ def write_csv(survey: Survey, path: Path) -> None:
                 for flaw in finding.flaws:
                     row = [clip.id, flaw.kind, flaw.reason, dropped, clip.label, clip.split]
                     rows.writerow([*row, _file(clip)])
-        os.replace(temporary, path)  # noqa: PTH105 - atomic, and named so
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; nothing was left behind."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _file(clip: Clip) -> str:

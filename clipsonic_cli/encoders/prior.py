@@ -5,7 +5,6 @@ Knows: how candidates are drawn and which is kept. Does not know: the prior's la
 
 import contextlib
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import ddim
 from clipsonic_cli.diffusion.process import Process
@@ -158,15 +158,11 @@ class PriorEncoder:
     def _keep(self, key: str) -> None:
         if self.cache is None:
             return
-        temporary = self.cache / f".{key}.{os.getpid()}.part"
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with written(self.cache / f"{key}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, self._memory[key].numpy())
-            temporary.replace(self.cache / f"{key}.npy")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             reason = error.strerror or error
             warnings.warn(f"Embeddings cannot be kept in '{self.cache}': {reason}.", stacklevel=3)
             self.cache = None

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.store.strict import from_dict
@@ -188,19 +189,14 @@ def write(path: Path, bundle: Bundle) -> None:
             dense = dense.clone(memory_format=torch.contiguous_format)
         taken.add(dense.untyped_storage().data_ptr())
         weights[key] = dense
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(weights, temporary, metadata={KEY: text})  # as it is, without a copy in memory
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with written(path) as temporary:
+            save_file(weights, temporary, metadata={KEY: text})  # as it is: no copy in memory
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_header(path: Path) -> Header:

@@ -10,7 +10,6 @@ these. Does not know: the adapters
 import contextlib
 import datetime
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, write
@@ -195,6 +195,5 @@ def _is_digest(value: object) -> bool:
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

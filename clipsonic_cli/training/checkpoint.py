@@ -3,13 +3,13 @@
 This is everything a run needs to go on exactly; what is shipped is a bundle (``store/bundle.py``).
 """
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import ClipsonicError
 
 PATTERN = "state-*.pt"
@@ -31,8 +31,6 @@ def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
     path = _write(run_dir / f"state-{step:08d}.pt", state)
     for old in sorted(run_dir.glob(PATTERN))[:-keep]:
         old.unlink()
-    for part in run_dir.glob(".state-*.part"):
-        part.unlink()
     return path
 
 
@@ -76,12 +74,10 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, state: dict[str, Any]) -> Path:
-    temporary = path.with_name(f".{path.name}.part")  # one name: a killed save is overwritten
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    for left in path.parent.glob(".*.part"):  # half a file, by a save that was killed
+        left.unlink()
+    with written(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)  # to a file: a path would put its name inside
     return path
 
 

@@ -32,6 +32,19 @@ def test_a_save_killed_half_way_leaves_the_last_good_one(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["state-00000003.pt"]
 
 
+def test_what_a_killed_save_left_goes_before_the_next_is_written(tmp_path, monkeypatch):
+    left, save = tmp_path / ".0123456789abcdef.part", torch.save
+    left.write_bytes(b"PK half a file")
+
+    def look(state, file):
+        assert not left.exists()  # the disk need not hold both
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", look)
+    checkpoint.save_best(tmp_path, {"step": 1, "score": 0.5})
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("code in a checkpoint was executed",))

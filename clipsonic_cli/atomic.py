@@ -1,0 +1,38 @@
+"""Files that are whole or absent: written aside, then renamed."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Gives a name beside a file, and renames what was written there once the block has ended.
+
+    Nobody sees half a file under ``path``, not even after a power cut. A block that fails leaves
+    what was there before and nothing else; a process that is killed leaves ``.*.part`` in the
+    folder.
+
+    Args:
+        path: The file to be; one that is there is replaced. Its folder must exist.
+
+    Yields:
+        Where to write it; an empty file, which the block closes.
+
+    Raises:
+        OSError: The disk refuses, or is full.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: names have a limit
+    try:
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # safetensors lets nobody else read what it writes
+        with temporary.open("rb+") as file:  # a rename may reach the disk before what it renames
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # it is renamed, or would hide why the block failed
+            temporary.unlink()

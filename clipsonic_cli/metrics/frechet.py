@@ -1,0 +1,237 @@
+"""The Frechet distance between two sets of feature vectors, each taken for a Gaussian.
+
+Knows: means and covariances, and the file they are kept in. Does not know: what the vectors are
+features of; the name of the network that gave them is only compared.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipsonic_cli.atomic import written
+from clipsonic_cli.errors import UsageError
+
+ROUNDING = 1e-6
+"""How far a covariance may be from one, against its largest number, before it is refused."""
+FIELDS = {"n": ("i", 0), "mean": ("f", 1), "cov": ("f", 2), "backbone": ("U", 0)}
+"""The arrays of a file of statistics: NumPy's kind of number, and how many axes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gaussian:
+    """What the Frechet distance keeps of a set of vectors.
+
+    Args:
+        n: How many vectors there were, 2 or more: the fewer, the larger a distance comes out.
+        mean: (D,) float64.
+        cov: (D, D) float64, the unbiased covariance: divided by n - 1. Of any rank.
+
+    Raises:
+        ValueError: These are no mean and covariance; says why.
+    """
+
+    n: int
+    mean: Tensor
+    cov: Tensor
+
+    def __post_init__(self) -> None:
+        if self.n < 2:
+            raise ValueError(f"need 2 vectors or more for a covariance, got {self.n}")
+        mean, cov = self.mean, self.cov
+        if mean.ndim != 1 or not len(mean) or cov.shape != (len(mean), len(mean)):
+            raise ValueError(
+                f"need a mean (D,) and a covariance (D, D), got {tuple(mean.shape)} and "
+                f"{tuple(cov.shape)}"
+            )
+        if mean.dtype != torch.float64 or cov.dtype != torch.float64:
+            raise ValueError(f"need float64, got {mean.dtype} and {cov.dtype}")
+        if not mean.isfinite().all() or not cov.isfinite().all():
+            raise ValueError("the mean or the covariance is not finite")
+        allowed = ROUNDING * cov.abs().max()
+        if (cov - cov.T).abs().max() > allowed:
+            raise ValueError("the covariance is not symmetric")
+        if (least := torch.linalg.eigvalsh(cov)[0]) < -allowed:
+            raise ValueError(f"the covariance has a negative eigenvalue, {float(least):.3g}")
+
+
+class Moments:
+    """Mean and covariance of vectors that come batch by batch; memory does not grow with them.
+
+    The batches, their order and their size change the result by rounding alone, and two of these
+    can be made one, as of two processes.
+
+    Args:
+        dim: Size D of the vectors.
+
+    Source:
+        Chan, Golub & LeVeque 1983: sums of squares about the mean are combined, so that nothing is
+        lost where the mean is large against the spread.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.n = 0
+        self.mean = torch.zeros(dim, dtype=torch.float64)
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+        """Sum of the outer products of deviations from the mean."""
+
+    def add(self, rows: Tensor) -> None:
+        """Takes vectors.
+
+        Args:
+            rows: (B, D), of any floating dtype and on any device; B may be 0.
+
+        Raises:
+            ValueError: They have another size, or are not finite; nothing is taken.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise ValueError(f"need rows (B, {len(self.mean)}), got {tuple(rows.shape)}")
+        rows = rows.detach().cpu().double()
+        if not rows.isfinite().all():
+            raise ValueError("the rows are not finite")
+        if len(rows):
+            mean = rows.mean(0)
+            deviations = rows - mean
+            self._combine(len(rows), mean, deviations.T @ deviations)
+
+    def merge(self, other: "Moments") -> None:
+        """Takes all the vectors that another has taken, which stays as it is.
+
+        Raises:
+            ValueError: Its vectors have another size.
+        """
+        if len(other.mean) != len(self.mean):
+            raise ValueError(f"need vectors of size {len(self.mean)}, got {len(other.mean)}")
+        if other.n:
+            self._combine(other.n, other.mean, other.scatter)
+
+    def gaussian(self) -> Gaussian:
+        """Gives the mean and the unbiased covariance of what was taken so far.
+
+        Raises:
+            ValueError: That is less than 2 vectors.
+        """
+        cov = self.scatter / max(self.n - 1, 1)
+        return Gaussian(n=self.n, mean=self.mean, cov=(cov + cov.T) / 2)
+
+    def _combine(self, n: int, mean: Tensor, scatter: Tensor) -> None:
+        total = self.n + n
+        apart = mean - self.mean
+        self.scatter = self.scatter + scatter + torch.outer(apart, apart) * (self.n * n / total)
+        self.mean = self.mean + apart * (n / total)
+        self.n = total
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    r"""Gives the squared Frechet distance of two Gaussians, as FID and FAD are defined.
+
+    .. math:: |m_a - m_b|^2 + \mathrm{tr}(C_a + C_b - 2 (C_a C_b)^{1/2})
+
+    With factors C = F F^T from symmetric eigendecompositions, the second term is the least of
+    \|F_a - F_b U\|^2 over all orthogonal U, and the singular vectors of F_b^T F_a give that U. A
+    sum of squares is never negative, complex or NaN, and close sets lose no digits to subtraction,
+    of full rank or not.
+
+    Args:
+        a: One set.
+        b: The other; as a first, but for rounding.
+
+    Returns:
+        0 or more, in the square of the features' unit; 0 for equal means and covariances, within
+        rounding.
+
+    Raises:
+        ValueError: Their vectors differ in size.
+
+    Source:
+        Dowson & Landau 1982; Kilgour et al. 2019 (FAD). The orthogonal U: Bhatia, Jain & Lim
+        2019, On the Bures-Wasserstein distance between positive definite matrices.
+    """
+    if len(a.mean) != len(b.mean):
+        raise ValueError(f"need vectors of one size, got {len(a.mean)} and {len(b.mean)}")
+    one, other = _factor(a.cov), _factor(b.cov)
+    left, _, right = torch.linalg.svd(other.T @ one)
+    shapes = (one - other @ (left @ right)).square().sum()
+    return float((a.mean - b.mean).square().sum() + shapes)
+
+
+def write_statistics(path: Path, gaussian: Gaussian, *, backbone: str) -> None:
+    """Writes statistics, whole or not at all.
+
+    Args:
+        path: Where to, an ``.npz``; its folder must exist.
+        gaussian: What to write.
+        backbone: Name of the network that gave the features.
+
+    Raises:
+        OSError: The disk refuses, or is full.
+    """
+    with written(path) as temporary, temporary.open("wb") as file:  # a path would gain a suffix
+        np.savez(
+            file,
+            n=np.int64(gaussian.n),
+            mean=gaussian.mean.cpu().numpy(),
+            cov=gaussian.cov.cpu().numpy(),
+            backbone=np.str_(backbone),
+        )
+
+
+def read_statistics(path: Path, *, backbone: str) -> Gaussian:
+    """Reads what :func:`write_statistics` wrote; nothing in the file is executed.
+
+    Args:
+        path: The file.
+        backbone: Name of the network whose features they are to be compared with.
+
+    Raises:
+        UsageError: The file is missing, damaged, no such file, or of another network's features.
+    """
+    try:
+        fields = _read_fields(path)
+        made_by = str(fields["backbone"])
+        gaussian = Gaussian(
+            n=int(fields["n"]),
+            mean=torch.from_numpy(fields["mean"].astype(np.float64)),
+            cov=torch.from_numpy(fields["cov"].astype(np.float64)),
+        )
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise UsageError(
+            f"'{path}' holds no statistics of features ({reason}); give a file that clipsonic "
+            f"wrote, or the sounds themselves."
+        ) from error
+    if made_by != backbone:
+        raise UsageError(
+            f"'{path}' holds statistics of {made_by!r} features, which cannot be compared with "
+            f"those of '{backbone}'; give a file of '{backbone}', or the sounds themselves."
+        )
+    return gaussian
+
+
+def _factor(cov: Tensor) -> Tensor:
+    """Gives F (D, D) with F F^T = cov; eigenvalues that rounding made negative are 0."""
+    values, vectors = torch.linalg.eigh(cov)
+    factor: Tensor = vectors * values.clamp(min=0).sqrt()
+    return factor
+
+
+def _read_fields(path: Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of a file of statistics.
+
+    Raises:
+        OSError: The file cannot be opened.
+        ValueError: It has other arrays, or is damaged.
+    """
+    with path.open("rb") as file:
+        try:
+            read = np.load(file, allow_pickle=False)
+            fields = {name: read[name] for name in read.files}
+        # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says.
+        except Exception as error:
+            raise ValueError(f"damaged, or no .npz: {error}") from error
+    seen = {name: (field.dtype.kind, field.ndim) for name, field in fields.items()}
+    if seen != FIELDS:
+        raise ValueError(f"it has {', '.join(sorted(seen)) or 'nothing'}, not {', '.join(FIELDS)}")
+    return fields

@@ -60,19 +60,39 @@ class DiffusionConfig:
 
     Args:
         train_steps: Length of the training schedule (paper: 4000; prior: 1000).
-        schedule: Only the cosine schedule of Nichol & Dhariwal 2021, eq. 17.
-        prediction: What the network predicts.
+        schedule: "cosine" (Nichol & Dhariwal 2021, eq. 17), or "cosine-zero-snr": the same, shifted
+            so that nothing of the data is left at the last step: the pure noise that sampling
+            starts from is then seen in training. Not in the paper; Lin et al. 2023, section 3.1.
+        prediction: What the network predicts; not "eps" where nothing of the data is left, as
+            pure noise says nothing of how to take it away (Lin et al. 2023, section 3.2).
         variance: "learned_range" (Nichol & Dhariwal 2021, eq. 15; the network has twice the
             channels) or "fixed" (the posterior variance).
         clip_x0: Clamp the predicted x0 to [-1, 1] while sampling; the mel is bounded, embeddings
             are not.
+
+    Raises:
+        ValueError: A schedule that ends in pure noise with a prediction of eps, or with one step,
+            which would be both its least noise and its most.
     """
 
     train_steps: int = 4000
-    schedule: Literal["cosine"] = "cosine"
+    schedule: Literal["cosine", "cosine-zero-snr"] = "cosine"
     prediction: Prediction = "eps"
     variance: Variance = "learned_range"
     clip_x0: bool = True
+
+    def __post_init__(self) -> None:
+        if self.schedule != "cosine-zero-snr":
+            return
+        if self.prediction == "eps":
+            raise ValueError(
+                "schedule 'cosine-zero-snr' cannot have prediction 'eps', from which x0 does not "
+                "follow at its last step; allowed: v, x0"
+            )
+        if self.train_steps < 2:
+            raise ValueError(
+                f"schedule 'cosine-zero-snr' has {self.train_steps} train_steps, allowed: 2 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +171,20 @@ class VocoderConfig:
     bias_at_final: bool = True
 
 
+UNET_SIZES: dict[str, UNetConfig] = {
+    "large": UNetConfig(),  # 121 M parameters, the paper's
+    "base": UNetConfig(channels=64, num_res_blocks=2),  # 23 M
+    "mini": UNetConfig(channels=32, num_res_blocks=2),  # 6 M; what two CPU cores can train
+}
+"""Sizes of the mel U-Net by name; ``cond_dim`` is the encoder's."""
+
+PRIOR_SIZES: dict[str, PriorConfig] = {
+    "large": PriorConfig(),  # the paper's
+    "base": PriorConfig(depth=6, heads=8),
+    "mini": PriorConfig(depth=4, heads=4),
+}
+"""Sizes of the diffusion prior by name; ``dim``, ``text_dim`` and ``max_text_len`` are CLIP's."""
+
 VOCODER_SIZES: dict[str, VocoderConfig] = {
     "large": VocoderConfig(),  # 121 M parameters, as the authors' own large model
     "base": VocoderConfig(channels=512),  # 14 M
@@ -165,6 +199,25 @@ VOCODER_SIZES: dict[str, VocoderConfig] = {
 """Sizes of BigVGAN by name, for the default MelSpec."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationConfig:
+    """What is kept of every clip of a data set.
+
+    Args:
+        mel: Geometry of the mels.
+        frame_rate: Frames a second that CLIP sees (1 in CLIPSep, Dong et al. 2023).
+        encoder: Identity of that CLIP; None keeps no frames, as a vocoder needs none.
+        waves: Keep the sound itself too, which a vocoder needs.
+    """
+
+    mel: MelSpec = MelSpec()
+    frame_rate: float = 1.0
+    encoder: str | None = None
+    waves: bool = False
+
+
+PRESETS = ("default", "paper")
+"""Of ``clipsonic train``: what suits data and machine, or section 3 of the paper."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VOCODERS = ("bigvgan", "griffin-lim")
@@ -203,6 +256,9 @@ class TrainConfig:
             at most (1 + n) / (10 + n), so that an early average is not the random start.
         clip_norm: Gradients are scaled down to this norm; None leaves them.
         precision: Of the forward pass; weights and averages stay float32.
+        compile: Compile the networks (torch.compile), which takes minutes at the first step and at
+            the first look at held-out clips, and needs a C++ compiler. Changes nothing but rounding
+            and the draws of dropout, so that either kind of run goes on from the other's.
         seed: Of everything random in the training.
         save_every: Steps between checkpoints.
         keep: Newest checkpoints kept, besides the best.
@@ -224,6 +280,7 @@ class TrainConfig:
     ema_decay: float = 0.9999
     clip_norm: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     seed: int = 0
     save_every: int = 5000
     keep: int = 2

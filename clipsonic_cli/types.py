@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Space = Literal["clip-image", "clip-text", "clap-text"]
 Split = Literal["train", "valid", "test"]
+Stage = Literal["unet", "prior", "vocoder"]
+"""What ``clipsonic train`` trains at once."""
 
 Report = Callable[[str, int, int], None]
 """Progress without Rich: ``report(stage, done, total)``."""

@@ -44,6 +44,20 @@ def test_a_config_survives_json(config):
     assert type(config)(**json.loads(json.dumps(asdict(config)))) == config
 
 
+def test_pure_noise_at_the_last_step_goes_with_every_prediction_but_eps():
+    for prediction in ("v", "x0"):
+        config = DiffusionConfig(schedule="cosine-zero-snr", prediction=prediction)
+        assert DiffusionConfig(**json.loads(json.dumps(asdict(config)))) == config
+    with pytest.raises(ValueError, match=r"cannot have prediction 'eps'.*allowed: v, x0"):
+        DiffusionConfig(schedule="cosine-zero-snr")
+
+
+def test_one_step_cannot_be_both_the_least_noise_and_all_of_it():
+    DiffusionConfig(train_steps=1, prediction="v")
+    with pytest.raises(ValueError, match="1 train_steps, allowed: 2 or more"):
+        DiffusionConfig(schedule="cosine-zero-snr", prediction="v", train_steps=1)
+
+
 def test_a_config_takes_no_unknown_field():
     with pytest.raises(TypeError, match="train_step"):
         DiffusionConfig(train_step=1000)

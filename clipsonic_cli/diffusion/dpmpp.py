@@ -40,7 +40,11 @@ def sample(
         Lu et al. 2022 (DPM-Solver++), algorithm 2.
     """
     chain = process.respaced(timesteps)
-    log_snr = 0.5 * torch.logit(chain.alphas_cumprod)  # lambda, (n,) float64
+    # lambda, (n,) float64. It is -inf where nothing of the data is left (zero terminal SNR), and
+    # what follows from it is the limit of ever less data. First step: h = inf, expm1(-h) = -1 and
+    # x_t = sigma_below x_T + alpha_below x_0, which is q(x_t | x_0) with x_T for its noise. Second:
+    # ratio = 0, as a change of x_0 over an infinite h gives no slope to go on with.
+    log_snr = 0.5 * torch.logit(chain.alphas_cumprod)
     x_t, x_0 = x_T, x_T
     for i in reversed(range(len(chain))):
         t = torch.tensor([i])

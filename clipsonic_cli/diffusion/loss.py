@@ -54,7 +54,9 @@ def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
     """Gives the weight of each sample's squared error, (B,) float64 on the CPU.
 
     All predictions are weighed as one of x_0 by min(snr, bound), with snr the ratio of the
-    variances of signal and noise: nearly clean samples, easily learned, no longer dominate.
+    variances of signal and noise: nearly clean samples, easily learned, no longer dominate. Where
+    nothing of the data is left (zero terminal SNR) the weight is 0, and a network answers pure
+    noise as it learned to answer the steps before.
 
     Args:
         process: The whole training schedule.

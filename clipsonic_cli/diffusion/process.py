@@ -27,6 +27,19 @@ def cosine_alphas_cumprod(train_steps: int) -> Tensor:
     return torch.cumprod(1 - betas, 0)
 
 
+def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
+    """Gives a schedule whose last alpha_bar is exactly 0 and whose first stays.
+
+    Args:
+        alphas_cumprod: (n,) alpha_bar, falling, n >= 2.
+
+    Source:
+        Lin et al. 2023, algorithm 1: sqrt(alpha_bar) is shifted and scaled.
+    """
+    alpha = alphas_cumprod.sqrt()
+    return alphas_cumprod[0] * ((alpha - alpha[-1]) / (alpha[0] - alpha[-1])) ** 2
+
+
 class Process:
     """A chain of noise levels: the training schedule, or the part of it a sampler visits.
 
@@ -51,12 +64,18 @@ class Process:
             is the log of 0.
 
     Raises:
-        ValueError: A schedule other than cosine, or timesteps out of range or order.
+        ValueError: An unknown schedule, or timesteps out of range or order.
     """
 
     def __init__(self, config: DiffusionConfig, timesteps: Sequence[int] | None = None) -> None:
-        if config.schedule != "cosine":
-            raise ValueError(f"unknown schedule {config.schedule!r}: only 'cosine' is known")
+        alphas_cumprod = cosine_alphas_cumprod(config.train_steps)
+        match config.schedule:
+            case "cosine":
+                pass
+            case "cosine-zero-snr":
+                alphas_cumprod = zero_terminal_snr(alphas_cumprod)
+            case unknown:
+                raise ValueError(f"unknown schedule {unknown!r}: known are cosine, cosine-zero-snr")
         kept = list(range(config.train_steps)) if timesteps is None else sorted(timesteps)
         if not kept or kept[0] < 0 or kept[-1] >= config.train_steps:
             raise ValueError(f"timesteps must lie in 0 .. {config.train_steps - 1}: {timesteps}")
@@ -64,7 +83,7 @@ class Process:
             raise ValueError(f"timesteps must be distinct and in order: {timesteps}")
         self.config = config
         self.timesteps = torch.tensor(kept)
-        self.alphas_cumprod = cosine_alphas_cumprod(config.train_steps)[self.timesteps]
+        self.alphas_cumprod = alphas_cumprod[self.timesteps]
         self.alphas_cumprod_prev = torch.cat(
             [torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]]
         )

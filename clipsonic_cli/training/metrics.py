@@ -1,16 +1,25 @@
-"""What a training writes about itself: lines of metrics.jsonl, and curves for TensorBoard."""
+"""What a training writes about itself: lines of metrics.jsonl; TensorBoard and W&B by wish.
+
+A tracker's package is imported only when the tracker is asked for. Nothing here prints.
+"""
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from torch import Tensor
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.types import Waveform
 
 
 class Means:
@@ -63,46 +72,211 @@ class Means:
         }
 
 
+class Tracker(Protocol):
+    """Where curves, sounds and pictures of a training are shown."""
+
+    def curves(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each named curve."""
+
+    def sound(self, step: int, name: str, waveform: Waveform) -> None:
+        """Adds a sound."""
+
+    def picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Adds a picture."""
+
+    def close(self) -> None:
+        """Ends the record."""
+
+
+class TensorBoard:
+    """Events in ``run_dir/tensorboard``; those of steps that will be done again are hidden.
+
+    Args:
+        run_dir: The run's folder.
+        step: Steps done.
+        last: Last step told of before, here or elsewhere.
+    """
+
+    def __init__(self, run_dir: Path, *, step: int, last: int) -> None:  # noqa: ARG002
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(run_dir / "tensorboard", purge_step=step + 1)
+
+    def curves(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each named curve."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def sound(self, step: int, name: str, waveform: Waveform) -> None:
+        """Adds a sound."""
+        self.writer.add_audio(name, waveform.samples[None], step, waveform.sample_rate)
+        self.writer.flush()
+
+    def picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Adds a picture."""
+        self.writer.add_image(name, np.asarray(image), step, dataformats="HWC")
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Ends the events file."""
+        self.writer.close()
+
+
+class WeightsAndBiases:
+    """A run of W&B's project "clipsonic", which a resumed training continues.
+
+    The run's id is kept in ``run_dir/wandb-id``. W&B takes no step back: what it has of steps that
+    are done again stays (on the CPU they are the same), and nothing is sent until the training is
+    beyond them. A row is sent when the next begins, so that a kill loses the last one.
+
+    With ``WANDB_MODE=offline`` every resumption is a folder of its own in ``run_dir/wandb``, and
+    their steps follow each other: ``wandb sync`` the first, then the others with ``--append``.
+
+    Args:
+        run_dir: The run's folder; its name is the run's.
+        step: Steps done.
+        last: Last step told of before, here or elsewhere.
+
+    Raises:
+        UsageError: W&B refuses or cannot be reached.
+    """
+
+    def __init__(self, run_dir: Path, *, step: int, last: int) -> None:  # noqa: ARG002
+        import wandb
+
+        path = run_dir / "wandb-id"
+        known = path.exists()
+        if not known:
+            with written(path) as temporary:
+                temporary.write_text(secrets.token_hex(8), encoding="utf-8")
+        try:
+            self.run = wandb.init(
+                project="clipsonic",
+                id=path.read_text(encoding="utf-8"),
+                resume="allow",
+                name=run_dir.resolve().name,
+                dir=run_dir,
+                # Off: it would copy all that the command prints. Its own words go to stderr.
+                settings=wandb.Settings(console="off", quiet=True),
+            )
+        except wandb.Error as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UsageError(
+                f"W&B does not begin a run: {reason}. Log in with: wandb login; or set "
+                "WANDB_MODE=offline to keep the run in its folder."
+            ) from None
+        beyond = last + 1 if known else 0
+        self.first = beyond if self.run.offline else self.run.starting_step
+
+    def curves(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a point to each named curve."""
+        self._log(step, dict(values))
+
+    def sound(self, step: int, name: str, waveform: Waveform) -> None:
+        """Adds a sound."""
+        import wandb
+
+        samples = waveform.samples.numpy()
+        self._log(step, {name: wandb.Audio(samples, sample_rate=waveform.sample_rate)})
+
+    def picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Adds a picture."""
+        import wandb
+
+        self._log(step, {name: wandb.Image(image)})
+
+    def _log(self, step: int, values: dict[str, object]) -> None:
+        if step >= self.first:
+            self.run.log(values, step=step)
+
+    def close(self) -> None:
+        """Sends the last row and ends this part of the run."""
+        self.run.finish()
+
+
+TRACKERS: dict[str, tuple[type[TensorBoard] | type[WeightsAndBiases], str]] = {
+    "tensorboard": (TensorBoard, "train"),
+    "wandb": (WeightsAndBiases, "wandb"),
+}
+"""By the name of their package: what writes, and the extra of clipsonic that installs it."""
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuses trackers that could not be used; imports nothing.
+
+    Raises:
+        UsageError: A name is unknown, or its package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise unknown("tracker", name, list(TRACKERS))
+        # A folder of that name, where such a package keeps its runs, has no origin.
+        if getattr(find_spec(name), "origin", None) is None:
+            extra = TRACKERS[name][1]
+            raise UsageError(
+                f"{name} is not installed. Install it with: pip install 'clipsonic[{extra}]'"
+            )
+
+
 class MetricsLog:
-    """The run's metrics.jsonl and, if wished, its TensorBoard events.
+    """The run's metrics.jsonl and the trackers that were asked for.
 
     Args:
         run_dir: The run's folder.
         step: Steps done; lines of later ones, which will be done again, are dropped.
-        tensorboard: Write events to ``run_dir/tensorboard`` as well.
+        trackers: Names of :data:`TRACKERS`.
 
     Raises:
-        UsageError: TensorBoard is wished for and not installed.
+        UsageError: A tracker is unknown, not installed, or refuses.
     """
 
-    def __init__(self, run_dir: Path, step: int, *, tensorboard: bool) -> None:
+    def __init__(self, run_dir: Path, step: int, *, trackers: Sequence[str] = ()) -> None:
+        check_trackers(trackers)
         self.path = run_dir / "metrics.jsonl"
+        last = 0
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
+            whole = [(int(json.loads(x)["step"]), x) for x in lines if x.endswith("\n")]
+            last = max((of for of, _ in whole), default=0)
             temporary = self.path.with_suffix(".part")
-            temporary.write_text("".join(kept), encoding="utf-8")
+            kept = "".join(line for of, line in whole if of <= step)
+            temporary.write_text(kept, encoding="utf-8")
             temporary.replace(self.path)
-        self.writer: Any = None
-        if tensorboard:
-            if find_spec("tensorboard") is None:
-                raise UsageError(
-                    "TensorBoard is not installed. Install it with: pip install 'clipsonic[train]'"
-                )
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.writer = SummaryWriter(run_dir / "tensorboard", purge_step=step + 1)
+        self.trackers: list[Tracker] = [
+            TRACKERS[name][0](run_dir, step=step, last=last) for name in trackers
+        ]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line."""
+        """Adds a line, and a point to each curve."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
-        if self.writer is not None:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
-            self.writer.flush()
+        for tracker in self.trackers:
+            tracker.curves(step, values)
+
+    def sound(self, step: int, name: str, waveform: Waveform) -> None:
+        """Shows a sound in the trackers.
+
+        Args:
+            step: Steps done.
+            name: The same for every step of a series; a slash groups.
+            waveform: On the CPU.
+        """
+        for tracker in self.trackers:
+            tracker.sound(step, name, waveform)
+
+    def picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Shows an RGB picture in the trackers.
+
+        Args:
+            step: Steps done.
+            name: The same for every step of a series; a slash groups.
+            image: RGB.
+        """
+        for tracker in self.trackers:
+            tracker.picture(step, name, image)
 
     def close(self) -> None:
-        """Ends the events file."""
-        if self.writer is not None:
-            self.writer.close()
+        """Ends the trackers' records."""
+        for tracker in self.trackers:
+            tracker.close()

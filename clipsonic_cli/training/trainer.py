@@ -9,7 +9,7 @@ processes is, but for rounding and dropout, the run of one.
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from clipsonic_cli.training import checkpoint
 from clipsonic_cli.training.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.training.ema import Ema
 from clipsonic_cli.training.interrupts import interrupts
-from clipsonic_cli.training.metrics import Means, MetricsLog
+from clipsonic_cli.training.metrics import Means, MetricsLog, check_trackers
 from clipsonic_cli.training.objective import Objective
 from clipsonic_cli.training.updates import Updater, accelerate, learning_rate
 from clipsonic_cli.types import Report, silent
@@ -66,8 +66,8 @@ def train(
     held_out: Dataset | None = None,
     device: torch.device | None = None,
     minutes: float | None = None,
-    tensorboard: bool = False,
-    on_save: Callable[[Progress], None] | None = None,
+    trackers: Sequence[str] = (),
+    on_save: Callable[[Progress, MetricsLog], None] | None = None,
     report: Report = silent,
 ) -> Progress:
     """Trains until ``config.steps``, from the newest checkpoint in ``run_dir`` if there is one.
@@ -86,8 +86,8 @@ def train(
         held_out: Clips to judge the averaged weights by, always with the same noise.
         device: Kind of device the networks run on, a process each; None is the CPU.
         minutes: Stop and save after this much time in this call, if ``steps`` are not done before.
-        tensorboard: Write TensorBoard events as well, into ``run_dir/tensorboard``.
-        on_save: Called after every checkpoint.
+        trackers: Names of ``metrics.TRACKERS`` that shall show the training as well.
+        on_save: Called after every checkpoint, with the log for whatever else is to be shown.
         report: Progress.
 
     Returns:
@@ -95,14 +95,16 @@ def train(
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
-        UsageError: The run in ``run_dir`` is of another network, or the batch cannot be shared.
+        UsageError: The run in ``run_dir`` is of another network, the batch cannot be shared, or a
+            tracker cannot be used.
         ClipsonicError: One clip alone does not fit into the device's memory.
         KeyboardInterrupt: After a signal, once saved.
     """
+    check_trackers(trackers)
     accelerator = accelerate(device or torch.device("cpu"))
     main = accelerator.is_main_process
     run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
-    run.resume(tensorboard=tensorboard)
+    run.resume(trackers)
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     try:
         with interrupts() as interrupted, run.feed:
@@ -114,7 +116,7 @@ def train(
                 if ending or run.step % config.save_every == 0:
                     progress = run.save()
                     if main and on_save is not None:
-                        on_save(progress)
+                        on_save(progress, run.log)
                 if stopped:
                     raise KeyboardInterrupt
                 if ending:
@@ -301,7 +303,7 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return self.progress()
 
-    def resume(self, *, tensorboard: bool) -> None:
+    def resume(self, trackers: Sequence[str]) -> None:
         """Takes up the newest checkpoint, if there is one."""
         main = self.accelerator.is_main_process
         if main:
@@ -317,7 +319,7 @@ class _Run:
                 f"{sorted(steps)}. Choose a folder that all machines share."
             )
         if main:
-            self.log = MetricsLog(self.run_dir, self.step, tensorboard=tensorboard)
+            self.log = MetricsLog(self.run_dir, self.step, trackers=trackers)
         self.updater.wrap()
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -82,13 +82,20 @@ class Updater:
         self._fits: set[str] = set()
 
     def wrap(self) -> None:
-        """Lets processes exchange gradients, and gives all the main one's weights."""
+        """Lets processes exchange gradients, gives all the main one's weights, and compiles."""
         for name, network in self.networks.items():
+            if self.config.compile:
+                # In place: no name of a weight changes. In the default mode, as CUDA graphs would
+                # hold on to the weights' addresses, and averages trade places with weights when
+                # held-out clips judge them (which is compiled once more, without gradients).
+                network.compile()
             self.objective.networks[name] = self.accelerator.prepare_model(network)
 
     def release(self) -> None:
         """Gives the objective its own networks back."""
         self.objective.networks.update(self.networks)
+        for network in self.networks.values():
+            network._compiled_call_impl = None  # there is no public way back from compile()
 
     def set_rate(self, step: int) -> None:
         """Sets the learning rate of the step that comes after ``step`` of them."""
@@ -111,7 +118,7 @@ class Updater:
             was moved. The same in all processes.
 
         Raises:
-            ClipsonicError: One clip alone does not fit into memory.
+            ClipsonicError: One clip alone does not fit into memory, or compiling fails.
         """
         network, optimizer = self.networks[name], self.optimizers[name]
         if self.accelerator.num_processes > 1 and name not in self._fits:
@@ -142,7 +149,8 @@ class Updater:
                 found = Means()
                 with torch.random.fork_rng(devices):
                     torch.manual_seed(seed + self.accelerator.process_index)
-                    loss = self._in_pieces(name, batch, step, found)
+                    with self._compiling(name):
+                        loss = self._in_pieces(name, batch, step, found)
             except torch.OutOfMemoryError:
                 if self.piece == 1 or name in self._fits:
                     raise ClipsonicError(
@@ -185,6 +193,24 @@ class Updater:
         """Gives the forward pass its precision."""
         enabled = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    @contextmanager
+    def _compiling(self, name: str) -> Iterator[None]:
+        """Tells people why a network cannot be compiled, which its first call does."""
+        if not self.config.compile:
+            yield
+            return
+        from torch._dynamo.exc import TorchDynamoException  # seconds to import
+
+        try:
+            yield
+        except TorchDynamoException as error:
+            why = getattr(error, "inner_exception", error)
+            raise ClipsonicError(
+                f"The {name} cannot be compiled for {self.device} ({type(why).__name__}: "
+                f"{(str(why).splitlines() or [''])[0]}). Install a C++ compiler, such as g++, or "
+                "train without compiling."
+            ) from error
 
     @contextmanager
     def _silence(self) -> Iterator[None]:

@@ -44,6 +44,7 @@ from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.training.batches import Dataset
 from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.training.metrics import MetricsLog
 from clipsonic_cli.training.objective import Objective
 from clipsonic_cli.training.trainer import Progress, train
 from clipsonic_cli.training.vocoder import VocoderObjective
@@ -189,7 +190,7 @@ def main() -> None:
     model = out / "model" / f"{arguments.part}.safetensors"
     model.parent.mkdir(parents=True, exist_ok=True)
 
-    def on_save(progress: Progress) -> None:
+    def on_save(progress: Progress, _log: MetricsLog) -> None:
         meta = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),

@@ -11,11 +11,9 @@ from clipsonic_cli.diffusion.process import Process
 PREDICTIONS = ["eps", "x0", "v"]
 
 
-def batch(prediction, level, variance="learned_range", train_steps=4000, error=0.1):
+def batch(prediction, level, variance="learned_range", error=0.1, **more):
     """Process, output (off by ``error``), and what the loss is told, all float64."""
-    process = Process(
-        DiffusionConfig(train_steps=train_steps, prediction=prediction, variance=variance)
-    )
+    process = Process(DiffusionConfig(prediction=prediction, variance=variance, **more))
     generator = torch.Generator().manual_seed(level)
     x_0, eps, off, logits = torch.randn(4, 3, 2, 5, generator=generator).double().unbind(0)
     x_0, t = x_0.clamp(-0.99, 0.99), torch.full((3,), level)
@@ -130,6 +128,39 @@ def test_min_snr_counts_every_prediction_as_one_of_x0(prediction):
     expected = wrong.square().mean((1, 2)) * snr.clamp(max=5)
     loss = hybrid_loss(process, output, x_0, x_t, t, eps, min_snr=5.0)
     torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("min_snr", [None, 5.0])
+@pytest.mark.parametrize("variance", ["fixed", "learned_range"])
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+def test_pure_noise_has_a_finite_loss_with_a_finite_gradient(prediction, variance, min_snr):
+    process, output, x_0, x_t, t, eps = batch(
+        prediction, 3999, variance, schedule="cosine-zero-snr"
+    )
+    assert torch.equal(x_t, eps)
+    output.requires_grad_()
+    loss = hybrid_loss(process, output, x_0, x_t, t, eps, min_snr=min_snr)
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert output.grad.isfinite().all()
+    assert bool(output.grad[:, :2].any()) == (min_snr is None)  # min-SNR weighs it by its SNR, 0
+
+
+@pytest.mark.parametrize("level", [1, 2000, 3999])
+def test_the_loss_is_the_same_formula_whichever_the_schedule(level):
+    """Nichol & Dhariwal 2021, eq. 16, by hand with v: at pure noise x_0 is told by -v alone."""
+    process, output, x_0, x_t, t, eps = batch("v", level, schedule="cosine-zero-snr")
+    said, logits = output.chunk(2, 1)
+    bar = process.alphas_cumprod[level]
+    guess = bar.sqrt() * x_t - (1 - bar).sqrt() * said
+    low, high = process.posterior_variance[level].log(), process.betas[level].log()
+    std = (0.5 * (low + (logits + 1) / 2 * (high - low))).exp()
+    truth = Normal(process.posterior_mean(x_0, x_t, t), process.posterior_variance[level].sqrt())
+    bits = kl_divergence(truth, Normal(process.posterior_mean(guess, x_t, t), std)) / math.log(2)
+    expected = (said - process.target(x_0, t, eps)) ** 2 + bits * 4
+    torch.testing.assert_close(
+        hybrid_loss(process, output, x_0, x_t, t, eps), expected.mean((1, 2))
+    )
 
 
 def test_min_snr_leaves_noisy_levels_and_the_bound_alone():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipsonic_cli.config import DiffusionConfig
-from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.diffusion.process import Process, cosine_alphas_cumprod
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 
 PAPER = Process(DiffusionConfig())
@@ -142,3 +142,47 @@ def test_timesteps_out_of_range_or_order_are_refused(timesteps):
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="'linear'"):
         Process(DiffusionConfig(schedule="linear"))
+
+
+def zero_snr(prediction="v", **more):
+    return Process(DiffusionConfig(schedule="cosine-zero-snr", prediction=prediction, **more))
+
+
+@pytest.mark.parametrize("train_steps", [2, 50, 1000, 4000])
+def test_zero_snr_ends_in_pure_noise_and_begins_where_the_cosine_does(train_steps):
+    process = zero_snr(train_steps=train_steps)
+    x_0, eps = pair()
+    assert process.alphas_cumprod[-1] == 0
+    assert torch.equal(process.q_sample(x_0, torch.full((4,), train_steps - 1), eps), eps)
+    assert process.alphas_cumprod[0] == cosine_alphas_cumprod(train_steps)[0]
+    assert (process.alphas_cumprod.diff() < 0).all()
+
+
+def test_zero_snr_is_the_cosine_shifted_and_scaled():
+    """Two numbers make sqrt(alpha_bar) of the one that of the other at every step."""
+    plain, shifted = PAPER.alphas_cumprod.sqrt(), zero_snr().alphas_cumprod.sqrt()
+    scale = plain[0] / (plain[0] - plain[-1])
+    torch.testing.assert_close(shifted, scale * plain - scale * plain[-1], rtol=0, atol=1e-15)
+
+
+def test_the_cosine_itself_is_as_ever():
+    """To the last bit: there are models that were trained with it."""
+    assert torch.equal(PAPER.alphas_cumprod, cosine_alphas_cumprod(4000))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 25, 4000])
+def test_zero_snr_has_no_number_that_is_none_in_any_chain(steps):
+    chain = zero_snr().respaced(spaced_timesteps(4000, steps))
+    assert chain.betas[-1] == 1
+    for table in (chain.betas, chain.posterior_variance, chain.posterior_log_variance):
+        assert table.isfinite().all()
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+def test_the_target_leads_back_to_the_data_from_pure_noise(prediction):
+    process, (x_0, eps) = zero_snr(prediction, variance="fixed"), pair()
+    t = torch.tensor([0, 2000, 3998, 3999])
+    x_t = process.q_sample(x_0, t, eps)
+    back = process.predict_x0(x_t, t, process.target(x_0, t, eps))
+    torch.testing.assert_close(back, x_0, atol=1e-9, rtol=0)
+    torch.testing.assert_close(process.eps_from_x0(x_t, t, x_0), eps, atol=1e-9, rtol=0)

@@ -6,12 +6,15 @@ from torch import Tensor
 
 from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import SAMPLERS, ddim
+from clipsonic_cli.diffusion import process as of_process
+from clipsonic_cli.diffusion.guidance import guided
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 
 every_sampler = pytest.mark.parametrize("name", list(SAMPLERS))
 MEAN, STD = 0.2, 0.15
+ZERO_SNR_X0, ZERO_SNR_V = ("cosine-zero-snr", "x0"), ("cosine-zero-snr", "v")
 
 
 class GaussianDenoiser:
@@ -64,10 +67,19 @@ def draw(name, config, steps, shape=(1, 2, 5), seeds=(0,), **more):
 
 @every_sampler
 @pytest.mark.parametrize(
-    ("prediction", "variance"), [("eps", "learned_range"), ("x0", "fixed"), ("v", "fixed")]
+    ("schedule", "prediction", "variance"),
+    [
+        ("cosine", "eps", "learned_range"),
+        ("cosine", "x0", "fixed"),
+        ("cosine", "v", "fixed"),
+        ("cosine-zero-snr", "x0", "fixed"),
+        ("cosine-zero-snr", "v", "learned_range"),
+    ],
 )
-def test_an_exact_denoiser_gives_the_data_back(name, prediction, variance):
-    config = DiffusionConfig(train_steps=1000, prediction=prediction, variance=variance)
+def test_an_exact_denoiser_gives_the_data_back(name, schedule, prediction, variance):
+    config = DiffusionConfig(
+        train_steps=1000, schedule=schedule, prediction=prediction, variance=variance
+    )
     _, x_0 = draw(name, config, 1000, shape=(1, 8000))
     assert x_0.mean().item() == pytest.approx(MEAN, abs=0.005)
     assert x_0.std().item() == pytest.approx(STD, rel=0.03)
@@ -90,9 +102,12 @@ def test_the_papers_schedule_starts_without_blowing_up_in_single_precision(name)
 
 
 @pytest.mark.parametrize(("name", "steps"), [("ddim", 1000), ("dpmpp", 100)])
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_deterministic_samplers_follow_the_probability_flow(name, steps, prediction):
-    config = DiffusionConfig(prediction=prediction, variance="fixed")
+@pytest.mark.parametrize(
+    ("schedule", "prediction"),
+    [("cosine", "eps"), ("cosine", "x0"), ("cosine", "v"), ZERO_SNR_X0, ZERO_SNR_V],
+)
+def test_deterministic_samplers_follow_the_probability_flow(name, steps, schedule, prediction):
+    config = DiffusionConfig(schedule=schedule, prediction=prediction, variance="fixed")
     x_T, x_0 = draw(name, config, steps)  # noqa: N806
     expected = flow(Process(config), x_T, MEAN, STD)
     torch.testing.assert_close(x_0, expected, atol=0.02 * STD, rtol=0)
@@ -105,6 +120,47 @@ def test_dpmpp_is_nearer_the_flow_than_ddim_in_as_many_steps():
         x_T, x_0 = draw(name, config, 25)  # noqa: N806
         errors[name] = (x_0 - flow(Process(config), x_T, MEAN, STD)).abs().max().item()
     assert errors["dpmpp"] < 0.6 * errors["ddim"]
+
+
+@every_sampler
+@pytest.mark.parametrize("steps", [2, 25])
+def test_guided_sampling_from_pure_noise_is_sampling_of_what_guidance_says(name, steps):
+    """w (cond - uncond) of two Gaussians that differ in their means only is one further out."""
+    config = DiffusionConfig(schedule="cosine-zero-snr", prediction="v", variance="fixed")
+    timesteps = spaced_timesteps(4000, steps)
+    near, far, further = (GaussianDenoiser(config, m, STD, timesteps) for m in (0.0, 0.2, 0.3))
+
+    def model(x_t, t, cond):
+        return torch.where(cond > 0, far(x_t, t), near(x_t, t))
+
+    cond = torch.ones(1, 1)
+    said = guided(model, cond, -cond, 1.5)
+    samples = []
+    for denoise in (said, further):
+        noise = SeededNoise([0])
+        x_T = noise((1, 200)).double()  # noqa: N806
+        samples.append(SAMPLERS.load(name)(denoise, x_T, timesteps, near.process, noise=noise))
+    torch.testing.assert_close(*samples)
+    assert samples[0].mean().item() == pytest.approx(0.3, abs=0.05)
+
+
+def test_both_solvers_leave_pure_noise_by_the_same_step():
+    """To the level below with x_T as its noise; what a solver knows of the past is nothing."""
+    config = DiffusionConfig(schedule="cosine-zero-snr", prediction="v", variance="fixed")
+    torch.testing.assert_close(draw("dpmpp", config, 2), draw("ddim", config, 2))
+
+
+@every_sampler
+def test_no_data_at_the_last_step_is_the_limit_of_ever_less(name, monkeypatch):
+    """With alpha_bar = 1e-280 there, and so half a log ratio of -322 instead of -infinity."""
+    config = DiffusionConfig(schedule="cosine-zero-snr", prediction="v", variance="fixed")
+    _, none = draw(name, config, 10)
+    exact = of_process.zero_terminal_snr
+    monkeypatch.setattr(
+        of_process, "zero_terminal_snr", lambda given: exact(given).clamp(min=1e-280)
+    )
+    _, little = draw(name, config, 10)
+    torch.testing.assert_close(little, none, atol=0.001 * STD, rtol=0)
 
 
 def test_the_learned_variance_keeps_ancestral_sampling_exact_in_few_steps():

@@ -42,7 +42,8 @@ class Watched(Points):
 
 points, saved = Watched(), []
 done = train(
-    Regression(dropout=0.0), points, config, out / "net", held_out=Points(), on_save=saved.append
+    Regression(dropout=0.0), points, config, out / "net", held_out=Points(),
+    on_save=lambda progress, log: saved.append(progress),
 )
 seen = points.seen[: 2 * 8 * 20 // processes]  # beyond it: a batch made ahead
 (out / f"seen-{rank}.json").write_text(json.dumps(seen))

@@ -150,7 +150,13 @@ def test_a_signal_finishes_the_step_saves_and_interrupts(points, regression, tmp
     before = signal.getsignal(number)
     saved = []
     with pytest.raises(KeyboardInterrupt):
-        train(objective, points, CONFIG, tmp_path / "parts", on_save=saved.append)
+        train(
+            objective,
+            points,
+            CONFIG,
+            tmp_path / "parts",
+            on_save=lambda progress, log: saved.append(progress),
+        )
     assert [progress.step for progress in saved] == [5, 7]
     assert signal.getsignal(number) == before
     resumed = train(regression(), points, CONFIG, tmp_path / "parts")
@@ -166,7 +172,9 @@ def test_time_up_stops_and_saves(points, regression, tmp_path):
 def test_a_finished_run_does_nothing_more(points, regression, tmp_path):
     done = train(regression(), points, CONFIG, tmp_path)
     saved = []
-    again = train(regression(), points, CONFIG, tmp_path, on_save=saved.append)
+    again = train(
+        regression(), points, CONFIG, tmp_path, on_save=lambda progress, log: saved.append(progress)
+    )
     assert again.step == 12
     assert equal(done.weights, again.weights)
     assert saved == []
@@ -174,7 +182,7 @@ def test_a_finished_run_does_nothing_more(points, regression, tmp_path):
 
 def test_saves_hand_over_the_average_not_the_last_weights(points, regression, tmp_path):
     objective, saved = regression(), []
-    train(objective, points, CONFIG, tmp_path, on_save=saved.append)
+    train(objective, points, CONFIG, tmp_path, on_save=lambda progress, log: saved.append(progress))
     assert [progress.step for progress in saved] == [5, 10, 12]
     assert not equal(saved[-1].weights, objective.networks["net"].state_dict())
 

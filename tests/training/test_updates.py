@@ -1,15 +1,22 @@
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from test_denoiser import UNET, Clips, random
 from torch import nn
 
-from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.models.unet import GroupNorm32, ResBlock, UNet
+from clipsonic_cli.training import checkpoint
+from clipsonic_cli.training.denoiser import UNetObjective
 from clipsonic_cli.training.trainer import train
 from clipsonic_cli.training.updates import adamw, learning_rate
 
@@ -114,6 +121,154 @@ def test_a_checkpoint_of_one_group_of_parameters_is_read(points, regression, tmp
     parts = train(resumed, points, config, tmp_path)
     assert torch.equal(weights_of(resumed), weights_of(unbroken))
     assert parts.losses == whole.losses
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_compiled_is_an_error_for_people(points, regression, tmp_path):
+    config = dataclasses.replace(CONFIG, compile=True)
+    objective = regression()
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "fx_graph_cache": False}),
+        pytest.raises(ClipsonicError, match=r"net cannot be compiled for cpu \(InvalidCxx") as told,
+    ):
+        train(objective, points, config, tmp_path)
+    assert "\n" not in str(told.value)
+    objective.networks["net"](points.x)  # is as it was before
+
+
+COMPILED = """
+import dataclasses, json, sys
+from pathlib import Path
+
+import torch
+from conftest import Points, Regression
+from test_denoiser import UNET, Clips, random
+from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.training.denoiser import UNetObjective
+from clipsonic_cli.training.trainer import train
+
+config = TrainConfig(
+    steps=6, batch_size=8, lr=1e-3, micro_batch=3, save_every=3, log_every=1, validate_every=2,
+    validate_batches=2,
+)
+embed = torch.nn.functional.normalize(random(6, 4), dim=1)
+clips = Clips(mel=random(6, 1, 8, 12).tanh(), embed=embed)
+
+def unet():
+    torch.manual_seed(0)
+    network = UNet(UNET).to(memory_format=torch.channels_last)
+    return UNetObjective(network, Process(DiffusionConfig()), window=8)
+
+def run(folder, objective, dataset, **changes):
+    folder = Path(sys.argv[1]) / folder
+    train(objective, dataset, dataclasses.replace(config, **changes), folder, held_out=dataset)
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+def graphs():
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+told = {}
+for name, objective, dataset in (("net", lambda: Regression(dropout=0.0), Points()),
+                                 ("unet", unet, clips)):
+    told[name] = {"plain": run(name + "-plain", objective(), dataset)}
+    before = graphs()
+    told[name]["compiled"] = run(name + "-compiled", objective(), dataset, compile=True)
+    told[name]["graphs"] = graphs() - before
+    for first in (True, False):
+        folder = f"{name}-{first}"
+        run(folder, objective(), dataset, compile=first, steps=3)
+        told[name][str(first)] = run(folder, objective(), dataset, compile=not first)
+    told[name]["more graphs"] = graphs() - before - told[name]["graphs"]
+
+for folder, steps in (("whole", [6]), ("parts", [2, 6])):
+    for step in steps:
+        run(folder, Regression(), Points(), compile=True, steps=step)
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """What runs with and without compiling tell, and their folder; a process of its own."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("compiling needs a C++ compiler, and there is no g++ here")
+    out = tmp_path_factory.mktemp("compiled")
+    command = [sys.executable, "-W", "ignore", "-c", COMPILED, str(out)]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(out / "cache")}
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), out
+
+
+def losses(lines):
+    clock = {"seconds", "clips_per_second", "waiting", "eta_seconds"}
+    return [{k: v for k, v in line.items() if k not in clock} for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["compiled", "True", "False"])
+@pytest.mark.parametrize("name", ["net", "unet"])
+def test_a_compiled_run_is_the_plain_run_and_either_goes_on_from_the_other(compiled, name, run):
+    """In all that is logged, held-out losses by averaged weights too; sums in another order."""
+    told, _ = compiled
+    plain, other = losses(told[name]["plain"]), losses(told[name][run])
+    assert len(plain) == len(other) == 9
+    for expected, line in zip(plain, other, strict=True):
+        assert line == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net", "unet"])
+def test_looks_at_held_out_clips_compile_once_and_not_each_time(compiled, name):
+    """With and without gradients, for a piece of a batch and for what is left of it."""
+    told, _ = compiled
+    assert told[name]["graphs"] <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net", "unet"])
+def test_a_compiled_runs_checkpoint_is_a_plain_runs(compiled, name):
+    _, out = compiled
+    plain, other = (checkpoint.load_newest(out / f"{name}-{x}") for x in ("plain", "compiled"))
+    for key in ("networks", "optimizers", "ema"):
+        torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_with_dropout_is_resumed_to_the_last_bit(compiled):
+    _, out = compiled
+    whole, parts = (checkpoint.load_newest(out / name)["ema"] for name in ("whole", "parts"))
+    assert all(torch.equal(parts[name], weight) for name, weight in whole.items())
+
+
+def test_weights_moments_and_averages_of_a_u_net_stay_channels_last(tmp_path):
+    """Through training, and through a checkpoint; the maps between the layers are so too."""
+    seen = []
+
+    def look(_module, inputs, output):
+        seen.append(output.is_contiguous(memory_format=torch.channels_last))
+
+    embed = torch.nn.functional.normalize(random(4, 4), dim=1)
+    clips = Clips(mel=random(4, 1, 16, 16).tanh(), embed=embed)
+    for steps in (1, 2):
+        network = UNet(UNET).to(memory_format=torch.channels_last)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | ResBlock | GroupNorm32):
+                module.register_forward_hook(look)
+        objective = UNetObjective(network, Process(DiffusionConfig()), window=16)
+        train(objective, clips, TrainConfig(steps=steps, batch_size=2), tmp_path)
+    state = checkpoint.load_newest(tmp_path)
+    kept = [*network.state_dict().values(), *state["networks"]["unet"].values()]
+    kept += state["ema"].values()
+    kept += [m["exp_avg"] for m in state["optimizers"]["unet"]["state"].values()]
+    maps = [v for v in kept if v.ndim == 4 and v.shape[1] > 1 and v.shape[2] > 1]
+    assert len(maps) == 4 * sum(1 for v in network.parameters() if v.shape[2:] == (3, 3)) - 4
+    assert all(v.is_contiguous(memory_format=torch.channels_last) for v in maps)
+    assert all(seen)
 
 
 CUDA = """

@@ -18,6 +18,7 @@ from clipsonic_cli.cli.console import complain
 from clipsonic_cli.cli.download import download
 from clipsonic_cli.cli.generate import generate
 from clipsonic_cli.cli.options import Debug
+from clipsonic_cli.cli.train import train
 from clipsonic_cli.errors import ClipsonicError
 
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate)
+app.command("train")(train)
 app.command("download")(download)
 
 

@@ -17,6 +17,8 @@ from clipsonic_cli.data.source import Unreadable, digest
 from clipsonic_cli.types import Clip
 
 Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate"]
+DROP: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
+"""Flaws that drop a clip unless something else is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Rules:
     clipped_share: float = 0.005
     frame_rate: float = 2.0
     still_level: int = 3
-    drop: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
+    drop: frozenset[Kind] = DROP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,7 @@ def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
         samples: (N,) in [-1, 1], N > 0, at the rules' sample rate.
         rules: The thresholds.
     """
-    seconds = len(samples) / rules.sample_rate
-    if seconds < rules.window_seconds:
-        reason = f"{seconds:.2f} s, a window needs {rules.window_seconds:g}"
-        yield Flaw(kind="short", reason=reason)
+    yield from short(len(samples) / rules.sample_rate, rules)
     power = float(np.square(samples, dtype=np.float64).mean())
     decibels = 10 * np.log10(max(power, 1e-20))
     if decibels < rules.silence_db:
@@ -111,6 +110,13 @@ def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
     share = float((np.abs(samples) >= 0.999).mean())
     if share > rules.clipped_share:
         yield Flaw(kind="clipped", reason=f"{share:.1%} of the samples at full scale")
+
+
+def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
+    """Gives a flaw for a sound that does not fill a window."""
+    if seconds < rules.window_seconds:
+        reason = f"{seconds:.2f} s, a window needs {rules.window_seconds:g}"
+        yield Flaw(kind="short", reason=reason)
 
 
 def picture_flaws(clip: Clip, rules: Rules) -> tuple[Flaw, ...]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clipsonic_cli.encoders.images import read_image
+from clipsonic_cli.encoders.images import read_image, square
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clip import (
     MINI,
@@ -34,8 +35,6 @@ Tokenize = Callable[[Sequence[str]], Tensor]
 TOKENIZER = "tokenizer"
 """The tensor of a mini bundle that holds its tokenizer.json, as bytes."""
 BATCH = 32
-LONGEST = 16
-"""Long side over short side above which a picture's ends are cut off before it is resized."""
 
 
 class Clip:
@@ -76,15 +75,28 @@ class Clip:
         Raises:
             UsageError: A file cannot be used (see ``encoders/images.py``).
         """
-        rows: list[Tensor] = []
+        size = self.config.image_size
+        rows = []
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             opened = (read_image(image) if isinstance(image, Path) else image for image in part)
-            pixels = torch.stack([to_pixels(image, self.config) for image in opened])
-            with torch.inference_mode():
-                rows.append(self.network.encode_image(pixels.to(self._device)).float().cpu())
+            squares = [np.asarray(square(image, size)) for image in opened]
+            rows.append(self.embed_squares(np.stack(squares)))
             report("image", min(start + BATCH, len(images)), len(images))
-        return torch.cat(rows).clone()
+        return torch.cat(rows)
+
+    def embed_squares(self, squares: NDArray[np.uint8]) -> Tensor:
+        """Gives embeddings of pictures that have been cut to the network's size.
+
+        Args:
+            squares: (B, S, S, 3), S being ``config.image_size``, computed at once.
+
+        Returns:
+            (B, D) float32 on the CPU, rows of unit norm.
+        """
+        pixels = to_pixels(squares, self.config)
+        with torch.inference_mode():
+            return self.network.encode_image(pixels.to(self._device)).float().cpu().clone()
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Gives embeddings and token encodings of texts.
@@ -230,33 +242,22 @@ def _warn_if_cut(text: str, count: Callable[[str], int], limit: int) -> None:
     )
 
 
-def to_pixels(image: Image.Image, config: ClipConfig) -> Tensor:
-    """Preprocesses an RGB image as CLIP was trained: short side bicubic, centre crop, normalise.
+def to_pixels(squares: NDArray[np.uint8], config: ClipConfig) -> Tensor:
+    """Gives pictures as CLIP's network takes them.
 
-    Of a picture more than 16 times as long as it is wide, only the middle is resized, as only the
-    centre is kept anyway: a line of a million pixels would become 200 gigabytes.
+    Args:
+        squares: (B, S, S, 3), as :func:`~clipsonic_cli.encoders.images.square` cuts them.
+        config: Its mean and deviation of each colour.
 
     Returns:
-        (3, S, S) float32, S being ``config.image_size``.
+        (B, 3, S, S) float32.
 
     Source:
         Radford et al. 2021, the published preprocessing.
     """
-    size = config.image_size
-    short = min(image.size)
-    # As much from either end, so that the centre stays where it is.
-    left, top = (max(0, (n - LONGEST * short + 1) // 2) for n in image.size)
-    if left or top:
-        image = image.crop((left, top, image.width - left, image.height - top))
-    # The long side is rounded down, as torchvision does.
-    width, height = (size if n == short else max(size, size * n // short) for n in image.size)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    image = image.crop((left, top, left + size, top + size))
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255  # (3, S, S)
-    return (pixels - torch.tensor(config.mean)[:, None, None]) / torch.tensor(config.std)[
-        :, None, None
-    ]
+    pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255  # (B, 3, S, S)
+    mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+    return (pixels - mean[:, None, None]) / std[:, None, None]
 
 
 class ClipImageEncoder:

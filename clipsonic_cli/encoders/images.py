@@ -1,7 +1,7 @@
 """Picture files to upright RGB pixels, whatever people point at.
 
-Knows: PIL, EXIF, transparency, broken files. Does not know: CLIP. Imports no torch, so that a
-command can check its pictures before anything slow happens.
+Knows: PIL, EXIF, transparency, broken files, which part of a picture CLIP is shown. Does not know:
+CLIP. Imports no torch, so that a command can check its pictures before anything slow happens.
 """
 
 import warnings
@@ -23,6 +23,8 @@ LARGE = 16_000_000
 """Pixels above which a picture is first reduced roughly; below, pixels are exactly CLIP's."""
 ROUGH = 1024
 """Pixels of the short side after the rough reduction."""
+LONGEST = 16
+"""Long side over short side above which a picture's ends are cut off before it is resized."""
 
 
 def check_image(path: Path) -> None:
@@ -103,6 +105,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """Cuts an RGB image to what CLIP is shown: short side bicubic, then the centre.
+
+    Of a picture more than 16 times as long as it is wide, only the middle is resized, as only the
+    centre is kept anyway: a line of a million pixels would become 200 gigabytes.
+
+    Args:
+        image: RGB.
+        size: S, the side wanted.
+
+    Source:
+        Radford et al. 2021, the published preprocessing.
+    """
+    short = min(image.size)
+    # As much from either end, so that the centre stays where it is.
+    left, top = (max(0, (n - LONGEST * short + 1) // 2) for n in image.size)
+    if left or top:
+        image = image.crop((left, top, image.width - left, image.height - top))
+    # The long side is rounded down, as torchvision does.
+    width, height = (size if n == short else max(size, size * n // short) for n in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
 
 
 @contextmanager

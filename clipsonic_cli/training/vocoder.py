@@ -4,7 +4,7 @@ Knows: segments, the losses of generator and critics. Does not know: the loop (`
 where sounds come from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
-from clipsonic_cli.training.batches import Batch, crop, random_starts
+from clipsonic_cli.training.batches import Batch, Dataset, crop, random_starts
 from clipsonic_cli.training.objective import Loss
 
 
@@ -154,3 +154,27 @@ def generator_losses(
         ]
     ).sum()
     return fooled, matched
+
+
+@torch.inference_mode()
+def compare_vocoders(
+    vocoders: Mapping[str, nn.Module], spec: MelSpec, dataset: Dataset, *, clips: int = 32
+) -> dict[str, float]:
+    """Gives how far each vocoder's sounds are from the mels they were made of.
+
+    Args:
+        vocoders: By name; mel (B, 1, F, T) to waveform.
+        spec: The mel's geometry.
+        dataset: Gives ``mel``, natural logarithm; the same clips at every call.
+        clips: How many.
+
+    Returns:
+        Mean absolute difference of log-mels by name.
+    """
+    generator, log_mel = torch.Generator().manual_seed(0), LogMel(spec)
+    totals = dict.fromkeys(vocoders, 0.0)
+    for _ in range(clips):
+        mel = dataset.sample(1, generator)["mel"]
+        for name, vocoder in vocoders.items():
+            totals[name] += float(F.l1_loss(log_mel(vocoder(mel)), mel)) / clips
+    return totals

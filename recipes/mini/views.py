@@ -9,11 +9,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from clipsonic_cli.encoders.clip import to_pixels
-from clipsonic_cli.encoders.images import read_image
+from clipsonic_cli.encoders.images import read_image, square
 from clipsonic_cli.models.clip import ClipConfig, EfficientNetLite0
 
 SAVE_EVERY = 500
@@ -82,7 +83,9 @@ class FeatureCache:
         for n, (path, key) in enumerate(zip(paths, keys, strict=True)):
             if len(self.rows.get(key, ())) >= count:
                 continue
-            pixels = torch.stack([to_pixels(view, self.config) for view in views(path, count)])
+            size = self.config.image_size
+            squares = np.stack([np.asarray(square(view, size)) for view in views(path, count)])
+            pixels = to_pixels(squares, self.config)
             with torch.inference_mode():
                 pixels = pixels.to(memory_format=torch.channels_last)
                 self.rows[key] = self.tower(pixels).half().clone()

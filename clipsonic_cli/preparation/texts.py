@@ -1,0 +1,71 @@
+"""The vectors of a data set's labels, as texts: computed once and kept beside the shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clipsonic_cli.atomic import written
+from clipsonic_cli.data.prompts import prompt
+from clipsonic_cli.encoders.clap import Clap
+from clipsonic_cli.encoders.clip import Clip
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Labels and the vectors of their prompts.
+
+    Args:
+        embeds: (M, D) float32 of unit norm.
+        encodings: (M, L, C) float16, zeros after the end; of CLIP only.
+        rows: Row of each label that the encoder can read.
+    """
+
+    embeds: Tensor
+    encodings: Tensor | None
+    rows: dict[str, int]
+
+
+def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> Texts:
+    """Encodes the prompts of labels (``data/prompts.py``).
+
+    Args:
+        labels: Distinct. Those of which the encoder knows no word are left out.
+        encoder: A CLIP, or a CLAP.
+        folder: Where the vectors are kept.
+    """
+    space: Space = "clip-text" if isinstance(encoder, Clip) else "clap-text"
+    told = "\n".join([space, encoder.identity, *labels])
+    path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = _encode(labels, encoder, space)
+        with written(path) as temporary:
+            save_file(tensors, temporary)
+    kept = load_file(path)
+    known = kept["known"].tolist()
+    rows = {labels[number]: row for row, number in enumerate(known)}
+    return Texts(embeds=kept["embeds"].float(), encodings=kept.get("encodings"), rows=rows)
+
+
+def _encode(labels: Sequence[str], encoder: Clip | Clap, space: Space) -> dict[str, Tensor]:
+    known, embeds, encodings = [], [], []
+    for number, label in enumerate(labels):
+        try:
+            given = encoder.embed_text([prompt(label, space)])
+        except UsageError:  # no word that the encoder knows
+            continue
+        known.append(number)
+        embeds.append(given[0].squeeze(0) if isinstance(given, tuple) else given.squeeze(0))
+        encodings += [given[1].squeeze(0)] if isinstance(given, tuple) else []
+    tensors = {"known": torch.tensor(known, dtype=torch.int64)}
+    tensors["embeds"] = torch.stack(embeds) if embeds else torch.zeros(0, encoder.dim)
+    if encodings:
+        tensors["encodings"] = torch.stack(encodings).half()
+    return tensors

@@ -1,0 +1,182 @@
+"""What a run is trained on: a data set, listed, prepared and looked at.
+
+Knows: where prepared clips are kept, what is held out, what samples are made of. Does not know:
+networks but the image encoder.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from accelerate import Accelerator
+
+from clipsonic_cli.config import MelSpec, PreparationConfig
+from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
+from clipsonic_cli.data.clips import hold_out, read_clips
+from clipsonic_cli.data.media import read_frames
+from clipsonic_cli.data.prompts import prompt
+from clipsonic_cli.data.report import Survey, summarize
+from clipsonic_cli.data.source import Unreadable
+from clipsonic_cli.encoders.clip import Clip as ClipEncoder
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.preparation.catalogue import (
+    Catalogue,
+    collect,
+    is_catalogue,
+    read_catalogue,
+)
+from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
+from clipsonic_cli.store.home import cache_home
+from clipsonic_cli.types import Clip, Report, Space, silent
+
+T = TypeVar("T")
+
+HELD_OUT = 0.05
+"""Of the training clips, where the data set has no split "valid"."""
+PROMPTS, PICTURES = 3, 2
+"""Labels and frames that samples are made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A data set, and how it is to be read.
+
+    Args:
+        data: A folder, a file or an address (``data/clips.py``); or a catalogue of prepared clips.
+        format: A name of ``data.READERS``; None finds it.
+        seed: Of splits that the data set does not state.
+        frame_rate: Frames a second.
+        drop: Flaws that drop a clip, besides the usual ones.
+        workers: Processes that decode; None is one for each core.
+    """
+
+    data: str
+    format: str | None = None
+    seed: int = 0
+    frame_rate: float = 1.0
+    drop: tuple[Kind, ...] = ()
+    workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """A data set, ready.
+
+    Args:
+        catalogue: Clips fit for training, and those held out.
+        path: The catalogue's own path or address.
+        survey: What was found; None for a catalogue that was prepared before.
+        clips: As the reader listed them; none for such a catalogue.
+    """
+
+    catalogue: Catalogue
+    path: str
+    survey: Survey | None
+    clips: Sequence[Clip]
+
+
+def gather(
+    source: Source,
+    encoder: ClipEncoder | None,
+    *,
+    waves: bool,
+    least: Callable[[MelSpec], float],
+    accelerator: Accelerator,
+    report: Report = silent,
+) -> Material:
+    """Prepares what is not yet prepared, together with the other processes, and looks at all.
+
+    Args:
+        source: The data set.
+        encoder: Sees its frames; None where they are not needed.
+        waves: Keep the sound itself.
+        least: Seconds of sound that a clip needs.
+        accelerator: The processes.
+        report: Progress.
+
+    Raises:
+        UsageError: There is no such data set, or the catalogue was prepared for something else.
+    """
+    identity = None if encoder is None else encoder.identity
+    if is_catalogue(source.data):
+        catalogue = read_catalogue(source.data)
+        have = catalogue.config
+        if have.encoder != identity or (waves and not have.waves):
+            raise UsageError(
+                f"{source.data} was prepared for the encoder '{have.encoder}', "
+                f"{'with' if have.waves else 'without'} sounds; needed is '{identity}'"
+                f"{', with sounds' if waves else ''}. Prepare the videos again."
+            )
+        return Material(catalogue=catalogue, path=source.data, survey=None, clips=())
+    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=waves)
+    rules = Rules(
+        sample_rate=config.mel.sample_rate,
+        window_seconds=least(config.mel),
+        drop=DROP | set(source.drop),
+    )
+    clips = list(read_clips(source.data, format=source.format, seed=source.seed))
+    if all(clip.split != "valid" for clip in clips):
+        clips = [hold_out(clip, share=HELD_OUT, seed=source.seed) for clip in clips]
+    last = source.data.rstrip("/").rpartition("/")[2] or "data"
+    folder = cache_home() / "prepared" / f"{last}-{folder_name(config, rules)}"
+    prepare(
+        clips,
+        folder,
+        config,
+        clip_encoder=encoder,
+        rules=rules,
+        workers=len(os.sched_getaffinity(0)) if source.workers is None else source.workers,
+        share=(accelerator.process_index, accelerator.num_processes),
+        device=accelerator.device,
+        report=report,
+    )
+    accelerator.wait_for_everyone()
+    catalogue, findings = collect(clips, indices(folder), folder, config, rules)
+    survey = summarize(findings)
+    if not len(catalogue):
+        raise UsageError(
+            f"None of the {survey.found} clips of '{source.data}' can be trained on: "
+            + ", ".join(f"{kind} {count}" for kind, count in survey.flaws.items() if count)
+            + f". The first: {reason_of(survey.flawed)}."
+        )
+    path = str(catalogue.write()) if accelerator.is_main_process else ""
+    return Material(catalogue=catalogue, path=path, survey=survey, clips=clips)
+
+
+def reason_of(flawed: Sequence[Finding]) -> str:
+    """Gives why the first of some clips was dropped."""
+    finding = next(finding for finding in flawed if finding.dropped)
+    return f"'{finding.clip.id}' is {finding.flaws[0].kind} ({finding.flaws[0].reason})"
+
+
+def queries_of(material: Material, space: Space, folder: Path) -> tuple[list[str], list[Path]]:
+    """Gives prompts of some labels, and pictures of some clips.
+
+    Args:
+        material: The data set.
+        space: Whose prompts.
+        folder: Where the pictures are written.
+    """
+    labels = sorted({label for label in material.catalogue.labels if label is not None})
+    prompts = [prompt(label, space) for label in spread(labels, PROMPTS)]
+    splits = dict(zip(material.catalogue.ids, material.catalogue.splits, strict=True))
+    usable = [clip for clip in material.clips if clip.id in splits]
+    held = [clip for clip in usable if splits[clip.id] == "valid"] or usable
+    pictures = []
+    for number, clip in enumerate(spread(held, PICTURES), start=1):
+        try:
+            frame = next(read_frames(clip, [1.0]))
+        except Unreadable:  # it was read before, but files change
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        frame.save(folder / f"{number}.png")
+        pictures.append(folder / f"{number}.png")
+    return prompts, pictures
+
+
+def spread(values: Sequence[T], count: int) -> list[T]:
+    """Gives as many values, evenly from all."""
+    count = min(count, len(values))
+    return [values[number * len(values) // count] for number in range(count)]

@@ -1,0 +1,201 @@
+"""The model a run is making: its file as training goes on, what it sounds like, its end.
+
+Knows: what a part's file says, when samples are made, which weights are kept. Does not know: the
+loop, nor where its data came from.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli.audio.griffin_lim import GriffinLim
+from clipsonic_cli.config import VocoderConfig
+from clipsonic_cli.data.report import Survey
+from clipsonic_cli.device import choose_dtype
+from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
+from clipsonic_cli.store import bundle
+from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.store.models import SUFFIX, ModelFolder
+from clipsonic_cli.training import checkpoint, publish
+from clipsonic_cli.training.card import write_card
+from clipsonic_cli.training.metrics import MetricsLog
+from clipsonic_cli.training.samples import make_samples
+from clipsonic_cli.training.settings import Settings
+from clipsonic_cli.training.stages import Work
+from clipsonic_cli.training.trainer import Progress
+from clipsonic_cli.training.vocoder import compare_vocoders
+from clipsonic_cli.types import Query, Report, silent
+
+SUMMARY = "data.json"
+"""What is said of the data, in the run's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How a run tells where it is.
+
+    Args:
+        tell: Takes a line.
+        show: Takes what the data set holds.
+        report: Takes progress.
+    """
+
+    tell: Callable[[str], None] = lambda _line: None
+    show: Callable[[Survey], None] = lambda _survey: None
+    report: Report = silent
+
+
+SILENT = Voice()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a training.
+
+    Args:
+        name: The model's.
+        path: Where it lies.
+        run_dir: The run's folder.
+        part: What was trained.
+        step: Steps done.
+        seconds: Time spent in steps.
+        losses: Their last means.
+        best: Least held-out loss; None where nothing was held out.
+        command: The line that makes a sound.
+    """
+
+    name: str
+    path: Path
+    run_dir: Path
+    part: str
+    step: int
+    seconds: float
+    losses: Mapping[str, float]
+    best: float | None
+    command: str
+
+
+class ModelInTraining:
+    """The model that a run is making, as it stands."""
+
+    def __init__(
+        self, settings: Settings, work: Work, run_dir: Path, device: torch.device, voice: Voice
+    ) -> None:
+        self.settings, self.work, self.run_dir = settings, work, run_dir
+        self.device, self.voice = device, voice
+        self.folder = run_dir / "model"
+        self.data = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+        done = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
+        self.sampled = max(done, default=0)
+
+    def save(self, progress: Progress, log: MetricsLog) -> None:
+        """Writes the part as it stands, and makes samples when it is time."""
+        self._write(progress, progress.weights, best=False)
+        losses = {name: progress.losses.get(name) for name in self.work.objective.networks}
+        told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
+        self.voice.tell(f"step {progress.step:,} saved: {told or 'no loss yet'}")
+        every = self.settings.sample_every
+        due = every and progress.step // every > self.sampled // every
+        if due or (every and progress.step == self.settings.train.steps):
+            self.sampled = progress.step
+            self._sample(progress.step, log)
+
+    def finish(self, progress: Progress) -> Outcome:
+        """Keeps the best weights, writes the card, and publishes the model."""
+        best = None if self.work.held_out is None else checkpoint.load_best(self.run_dir)
+        weights = progress.weights if best is None else best["weights"]
+        meta = self._write(progress, weights, best=best is not None)
+        command = self._command()
+        write_card(self.folder, self.settings, meta, command)
+        model = publish.publish(self.folder, self.settings.name, self.settings.part)
+        return Outcome(
+            name=self.settings.name,
+            path=model.path,
+            run_dir=self.run_dir,
+            part=self.settings.part,
+            step=progress.step,
+            seconds=progress.seconds,
+            losses=progress.losses,
+            best=None if best is None else best["score"],
+            command=command,
+        )
+
+    def _write(
+        self, progress: Progress, weights: Mapping[str, Tensor], *, best: bool
+    ) -> dict[str, Any]:
+        settings = self.settings
+        meta: dict[str, Any] = {
+            "steps": progress.step,
+            "minutes": round(progress.seconds / 60, 1),
+            "best": best,
+            "losses": {name: round(loss, 5) for name, loss in progress.losses.items()},
+            "batch_size": settings.train.batch_size,
+            "data": self.data,
+            "warm_start": settings.warm_start,
+            "licence": settings.licence,
+            "run": run_id(settings),
+        }
+        plain = fold_weight_norm(weights)  # only a vocoder has any
+        if best and settings.stage == "vocoder":
+            meta |= self._scores(plain)
+        header = dataclasses.replace(self.work.header, meta=meta)
+        halves = {name: weight.half() for name, weight in plain.items()}
+        path = self.folder / f"{settings.part}{SUFFIX}"
+        bundle.write(path, Bundle(header=header, weights=halves))
+        return meta
+
+    def _scores(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Says which vocoder is better on held-out clips: the trained one, or none."""
+        config, spec = self.settings.network, self.work.header.mel
+        assert isinstance(config, VocoderConfig)
+        assert spec is not None  # a vocoder's header has one
+        assert self.work.held_out is not None  # else there is no best
+        vocoder = BigVGAN(config, spec).eval()
+        vocoder.load_state_dict(dict(weights))
+        both = {"bigvgan": vocoder, "griffin-lim": GriffinLim(spec)}
+        scores = compare_vocoders(both, spec, self.work.held_out)
+        told = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
+        return {"scores": told, "default_vocoder": min(scores, key=lambda name: scores[name])}
+
+    def _sample(self, step: int, log: MetricsLog) -> None:
+        queries = [Query(text=text) for text in self.settings.prompts]
+        queries += [Query(image=Path(picture)) for picture in self.settings.pictures]
+        made = make_samples(
+            self.folder,
+            queries,
+            self.run_dir,
+            step,
+            log,
+            device=self.device,
+            dtype=choose_dtype("auto", self.device),
+            report=self.voice.report,
+        )
+        for note in made.notes:
+            self.voice.tell(note)
+
+    def _command(self) -> str:
+        modes = ModelFolder(self.folder).modes()
+        text = next(iter(self.settings.prompts), "a photo of violin")
+        picture = next(iter(self.settings.pictures), "cat.jpg")
+        of_part = {"prior-sd": "sd", "unet-clip-text": "clip-tta", "unet-clap-text": "clap-tta"}
+        mode = of_part.get(self.settings.part)
+        line = f"clipsonic generate --model {self.settings.name}"
+        if mode is not None:
+            return f'{line} "{text}" --mode {mode}'
+        if "pd" in modes or "zs" in modes:
+            return f'{line} "{text}"' + ("" if "pd" in modes else " --mode zs")
+        return f"{line} --image {picture}"
+
+
+def run_id(settings: Settings) -> str:
+    """Gives what tells a run from others, however long it goes on."""
+    network = dataclasses.asdict(settings.network)
+    told = [settings.name, settings.catalogue, settings.part, settings.train.seed, network]
+    return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()

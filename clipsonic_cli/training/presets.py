@@ -1,0 +1,265 @@
+"""What a training is like when little is asked for: the paper's, or what suits data and machine.
+
+Knows: settings and why. Does not know: how anything is trained. ``choose`` touches nothing.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from clipsonic_cli.config import (
+    PRESETS,
+    PRIOR_SIZES,
+    UNET_SIZES,
+    VOCODER_SIZES,
+    DiffusionConfig,
+    PriorConfig,
+    TrainConfig,
+    UNetConfig,
+    VocoderConfig,
+)
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.types import Stage
+
+SIZES: Mapping[Stage, Mapping[str, Any]] = {
+    "unet": UNET_SIZES,
+    "prior": PRIOR_SIZES,
+    "vocoder": VOCODER_SIZES,
+}
+Network = UNetConfig | PriorConfig | VocoderConfig
+GIGABYTE = 1e9
+MANY_CLIPS = 20_000
+"""Above it, the paper trains for as long as on VGGSound."""
+FEW_CLIPS = 2_000
+"""Below it, the paper's network would learn the clips by heart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What trains.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        name: What a person calls it.
+        memory: Bytes of one GPU's memory; 0 for a CPU.
+        bfloat16: Whether it computes in bfloat16 at speed.
+        processes: How many of them.
+    """
+
+    device: str
+    name: str
+    memory: int = 0
+    bfloat16: bool = False
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What there is to train on.
+
+    Args:
+        clips: Fit for training.
+        dim: D of the vectors that condition it.
+        text_dim: C of token encodings.
+        max_text_len: L of token encodings.
+    """
+
+    clips: int
+    dim: int = 768
+    text_dim: int = 768
+    max_text_len: int = 77
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen, and why, in words."""
+
+    network: Network
+    diffusion: DiffusionConfig | None
+    train: TrainConfig
+    sample_every: int
+    reasons: tuple[str, ...]
+
+
+def this_machine(device: torch.device, processes: int) -> Machine:
+    """Describes the machine that this process runs on."""
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        return Machine(
+            device="cuda",
+            name=card.name,
+            memory=card.total_memory,
+            bfloat16=torch.cuda.is_bf16_supported(including_emulation=False),
+            processes=processes,
+        )
+    # Emulated elsewhere, which is slower than float32.
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Machine(
+        device=device.type,
+        name=f"{cores} cores" if device.type == "cpu" else "Apple GPU",
+        bfloat16=device.type == "cpu" and bool(able.get("amx_bf16") or able.get("avx512_bf16")),
+        processes=processes,
+    )
+
+
+def check_names(preset: str, stage: Stage, size: str | None) -> None:
+    """Refuses a preset or a size that there is not.
+
+    Raises:
+        UsageError: So it is; the nearest is suggested.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, list(PRESETS))
+    if size is not None and size not in SIZES[stage]:
+        raise unknown("size", size, list(SIZES[stage]))
+
+
+def choose(
+    preset: str,
+    stage: Stage,
+    machine: Machine,
+    facts: Facts,
+    *,
+    size: str | None = None,
+    wishes: Mapping[str, Any] | None = None,
+) -> Choice:
+    """Chooses network, process and loop.
+
+    Args:
+        preset: One of :data:`PRESETS`.
+        stage: What is trained.
+        machine: What trains it.
+        facts: On what.
+        size: A size of :data:`SIZES`; None chooses.
+        wishes: Fields of :class:`TrainConfig` that a person asked for.
+
+    Raises:
+        UsageError: There is no such preset or size.
+    """
+    check_names(preset, stage, size)
+    asked = dict(wishes or {})
+    paper = preset == "paper"
+    chosen, why = (size, "asked for") if size else _size(machine, facts, paper=paper)
+    network = _network(stage, chosen, facts)
+    of_preset = _paper(stage, facts) if paper else _usual(chosen, stage, machine, facts)
+    if not paper:  # a batch that can be shared
+        share = -(-of_preset["batch_size"] // machine.processes)
+        of_preset["batch_size"] = share * machine.processes
+    train = TrainConfig(**{**_intervals(machine), **of_preset, **asked})
+    precision = "" if paper or "precision" in asked else f", {_precision(machine)}"
+    reasons = (
+        f"size {chosen} ({why})",
+        f"batch {train.batch_size}, {train.steps:,} steps, learning rate {train.lr:g}, "
+        f"{train.precision}{precision}",
+    )
+    return Choice(
+        network=network,
+        diffusion=_diffusion(stage, paper=paper),
+        train=train,
+        sample_every=max(train.save_every, train.steps // 20),
+        reasons=reasons,
+    )
+
+
+def _size(machine: Machine, facts: Facts, *, paper: bool) -> tuple[str, str]:
+    if paper:
+        return "large", "the paper's"
+    if machine.device == "cpu":
+        return "mini", "what a CPU can train in hours"
+    if 0 < machine.memory < 6 * GIGABYTE:
+        return "base", f"{machine.memory / GIGABYTE:.0f} GB of memory; large needs 6"
+    if facts.clips < FEW_CLIPS:
+        return "base", f"{facts.clips:,} clips; large is for {FEW_CLIPS:,} and more"
+    return "large", "the paper's, which this GPU can train"
+
+
+def _network(stage: Stage, size: str, facts: Facts) -> Network:
+    network: Network = SIZES[stage][size]
+    match network:
+        case UNetConfig():
+            return replace(network, cond_dim=facts.dim)
+        case PriorConfig():
+            return replace(
+                network, dim=facts.dim, text_dim=facts.text_dim, max_text_len=facts.max_text_len
+            )
+        case VocoderConfig():
+            return network
+
+
+def _diffusion(stage: Stage, *, paper: bool) -> DiffusionConfig | None:
+    match stage:
+        case "unet":
+            # Few steps, which is how sounds are made here, suit v better than eps.
+            return DiffusionConfig() if paper else DiffusionConfig(prediction="v")
+        case "prior":
+            return DiffusionConfig(
+                train_steps=PriorConfig().num_timesteps,
+                prediction="x0",
+                variance="fixed",
+                clip_x0=False,
+            )
+        case "vocoder":
+            return None
+
+
+def _paper(stage: Stage, facts: Facts) -> dict[str, Any]:
+    """CLIPSonic section 3 and appendix A; BigVGAN's first version (Lee et al. 2023)."""
+    match stage:
+        case "unet":
+            return {"steps": 500_000 if facts.clips >= MANY_CLIPS else 200_000}
+        case "prior":
+            return {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6, "steps": 200_000}
+        case "vocoder":
+            epoch = max(1, facts.clips // 32)
+            return {
+                "betas": (0.8, 0.99),
+                "clip_norm": 1000.0,
+                "lr_decay": 0.999 ** (1 / epoch),
+                "steps": 1_000_000,
+            }
+
+
+def _usual(size: str, stage: Stage, machine: Machine, facts: Facts) -> dict[str, Any]:
+    """What was found to train well within the time that a machine of its kind takes."""
+    of_machine: dict[str, Any] = {
+        "precision": "bfloat16" if machine.bfloat16 and stage != "vocoder" else "float32",
+        "compile": machine.device == "cuda",
+        "warmup": 200 if machine.device == "cpu" else 1000,
+        "ema_decay": 0.999 if machine.device == "cpu" else 0.9999,
+        "clip_norm": 1.0,
+    }
+    rates = {"large": 1e-4, "base": 3e-4, "mini": 8e-4}
+    if machine.device == "cpu":
+        steps = {"unet": 3000, "prior": 3000, "vocoder": 5000}[stage]
+    else:
+        steps = 200_000 if facts.clips >= FEW_CLIPS else 50_000
+    batch = 128 if machine.memory > 60 * GIGABYTE else 64 if machine.memory > 20 * GIGABYTE else 32
+    match stage:
+        case "unet":
+            return of_machine | {"lr": rates[size], "steps": steps, "batch_size": batch}
+        case "prior":
+            of_prior = {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6}
+            lr = min(5e-4, rates[size])
+            return of_machine | of_prior | {"lr": lr, "steps": steps, "batch_size": 128}
+        case "vocoder":
+            few = 8 if machine.device == "cpu" else 32
+            lr = min(4e-4, rates[size])
+            of_gan = {"betas": (0.8, 0.99), "clip_norm": 1000.0, "batch_size": few}
+            return of_machine | of_gan | {"lr": lr, "steps": steps}
+
+
+def _intervals(machine: Machine) -> dict[str, int]:
+    """A few minutes between checkpoints, on a CPU and on a GPU."""
+    if machine.device == "cpu":
+        return {"save_every": 100, "log_every": 10, "validate_every": 250}
+    return {"save_every": 2000, "log_every": 100, "validate_every": 2000}
+
+
+def _precision(machine: Machine) -> str:
+    if machine.bfloat16:
+        return f"which {machine.name} computes faster"
+    return f"as {machine.name} has no fast bfloat16"

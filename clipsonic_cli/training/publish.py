@@ -1,0 +1,132 @@
+"""The model a training adds to: what it takes over from another, and where the result lies.
+
+    RUN/model/        the part in training beside copies of what is not trained; can be heard
+    models/NAME/      the finished model, which ``--model NAME`` finds
+
+Knows: files and headers. Does not know: how a part is trained.
+"""
+
+import shutil
+from pathlib import Path
+
+from clipsonic_cli.atomic import written
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.assets import part_here
+from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.models import SUFFIX, ModelFolder
+
+BUILT_IN = "mini"
+PUBLISHED = "published"
+CARD = "MODEL_CARD.md"
+
+
+def target(name: str) -> ModelFolder:
+    """Gives where a finished model of a name lies, whether it is there or not.
+
+    Raises:
+        UsageError: The name cannot be one, or is a built-in model's.
+    """
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and hyphens.")
+    if (models.BUNDLED / name).is_dir():
+        raise UsageError(f"'{name}' is built in. Choose another name with --name.")
+    return ModelFolder(data_home() / "models" / name)
+
+
+def check_free(name: str, part: str, run: str) -> None:
+    """Refuses to replace a part that another run trained.
+
+    Args:
+        name: The model.
+        part: The part to be trained.
+        run: This run's id.
+
+    Raises:
+        UsageError: There is one.
+        BadBundle: It is damaged.
+    """
+    path = target(name).path / f"{part}{SUFFIX}"
+    if path.is_file():
+        theirs = bundle.read_header(path).meta.get("run")
+        if theirs is not None and theirs != run:
+            raise UsageError(
+                f"The model '{name}' has a {part} that another run trained ({path}). "
+                "Choose another --name, or --overwrite it."
+            )
+
+
+def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFolder:
+    """Gives the model whose CLIP, prior and vocoder are used.
+
+    Args:
+        name: What was asked for, "published", or None.
+        model: The model that is made or added to.
+        paper: Whether everything is to be as in the paper.
+        gpu: Whether the paper's CLIP would be fast.
+
+    Returns:
+        As asked; else the model itself if it is there; else published weights alone, where they
+        are asked for or on this machine and fast; else the built-in model.
+    """
+    own = target(model)
+    if name is not None and name != PUBLISHED:
+        return models.find(name)
+    if name is None and own.path.is_dir():
+        return own
+    if name == PUBLISHED or paper or (gpu and part_here("clip") is not None):
+        return ModelFolder(own.path.parent / PUBLISHED)  # no folder: published weights stand in
+    return models.find(BUILT_IN)
+
+
+def encoder_file(base: ModelFolder, kind: str) -> Path:
+    """Gives the file of the CLIP or CLAP that conditions a training.
+
+    Raises:
+        MissingWeights: It is not on this machine.
+    """
+    base.require([kind])
+    return base.part(kind)
+
+
+def take_over(base: ModelFolder, folder: Path, part: str) -> None:
+    """Copies what is not trained, so that the part in training can be heard.
+
+    A model that begins with its own U-Net takes no other U-Net over.
+
+    Args:
+        base: Whose parts.
+        folder: The run's ``model/``, made if need be.
+        part: What is trained.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not base.path.is_dir():
+        return
+    for path in sorted(base.path.iterdir()):
+        strange = part.startswith("unet") and path.stem.startswith("unet")
+        if path.suffix not in (SUFFIX, ".md") or path.name == CARD or strange:
+            continue
+        if path.stem != part and not (folder / path.name).exists():
+            copy(path, folder / path.name)
+
+
+def publish(folder: Path, name: str, part: str) -> ModelFolder:
+    """Puts a finished part, and what it needs that the model has not, where models lie.
+
+    Args:
+        folder: The run's ``model/``.
+        name: The model.
+        part: What was trained; the model's own is replaced.
+    """
+    model = target(name)
+    model.path.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.stem in (part, CARD.removesuffix(".md")) or not (model.path / path.name).exists():
+            copy(path, model.path / path.name)
+    return model
+
+
+def copy(source: Path, to: Path) -> None:
+    """Copies a file, whole or not at all."""
+    with written(to) as temporary:
+        shutil.copyfile(source, temporary)

@@ -1,0 +1,85 @@
+"""Weights a training begins with, where it does not begin with random ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.models.bigvgan import BigVGAN
+from clipsonic_cli.models.improved_diffusion import load_trunk
+from clipsonic_cli.models.nvidia_bigvgan import warm_start
+from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.store import assets, bundle, models
+from clipsonic_cli.store.foreign import read_foreign
+from clipsonic_cli.store.manifest import ASSETS
+from clipsonic_cli.types import Stage
+
+
+def find_start(name: str, stage: Stage, part: str) -> Path:
+    """Finds the file of a warm start, without reading it.
+
+    Args:
+        name: Published weights made for this ("improved-diffusion", "bigvgan-44k"), or a model
+            that has the part: its name or folder.
+        stage: What is trained.
+        part: The part of a model it makes.
+
+    Raises:
+        UsageError: There is no such model, the model has no such part, or the published weights
+            are for another stage.
+        MissingWeights: The published weights are not on this machine.
+    """
+    if name in ASSETS:
+        asset = ASSETS[name]
+        if stage not in asset.stages:
+            able = [row.name for row in ASSETS.values() if stage in row.stages]
+            raise UsageError(
+                f"'{name}' is no warm start for the stage '{stage}'. "
+                f"Published ones: {', '.join(able) or 'none'}; or give a model that has '{part}'."
+            )
+        return assets.file_of(asset)
+    folder = models.find(name)
+    path = folder.path / f"{part}{models.SUFFIX}"
+    if not path.is_file():
+        raise UsageError(f"The model '{name}' has no {part} to begin with.")
+    return path
+
+
+def start_with(network: nn.Module, path: Path) -> None:
+    """Gives a network the weights of a warm start.
+
+    Args:
+        network: A U-Net, a prior or a vocoder; changed only if everything fits. A vocoder may be
+            weight-normed, and is so again.
+        path: From :func:`find_start`.
+
+    Raises:
+        BadBundle: They are another network's; the message names what differs.
+    """
+    if path.suffix == models.SUFFIX:
+        header = bundle.read_header(path)
+        _load(network, bundle.load(path, kind=header.kind).weights, path)
+    elif isinstance(network, UNet):
+        load_trunk(network, read_foreign(path))
+    elif isinstance(network, BigVGAN):
+        weights = read_foreign(path)
+        generator = weights.get("generator", weights)
+        warm_start(network, generator)
+        network.add_weight_norm()
+
+
+def _load(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    if isinstance(network, BigVGAN):
+        network.remove_weight_norm()
+    try:
+        network.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise BadBundle(
+            f"{path} is of another network than is trained here ({reason}). "
+            "Choose its size with --size, or begin without --warm-start."
+        ) from None
+    finally:
+        if isinstance(network, BigVGAN):
+            network.add_weight_norm()

@@ -19,7 +19,7 @@ def written(path: Path) -> Iterator[Path]:
         path: The file to be; one that is there is replaced. Its folder must exist.
 
     Yields:
-        Where to write it; an empty file, which the block closes.
+        Where to write it. The block creates this file, and closes it.
 
     Raises:
         OSError: The disk refuses, or is full.
@@ -27,7 +27,8 @@ def written(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: names have a limit
     try:
         temporary.touch(exist_ok=False)
-        mode = temporary.stat().st_mode
+        mode = temporary.stat().st_mode  # as this process's umask has it
+        temporary.unlink()
         yield temporary
         temporary.chmod(mode)  # safetensors lets nobody else read what it writes
         with temporary.open("rb+") as file:  # a rename may reach the disk before what it renames

@@ -121,3 +121,11 @@ def test_writers_of_one_file_do_not_mix(path):
     with ThreadPoolExecutor(4) as writers:
         assert all(writers.map(write, wholes))
     assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    path, plain = tmp_path / "file", tmp_path / "plain"
+    plain.touch()
+    with written(path) as temporary:
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors does
+    assert path.stat().st_mode == plain.stat().st_mode

@@ -149,10 +149,10 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.training.denoiser import UNetObjective
 from clipsonic_cli.training.trainer import train
 
-config = TrainConfig(
-    steps=6, batch_size=8, lr=1e-3, micro_batch=3, save_every=3, log_every=1, validate_every=2,
-    validate_batches=2,
+whole = TrainConfig(
+    steps=6, batch_size=8, lr=1e-3, save_every=3, log_every=1, validate_every=2, validate_batches=2,
 )
+pieces = dataclasses.replace(whole, micro_batch=3)
 embed = torch.nn.functional.normalize(random(6, 4), dim=1)
 clips = Clips(mel=random(6, 1, 8, 12).tanh(), embed=embed)
 
@@ -162,6 +162,7 @@ def unet():
     return UNetObjective(network, Process(DiffusionConfig()), window=8)
 
 def run(folder, objective, dataset, **changes):
+    config = pieces if isinstance(dataset, Points) else whole
     folder = Path(sys.argv[1]) / folder
     train(objective, dataset, dataclasses.replace(config, **changes), folder, held_out=dataset)
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -51,8 +51,11 @@ def test_a_block_that_writes_nothing_replaces_nothing(path):
 
 
 def test_why_a_block_failed_is_not_hidden_by_tidying_up(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="the reason"), written(tmp_path / "file" / "beneath"):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(ValueError, match="the reason"), written(folder / "file"):
+        folder.rmdir()
+        folder.touch()  # beneath a file nothing can be looked for
         raise ValueError("the reason")
 
 

@@ -48,7 +48,7 @@ def test_preprocessing_is_clips_own(size):
     theirs = open_clip.image_transform(224, is_train=False, mean=config.mean, std=config.std)
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
-    ours = to_pixels(np.asarray(square(image, 224))[None], config)[0]
+    ours = to_pixels(np.array(square(image, 224))[None], config)[0]
     torch.testing.assert_close(ours, theirs(image), atol=1e-6, rtol=0)
 
 

@@ -179,7 +179,7 @@ for name, objective, dataset in (("net", lambda: Regression(dropout=0.0), Points
     told[name]["graphs"] = graphs() - before
     for first in (True, False):
         folder = f"{name}-{first}"
-        run(folder, objective(), dataset, compile=first, steps=3)
+        run(folder, objective(), dataset, compile=first, steps=4)
         told[name][str(first)] = run(folder, objective(), dataset, compile=not first)
     told[name]["more graphs"] = graphs() - before - told[name]["graphs"]
 

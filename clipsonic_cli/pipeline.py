@@ -269,10 +269,42 @@ class ClipSonic:
                 yield from self._make(alike[start : start + batch_size], report)
 
     @torch.no_grad()
+    def render(
+        self, recipes: Sequence[Recipe], embed: Tensor, *, report: Report = silent
+    ) -> list[Sound]:
+        """Makes the sounds of conditions that are vectors already, such as frames' of a data set.
+
+        Args:
+            recipes: They differ in query and seed only; the queries are not encoded.
+            embed: (B, D) of unit norm, a row for each recipe.
+            report: Called with the stages "sample" and "vocode".
+
+        Raises:
+            UsageError: See :meth:`check`.
+            MissingWeights: See :meth:`check`.
+            ClipsonicError: The networks gave what is no number.
+        """
+        noise = SeededNoise([recipe.seed for recipe in recipes])
+        uncond = self.parts.denoiser(MODES[recipes[0].mode].unet).unet.null_cond[None].float()
+        cond = embed.to(self.parts.device)
+        return self._render(recipes, cond, uncond.to(self.parts.device), noise, report)
+
+    @torch.no_grad()
     def _make(self, recipes: list[Recipe], report: Report) -> list[Sound]:
         """Runs the three stages for recipes that differ only in query and seed."""
         noise = SeededNoise([recipe.seed for recipe in recipes])
         cond, uncond = self._encode(recipes, noise, report)
+        return self._render(recipes, cond, uncond, noise, report)
+
+    def _render(
+        self,
+        recipes: Sequence[Recipe],
+        cond: Tensor,
+        uncond: Tensor,
+        noise: SeededNoise,
+        report: Report,
+    ) -> list[Sound]:
+        """Runs the last two stages."""
         mel = self._sample(recipes[0], cond, uncond, noise, report)
         waveforms, sample_rate = self._vocode(recipes[0], mel, report)
         return [

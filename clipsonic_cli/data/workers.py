@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
@@ -80,10 +80,9 @@ def each(
                 if not worker.collect(seconds):
                     worker.stop()
                     pool.remove(worker)
-            while pending and pending[0].result is not None:
+            while pending and pending[0].results:
                 done = pending.popleft()
-                assert done.result is not None
-                yield done.task, done.result
+                yield done.task, done.results[0]
     finally:
         for worker in pool:
             worker.stop()
@@ -92,7 +91,8 @@ def each(
 @dataclass(eq=False, slots=True)
 class _Call(Generic[Task, Result]):
     task: Task
-    result: Result | Failed | None = None
+    results: list[Result | Failed] = field(default_factory=list)
+    """Empty until it is done."""
 
 
 class _Worker(Generic[Task, Result]):
@@ -120,17 +120,18 @@ class _Worker(Generic[Task, Result]):
         assert call is not None
         try:
             if self.connection.poll():
-                call.result, self.call = self.connection.recv(), None
+                call.results.append(self.connection.recv())
+                self.call = None
                 return True
         except (EOFError, OSError):
             self._process.join(timeout=5)
             code = self._process.exitcode
             signalled = code is not None and code < 0
             how = f"by signal {-code}" if signalled and code else f"with code {code}"
-            call.result = Failed(f"the process that decoded it ended {how}")
+            call.results.append(Failed(f"the process that decoded it ended {how}"))
             return False
         if time.monotonic() - self._since > seconds:
-            call.result = Failed(f"it took longer than {seconds:g} seconds")
+            call.results.append(Failed(f"it took longer than {seconds:g} seconds"))
             return False
         return True
 

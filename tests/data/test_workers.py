@@ -49,3 +49,11 @@ def test_tasks_are_taken_as_needed_and_leaving_early_ends_the_processes():
     assert len(taken) <= AHEAD + 1
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def nothing(task):
+    return None
+
+
+def test_a_function_may_give_nothing():
+    assert list(each(nothing, range(9), workers=1)) == [(number, None) for number in range(9)]

@@ -129,9 +129,12 @@ class Updater:
             self._fits.add(name)
         loss = self._gradient(name, batch, step, seed, means)
         loss = self.accelerator.reduce(loss, "mean")
-        norm = nn.utils.clip_grad_norm_(
-            network.parameters(), self.config.clip_norm or math.inf, foreach=True
-        )
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(
+                network.parameters(), self.config.clip_norm, norm, foreach=True
+            )
         value, length = torch.stack([loss, norm.to(loss)]).tolist()  # one wait for the device
         if not abs(value) <= self.config.max_loss:  # also true of nan
             return f"the loss of the {name} is {value:g}"
@@ -251,7 +254,7 @@ def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     Source: Loshchilov & Hutter 2019; which tensors decay, as in the trainer of dalle2-pytorch.
     """
     parameters = list(network.parameters())
-    cuda = parameters[0].is_cuda
+    fused = parameters[0].device.type in ("cpu", "cuda")  # several times as fast there
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim >= 2]},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -262,8 +265,8 @@ def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
-        fused=cuda,
-        foreach=not cuda,
+        fused=fused,
+        foreach=not fused,
     )
 
 

@@ -6,11 +6,12 @@ Knows: processes, precision, memory. Does not know: steps, data, checkpoints (``
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import DistributedType, release_memory
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, release_memory
 from torch import Tensor, nn
 
 from clipsonic_cli.config import TrainConfig
@@ -31,9 +32,10 @@ def accelerate(device: torch.device) -> Accelerator:
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no",
-        # No network has running statistics: buffers are the same everywhere from the start.
         kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            # The main process may make samples, or wait for another's decoding, for long.
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
         ],
     )
     plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)

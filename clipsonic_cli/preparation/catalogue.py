@@ -7,6 +7,7 @@ trained on from anywhere, also over the web. Imports no torch.
 
 import dataclasses
 import json
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from clipsonic_cli.data.check import Finding, Flaw, Rules, short, unreadable
 from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.preparation.shards import SUFFIX as SHARD
 from clipsonic_cli.preparation.shards import Index, Row, key_of
 from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Clip, Split
@@ -64,7 +66,7 @@ class Place:
 
 
 class Catalogue:
-    """Clips by number, in the order of the data set; about a hundred bytes each.
+    """Clips by number, in the order of the data set; under two hundred bytes each.
 
     Args:
         config: What was kept of each.
@@ -72,13 +74,14 @@ class Catalogue:
         shards: Names of their files in there.
 
     Attributes:
+        shards: Names of the shards' files.
         ids: Name of each clip.
         labels: Label of each clip, or None.
         splits: Split of each clip.
     """
 
     def __init__(self, config: PreparationConfig, folder: str, shards: Sequence[str]) -> None:
-        self.config, self.folder, self.shards = config, folder, tuple(shards)
+        self.config, self.folder, self.shards = config, folder, list(shards)
         self.ids: list[str] = []
         self.labels: list[str | None] = []
         self.splits: list[Split] = []
@@ -104,9 +107,17 @@ class Catalogue:
         named: dict[str, Any] = dict(zip(FIELDS, numbers, strict=True))
         return Place(frame_rate=self._rates[clip], **named)
 
-    def numbers(self, *splits: Split) -> list[int]:
-        """Gives the numbers of the clips of some splits."""
-        return [number for number, split in enumerate(self.splits) if split in splits]
+    def numbers(self, *splits: Split, mel_frames: int = 0) -> list[int]:
+        """Gives the numbers of the clips of some splits.
+
+        Args:
+            splits: Which.
+            mel_frames: Frames of mel that a clip needs; what is short depends on the training, and
+                a catalogue may have been made for another.
+        """
+        lengths = self._numbers[FIELDS.index("mel_frames") :: len(FIELDS)]
+        told = enumerate(zip(self.splits, lengths, strict=True))
+        return [n for n, (split, length) in told if split in splits and length >= mel_frames]
 
     def shard(self, number: int) -> str:
         """Gives a shard's path or address."""
@@ -119,8 +130,7 @@ class Catalogue:
             OSError: The disk refuses, or is full.
         """
         content = "".join(f"{json.dumps(line)}\n" for line in self._lines())
-        digest = blake2b(content.encode(), digest_size=6).hexdigest()
-        path = Path(self.folder) / f"{NAME}{digest}{SUFFIX}"
+        path = Path(self.folder) / f"{NAME}{_digest(content.encode())}{SUFFIX}"
         if not path.exists():
             with written(path) as temporary:
                 temporary.write_text(content, encoding="utf-8")
@@ -139,7 +149,7 @@ class Catalogue:
 
 def is_catalogue(source: str) -> bool:
     """Whether a path or an address is a catalogue's, by its name."""
-    name = PurePosixPath(source.partition("?")[0]).name
+    name = _name(source)
     return name.startswith(NAME) and name.endswith(SUFFIX)
 
 
@@ -150,33 +160,39 @@ def read_catalogue(source: str) -> Catalogue:
         source: Its path, or its address.
 
     Raises:
-        UsageError: It is not there, or is no catalogue.
+        UsageError: It is not there, is no catalogue, or is not as it was written.
     """
-    folder = source.rpartition("/")[0] if is_address(source) else str(Path(source).parent)
+    address = source.partition("?")[0]
+    folder = address.rpartition("/")[0] if is_address(source) else str(Path(source).parent)
     try:
         with open_shard(source) as file:
-            first, *lines = file.read().decode().splitlines()
+            content = file.read()
+        if _digest(content) != _name(source)[len(NAME) : -len(SUFFIX)]:
+            raise ValueError("its content is not the one its name was given for")
+        first, *lines = content.decode().splitlines()
         header = json.loads(first)
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}, this clipsonic reads {FORMAT}")
         config = from_dict(PreparationConfig, header["preparation"], "preparation")
         shards = from_dict(tuple[str, ...], header["shards"], "shards")
-        if outside := [name for name in shards if PurePosixPath(name).name != name]:
-            raise ValueError(f"a shard outside its folder: {outside[0]!r}")
+        for name in shards:
+            if PurePosixPath(name).name != name or not name.endswith(SHARD):
+                raise ValueError(f"a shard that is none, or outside its folder: {name!r}")
         catalogue = Catalogue(config, folder, shards)
         fields = [field.name for field in dataclasses.fields(Place)]
         for line in lines:
             clip_id, label, split, *numbers = json.loads(line)
             described = dict(zip(fields, numbers, strict=True))
             place = from_dict(Place, described, "place")
-            if not 0 <= place.shard < len(shards) or min(numbers) < 0:
+            whole = math.isfinite(place.frame_rate) and max(numbers) < 1 << 62
+            if not whole or place.shard >= len(shards) or min(numbers) < 0:
                 raise ValueError(f"the place of {clip_id!r}: {numbers}")
             named = from_dict(_Named, {"id": clip_id, "label": label, "split": split}, "clip")
             catalogue.add(named.id, named.label, named.split, place)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"The prepared clips {source} cannot be read: {reason}.") from None
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise UsageError(f"{source} is no catalogue of prepared clips ({error}).") from None
     return catalogue
 
@@ -199,32 +215,46 @@ def collect(
 
     Returns:
         An empty catalogue, and a finding for each clip; as they are gone through, the catalogue
-        takes those that are not dropped.
+        takes those that are not dropped, and names the shards that hold them.
     """
-    known: dict[str, tuple[int, Row, Mapping[str, int]]] = {}
+    known: dict[str, tuple[Row, Place]] = {}
     names = []
     for number, index in enumerate(shards):
         names.append(Path(index.shard).name)
-        at = {"mel": 0, "frames": 0, "wave": 0}
+        mel = frame = wave = 0
         for row in index.rows:
-            known[row.key] = (number, row, dict(at))
-            at = {name: start + getattr(row, name) for name, start in at.items()}
-    catalogue = Catalogue(config, str(folder), names)
-    return catalogue, _findings(clips, known, catalogue, rules)
+            # Of several tries the one that went well.
+            if row.key not in known or (row.digest and not known[row.key][0].digest):
+                place = Place(
+                    shard=number,
+                    mel=mel,
+                    mel_frames=row.mel,
+                    frame=frame,
+                    frames=row.frames,
+                    wave=wave,
+                    samples=row.wave,
+                    frame_rate=row.frame_rate,
+                )
+                known[row.key] = row, place
+            mel, frame, wave = mel + row.mel, frame + row.frames, wave + row.wave
+    catalogue = Catalogue(config, str(folder), [])
+    return catalogue, _findings(clips, known, names, catalogue, rules)
 
 
 def _findings(
     clips: Iterable[Clip],
-    known: Mapping[str, tuple[int, Row, Mapping[str, int]]],
+    known: Mapping[str, tuple[Row, Place]],
+    names: Sequence[str],
     catalogue: Catalogue,
     rules: Rules,
 ) -> Iterator[Finding]:
     first: dict[str, str] = {}
+    used: dict[int, int] = {}  # numbers of shards in the catalogue
     for clip in clips:
         if (found := known.get(key_of(clip))) is None:
             yield unreadable(clip, "it changed while it was prepared")
             continue
-        shard, row, at = found
+        row, place = found
         flaws = [*row.flaws, *short(row.seconds, rules)] if row.digest else list(row.flaws)
         if row.digest and first.setdefault(row.digest, clip.id) != clip.id:
             flaws.append(Flaw(kind="duplicate", reason=f"the same as {first[row.digest]}"))
@@ -236,16 +266,20 @@ def _findings(
             flaws=tuple(flaws),
             dropped=dropped,
         )
-        if not dropped:
-            place = Place(
-                shard=shard,
-                mel=at["mel"],
-                mel_frames=row.mel,
-                frame=at["frames"],
-                frames=row.frames,
-                wave=at["wave"],
-                samples=row.wave,
-                frame_rate=row.frame_rate,
-            )
-            assert clip.split is not None  # as data/clips.py gives them
-            catalogue.add(clip.id, clip.label, clip.split, place)
+        if dropped:
+            continue
+        if place.shard not in used:
+            used[place.shard] = len(catalogue.shards)
+            catalogue.shards.append(names[place.shard])
+        assert clip.split is not None  # as data/clips.py gives them
+        place = dataclasses.replace(place, shard=used[place.shard])
+        catalogue.add(clip.id, clip.label, clip.split, place)
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=6).hexdigest()
+
+
+def _name(source: str) -> str:
+    """Gives the last part of a path or an address."""
+    return PurePosixPath(source.partition("?")[0] if is_address(source) else source).name

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import MelSpec
+from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.catalogue import Catalogue, Place
-from clipsonic_cli.preparation.shards import Index, read_index, read_rows
+from clipsonic_cli.preparation.mels import margin
+from clipsonic_cli.preparation.shards import INT16, Index, at_hand, read_index, read_rows
 from clipsonic_cli.preparation.texts import Texts
-
-EDGE = 4
-"""Frames of mel around a segment that know of its ends."""
 
 
 class Prepared:
@@ -55,20 +54,29 @@ class Prepared:
 
     def mel(self, place: Place, start: int, frames: int) -> Tensor:
         """Gives a window of a mel, (1, F, frames) float32, natural logarithm."""
+        _check(start, frames, place.mel_frames)
         rows = self._rows(place, "mel", place.mel + start, frames)
         return rows.float().T[None]
 
     def frames(self, place: Place, start: int, count: int) -> Tensor:
         """Gives vectors of neighbouring frames, (count, D) float32 of unit norm."""
+        _check(start, count, place.frames)
         return F.normalize(self._rows(place, "frames", place.frame + start, count).float(), dim=-1)
 
     def wave(self, place: Place, start: int, samples: int) -> Tensor:
         """Gives a piece of the sound, (samples,) float32 in [-1, 1]."""
-        return self._rows(place, "wave", place.wave + start, samples).float() / 32767
+        _check(start, samples, place.samples)
+        return self._rows(place, "wave", place.wave + start, samples).float() / INT16
 
     def _rows(self, place: Place, name: str, start: int, count: int) -> Tensor:
         if place.shard not in self._indices:
-            index = read_index(self.catalogue.shard(place.shard))
+            shard = self.catalogue.shard(place.shard)
+            try:
+                index = read_index(at_hand(shard))
+            except OSError as error:
+                raise ClipsonicError(
+                    f"Cannot read the prepared clips {shard}: {error.strerror or error}."
+                ) from None
             # Which clips it holds is the catalogue's to say.
             slim = Index(shard=index.shard, rows=(), extents=index.extents)
             self._indices[place.shard] = slim
@@ -202,7 +210,8 @@ class Segments(Drawn):
         place, hop = self.clips.place(clip), self.clips.spec.hop_length
         frames, total = self.segment // hop, place.samples // hop
         start = int(torch.randint(total - frames + 1, (), generator=generator))
-        left, right = max(0, start - EDGE), min(total, start + frames + EDGE)
+        edge = margin(self.clips.spec)
+        left, right = max(0, start - edge), min(total, start + frames + edge)
         end = place.samples if right == total else right * hop
         wave = self.clips.wave(place, left * hop, end - left * hop)
         mel = self.log_mel(wave[None])[0, ..., start - left :][..., :frames]  # (1, F, T)
@@ -215,3 +224,9 @@ def row_of(clips: Prepared, clip: int, texts: Texts) -> int:
     label = clips.label(clip)
     assert label is not None  # clips without one are not drawn from
     return texts.rows[label]
+
+
+def _check(start: int, count: int, total: int) -> None:
+    """Refuses to read a neighbour in the shard."""
+    if not 0 <= start <= start + count <= total:
+        raise ValueError(f"rows {start} to {start + count} of a clip that has {total}")

@@ -25,7 +25,7 @@ class Decoded:
 
     Args:
         digest: Equal for clips of equal content.
-        samples: (N,) int16, mono.
+        samples: (N,) float32 in [-1, 1], mono.
         frames: (n, S, S, 3) uint8, as CLIP is shown them, one from the middle of each
             1 / ``frame_rate`` seconds; none where no picture is wanted.
         frame_rate: Frames a second; 0 for a still picture, whose one frame is for every moment.
@@ -33,7 +33,7 @@ class Decoded:
     """
 
     digest: bytes
-    samples: NDArray[np.int16]
+    samples: NDArray[np.float32]
     frames: NDArray[np.uint8]
     frame_rate: float
     flaws: tuple[Flaw, ...]
@@ -59,7 +59,7 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
         return Flaw(kind="unreadable", reason=error.reason)
     return Decoded(
         digest=content,
-        samples=np.rint(heard.clip(-1, 1) * 32767).astype(np.int16),
+        samples=heard.clip(-1, 1),
         frames=frames,
         frame_rate=0.0 if is_picture(clip.media) else rate,
         flaws=(*sound_flaws(heard, rules), *seen),

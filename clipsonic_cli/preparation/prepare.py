@@ -1,13 +1,16 @@
 """From clips to shards: decoded side by side, encoded here, kept.
 
 Knows: what is done already, and which process does what. Does not know: how a clip is decoded
-(``decode.py``), nor how shards are laid out (``shards.py``).
+(``decode.py``), nor how shards are laid out (``shards.py``). What is kept of a clip depends on
+nothing but the clip: neither on its neighbours nor on when a preparation was killed.
 """
 
 import dataclasses
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -18,18 +21,21 @@ import torch
 from numpy.typing import NDArray
 
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import MelSpec, PreparationConfig
+from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.encoders.clip import Clip as ClipEncoder
 from clipsonic_cli.preparation.decode import Decoded, decode
+from clipsonic_cli.preparation.mels import mel_of
 from clipsonic_cli.preparation.shards import (
-    SUFFIX,
+    FORMAT,
+    PATTERN,
     BadShard,
     Index,
     Row,
     key_of,
     read_index,
+    to_int16,
     write_shard,
 )
 from clipsonic_cli.types import Clip, Report, silent
@@ -37,18 +43,21 @@ from clipsonic_cli.types import Clip, Report, silent
 SHARD_CLIPS = 128
 SHARD_SECONDS = 30.0
 """A shard ends with this many clips or after this much time: what a killed process loses."""
-AT_ONCE = 64
-"""Frames the image encoder sees at once."""
-PIECE = 2048
-"""Frames of mel made at once, about a minute."""
-MARGIN = 4
-"""Frames around a piece, so that the mel inside knows nothing of its ends."""
+SHARD_BYTES = 128 << 20
+"""And with this much data, as clips may be an hour long; three times as much is held at once."""
+AT_ONCE = 16
+"""Frames of a clip that the image encoder sees at once. Those of different clips are not put
+together: vectors depend a little on what is computed beside them."""
+PATIENCE = 1200.0
+"""Seconds after which a decoder is given up; an hour of video has many frames."""
+ABANDONED = 3600.0
+"""Seconds after which what a killed process was writing is deleted; a live one needs few."""
 
 
 def folder_name(config: PreparationConfig, rules: Rules) -> str:
     """Gives 12 hexadecimal digits that change with what is kept and how clips are judged."""
     judged = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
-    told = json.dumps([dataclasses.asdict(config), {**judged, "drop": None}], sort_keys=True)
+    told = json.dumps([FORMAT, dataclasses.asdict(config), judged], sort_keys=True, default=list)
     return blake2b(told.encode(), digest_size=6).hexdigest()
 
 
@@ -65,6 +74,9 @@ def prepare(
     report: Report = silent,
 ) -> None:
     """Prepares what is not yet prepared; a clip that cannot be is noted with the reason.
+
+    What could not be read is tried again each time: the web was away, a permission was missing, a
+    decoder has learned something. What the reader saw to be wrong is not.
 
     Args:
         clips: The data set.
@@ -85,31 +97,55 @@ def prepare(
     if (clip_encoder and clip_encoder.identity) != config.encoder:
         raise ValueError(f"the configuration names the encoder {config.encoder}")
     folder.mkdir(parents=True, exist_ok=True)
-    known = {row.key for index in indices(folder) for row in index.rows}
+    _tidy(folder)
+    noted: dict[str, bool] = {}  # by key, whether it could be read
+    for index in indices(folder):
+        for row in index.rows:
+            noted[row.key] = noted.get(row.key, False) or bool(row.digest)
     mine = ((clip, key_of(clip)) for clip in clips)
     number, count = share
     todo = [
-        (clip, key) for clip, key in mine if key not in known and int(key, 16) % count == number
+        (clip, key)
+        for clip, key in mine
+        if not noted.get(key, False)
+        and not (clip.problem is not None and key in noted)
+        and int(key, 16) % count == number
     ]
     rules = dataclasses.replace(rules, window_seconds=0.0, sample_rate=config.mel.sample_rate)
     size = clip_encoder.config.image_size if clip_encoder else None
     task = partial(decode, rules=rules, frame_rate=config.frame_rate, size=size)
-    looked = each(task, [clip for clip, _ in todo], workers=workers)
+    looked = each(task, [clip for clip, _ in todo], workers=workers, seconds=PATIENCE)
     shard = _Shard(folder, config, clip_encoder, device or torch.device("cpu"))
     report("prepare", 0, len(todo))
-    for done, ((clip, key), (_, result)) in enumerate(zip(todo, looked, strict=True), start=1):
-        shard.add(clip, key, result)
-        report("prepare", done, len(todo))
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(1, "encode") as encoding:  # while here workers are given clips
+        for done, ((clip, key), (_, result)) in enumerate(zip(todo, looked, strict=True), start=1):
+            if before is not None:
+                before.result()
+            before = encoding.submit(shard.add, clip, key, result)
+            report("prepare", done, len(todo))
+    if before is not None:
+        before.result()
     shard.write()
 
 
 def indices(folder: Path) -> Iterator[Index]:
     """Gives what the shards of a folder hold; one that is damaged is deleted, to be made again."""
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(folder.glob(PATTERN)):
         try:
             yield read_index(str(path))
+        except FileNotFoundError:  # another process saw first that it is damaged
+            continue
         except BadShard:
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Deletes what killed processes were writing; other processes may be writing now."""
+    for left in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 class _Shard:
@@ -130,19 +166,19 @@ class _Shard:
         device: torch.device,
     ) -> None:
         self.folder, self.config, self.clip_encoder = folder, config, clip_encoder
-        self.device, self.log_mel = device, LogMel(config.mel).to(device)
+        self.log_mel = LogMel(config.mel).to(device)
         self._begin()
 
     def _begin(self) -> None:
         self.rows: list[Row] = []
         self.arrays: dict[str, list[NDArray[Any]]] = {"mel": [], "frames": [], "wave": []}
-        self.waiting: list[NDArray[np.uint8]] = []  # frames to be encoded
         self.since = time.monotonic()
 
     def add(self, clip: Clip, key: str, result: Decoded | Flaw | Failed) -> None:
         """Takes a clip, and writes the shard when it is full."""
         self.rows.append(self._row(clip, key, result))
-        full = len(self.rows) == SHARD_CLIPS
+        size = sum(part.nbytes for parts in self.arrays.values() for part in parts)
+        full = len(self.rows) == SHARD_CLIPS or size >= SHARD_BYTES
         if full or time.monotonic() - self.since > SHARD_SECONDS:
             self.write()
 
@@ -154,10 +190,8 @@ class _Shard:
         mel = self._mel(result.samples)
         self.arrays["mel"] += [mel] if len(mel) else []
         if self.config.waves:
-            self.arrays["wave"].append(result.samples)
-        self.waiting.append(result.frames)
-        if sum(map(len, self.waiting)) >= AT_ONCE:
-            self._encode()
+            self.arrays["wave"].append(to_int16(result.samples))
+        self.arrays["frames"] += self._encode(result.frames)
         return Row(
             id=clip.id,
             key=key,
@@ -170,48 +204,18 @@ class _Shard:
             wave=len(result.samples) if self.config.waves else 0,
         )
 
-    def _mel(self, samples: NDArray[np.int16]) -> NDArray[np.float16]:
-        wave = torch.from_numpy(samples).to(self.device).float() / 32767
+    def _mel(self, samples: NDArray[np.float32]) -> NDArray[np.float16]:
+        wave = torch.from_numpy(samples).to(self.log_mel.window.device)
         return mel_of(wave, self.log_mel).half().cpu().numpy()
 
-    def _encode(self) -> None:
-        frames, self.waiting = self.waiting, []
-        squares = np.concatenate(frames) if frames else np.zeros((0,), np.uint8)
-        if self.clip_encoder is None or not len(squares):
+    def _encode(self, squares: NDArray[np.uint8]) -> Iterator[NDArray[np.float16]]:
+        if self.clip_encoder is None:
             return
         for start in range(0, len(squares), AT_ONCE):
-            embeds = self.clip_encoder.embed_squares(squares[start : start + AT_ONCE])
-            self.arrays["frames"].append(embeds.half().numpy())
+            yield self.clip_encoder.embed_squares(squares[start : start + AT_ONCE]).half().numpy()
 
     def write(self) -> None:
         """Writes what there is, and begins the next shard."""
-        self._encode()
         if self.rows:
             write_shard(self.folder, self.rows, self.arrays)
         self._begin()
-
-
-def mel_of(wave: torch.Tensor, log_mel: LogMel) -> torch.Tensor:
-    """Gives the mel of a sound of any length, a minute at a time.
-
-    Args:
-        wave: (N,) in [-1, 1].
-        log_mel: Of the geometry wanted.
-
-    Returns:
-        (T, F) natural logarithm, T = floor(N / hop_length); what ``log_mel`` gives for the whole.
-        None (T = 0) where N is too small to be reflected at its ends.
-    """
-    spec: MelSpec = log_mel.spec
-    hop, total = spec.hop_length, len(wave) // spec.hop_length
-    if len(wave) <= (spec.n_fft - hop) // 2:
-        return wave.new_zeros(0, spec.n_mels)
-    pieces, start = [], 0
-    while start < total:
-        # The last piece may be twice as long, so that none is too short to be reflected.
-        stop = start + PIECE if total - start >= 2 * PIECE else total
-        left, end = max(0, start - MARGIN), len(wave) if stop == total else (stop + MARGIN) * hop
-        mel = log_mel(wave[None, left * hop : end])[0, 0]  # (F, T)
-        pieces.append(mel[:, start - left : stop - left].T)
-        start = stop
-    return torch.cat(pieces)

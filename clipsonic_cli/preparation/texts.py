@@ -6,7 +6,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clipsonic_cli.atomic import written
@@ -39,16 +40,20 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
         labels: Distinct. Those of which the encoder knows no word are left out.
         encoder: A CLIP, or a CLAP.
         folder: Where the vectors are kept.
+
+    Raises:
+        OSError: The disk refuses, or is full.
     """
     space: Space = "clip-text" if isinstance(encoder, Clip) else "clap-text"
     told = "\n".join([space, encoder.identity, *labels])
     path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
-    if not path.exists():
+    try:
+        kept = load_file(path)
+    except (FileNotFoundError, SafetensorError):  # not there, or damaged
+        kept = _encode(labels, encoder, space)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = _encode(labels, encoder, space)
         with written(path) as temporary:
-            save_file(tensors, temporary)
-    kept = load_file(path)
+            temporary.write_bytes(save(kept))
     known = kept["known"].tolist()
     rows = {labels[number]: row for row, number in enumerate(known)}
     return Texts(embeds=kept["embeds"].float(), encodings=kept.get("encodings"), rows=rows)
@@ -57,15 +62,19 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
 def _encode(labels: Sequence[str], encoder: Clip | Clap, space: Space) -> dict[str, Tensor]:
     known, embeds, encodings = [], [], []
     for number, label in enumerate(labels):
+        words = label.replace("_", " ")
+        if not words.strip():
+            continue
         try:
+            encoder.tokenize([words])  # of the prompt around them it always knows some
             given = encoder.embed_text([prompt(label, space)])
         except UsageError:  # no word that the encoder knows
             continue
         known.append(number)
         embeds.append(given[0].squeeze(0) if isinstance(given, tuple) else given.squeeze(0))
-        encodings += [given[1].squeeze(0)] if isinstance(given, tuple) else []
+        encodings += [given[1].squeeze(0).half()] if isinstance(given, tuple) else []
     tensors = {"known": torch.tensor(known, dtype=torch.int64)}
     tensors["embeds"] = torch.stack(embeds) if embeds else torch.zeros(0, encoder.dim)
     if encodings:
-        tensors["encodings"] = torch.stack(encodings).half()
+        tensors["encodings"] = torch.stack(encodings)
     return tensors

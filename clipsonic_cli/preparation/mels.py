@@ -1,0 +1,43 @@
+"""Mels of sounds of any length, made in pieces that know nothing of their ends."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli.audio.mel import LogMel
+from clipsonic_cli.config import MelSpec
+
+PIECE = 2048
+"""Frames of mel made at once, about a minute."""
+
+
+def margin(spec: MelSpec) -> int:
+    """Gives how many frames at either end of a sound know of its ends."""
+    return math.ceil((spec.n_fft - spec.hop_length) / 2 / spec.hop_length)
+
+
+def mel_of(wave: Tensor, log_mel: LogMel) -> Tensor:
+    """Gives the mel of a sound of any length, a minute at a time.
+
+    Args:
+        wave: (N,) in [-1, 1].
+        log_mel: Of the geometry wanted.
+
+    Returns:
+        (T, F) natural logarithm, T = floor(N / hop_length); what ``log_mel`` gives for the whole.
+        None (T = 0) where N is too small to be reflected at its ends.
+    """
+    spec = log_mel.spec
+    hop, total, edge = spec.hop_length, len(wave) // spec.hop_length, margin(spec)
+    if not total or len(wave) <= (spec.n_fft - hop) // 2:
+        return wave.new_zeros(0, spec.n_mels)
+    pieces, start = [], 0
+    while start < total:
+        # The last piece may be twice as long, so that none is too short to be reflected.
+        stop = start + PIECE if total - start >= 2 * PIECE else total
+        left, end = max(0, start - edge), len(wave) if stop == total else (stop + edge) * hop
+        mel = log_mel(wave[None, left * hop : end])[0, 0]  # (F, T)
+        pieces.append(mel[:, start - left : stop - left].T)
+        start = stop
+    return torch.cat(pieces)

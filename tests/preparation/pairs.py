@@ -1,0 +1,37 @@
+"""Pictures with sounds, an encoder that sees their colours, and what is kept of them."""
+
+from pathlib import Path
+
+import torch
+from making import tone, write_media
+from PIL import Image
+
+from clipsonic_cli.data.check import Rules
+from clipsonic_cli.preparation.catalogue import Catalogue, collect
+from clipsonic_cli.preparation.prepare import indices
+
+
+def write_pair(path: Path, seconds: float, hz: float) -> tuple[Path, Path]:
+    """Writes a picture and its sound, both of which tell the pitch."""
+    picture, sound = path.with_suffix(".png"), path.with_suffix(".wav")
+    shade = int(hz) % 256
+    Image.new("RGB", (40, 30), (shade, 255 - shade, 90)).save(picture)
+    samples = tone(seconds, 16_000, hz)
+    return picture, write_media(sound, picture=None, sound="pcm_s16le", samples=samples)
+
+
+class Shades:
+    """Sees colours, which random weights cannot tell apart; reads as the CLIP it is given."""
+
+    def __init__(self, network):
+        self.encode_text = network.encode_text
+
+    def encode_image(self, pixels):
+        colours = pixels.mean((2, 3)) @ torch.tensor([0.5, 0.7, 1.1])  # (B,)
+        return torch.nn.functional.normalize(torch.cos(colours[:, None] * torch.arange(32)), dim=-1)
+
+
+def gathered(folder, clips, config, rules=None) -> Catalogue:
+    catalogue, findings = collect(clips, indices(folder), folder, config, rules or Rules())
+    catalogue.findings = list(findings)
+    return catalogue

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from making import frame_of, tone, write_media
+
+from clipsonic_cli.data.check import Flaw, Rules
+from clipsonic_cli.data.media import read_sound
+from clipsonic_cli.preparation import decode as module
+from clipsonic_cli.preparation.decode import decode
+from clipsonic_cli.types import Clip
+
+RULES = Rules(window_seconds=0.0)
+
+
+def look(path, **wanted):
+    clip = Clip(id="x", media=path)
+    return decode(clip, **({"rules": RULES, "frame_rate": 1.0, "size": 32} | wanted))
+
+
+def test_frames_show_the_middles_of_their_seconds(tmp_path):
+    decoded = look(write_media(tmp_path / "a.mp4", seconds=2.5))
+    assert decoded.frames.shape == (2, 32, 32, 3)
+    assert decoded.frame_rate == 1.0
+    assert [frame_of(frame) for frame in decoded.frames] == [5, 15]
+
+
+def test_a_clip_shorter_than_a_frame_has_the_one_in_its_middle(tmp_path):
+    decoded = look(write_media(tmp_path / "a.mp4", seconds=0.8, sound="pcm_s16le", container="mov"))
+    assert [frame_of(frame) for frame in decoded.frames] == [4]
+
+
+def test_sound_is_what_the_reader_gives_within_full_scale(tmp_path):
+    loud = tone(1.0, 16_000, gain=3.0)
+    path = write_media(tmp_path / "a.mkv", sound="pcm_f32le", samples=loud)
+    heard = read_sound(Clip(id="x", media=path), 16_000)
+    assert np.abs(heard).max() > 2
+    np.testing.assert_array_equal(look(path).samples, heard.clip(-1, 1))
+
+
+def test_frames_of_long_clips_are_fewer_but_even(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FRAMES", 3)
+    path = write_media(tmp_path / "a.mkv", seconds=2.4, sound="pcm_s16le")
+    decoded = look(path, frame_rate=10.0)
+    assert decoded.frame_rate == pytest.approx(3 / 2.4)
+    assert [frame_of(frame) for frame in decoded.frames] == [4, 12, 20]
+
+
+def test_frames_end_with_the_sound(tmp_path):
+    path = write_media(tmp_path / "a.mkv", seconds=2.5, samples=tone(1.2, 16_000))
+    assert len(look(path, frame_rate=2.0).frames) == 2
+
+
+def test_without_an_encoder_pictures_are_not_looked_at(tmp_path):
+    path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le")
+    assert len(look(path, size=None).frames) == 0
+    assert look(path) == Flaw(kind="unreadable", reason="no picture")
+
+
+def test_a_decoding_process_needs_no_torch():
+    program = "import sys, clipsonic_cli.preparation.decode; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -138,6 +138,48 @@ class Waveform:
         return self.samples.shape[-1] / self.sample_rate
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a metric says of a set of sounds, with all that is needed to compare it with another.
+
+    Args:
+        metric: Which number this is: "fad", or another that the same metric gives along with it,
+            as "fad-infinity".
+        value: Finite.
+        better: Which way is good.
+        n: Sounds it is of.
+        rows: Vectors the backbone gave for them, such as windows.
+        against: Vectors they were compared with.
+        backbone: Name of the network that heard the sounds.
+        as_paper: Whether that is the metric's own network: the paper's, where the paper has the
+            metric. Scores of another have another :attr:`label` and belong beside none of those.
+        sample_rate: Of the sounds, in Hz; None where they differ, or where nothing was heard.
+        seconds: Mean length of the sounds; None where nothing was heard.
+        interval: 95 % interval for another draw of as many sounds; None for too few to tell.
+        bias: How much of the value is to be expected of its finite number of vectors alone.
+        notes: What a reader must know to trust it, one line each.
+    """
+
+    metric: str
+    value: float
+    better: Literal["lower", "higher"]
+    n: int
+    rows: int
+    against: int
+    backbone: str
+    as_paper: bool
+    sample_rate: int | None = None
+    seconds: float | None = None
+    interval: tuple[float, float] | None = None
+    bias: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How it is shown: "fad", or "fad[mini]" where the backbone is not the usual one."""
+        return self.metric if self.as_paper else f"{self.metric}[{self.backbone}]"
+
+
 class Noise(Protocol):
     """Where randomness comes from: every sample of a batch owns a generator.
 
@@ -177,4 +219,33 @@ class Vocoder(Protocol):
 
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
         """Inverts natural-log mel."""
+        ...
+
+
+class Backbone(Protocol):
+    """Hears sounds for a metric: numbers in which like sounds lie close together."""
+
+    name: str
+    """As in ``metrics.BACKBONES``."""
+
+    @property
+    def dim(self) -> int:
+        """Size D of the vectors."""
+        ...
+
+    def embed(self, samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Gives (W, D) float32 on the CPU for mono samples (N,); W is 0 for one too short."""
+        ...
+
+
+class AudioTextBackbone(Backbone, Protocol):
+    """A backbone that puts texts among the sounds; all its vectors have unit norm."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by before a softmax over texts, as learned."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Gives (M, D) float32 on the CPU for M texts."""
         ...

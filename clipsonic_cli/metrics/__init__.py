@@ -2,4 +2,31 @@
 
 Knows: features of sounds, and the distances between sets of them. Does not know: which sounds are
 compared, and who made them.
+
+A metric is one file and one line of METRICS, which names a ``metric.Metric``. A backbone is one
+file and one line of BACKBONES, which names a class whose ``load(device)`` gives a
+``types.Backbone`` from weights on this machine.
 """
+
+from clipsonic_cli.registry import Registry
+
+METRICS = Registry(
+    "metric",
+    {
+        "fad": "clipsonic_cli.metrics.fad:METRIC",
+        "kad": "clipsonic_cli.metrics.kad:METRIC",
+        "clap": "clipsonic_cli.metrics.clap_score:METRIC",
+        "clap-windows": "clipsonic_cli.metrics.clap_windows:METRIC",
+        "similarity": "clipsonic_cli.metrics.similarity:METRIC",
+        "kl": "clipsonic_cli.metrics.kl:METRIC",
+        "accuracy": "clipsonic_cli.metrics.accuracy:METRIC",
+    },
+)
+
+BACKBONES = Registry(
+    "backbone",
+    {
+        "vggish": "clipsonic_cli.metrics.vggish:VGGishBackbone",
+        "clap": "clipsonic_cli.metrics.clap:ClapBackbone",
+    },
+)

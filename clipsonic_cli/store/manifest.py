@@ -155,7 +155,7 @@ ASSETS: dict[str, Asset] = {
             size=1_862_000_000,
             part="clap",
             modes=("clap-tta",),
-            metrics=("clap", "clap-windows", "fad:clap"),
+            metrics=("clap", "clap-windows", "fad:clap", "kad:clap", "kl", "accuracy"),
             conditions=("clap-text",),
         ),
         Asset(
@@ -177,7 +177,7 @@ ASSETS: dict[str, Asset] = {
             size=617_000_000,
             part="clap",
             modes=("clap-tta",),
-            metrics=("clap", "clap-windows", "fad:clap"),
+            metrics=("clap", "clap-windows", "fad:clap", "kad:clap", "kl", "accuracy"),
             conditions=("clap-text",),
         ),
         Asset(
@@ -207,7 +207,7 @@ ASSETS: dict[str, Asset] = {
             ),
             size=288_700_000,
             part="vggish",
-            metrics=("fad",),
+            metrics=("fad", "kad"),
         ),
         Asset(
             name="improved-diffusion",

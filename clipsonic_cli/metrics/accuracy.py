@@ -1,0 +1,29 @@
+"""How often a tagger hears in a sound the class it was made for."""
+
+from collections.abc import Iterator
+
+import torch
+
+from clipsonic_cli.metrics.features import Features
+from clipsonic_cli.metrics.metric import Measured, Metric, mean
+from clipsonic_cli.metrics.tagger import probabilities
+
+
+def compare(made: Features, labels: Features, generator: torch.Generator) -> Iterator[Measured]:
+    """Gives "accuracy": the share of sounds whose likeliest class is their own, in [0, 1].
+
+    Raises:
+        ValueError: The rows are no class probabilities.
+    """
+    right = probabilities(made).argmax(1) == probabilities(labels).argmax(1)
+    yield mean("accuracy", right.double(), generator)
+
+
+METRIC = Metric(
+    name="accuracy",
+    title="share of sounds that are tagged as their class",
+    better="higher",
+    backbone="clap",
+    against="labels",
+    compare=compare,
+)

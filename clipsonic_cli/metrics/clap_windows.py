@@ -1,0 +1,34 @@
+"""Table 5: the CLAP score of the best, the mean and the worst 4 s of each sound."""
+
+from collections.abc import Iterator
+
+import torch
+
+from clipsonic_cli.metrics.features import Features, Windows
+from clipsonic_cli.metrics.metric import Measured, Metric, mean
+from clipsonic_cli.metrics.similarity import cosines
+
+
+def compare(made: Features, prompts: Features, generator: torch.Generator) -> Iterator[Measured]:
+    """Gives "clap-windows-max", "-mean" and "-min": of each sound's windows, then the mean of all.
+
+    A sound of 4 s or less is a single window, and its three numbers are one.
+
+    Source:
+        CLIPSonic appendix B and Table 5.
+    """
+    of_each = torch.split(cosines(made, prompts), list(made.counts))
+    for name, reduce in (("max", torch.amax), ("mean", torch.mean), ("min", torch.amin)):
+        values = torch.stack([reduce(windows, 0) for windows in of_each])
+        yield mean(f"clap-windows-{name}", values, generator)
+
+
+METRIC = Metric(
+    name="clap-windows",
+    title="CLAP score in windows of 4 s",
+    better="higher",
+    backbone="clap",
+    against="prompts",
+    compare=compare,
+    windows=Windows(seconds=4.0, hop=0.5),
+)

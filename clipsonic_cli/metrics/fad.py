@@ -1,0 +1,224 @@
+"""The Frechet audio distance as the paper has it, and what it would be of endlessly many sounds.
+
+Knows: what the finite number of sounds does to the distance. Does not know: the distance itself
+(``frechet.py``).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli.metrics import intervals
+from clipsonic_cli.metrics.features import Features
+from clipsonic_cli.metrics.frechet import Gaussian, frechet_distance
+from clipsonic_cli.metrics.metric import Measured, Metric
+
+GROUPS = 32
+SIZES = 12
+"""Sizes of part sets that the extrapolation is fitted to, from a quarter to the whole."""
+DRAWS = 4
+"""Part sets of each size."""
+AT_ONCE = 1 << 21
+"""Numbers of covariances held in memory while part sets are scored."""
+ENOUGH = 10
+"""Windows a dimension below which the distance says more about their number than about them."""
+
+
+def compare(
+    made: Features, reference: Features | Gaussian, generator: torch.Generator
+) -> Iterator[Measured]:
+    """Gives "fad", and where there are sounds enough, "fad-infinity".
+
+    All windows of all sounds are pooled on either side, as the paper's evaluation package does.
+    FAD-infinity is the intercept of a least-squares line through the distances of part sets against
+    one over their size; part sets are made of whole sounds drawn without replacement. (Drawn with
+    replacement, they are samples of the set itself, and lead back to its own plain distance.) The
+    reference is kept as it is, and so is its share of the bias.
+
+    Source:
+        Kilgour et al. 2019; CLIPSonic section 3.3. FAD-infinity: Chong & Forsyth 2020; Gui et al.
+        2024.
+    """
+    theirs = reference if isinstance(reference, Gaussian) else reference.moments().gaussian()
+    value = frechet_distance(made.moments().gaussian(), theirs)
+    parts = _Parts(made, theirs, generator)
+    groups = len(parts.counts)
+    half = None
+    if groups >= intervals.LEAST:
+        half = intervals.half_width(parts.distances(1 - torch.eye(groups, dtype=torch.float64)))
+    yield Measured(
+        name="fad",
+        value=value,
+        interval=around(value, half),
+        bias=expected_bias(theirs, len(made.rows), theirs.n),
+        notes=tuple(_warnings(made, theirs, groups)),
+    )
+    if groups >= intervals.LEAST:
+        infinity = _extrapolated(parts, generator)
+        notes = ("The extrapolation falls below 0.",) if infinity < 0 else ()
+        infinity = max(infinity, 0.0)
+        # To first order, an extrapolated statistic changes with the sounds as the plain one does.
+        yield Measured(
+            name="fad-infinity", value=infinity, interval=around(infinity, half), notes=notes
+        )
+
+
+def around(value: float, half: float | None) -> tuple[float, float] | None:
+    """Gives an interval around a distance, which is never negative."""
+    return None if half is None else (max(value - half, 0.0), value + half)
+
+
+def expected_bias(gaussian: Gaussian, n: int, m: int) -> float:
+    r"""Gives the mean distance of two sets of n and m independent vectors of one Gaussian.
+
+    .. math:: (1/n + 1/m) \mathrm{tr} C + \frac{1}{2} \left(\frac{1}{n-1} + \frac{1}{m-1}\right)
+        \left(\sum_{ij} \frac{l_i l_j}{l_i + l_j} + \frac{1}{2} \mathrm{tr} C\right)
+
+    with the eigenvalues l of the covariance C: the error of the means, and the second-order term
+    of the distance in the errors of the covariances, whose variances are Wishart's. What is far
+    apart, has few vectors to a dimension, or has windows that are alike within a sound, differs
+    from it.
+
+    Args:
+        gaussian: The distribution, or the best estimate of it.
+        n: Vectors of one set, 2 or more.
+        m: Of the other.
+
+    Raises:
+        ValueError: n or m is less than 2.
+
+    Source:
+        Derived here: around equal covariances the distance is half the sum over i, j of the squared
+        errors divided by l_i + l_j, and their mean is as Wishart 1928 has it.
+    """
+    if min(n, m) < 2:
+        raise ValueError(f"need 2 vectors or more in both sets, got {n} and {m}")
+    values = torch.linalg.eigvalsh(gaussian.cov).clamp(min=0)
+    trace = float(values.sum())
+    sums = values[:, None] + values  # (D, D)
+    products = torch.where(sums > 0, torch.outer(values, values) / sums, 0)
+    shapes = (float(products.sum()) + trace / 2) / 2
+    return (1 / n + 1 / m) * trace + (1 / (n - 1) + 1 / (m - 1)) * shapes
+
+
+def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]:
+    """Gives the distance of each sound by itself, the farthest first.
+
+    A sound's few windows span little of the space, so that the numbers are large and good for their
+    order alone. Of a single window the covariance is taken for 0.
+
+    Source:
+        Gui et al. 2024 (per-song FAD).
+    """
+    theirs = reference if isinstance(reference, Gaussian) else reference.moments().gaussian()
+    factor = _factor(theirs)
+    trace = float(theirs.cov.trace())
+    distances = {}
+    for name, rows in zip(made.names, made.sounds(), strict=True):
+        about = rows.double() - theirs.mean  # (W, D)
+        mean = about.mean(0)
+        spread = (about - mean) / max(len(rows) - 1, 1) ** 0.5
+        # The trace of the root of F^T S^T S F is the sum of the singular values of S F.
+        overlap = torch.linalg.svdvals(spread @ factor).sum()
+        distances[name] = float(mean.square().sum() + spread.square().sum() + trace - 2 * overlap)
+    return dict(sorted(distances.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+class _Parts:
+    """Distances of part sets, made of groups of whole sounds; one pass over the rows.
+
+    Args:
+        made: The whole set.
+        reference: What its parts are compared with.
+        generator: Deals the sounds into groups.
+    """
+
+    def __init__(self, made: Features, reference: Gaussian, generator: torch.Generator) -> None:
+        group = intervals.groups_of(made.names, GROUPS, generator=generator)
+        self.factor = _factor(reference)
+        self.trace = reference.cov.trace()
+        number = int(group.max()) + 1
+        self.counts = torch.zeros(number, dtype=torch.float64)
+        self.sums = torch.zeros(number, made.dim, dtype=torch.float64)
+        """About the reference's mean, so that nothing is lost where that is far from 0."""
+        self.squares = torch.zeros(number, made.dim, made.dim, dtype=torch.float64)
+        for index, rows in zip(group.tolist(), made.sounds(), strict=True):
+            about = rows.double() - reference.mean  # (W, D)
+            self.counts[index] += len(about)
+            self.sums[index] += about.sum(0)
+            self.squares[index].addmm_(about.T, about)
+
+    def distances(self, weights: Tensor) -> Tensor:
+        """Gives the distances (B,) of B part sets.
+
+        Args:
+            weights: (B, G) float64, 1 for each group that is in, else 0; two rows or more each.
+        """
+        together = max(AT_ONCE // self.squares[0].numel(), 1)
+        return torch.cat([self._distances(some) for some in torch.split(weights, together)])
+
+    def _distances(self, weights: Tensor) -> Tensor:
+        """Gives what :meth:`distances` does, all at once."""
+        n = weights @ self.counts  # (B,)
+        means = weights @ self.sums / n[:, None]  # (B, D)
+        squares = torch.tensordot(weights, self.squares, dims=1)  # (B, D, D)
+        outer = means[:, :, None] * means[:, None, :] * n[:, None, None]
+        covs = (squares - outer) / (n - 1)[:, None, None]
+        overlaps = torch.linalg.eigvalsh(self.factor.T @ covs @ self.factor)
+        roots = overlaps.clamp(min=0).sqrt().sum(1)
+        traces = covs.diagonal(dim1=1, dim2=2).sum(1)
+        distances: Tensor = means.square().sum(1) + traces + self.trace - 2 * roots
+        return distances
+
+
+def _extrapolated(parts: _Parts, generator: torch.Generator) -> float:
+    """Gives the distance at one over the size of a part set being 0."""
+    groups = len(parts.counts)
+    inverse = torch.linspace(1, 4, SIZES)[1:]  # of the share of the whole
+    sizes = [groups, *(round(groups / float(x)) for x in inverse for _ in range(DRAWS))]
+    weights = torch.zeros(len(sizes), groups, dtype=torch.float64)
+    for row, size in zip(weights, sizes, strict=True):
+        row[torch.randperm(groups, generator=generator)[:size]] = 1
+    line = torch.stack([torch.ones(len(sizes)), 1 / (weights @ parts.counts)], 1).double()
+    fit = torch.linalg.lstsq(line, parts.distances(weights)[:, None]).solution
+    return float(fit[0, 0])
+
+
+def _factor(gaussian: Gaussian) -> Tensor:
+    """Gives F (D, D) with F F^T the covariance."""
+    values, vectors = torch.linalg.eigh(gaussian.cov)
+    factor: Tensor = vectors * values.clamp(min=0).sqrt()
+    return factor
+
+
+def _warnings(made: Features, theirs: Gaussian, groups: int) -> Iterator[str]:
+    """Says where there are too few windows or sounds."""
+    for rows, whose in ((len(made.rows), "the sounds"), (theirs.n, "the reference")):
+        if rows <= made.dim:
+            yield (
+                f"{rows} windows of {whose} cannot span {made.dim} dimensions: their covariance "
+                f"is of a lower rank, and the distance much too large."
+            )
+        elif rows < ENOUGH * made.dim:
+            yield (
+                f"{rows} windows of {whose} are few for {made.dim} dimensions: compare the "
+                f"distance with those of as many windows only."
+            )
+    if groups < intervals.LEAST:
+        yield (
+            f"{groups} sounds are too few for an interval or FAD-infinity, which need "
+            f"{intervals.LEAST}."
+        )
+
+
+METRIC = Metric(
+    name="fad",
+    title="Frechet audio distance",
+    better="lower",
+    backbone="vggish",
+    against="reference",
+    compare=compare,
+    statistics=True,
+    least=2,
+)

@@ -1,0 +1,190 @@
+import itertools
+import math
+
+import pytest
+import torch
+from hearing import RATE, Bands, heard, sweep, tone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.metrics.features import (
+    Features,
+    Windows,
+    of_prompts,
+    of_sounds,
+    of_vectors,
+    per_sound_mean,
+)
+from clipsonic_cli.types import Waveform
+
+
+def sound(samples, rate=RATE):
+    return Waveform(samples=torch.as_tensor(samples, dtype=torch.float32), sample_rate=rate)
+
+
+def test_rows_are_those_the_backbone_gave_in_the_order_of_the_sounds():
+    features = of_sounds([("b", tone(300, 1.1)), ("a", tone(900, 0.5))], Bands())
+    assert (features.names, features.counts) == (("b", "a"), (4, 2))
+    expected = [Bands().embed(tone(hz, 1).samples, RATE) for hz in (300, 900)]
+    for rows, wanted in zip(features.sounds(), expected, strict=True):
+        assert torch.equal(rows, wanted[: len(rows)])
+    assert (features.sample_rate, features.notes) == (
+        RATE,
+        ("The sounds last from 0.50 to 1.10 s.",),
+    )
+    assert features.seconds == pytest.approx(0.8)
+
+
+def test_sounds_that_cannot_be_heard_are_left_out_and_named():
+    bad = {
+        "nan.wav": [0.0, math.nan],
+        "inf.wav": [math.inf],
+        "none.wav": [],
+        "short.wav": torch.zeros(100),
+    }
+    sounds = [("good.wav", tone(300)), *((name, sound(samples)) for name, samples in bad.items())]
+    features = of_sounds(sounds, Bands())
+    assert features.names == ("good.wav",)
+    assert features.notes == (
+        "2 sounds (nan.wav, inf.wav) left out: samples that are not finite.",
+        "1 sound (none.wav) left out: no samples.",
+        "1 sound (short.wav) left out: too short for 'bands'.",
+    )
+
+
+def test_a_sound_that_breaks_the_backbone_is_left_out():
+    features = of_sounds([("good", tone(300)), ("loud", sound(torch.full((RATE,), 1e38)))], Scale())
+    assert features.names == ("good",)
+    assert "1 sound (loud) left out: beyond the numbers 'scale' reckons with." in features.notes
+
+
+class Scale(Bands):
+    name = "scale"
+
+    def embed(self, samples, sample_rate):
+        return samples[None, :8] * 1e3
+
+
+def test_silence_is_heard_and_noted():
+    features = of_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
+    assert features.names == ("a", "b")
+    assert features.notes == ("1 sound (a) silent.",)
+
+
+def test_mixed_sample_rates_are_noted():
+    features = of_sounds([("a", tone(300, rate=8000)), ("b", tone(300))], Bands())
+    assert features.sample_rate is None
+    assert features.notes == (
+        "The sounds have different sample rates: 1 at 8000 Hz, 1 at 16000 Hz.",
+    )
+
+
+def test_many_names_are_cut_to_a_line():
+    features = of_sounds([("ok", tone(300)), *((f"{i}", sound([])) for i in range(50))], Bands())
+    assert features.notes == ("50 sounds (0, 1, 2, ...) left out: no samples.",)
+
+
+@pytest.mark.parametrize(
+    ("sounds", "why"),
+    [([], "There are none."), ([("a.wav", sound([]))], "1 sound (a.wav) left out: no samples.")],
+)
+def test_a_set_of_nothing_is_refused_in_one_line(sounds, why):
+    with pytest.raises(UsageError) as caught:
+        of_sounds(sounds, Bands())
+    assert str(caught.value) == f"No sound can be scored. {why} Give one sound or more."
+
+
+def test_progress_is_told_for_every_sound():
+    told = []
+    heard(3, report=lambda *args: told.append(args), total=3)
+    assert told == [("bands", 1, 3), ("bands", 2, 3), ("bands", 3, 3)]
+
+
+def test_the_rows_lie_on_the_disk_and_can_be_worked_with():
+    features = heard(4)
+    assert features.rows.untyped_storage().nbytes() == 16 * 8 * 4
+    assert torch.equal(
+        features.means(), torch.stack([r.double().mean(0) for r in features.sounds()])
+    )
+    moments = features.moments()
+    torch.testing.assert_close(moments.gaussian().cov, torch.cov(features.rows.double().T))
+
+
+@given(st.floats(0.5, 12))
+def test_windows_cover_a_sound_but_for_less_than_a_hop(seconds):
+    rate = 100
+    cut = Windows(seconds=4, hop=0.5).cut(sound(torch.arange(round(seconds * rate)), rate))
+    assert cut[0].samples[0] == 0
+    if seconds <= 4:
+        assert [len(window.samples) for window in cut] == [round(seconds * rate)]
+        return
+    assert {len(window.samples) for window in cut} == {400}
+    assert {float(b.samples[0] - a.samples[0]) for a, b in itertools.pairwise(cut)} <= {50.0}
+    assert 0 <= round(seconds * rate) - 1 - cut[-1].samples[-1] < 50
+
+
+def test_ten_seconds_have_thirteen_windows_of_four():
+    assert len(Windows(seconds=4, hop=0.5).cut(sound(torch.zeros(160_000)))) == 13
+
+
+def test_windows_are_heard_one_by_one():
+    whole = sound(torch.cat([sweep(0), sweep(1)]))
+    features = of_sounds([("a", whole)], Bands(), windows=Windows(seconds=1, hop=1))
+    expected = torch.cat([Bands().embed(sweep(index), RATE) for index in (0, 1)])
+    assert torch.equal(features.rows, expected)
+
+
+def test_a_choice_of_sounds_keeps_each_with_its_rows():
+    features = Features(backbone="b", names=("x", "y", "z"), counts=(1, 2, 1), rows=torch.eye(4))
+    chosen = features.only(["z", "y"])
+    assert (chosen.names, chosen.counts) == (("z", "y"), (1, 2))
+    assert torch.equal(chosen.rows, torch.eye(4)[[3, 1, 2]])
+    assert features.only(features.names) is features
+    with pytest.raises(KeyError):
+        features.only(["w"])
+
+
+def test_the_mean_of_each_sound_is_of_its_own_rows():
+    values = torch.tensor([1.0, 3, 5, 7])
+    assert per_sound_mean(values, [3, 1]).tolist() == [3, 7]
+
+
+def test_equal_prompts_are_read_once_and_given_to_each():
+    read = []
+
+    class Reading(Bands):
+        def embed_text(self, texts):
+            read.extend(texts)
+            return super().embed_text(texts)
+
+    features = of_prompts({"a": "300 Hz", "b": "900 Hz", "c": "300 Hz"}, Reading())
+    assert read == ["300 Hz", "900 Hz"]
+    assert torch.equal(features.rows[0], features.rows[2])
+    assert (features.names, features.backbone) == (("a", "b", "c"), "bands")
+    with pytest.raises(UsageError, match="There are no prompts"):
+        of_prompts({}, Bands())
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"names": ("a", "a")}, "a name is given twice"),
+        ({"counts": (1, 2)}, "got 2 rows, 2 names and 2 counts that make 3"),
+        ({"counts": (0, 2)}, "one row or more a sound"),
+        ({"counts": (2,)}, "1 counts"),
+        ({"rows": torch.zeros(2)}, r"need float32 rows \(R, D\)"),
+        ({"rows": torch.zeros(2, 3, dtype=torch.float64)}, "got torch.float64"),
+        ({"rows": torch.tensor([[1.0], [math.nan]])}, "the rows are not finite"),
+        ({"names": (), "counts": (), "rows": torch.zeros(0, 3)}, "of one sound or more"),
+    ],
+)
+def test_sets_that_cannot_be_are_refused(change, fault):
+    good = {"backbone": "b", "names": ("a", "b"), "counts": (1, 1), "rows": torch.zeros(2, 3)}
+    with pytest.raises(ValueError, match=fault):
+        Features(**(good | change))
+
+
+def test_a_set_of_vectors_has_one_each():
+    features = of_vectors(["a", "b"], torch.eye(2, dtype=torch.float64), backbone="clip")
+    assert (features.counts, features.dim, features.rows.dtype) == ((1, 1), 2, torch.float32)

@@ -1,0 +1,145 @@
+import math
+
+import pytest
+import torch
+from hearing import generator, heard
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.metrics import kad
+from clipsonic_cli.metrics.features import Features
+from clipsonic_cli.metrics.kad import METRIC, median_distance, squared_discrepancy
+
+
+def normal(rows, dim=3, *, seed=0, shift=0.0):
+    return torch.randn(rows, dim, generator=generator(seed), dtype=torch.float64) + shift
+
+
+def of(rows, windows=2):
+    sounds = len(rows) // windows
+    names = tuple(f"{index:05d}" for index in range(sounds))
+    return Features(backbone="vggish", names=names, counts=(windows,) * sounds, rows=rows.float())
+
+
+def scored(made, reference, seed=0):
+    return METRIC(made, reference, generator=generator(seed))[0]
+
+
+def direct(x, y, bandwidth):
+    """The definition, pair by pair."""
+
+    def k(a, b):
+        return math.exp(-float((a - b).square().sum()) / (2 * bandwidth**2))
+
+    def within(z):
+        pairs = [k(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]
+        return sum(pairs) / len(pairs)
+
+    across = [k(a, b) for a in x for b in y]
+    return within(x) + within(y) - 2 * sum(across) / len(across)
+
+
+def test_two_points_apart_are_in_closed_form():
+    """Twice two equal points at distance d: 1 + 1 - 2 exp(-d^2 / 2 h^2)."""
+    x, y = torch.zeros(2, 1), torch.full((2, 1), 3.0)
+    expected = 2 - 2 * math.exp(-9 / 8)
+    assert squared_discrepancy(x, y, 2.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("block", [4, 1024])
+def test_it_is_the_definition_whatever_the_blocks(monkeypatch, block):
+    monkeypatch.setattr(kad, "BLOCK", block)
+    x, y = normal(11), normal(7, seed=1, shift=0.5)
+    assert squared_discrepancy(x, y, 1.3) == pytest.approx(direct(x, y, 1.3), rel=1e-9)
+    assert squared_discrepancy(x + 1e6, y + 1e6, 1.3) == pytest.approx(direct(x, y, 1.3), rel=1e-6)
+
+
+def mean_and_error(rows, h, shift):
+    """Of 99 draws of two Gaussians so far apart in each dimension."""
+    draws = torch.tensor(
+        [
+            squared_discrepancy(normal(rows, seed=s), normal(rows, seed=s + 99, shift=shift), h)
+            for s in range(99)
+        ]
+    )
+    return float(draws.mean()), float(draws.std()) / 99**0.5
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+@pytest.mark.parametrize("rows", [6, 60])
+def test_gaussians_are_on_average_as_far_apart_as_their_closed_form_at_every_size(rows, shift):
+    """E k of N(0, I) and N(d, I) is (h^2 / (h^2 + 2))^(D/2) exp(-|d|^2 / 2 (h^2 + 2))."""
+    h = 1.5
+    alike = (h**2 / (h**2 + 2)) ** 1.5
+    expected = 2 * alike * (1 - math.exp(-3 * shift**2 / (2 * (h**2 + 2))))
+    mean, error = mean_and_error(rows, h, shift)
+    assert abs(mean - expected) < 3 * error < 0.1
+
+
+def test_a_set_and_itself_fall_below_0_by_the_pairs_that_are_the_same():
+    x = normal(40)
+    k = (-torch.cdist(x, x).square() / 8).exp()
+    between = float((k.sum() - 40) / (40 * 39))
+    assert squared_discrepancy(x, x, 2.0) == pytest.approx(-2 * (1 - between) / 40)
+
+
+def test_the_score_is_a_hundredfold_at_the_median_distance_of_the_reference():
+    made, reference = of(normal(40)), of(normal(60, seed=1, shift=1))
+    width = float(torch.pdist(reference.rows.double()).sort().values[(60 * 59 // 2 - 1) // 2])
+    assert median_distance(reference.rows.double()) == width
+    expected = 100 * squared_discrepancy(made.rows, reference.rows, width)
+    assert scored(made, reference).value == pytest.approx(expected, rel=1e-9)
+
+
+def test_noise_moves_sounds_away_the_more_there_is():
+    clean = heard(24)
+    values = [scored(heard(24, snr=snr), clean).value for snr in (60, 20, 10, 0)]
+    assert values == sorted(values)
+    assert values[1] > 0 > values[0] - 1
+
+
+def test_the_parts_of_the_interval_are_the_sets_without_each_group():
+    x, y = normal(12), normal(9, seed=1)
+    group = torch.arange(12) % 4
+    whole, without = kad._discrepancies(x, y, 1.0, group)
+    expected = [squared_discrepancy(x[group != g], y, 1.0) for g in range(4)]
+    assert whole == pytest.approx(squared_discrepancy(x, y, 1.0))
+    assert without.tolist() == pytest.approx(expected)
+
+
+def test_the_interval_holds_most_draws():
+    reference = of(normal(400, seed=999))
+    scores = [scored(of(normal(120, seed=s, shift=0.5)), reference) for s in range(30)]
+    values = torch.tensor([s.value for s in scores])
+    halves = torch.tensor([(s.interval[1] - s.interval[0]) / 2 for s in scores])
+    assert 0.7 < float(halves.mean() / (1.96 * values.std())) < 1.5
+
+
+def test_more_rows_than_can_be_afforded_are_drawn_and_said(monkeypatch):
+    monkeypatch.setattr(kad, "ROWS", 500)
+    made, reference = of(normal(2000)), of(normal(2000, seed=1, shift=0.3))
+    drawn = scored(made, reference)
+    assert drawn.notes == (
+        "500 of the 2000 windows of the sounds were compared.",
+        "500 of the 2000 windows of the reference were compared.",
+    )
+    monkeypatch.undo()
+    whole = scored(made, reference)
+    assert drawn.value != whole.value
+    assert whole.notes == ()
+    assert drawn.interval[0] < whole.value < drawn.interval[1]
+
+
+def test_a_reference_that_is_all_one_has_no_scale():
+    with pytest.raises(UsageError, match="'kad' has no scale to compare by"):
+        scored(of(normal(20)), of(torch.zeros(20, 3)))
+
+
+def test_sounds_that_are_all_one_are_scored():
+    score = scored(of(torch.zeros(20, 3)), of(normal(20, seed=1)))
+    assert score.value > 0
+
+
+@pytest.mark.parametrize(("n", "m", "h"), [(1, 5, 1.0), (5, 1, 1.0), (5, 5, 0.0), (5, 5, math.nan)])
+def test_what_has_no_discrepancy_is_refused(n, m, h):
+    with pytest.raises(ValueError, match="2 rows or more and a bandwidth above 0"):
+        squared_discrepancy(normal(n), normal(m), h)

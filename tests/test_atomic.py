@@ -53,10 +53,14 @@ def test_a_block_that_writes_nothing_replaces_nothing(path):
 def test_why_a_block_failed_is_not_hidden_by_tidying_up(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(ValueError, match="the reason"), written(folder / "file"):
+
+    def fail():
         folder.rmdir()
         folder.touch()  # beneath a file nothing can be looked for
         raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match="the reason"), written(folder / "file"):
+        fail()
 
 
 def test_what_cannot_be_renamed_leaves_nothing_beside_it(tmp_path):

@@ -19,6 +19,7 @@ from clipsonic_cli.cli.download import download
 from clipsonic_cli.cli.generate import generate
 from clipsonic_cli.cli.options import Debug
 from clipsonic_cli.cli.train import train
+from clipsonic_cli.device import keep_memory
 from clipsonic_cli.errors import ClipsonicError
 
 INTERRUPTED = 130
@@ -76,6 +77,7 @@ def main() -> None:
     """The console script ``clipsonic``."""
     # Threads that spin while they wait slow a forward tenfold where anything else is running.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_memory()
     # Prompts are of any script whatever the locale; a path may hold bytes that are no UTF-8.
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "surrogateescape")):
         if isinstance(stream, io.TextIOWrapper):

@@ -3,24 +3,25 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.data.report import Survey
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.models import SUFFIX
-from clipsonic_cli.training.settings import Settings
+from clipsonic_cli.store.bundle import Header
+from clipsonic_cli.store.models import SUFFIX, ModelFolder
+from clipsonic_cli.training.publish import CARD
 
 LABELS = 40
 """Labels that are listed."""
 
 
-def data_summary(catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
+def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
     """Gives what a card and a file's meta say of a data set.
 
     Args:
+        name: What people call it.
         catalogue: Its clips.
         survey: What was found; None for clips that were prepared before.
     """
@@ -28,6 +29,7 @@ def data_summary(catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
     places = map(catalogue.place, range(len(catalogue)))
     frames = sum(place.mel_frames for place in places)
     return {
+        "name": name,
         "found": len(catalogue) if survey is None else survey.found,
         "kept": len(catalogue),
         "hours": round(catalogue.config.mel.seconds(frames) / 3600, 3),
@@ -38,80 +40,97 @@ def data_summary(catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
     }
 
 
-def write_card(folder: Path, settings: Settings, meta: Mapping[str, Any], command: str) -> None:
-    """Writes ``MODEL_CARD.md`` into a model's folder.
+def write_card(model: ModelFolder, name: str, command: str | None) -> None:
+    """Writes ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained.
 
     Args:
-        folder: Holds the parts.
-        settings: Of the training.
-        meta: Of the trained part's file.
-        command: The line that makes a sound.
+        model: Whose files say how they were trained.
+        name: The model's.
+        command: The line that makes a sound, or None.
+
+    Raises:
+        BadBundle: A part is damaged.
     """
-    headers = {path.stem: bundle.read_header(path) for path in sorted(folder.glob(f"*{SUFFIX}"))}
-    parts = "\n".join(
-        f"| {name} | {header.kind} | {header.meta.get('licence', 'not stated')} | "
-        f"{'this training' if name == settings.part else 'taken over'} |"
-        for name, header in headers.items()
+    paths = sorted(model.path.glob(f"*{SUFFIX}"))
+    headers = {path.stem: bundle.read_header(path) for path in paths}
+    trained = {part: header for part, header in headers.items() if "settings" in header.meta}
+    told = ", ".join(f"`{part}`" for part in trained)
+    rows = "\n".join(
+        f"| {part} | {header.kind} | {header.meta.get('licence', 'not stated')} | "
+        f"{'trained, see below' if part in trained else 'taken over'} |"
+        for part, header in headers.items()
     )
-    data = meta["data"]
-    labels = ", ".join(f"{label} ({count})" for label, count in data["most_labels"].items())
-    rows = {
-        "stage": settings.stage,
-        "conditioned on": settings.space if settings.stage != "vocoder" else "mel",
-        "encoder": headers[settings.part].encoder or "-",
-        "begun with": settings.warm_start or "random weights",
-        "dropped conditions": settings.cond_drop,
-        **_fields(settings.network, "network"),
-        **(_fields(settings.diffusion, "diffusion") if settings.diffusion else {}),
-        **_fields(settings.beyond, "beyond the paper"),
-        **_fields(settings.train, "training"),
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in meta["losses"].items())
-    text = f"""# {settings.name}
+    text = f"""# {name}
 
-Text or a picture into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023), its
-`{settings.part}` trained on {data["kept"]:,} clips ({data["hours"]:.2f} hours) of
-"{settings.data}".
+Text or a picture into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023). By
+`clipsonic train` were trained: {told}.
 
-    {command}
+    {command or "clipsonic train --help"}
 
-## Licence
-
-Of `{settings.part}`: {settings.licence}. Other parts have their own, as below. Whether the videos
-may be used so is for whoever trained it to know.
+Each part has its own licence; whether videos may be used so is for whoever trained on them to know.
 
 | part | kind | licence | from |
 |---|---|---|---|
-{parts}
-
-## Data
-
-{data["found"]:,} clips were found, {data["kept"]:,} kept, by split:
-{", ".join(f"{split} {count:,}" for split, count in data["splits"].items())}. Flaws seen:
-{", ".join(f"{kind} {count:,}" for kind, count in data["flaws"].items()) or "none"}.
-Labels ({data["labels"]}): {labels or "none, and none are needed"}.
-
-## Scores
-
-After {meta["steps"]:,} steps ({meta["minutes"]} minutes); the weights are the average of
-{"the step with the least loss on held-out clips" if meta["best"] else "the last step"}.
-
-| value | mean |
-|---|---|
-{scores}
-
-## Settings
-
-| setting | value |
-|---|---|
-{table}
-"""
-    with written(folder / "MODEL_CARD.md") as temporary:
+{rows}
+{"".join(_chapter(part, header) for part, header in trained.items())}"""
+    with written(model.path / CARD) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _fields(value: Any, title: str) -> dict[str, Any]:
-    """Gives the fields of a dataclass as rows."""
-    names = [field.name for field in dataclasses.fields(value)]
-    return {f"{title}: {name}": getattr(value, name) for name in names}
+def _chapter(part: str, header: Header) -> str:
+    """Gives what is known of how a part was trained."""
+    meta, data = header.meta, header.meta["data"]
+    labels = ", ".join(f"{label} ({count:,})" for label, count in data["most_labels"].items())
+    more = f" and {data['labels'] - LABELS} more" if data["labels"] > LABELS else ""
+    flaws = ", ".join(f"{kind} {count:,}" for kind, count in data["flaws"].items())
+    splits = ", ".join(f"{split} {count:,}" for split, count in data["splits"].items())
+    best, scores = meta.get("best"), meta.get("scores", {})
+    kept = (
+        f"step {best['step']:,}, which did best on held-out clips (loss {best['held_out_loss']:g})"
+        if best
+        else "the last step"
+    )
+    values = meta["losses"] | {
+        f"{name}: {score}": value for name, each in scores.items() for score, value in each.items()
+    }
+    vocoder = (
+        f"\nThe default vocoder is {default}." if (default := meta.get("default_vocoder")) else ""
+    )
+    settings = {
+        "conditioned on": header.space if header.kind != "vocoder" else "mel",
+        "encoder": header.encoder or "-",
+        "begun with": meta["warm_start"] or "random weights",
+        **{f"network: {name}": value for name, value in _fields(header.config).items()},
+        **{f"diffusion: {name}": value for name, value in _fields(header.diffusion).items()},
+        **meta["settings"],
+    }
+    return f"""
+## {part}
+
+Licence: {meta["licence"]}.
+
+Data: "{data["name"]}", {data["found"]:,} clips found, {data["kept"]:,} kept
+({data["hours"]:.2f} hours; {splits}). Flaws seen: {flaws or "none"}.
+Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
+
+After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the weights are averages up to {kept}.{
+        vocoder
+    }
+
+| value at the end | mean |
+|---|---|
+{_table({name: f"{value:.4f}" for name, value in values.items()})}
+
+| setting | value |
+|---|---|
+{_table(settings)}
+"""
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    return "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in rows.items())
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """Gives the fields of a dataclass, or none."""
+    return {} if config is None else dataclasses.asdict(config)

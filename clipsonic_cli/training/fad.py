@@ -1,5 +1,6 @@
 """How a U-Net's sounds of held-out frames differ from held-out sounds, as training goes on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from clipsonic_cli.types import Report, silent
 
 CLIPS = 64
 AT_ONCE = 8
+STEPS = 25
 MODE = "iq"
 
 
@@ -49,6 +51,20 @@ def held_out_fad(
     able = [n for n in clips.clips if clips.place(n).mel_frames >= NATIVE_FRAMES][:CLIPS]
     if 2 * len(able) < CLIPS:
         return None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        return _fad(folder, held_out, able, backbone, device, dtype, report)
+
+
+def _fad(
+    folder: Path,
+    held_out: FramesAndSounds,
+    able: Sequence[int],
+    backbone: VGGishBackbone,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Report,
+) -> float:
+    clips = held_out.clips
     sonic = ClipSonic(Parts(ModelFolder(folder), device, dtype))
     vocode = sonic.parts.vocoder(sonic.vocoder, clips.spec)
     generator = torch.Generator().manual_seed(0)
@@ -56,7 +72,7 @@ def held_out_fad(
     for start in range(0, len(able), AT_ONCE):
         part = able[start : start + AT_ONCE]
         embeds = torch.stack([held_out.draw(number, generator)["embed"] for number in part])
-        recipes = [Recipe(text=clips.name(n), mode=MODE, seed=n) for n in part]
+        recipes = [Recipe(text=clips.name(n), mode=MODE, seed=n, steps=STEPS) for n in part]
         for sound in sonic.render(recipes, embeds):
             made.add(backbone.embed(sound.samples, sound.sample_rate))
         mels = torch.stack([clips.mel(clips.place(n), 0, NATIVE_FRAMES) for n in part])

@@ -4,7 +4,7 @@ Knows: where prepared clips are kept, what is held out, what samples are made of
 networks but the image encoder.
 """
 
-import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import TypeVar
 from accelerate import Accelerator
 
 from clipsonic_cli.config import MelSpec, PreparationConfig
+from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
-from clipsonic_cli.data.clips import hold_out, read_clips
+from clipsonic_cli.data.clips import check_exists, detect, hold_out, is_address, read_clips
 from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
@@ -29,6 +30,7 @@ from clipsonic_cli.preparation.catalogue import (
 )
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import cache_home
+from clipsonic_cli.training.presets import cores
 from clipsonic_cli.types import Clip, Report, Space, silent
 
 T = TypeVar("T")
@@ -82,6 +84,7 @@ def gather(
     encoder: ClipEncoder | None,
     *,
     waves: bool,
+    labels: bool,
     least: Callable[[MelSpec], float],
     accelerator: Accelerator,
     report: Report = silent,
@@ -92,24 +95,35 @@ def gather(
         source: The data set.
         encoder: Sees its frames; None where they are not needed.
         waves: Keep the sound itself.
+        labels: Whether clips need labels.
         least: Seconds of sound that a clip needs.
         accelerator: The processes.
         report: Progress.
 
+    Returns:
+        All of it; the catalogue is empty where no clip is fit for training.
+
     Raises:
-        UsageError: There is no such data set, or the catalogue was prepared for something else.
+        UsageError: There is no such data set, none of its clips has a label though they need them,
+            or the catalogue was prepared for something else.
     """
     identity = None if encoder is None else encoder.identity
     if is_catalogue(source.data):
         catalogue = read_catalogue(source.data)
         have = catalogue.config
-        if have.encoder != identity or (waves and not have.waves):
+        if (identity is not None and have.encoder != identity) or (waves and not have.waves):
+            needed = [f"frames seen by '{identity}'"] * (identity is not None) + ["sounds"] * waves
+            there = [f"frames seen by '{have.encoder}'"] * (have.encoder is not None)
+            there += ["sounds"] * have.waves
             raise UsageError(
-                f"{source.data} was prepared for the encoder '{have.encoder}', "
-                f"{'with' if have.waves else 'without'} sounds; needed is '{identity}'"
-                f"{', with sounds' if waves else ''}. Prepare the videos again."
+                f"{source.data} was prepared for another training: this one needs "
+                f"{' and '.join(needed)}, there are {' and '.join(there) or 'mels alone'}. Give "
+                "the videos themselves."
             )
-        return Material(catalogue=catalogue, path=source.data, survey=None, clips=())
+        if labels and not any(catalogue.labels):
+            raise _unlabeled(source)
+        path = source.data if is_address(source.data) else str(Path(source.data).absolute())
+        return Material(catalogue=catalogue, path=path, survey=None, clips=())
     config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=waves)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
@@ -119,15 +133,16 @@ def gather(
     clips = list(read_clips(source.data, format=source.format, seed=source.seed))
     if all(clip.split != "valid" for clip in clips):
         clips = [hold_out(clip, share=HELD_OUT, seed=source.seed) for clip in clips]
-    last = source.data.rstrip("/").rpartition("/")[2] or "data"
-    folder = cache_home() / "prepared" / f"{last}-{folder_name(config, rules)}"
+    if labels and all(clip.label is None for clip in clips):
+        raise _unlabeled(source)
+    folder = cache_home() / "prepared" / f"{name_of(source.data)}-{folder_name(config, rules)}"
     prepare(
         clips,
         folder,
         config,
         clip_encoder=encoder,
         rules=rules,
-        workers=len(os.sched_getaffinity(0)) if source.workers is None else source.workers,
+        workers=cores() if source.workers is None else source.workers,
         share=(accelerator.process_index, accelerator.num_processes),
         device=accelerator.device,
         report=report,
@@ -135,20 +150,64 @@ def gather(
     accelerator.wait_for_everyone()
     catalogue, findings = collect(clips, indices(folder), folder, config, rules)
     survey = summarize(findings)
-    if not len(catalogue):
-        raise UsageError(
-            f"None of the {survey.found} clips of '{source.data}' can be trained on: "
-            + ", ".join(f"{kind} {count}" for kind, count in survey.flaws.items() if count)
-            + f". The first: {reason_of(survey.flawed)}."
-        )
     path = str(catalogue.write()) if accelerator.is_main_process else ""
     return Material(catalogue=catalogue, path=path, survey=survey, clips=clips)
 
 
-def reason_of(flawed: Sequence[Finding]) -> str:
+def check_source(source: Source) -> None:
+    """Refuses what is no data set, before anything is read.
+
+    Raises:
+        UsageError: There is nothing, or of no known format.
+    """
+    check_exists(source.data)
+    if source.format is not None:
+        READERS.check(source.format)
+    elif not is_catalogue(source.data):
+        detect(source.data)
+
+
+def name_of(data: str) -> str:
+    """Gives a short name for a data set: that of its folder, list or shards."""
+    last = Path(data.partition("?")[0]).resolve().name
+    name = "".join(c if c.isalnum() else "-" for c in last.partition(".")[0]).strip("-")
+    return name or "model"
+
+
+def check_any(material: Material, data: str) -> None:
+    """Refuses a data set without a clip to train on.
+
+    Raises:
+        UsageError: There is none; says why.
+    """
+    survey = material.survey
+    if survey is not None and not survey.kept:
+        raise UsageError(
+            f"None of the {survey.found} clips of '{data}' can be trained on: "
+            + ", ".join(f"{count} {kind}" for kind, count in survey.flaws.items() if count)
+            + f". The first: {_reason(survey.flawed)}. data.csv in the run's folder lists all."
+        )
+    splits = material.catalogue.splits
+    if "train" not in splits:
+        held = ", ".join(f"{count} {split}" for split, count in Counter(splits).items())
+        raise UsageError(
+            f"No clip of '{data}' is there to train on: all are held out ({held}). Add clips, or "
+            "draw other splits with --seed."
+        )
+
+
+def _reason(flawed: Sequence[Finding]) -> str:
     """Gives why the first of some clips was dropped."""
     finding = next(finding for finding in flawed if finding.dropped)
     return f"'{finding.clip.id}' is {finding.flaws[0].kind} ({finding.flaws[0].reason})"
+
+
+def _unlabeled(source: Source) -> UsageError:
+    return UsageError(
+        f"The clips of '{source.data}' have no labels, and this training is about words. Put each "
+        "video into a folder that says what is heard, such as violin/; or train the stage 'unet' "
+        "conditioned on clip-image, which needs none."
+    )
 
 
 def queries_of(material: Material, space: Space, folder: Path) -> tuple[list[str], list[Path]]:
@@ -171,8 +230,8 @@ def queries_of(material: Material, space: Space, folder: Path) -> tuple[list[str
         except Unreadable:  # it was read before, but files change
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        frame.save(folder / f"{number}.png")
-        pictures.append(folder / f"{number}.png")
+        frame.save(folder / f"frame-{number}.png")
+        pictures.append(folder / f"frame-{number}.png")
     return prompts, pictures
 
 

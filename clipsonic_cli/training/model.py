@@ -7,6 +7,7 @@ loop, nor where its data came from.
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,16 @@ from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.config import VocoderConfig
 from clipsonic_cli.data.report import Survey
 from clipsonic_cli.device import choose_dtype
+from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
-from clipsonic_cli.store import bundle
+from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.preparation.dataset import FramesAndSounds
+from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import write_card
+from clipsonic_cli.training.fad import held_out_fad
 from clipsonic_cli.training.metrics import MetricsLog
 from clipsonic_cli.training.samples import make_samples
 from clipsonic_cli.training.settings import Settings
@@ -35,6 +40,8 @@ from clipsonic_cli.types import Query, Report, silent
 
 SUMMARY = "data.json"
 """What is said of the data, in the run's folder."""
+TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
+"""What a person is most likely to want to hear, first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ class Outcome:
         seconds: Time spent in steps.
         losses: Their last means.
         best: Least held-out loss; None where nothing was held out.
-        command: The line that makes a sound.
+        command: The line that makes a sound; None where the model lacks a part for that.
     """
 
     name: str
@@ -79,7 +86,7 @@ class Outcome:
     seconds: float
     losses: Mapping[str, float]
     best: float | None
-    command: str
+    command: str | None
 
 
 class ModelInTraining:
@@ -97,7 +104,7 @@ class ModelInTraining:
 
     def save(self, progress: Progress, log: MetricsLog) -> None:
         """Writes the part as it stands, and makes samples when it is time."""
-        self._write(progress, progress.weights, best=False)
+        self._write(progress, None)
         losses = {name: progress.losses.get(name) for name in self.work.objective.networks}
         told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
         self.voice.tell(f"step {progress.step:,} saved: {told or 'no loss yet'}")
@@ -108,13 +115,12 @@ class ModelInTraining:
             self._sample(progress.step, log)
 
     def finish(self, progress: Progress) -> Outcome:
-        """Keeps the best weights, writes the card, and publishes the model."""
+        """Keeps the best weights, publishes the model, and writes its card."""
         best = None if self.work.held_out is None else checkpoint.load_best(self.run_dir)
-        weights = progress.weights if best is None else best["weights"]
-        meta = self._write(progress, weights, best=best is not None)
-        command = self._command()
-        write_card(self.folder, self.settings, meta, command)
+        self._write(progress, best)
         model = publish.publish(self.folder, self.settings.name, self.settings.part)
+        command = self._command(model)
+        write_card(model, self.settings.name, command)
         return Outcome(
             name=self.settings.name,
             path=model.path,
@@ -127,29 +133,29 @@ class ModelInTraining:
             command=command,
         )
 
-    def _write(
-        self, progress: Progress, weights: Mapping[str, Tensor], *, best: bool
-    ) -> dict[str, Any]:
+    def _write(self, progress: Progress, best: Mapping[str, Any] | None) -> None:
+        """Writes the part with the best weights, or with those of now."""
         settings = self.settings
         meta: dict[str, Any] = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
-            "best": best,
             "losses": {name: round(loss, 5) for name, loss in progress.losses.items()},
             "batch_size": settings.train.batch_size,
             "data": self.data,
-            "warm_start": settings.warm_start,
+            "warm_start": settings.warm_start and Path(settings.warm_start).name,
             "licence": settings.licence,
+            "settings": settings_of(settings),
             "run": run_id(settings),
         }
+        weights = progress.weights if best is None else best["weights"]
         plain = fold_weight_norm(weights)  # only a vocoder has any
-        if best and settings.stage == "vocoder":
-            meta |= self._scores(plain)
+        if best is not None:
+            meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
+            meta |= self._scores(plain) if settings.stage == "vocoder" else {}
         header = dataclasses.replace(self.work.header, meta=meta)
         halves = {name: weight.half() for name, weight in plain.items()}
         path = self.folder / f"{settings.part}{SUFFIX}"
         bundle.write(path, Bundle(header=header, weights=halves))
-        return meta
 
     def _scores(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Says which vocoder is better on held-out clips: the trained one, or none."""
@@ -166,7 +172,7 @@ class ModelInTraining:
 
     def _sample(self, step: int, log: MetricsLog) -> None:
         queries = [Query(text=text) for text in self.settings.prompts]
-        queries += [Query(image=Path(picture)) for picture in self.settings.pictures]
+        queries += [Query(image=self.run_dir / picture) for picture in self.settings.pictures]
         made = make_samples(
             self.folder,
             queries,
@@ -179,19 +185,39 @@ class ModelInTraining:
         )
         for note in made.notes:
             self.voice.tell(note)
+        held_out = self.work.held_out
+        if isinstance(held_out, FramesAndSounds) and assets.part_here("vggish") is not None:
+            fad = held_out_fad(
+                self.folder,
+                held_out,
+                VGGishBackbone.load(self.device),
+                device=self.device,
+                dtype=choose_dtype("auto", self.device),
+                report=self.voice.report,
+            )
+            if fad is not None:
+                log.write(step, {"held_out_fad_vggish": fad})
 
-    def _command(self) -> str:
-        modes = ModelFolder(self.folder).modes()
-        text = next(iter(self.settings.prompts), "a photo of violin")
-        picture = next(iter(self.settings.pictures), "cat.jpg")
-        of_part = {"prior-sd": "sd", "unet-clip-text": "clip-tta", "unet-clap-text": "clap-tta"}
-        mode = of_part.get(self.settings.part)
-        line = f"clipsonic generate --model {self.settings.name}"
-        if mode is not None:
-            return f'{line} "{text}" --mode {mode}'
-        if "pd" in modes or "zs" in modes:
-            return f'{line} "{text}"' + ("" if "pd" in modes else " --mode zs")
-        return f"{line} --image {picture}"
+    def _command(self, model: ModelFolder) -> str | None:
+        """Gives the line that makes a sound with the part, if there is all that it takes."""
+        part, able = self.settings.part, model.modes()
+        serves = [mode for mode in TEXT_MODES if part in ("vocoder", *MODES[mode].weights)]
+        mode = next((mode for mode in serves if mode in able), None)
+        if mode is None:
+            return None
+        words = ["clipsonic", "generate", "--model", self.settings.name]
+        words += [next(iter(self.settings.prompts), "a photo of violin")]
+        return shlex.join(words + ([] if mode == DEFAULT_MODE["text"] else ["--mode", mode]))
+
+
+def settings_of(settings: Settings) -> dict[str, Any]:
+    """Gives the settings that a part's file does not tell elsewhere, for its card."""
+    return {
+        "stage": settings.stage,
+        "condition dropped": settings.cond_drop,
+        **dataclasses.asdict(settings.beyond),
+        **dataclasses.asdict(settings.train),
+    }
 
 
 def run_id(settings: Settings) -> str:

@@ -4,6 +4,7 @@ Knows: settings and why. Does not know: how anything is trained. ``choose`` touc
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,6 +75,19 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What a warm start is.
+
+    Args:
+        network: What it is to be loaded into.
+        diffusion: The process it was trained on; None for a vocoder.
+    """
+
+    network: Network
+    diffusion: DiffusionConfig | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What was chosen, and why, in words."""
 
@@ -97,13 +111,17 @@ def this_machine(device: torch.device, processes: int) -> Machine:
         )
     # Emulated elsewhere, which is slower than float32.
     able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
         device=device.type,
-        name=f"{cores} cores" if device.type == "cpu" else "Apple GPU",
+        name=f"{cores()} cores" if device.type == "cpu" else "Apple GPU",
         bfloat16=device.type == "cpu" and bool(able.get("amx_bf16") or able.get("avx512_bf16")),
         processes=processes,
     )
+
+
+def cores() -> int:
+    """Gives how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_names(preset: str, stage: Stage, size: str | None) -> None:
@@ -125,6 +143,7 @@ def choose(
     facts: Facts,
     *,
     size: str | None = None,
+    begun: Begun | None = None,
     wishes: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Chooses network, process and loop.
@@ -135,6 +154,7 @@ def choose(
         machine: What trains it.
         facts: On what.
         size: A size of :data:`SIZES`; None chooses.
+        begun: A warm start: its network is trained, on its process unless the paper's is wanted.
         wishes: Fields of :class:`TrainConfig` that a person asked for.
 
     Raises:
@@ -143,22 +163,27 @@ def choose(
     check_names(preset, stage, size)
     asked = dict(wishes or {})
     paper = preset == "paper"
-    chosen, why = (size, "asked for") if size else _size(machine, facts, paper=paper)
-    network = _network(stage, chosen, facts)
-    of_preset = _paper(stage, facts) if paper else _usual(chosen, stage, machine, facts)
+    if size is not None:
+        why = "asked for"
+    elif begun is not None:
+        size, why = size_of(begun.network, stage) or "of its own", "the warm start's"
+    else:
+        size, why = _size(machine, facts, paper=paper)
+    network = begun.network if begun else SIZES[stage][size]
+    of_preset = _paper(stage, facts) if paper else _usual(size, stage, machine, facts)
     if not paper:  # a batch that can be shared
         share = -(-of_preset["batch_size"] // machine.processes)
         of_preset["batch_size"] = share * machine.processes
     train = TrainConfig(**{**_intervals(machine), **of_preset, **asked})
-    precision = "" if paper or "precision" in asked else f", {_precision(machine)}"
+    precision = "" if paper or "precision" in asked else _precision(train, stage)
     reasons = (
-        f"size {chosen} ({why})",
+        f"size {size} ({why})",
         f"batch {train.batch_size}, {train.steps:,} steps, learning rate {train.lr:g}, "
         f"{train.precision}{precision}",
     )
     return Choice(
-        network=network,
-        diffusion=_diffusion(stage, paper=paper),
+        network=_for_encoder(network, facts),
+        diffusion=begun.diffusion if begun and not paper else _diffusion(stage, paper=paper),
         train=train,
         sample_every=max(train.save_every, train.steps // 20),
         reasons=reasons,
@@ -177,8 +202,16 @@ def _size(machine: Machine, facts: Facts, *, paper: bool) -> tuple[str, str]:
     return "large", "the paper's, which this GPU can train"
 
 
-def _network(stage: Stage, size: str, facts: Facts) -> Network:
-    network: Network = SIZES[stage][size]
+def size_of(network: Network, stage: Stage) -> str | None:
+    """Gives the name of a network's size, whatever encoder it is for; None is one of its own."""
+    given = _for_encoder(network, Facts(clips=0))
+    sizes: Mapping[str, Network] = SIZES[stage]
+    same = (name for name, each in sizes.items() if _for_encoder(each, Facts(clips=0)) == given)
+    return next(same, None)
+
+
+def _for_encoder(network: Network, facts: Facts) -> Network:
+    """Gives a network the sizes of the encoder's vectors."""
     match network:
         case UNetConfig():
             return replace(network, cond_dim=facts.dim)
@@ -207,7 +240,11 @@ def _diffusion(stage: Stage, *, paper: bool) -> DiffusionConfig | None:
 
 
 def _paper(stage: Stage, facts: Facts) -> dict[str, Any]:
-    """CLIPSonic section 3 and appendix A; BigVGAN's first version (Lee et al. 2023)."""
+    """CLIPSonic section 3 and appendix A.
+
+    The vocoder is trained as BigVGAN's first version (Lee et al. 2023), which is trained as
+    HiFi-GAN is (Kong et al. 2020, section 3) and averages no weights.
+    """
     match stage:
         case "unet":
             return {"steps": 500_000 if facts.clips >= MANY_CLIPS else 200_000}
@@ -218,8 +255,10 @@ def _paper(stage: Stage, facts: Facts) -> dict[str, Any]:
             return {
                 "betas": (0.8, 0.99),
                 "clip_norm": 1000.0,
+                "weight_decay": 0.01,
                 "lr_decay": 0.999 ** (1 / epoch),
-                "steps": 1_000_000,
+                "ema_decay": 0.0,
+                "steps": 500_000,
             }
 
 
@@ -227,12 +266,12 @@ def _usual(size: str, stage: Stage, machine: Machine, facts: Facts) -> dict[str,
     """What was found to train well within the time that a machine of its kind takes."""
     of_machine: dict[str, Any] = {
         "precision": "bfloat16" if machine.bfloat16 and stage != "vocoder" else "float32",
-        "compile": machine.device == "cuda",
+        "compile": machine.device == "cuda" and sys.platform == "linux",  # where Triton comes along
         "warmup": 200 if machine.device == "cpu" else 1000,
         "ema_decay": 0.999 if machine.device == "cpu" else 0.9999,
         "clip_norm": 1.0,
     }
-    rates = {"large": 1e-4, "base": 3e-4, "mini": 8e-4}
+    rate = {"base": 3e-4, "mini": 8e-4}.get(size, 1e-4)
     if machine.device == "cpu":
         steps = {"unet": 3000, "prior": 3000, "vocoder": 5000}[stage]
     else:
@@ -240,14 +279,14 @@ def _usual(size: str, stage: Stage, machine: Machine, facts: Facts) -> dict[str,
     batch = 128 if machine.memory > 60 * GIGABYTE else 64 if machine.memory > 20 * GIGABYTE else 32
     match stage:
         case "unet":
-            return of_machine | {"lr": rates[size], "steps": steps, "batch_size": batch}
+            return of_machine | {"lr": rate, "steps": steps, "batch_size": batch}
         case "prior":
             of_prior = {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6}
-            lr = min(5e-4, rates[size])
+            lr = min(5e-4, rate)
             return of_machine | of_prior | {"lr": lr, "steps": steps, "batch_size": 128}
         case "vocoder":
             few = 8 if machine.device == "cpu" else 32
-            lr = min(4e-4, rates[size])
+            lr = min(4e-4, rate)
             of_gan = {"betas": (0.8, 0.99), "clip_norm": 1000.0, "batch_size": few}
             return of_machine | of_gan | {"lr": lr, "steps": steps}
 
@@ -259,7 +298,7 @@ def _intervals(machine: Machine) -> dict[str, int]:
     return {"save_every": 2000, "log_every": 100, "validate_every": 2000}
 
 
-def _precision(machine: Machine) -> str:
-    if machine.bfloat16:
-        return f"which {machine.name} computes faster"
-    return f"as {machine.name} has no fast bfloat16"
+def _precision(train: TrainConfig, stage: Stage) -> str:
+    if train.precision == "bfloat16":
+        return ", which this machine computes faster"
+    return ", which suits it" if stage == "vocoder" else ", as this machine has no fast bfloat16"

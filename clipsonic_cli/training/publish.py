@@ -34,13 +34,13 @@ def target(name: str) -> ModelFolder:
     return ModelFolder(data_home() / "models" / name)
 
 
-def check_free(name: str, part: str, run: str) -> None:
+def check_free(name: str, part: str, run: str | None) -> None:
     """Refuses to replace a part that another run trained.
 
     Args:
         name: The model.
         part: The part to be trained.
-        run: This run's id.
+        run: This run's id; None for one that has not begun.
 
     Raises:
         UsageError: There is one.
@@ -77,6 +77,31 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
     if name == PUBLISHED or paper or (gpu and part_here("clip") is not None):
         return ModelFolder(own.path.parent / PUBLISHED)  # no folder: published weights stand in
     return models.find(BUILT_IN)
+
+
+def check_encoder(base: ModelFolder, model: str, kind: str) -> None:
+    """Refuses to train for another CLIP or CLAP than the model has that is added to.
+
+    Args:
+        base: Whose encoder conditions the training.
+        model: The model that is made or added to.
+        kind: "clip" or "clap".
+
+    Raises:
+        UsageError: They differ.
+        MissingWeights: The base has none.
+        BadBundle: One is damaged.
+    """
+    own = target(model)
+    given = bundle.read_header(encoder_file(base, kind)).encoder
+    if own.path.is_dir() and own.has(kind):
+        theirs = bundle.read_header(own.part(kind)).encoder
+        if theirs != given:
+            raise UsageError(
+                f"The model '{model}' has another {kind.upper()} ({theirs}) than '{base.name}' "
+                f"({given}), so that its parts would not fit. Choose another --name, or leave out "
+                "--base."
+            )
 
 
 def encoder_file(base: ModelFolder, kind: str) -> Path:

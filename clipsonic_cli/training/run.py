@@ -9,12 +9,12 @@ time.
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import Clap, load_clap
@@ -23,84 +23,48 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import ModelFolder
-from clipsonic_cli.training import publish
+from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import data_summary
-from clipsonic_cli.training.material import Material, Source, gather, queries_of
-from clipsonic_cli.training.metrics import check_trackers
-from clipsonic_cli.training.model import SILENT, SUMMARY, ModelInTraining, Outcome, Voice
-from clipsonic_cli.training.presets import Facts, check_names, choose, this_machine
-from clipsonic_cli.training.settings import (
-    FILE,
-    PARTS,
-    Beyond,
-    Settings,
-    read_settings,
-    write_settings,
+from clipsonic_cli.training.material import (
+    Material,
+    check_any,
+    gather,
+    name_of,
+    queries_of,
 )
+from clipsonic_cli.training.metrics import check_trackers
+from clipsonic_cli.training.model import (
+    SILENT,
+    SUMMARY,
+    ModelInTraining,
+    Outcome,
+    Voice,
+    run_id,
+)
+from clipsonic_cli.training.presets import Facts, choose, this_machine
+from clipsonic_cli.training.settings import Settings, read_settings, write_settings
 from clipsonic_cli.training.stages import Work, build, least_seconds
 from clipsonic_cli.training.start import find_start, start_with
 from clipsonic_cli.training.trainer import train
 from clipsonic_cli.training.updates import accelerate
+from clipsonic_cli.training.wish import (
+    ENCODERS,
+    Given,
+    Wish,
+    check,
+    check_batch,
+    place_of_start,
+)
 from clipsonic_cli.types import Space, Stage
-
-ENCODERS: dict[Space, str] = {"clip-image": "clip", "clip-text": "clip", "clap-text": "clap"}
-"""The part that gives the vectors of a space."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a person asked for; None leaves the choice to the preset.
-
-    Args:
-        source: The data set.
-        run_dir: The run's folder.
-        name: Of the model.
-        stage: What is trained.
-        space: What it is conditioned on.
-        preset: One of ``presets.PRESETS``.
-        size: Of the network.
-        base: Model that gives what is not trained, or "published"; None chooses.
-        warm_start: A model or published weights to begin with.
-        train: Fields of TrainConfig.
-        beyond: What is not in the paper.
-        zero_snr: A schedule whose last step is pure noise (Lin et al. 2023).
-        prompts: Texts to make samples of; none are labels of the data.
-        pictures: Files to make samples of; none are frames of the data.
-        sample_every: Steps between samples; 0 makes none.
-        trackers: Where metrics go besides metrics.jsonl.
-        licence: Of the weights, in words.
-        overwrite: Replace a part that another run trained.
-    """
-
-    source: Source
-    run_dir: Path
-    name: str
-    stage: Stage = "unet"
-    space: Space = "clip-image"
-    preset: str = "default"
-    size: str | None = None
-    base: str | None = None
-    warm_start: str | None = None
-    train: Mapping[str, Any] = field(default_factory=dict)
-    beyond: Beyond = field(default_factory=Beyond)
-    zero_snr: bool = False
-    prompts: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
-    sample_every: int | None = None
-    trackers: tuple[str, ...] = ()
-    licence: str = "not stated"
-    overwrite: bool = False
-
-    @property
-    def part(self) -> str:
-        """The part of a model it makes."""
-        return PARTS[self.stage, self.space]
 
 
 def begin(
     wish: Wish, *, device: torch.device, minutes: float | None = None, voice: Voice = SILENT
 ) -> Outcome | None:
     """Prepares the data, trains, and publishes the model.
+
+    ``run.json`` is written last, when the loop can begin: a run that is interrupted before is begun
+    again by the same wish.
 
     Args:
         wish: What is wanted.
@@ -116,37 +80,39 @@ def begin(
         MissingWeights: What conditions the training is not on this machine.
         KeyboardInterrupt: After a signal; what was done is kept.
     """
-    base, start = check(wish, gpu=device.type != "cpu")
+    given = check(wish, gpu=device.type != "cpu")
     accelerator = accelerate(device)
     main = accelerator.is_main_process
-    if main:
-        publish.take_over(base, wish.run_dir / "model", wish.part)
-    accelerator.wait_for_everyone()
-    encoder = load_encoder(wish.run_dir, wish.stage, wish.space, accelerator.device)
+    check_batch(wish, accelerator.num_processes)
+    encoder = load_encoder(given.base, wish.stage, wish.space, accelerator.device)
+    voice.tell(f"preparing the clips of '{wish.source.data}'")
     material = gather(
         wish.source,
-        encoder if isinstance(encoder, Clip) and needs_frames(wish) else None,
+        encoder if isinstance(encoder, Clip) and wish.needs_frames else None,
         waves=wish.stage == "vocoder",
+        labels=wish.needs_labels,
         least=lambda spec: least_seconds(wish.stage, wish.beyond.window, spec),
         accelerator=accelerator,
         report=voice.report,
     )
-    settings, reasons = decide(wish, material, base, encoder, accelerator)
+    if main and material.survey is not None:
+        wish.run_dir.mkdir(parents=True, exist_ok=True)
+        write_csv(material.survey, wish.run_dir / "data.csv")
+        voice.show(material.survey)
+    check_any(material, wish.source.data)
+    settings, reasons = decide(wish, material, given, encoder, accelerator)
+    for reason in reasons:
+        voice.tell(reason)
+    work = build(settings, material.catalogue, encoder)
+    if given.start is not None:
+        start_with(work.network, given.start)
     if main:
-        if material.survey is not None:
-            write_csv(material.survey, wish.run_dir / "data.csv")
-            voice.show(material.survey)
-        for reason in reasons:
-            voice.tell(reason)
-        settings = with_queries(settings, wish, material)
-        told = data_summary(material.catalogue, material.survey)
+        publish.take_over(given.base, wish.run_dir / "model", wish.part)
+        told = data_summary(name_of(wish.source.data), material.catalogue, material.survey)
         (wish.run_dir / SUMMARY).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        settings = with_queries(settings, wish, material)
         write_settings(wish.run_dir, settings)
     accelerator.wait_for_everyone()
-    settings = read_settings(wish.run_dir)
-    work = build(settings, material.catalogue, encoder)
-    if start is not None:
-        start_with(work.network, start)
     return _train(settings, work, wish.run_dir, accelerator, minutes=minutes, voice=voice)
 
 
@@ -155,7 +121,9 @@ def resume(
     *,
     device: torch.device,
     minutes: float | None = None,
+    train_changes: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     voice: Voice = SILENT,
 ) -> Outcome | None:
     """Goes on with a run as if it had never stopped, and publishes the model.
@@ -164,63 +132,54 @@ def resume(
         run_dir: The run's folder.
         device: What networks run on.
         minutes: Stop after this much time in steps and go to the end.
-        changes: Fields of TrainConfig to change, such as ``steps``.
+        train_changes: Fields of TrainConfig to change, such as ``steps``.
+        changes: Other fields of Settings to change, such as ``trackers``.
+        overwrite: Replace a part that another run trained.
         voice: How it tells where it is.
 
+    Returns:
+        What came of it; None in all processes but the main one.
+
     Raises:
-        UsageError: There is no run, or its prepared clips are gone.
+        UsageError: There is no run, its prepared clips are gone, or another run has trained the
+            part since.
     """
     settings = read_settings(run_dir)
-    changed = dataclasses.replace(settings.train, **(changes or {}))
-    settings = dataclasses.replace(settings, train=changed)
-    catalogue = read_catalogue(settings.catalogue)
+    changed = dataclasses.replace(settings.train, **(train_changes or {}))
+    settings = dataclasses.replace(settings, train=changed, **(changes or {}))
+    check_trackers(settings.trackers)
+    if not overwrite:
+        publish.check_free(settings.name, settings.part, run_id(settings))
+    try:
+        catalogue = read_catalogue(settings.catalogue)
+    except UsageError as error:
+        raise UsageError(
+            f"{error} Without them this run cannot go on; begin another, in another folder."
+        ) from None
     accelerator = accelerate(device)
+    model = ModelFolder(run_dir / "model")
+    encoder = load_encoder(model, settings.stage, settings.space, accelerator.device)
+    work = build(settings, catalogue, encoder)
+    if settings.warm_start is not None and checkpoint.load_newest(run_dir) is None:
+        start_with(work.network, find_start(settings.warm_start, settings.stage, settings.part))
     if accelerator.is_main_process:
         write_settings(run_dir, settings)
-    encoder = load_encoder(run_dir, settings.stage, settings.space, accelerator.device)
-    work = build(settings, catalogue, encoder)
     return _train(settings, work, run_dir, accelerator, minutes=minutes, voice=voice)
 
 
-def check(wish: Wish, *, gpu: bool) -> tuple[ModelFolder, Path | None]:
-    """Refuses what cannot be, before anything is read.
-
-    Returns:
-        The model that gives what is not trained, and the file to begin with, if any.
-    """
-    if (wish.stage, wish.space) not in PARTS:
-        able = ", ".join(space for stage, space in PARTS if stage == wish.stage)
-        raise UsageError(f"The stage '{wish.stage}' is conditioned on {able}, not {wish.space}.")
-    check_names(wish.preset, wish.stage, wish.size)
-    check_trackers(wish.trackers)
-    publish.target(wish.name)
-    if (wish.run_dir / FILE).exists():
-        raise UsageError(
-            f"'{wish.run_dir}' holds a run already. Go on with it: clipsonic train --resume "
-            f"{wish.run_dir}; or choose another folder with --out."
-        )
-    if not wish.overwrite:
-        publish.check_free(wish.name, wish.part, run="")
-    base = publish.base_of(wish.base, wish.name, paper=wish.preset == "paper", gpu=gpu)
-    if wish.stage != "vocoder":
-        publish.encoder_file(base, ENCODERS[wish.space])
-    asked = wish.warm_start
-    return base, None if asked is None else find_start(asked, wish.stage, wish.part)
-
-
-def needs_frames(wish: Wish) -> bool:
-    """Whether what is trained sees pictures."""
-    return wish.stage != "vocoder" and wish.space == "clip-image"
-
-
 def load_encoder(
-    run_dir: Path, stage: Stage, space: Space, device: torch.device
+    model: ModelFolder, stage: Stage, space: Space, device: torch.device
 ) -> Clip | Clap | None:
-    """Reads the CLIP or CLAP that conditions a run; none for a vocoder."""
+    """Reads the CLIP or CLAP of a model that conditions a training; none for a vocoder.
+
+    Raises:
+        MissingWeights: It is not on this machine.
+        BadBundle: It is damaged.
+    """
     if stage == "vocoder":
         return None
     kind = ENCODERS[space]
-    path = publish.encoder_file(ModelFolder(run_dir / "model"), kind)
+    path = publish.encoder_file(model, kind)
     if kind == "clap":
         return load_clap(bundle.load(path, kind="clap")).to(device)
     return load_clip(bundle.load(path, kind="clip")).to(device)
@@ -229,11 +188,11 @@ def load_encoder(
 def decide(
     wish: Wish,
     material: Material,
-    base: ModelFolder,
+    given: Given,
     encoder: Clip | Clap | None,
     accelerator: Accelerator,
 ) -> tuple[Settings, tuple[str, ...]]:
-    """Makes settings of a wish, the data and the machine, and says why."""
+    """Makes settings of a wish, the data and the machine, and says why; the same everywhere."""
     machine = this_machine(accelerator.device, accelerator.num_processes)
     facts = Facts(clips=len(material.catalogue.numbers("train")))
     if encoder is not None:
@@ -242,53 +201,55 @@ def decide(
         facts = dataclasses.replace(
             facts, text_dim=encoder.config.text_dim, max_text_len=encoder.config.max_text_len
         )
-    chosen = choose(wish.preset, wish.stage, machine, facts, size=wish.size, wishes=wish.train)
-    diffusion = chosen.diffusion
-    if wish.zero_snr:
-        if diffusion is None:
-            raise UsageError("A vocoder has no noise schedule; --zero-snr is for the others.")
+    chosen = choose(
+        wish.preset,
+        wish.stage,
+        machine,
+        facts,
+        size=wish.size,
+        begun=given.begun,
+        wishes=wish.train,
+    )
+    diffusion, every = chosen.diffusion, wish.sample_every
+    if wish.beyond.zero_snr and diffusion is not None:
         prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
         diffusion = dataclasses.replace(
             diffusion, schedule="cosine-zero-snr", prediction=prediction
         )
-    every = wish.sample_every
     settings = Settings(
         name=wish.name,
         data=wish.source.data,
         catalogue=material.path,
         stage=wish.stage,
         space=wish.space,
-        base=base.name if base.path.is_dir() else None,
-        warm_start=wish.warm_start,
+        warm_start=wish.warm_start and place_of_start(wish.warm_start),
         network=chosen.network,
         diffusion=diffusion,
         train=chosen.train,
         beyond=wish.beyond,
         sample_every=chosen.sample_every if every is None else every,
-        prompts=wish.prompts,
-        pictures=wish.pictures,
         trackers=wish.trackers,
         licence=wish.licence,
     )
-    where = f"{machine.name}, {machine.processes} processes" if machine.processes > 1 else None
-    given = f"model '{base.name}'" if base.path.is_dir() else "published weights"
-    reasons = (
-        f"training {settings.part} on {where or machine.name}; the rest is from {given}",
-        *chosen.reasons,
-    )
-    return settings, reasons
+    where = machine.name + (f", {machine.processes} processes" if machine.processes > 1 else "")
+    there = given.base.path.is_dir()
+    rest = f"model '{given.base.name}'" if there else "published weights"
+    reasons = (f"training {settings.part} on {where}; the rest is from {rest}", *chosen.reasons)
+    # Machines may differ, and the catalogue's path is the main process's.
+    told = broadcast_object_list([(settings, reasons)])
+    shared: tuple[Settings, tuple[str, ...]] = told[0]
+    return shared
 
 
 def with_queries(settings: Settings, wish: Wish, material: Material) -> Settings:
-    """Chooses what samples are made of, where nothing was asked for."""
-    if not settings.sample_every:
-        return settings
-    prompts, pictures = queries_of(material, wish.space, wish.run_dir / "samples" / "queries")
-    return dataclasses.replace(
-        settings,
-        prompts=settings.prompts or tuple(prompts),
-        pictures=settings.pictures or tuple(map(str, pictures if needs_frames(wish) else ())),
-    )
+    """Chooses what samples are made of, where nothing was asked for: some labels and frames."""
+    prompts, pictures = wish.prompts, tuple(str(Path(path).absolute()) for path in wish.pictures)
+    if not prompts and not pictures:
+        labels, frames = queries_of(material, wish.space, wish.run_dir / "samples" / "queries")
+        prompts = tuple(labels)
+        if wish.needs_frames and settings.sample_every:
+            pictures = tuple(str(frame.relative_to(wish.run_dir)) for frame in frames)
+    return dataclasses.replace(settings, prompts=prompts, pictures=pictures)
 
 
 def _train(

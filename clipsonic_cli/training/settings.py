@@ -5,6 +5,7 @@ Standard library only: what is wrong with a wish is said before anything is read
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,19 @@ PARTS: dict[tuple[Stage, Space], str] = {
 }
 """The part of a model (``store/models.py``) that a stage makes, conditioned on a space."""
 
+UNETS = tuple(pair for pair in PARTS if pair[0] == "unet")
+MEANING: dict[str, tuple[tuple[Stage, Space], ...]] = {
+    "window": UNETS,
+    "mean_of": (("unet", "clip-image"),),
+    "cond_noise": UNETS,
+    "min_snr": (*UNETS, ("prior", "clip-image")),
+    "zero_snr": (*UNETS, ("prior", "clip-image")),
+    "multi_scale": (("vocoder", "clip-image"),),
+}
+"""What each field of :class:`Beyond` changes."""
+HALVED = 8
+"""A U-Net of four levels halves its mel three times."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beyond:
@@ -43,14 +57,59 @@ class Beyond:
             2023: 3).
         cond_noise: Deviation of noise on the condition (CapDec, Nukrai et al. 2022).
         min_snr: Bound of the loss's weight (Hang et al. 2023: 5).
+        zero_snr: A noise schedule that ends in pure noise (Lin et al. 2023).
         multi_scale: The vocoder's mel distance at seven scales, as in BigVGAN's second version.
+
+    Raises:
+        UsageError: A number is out of its range.
     """
 
     window: int = 64
     mean_of: int = 1
     cond_noise: float = 0.0
     min_snr: float | None = None
+    zero_snr: bool = False
     multi_scale: bool = False
+
+    def __post_init__(self) -> None:
+        # "not a <= x" also refuses nan.
+        if self.window < HALVED or self.window % HALVED:
+            raise UsageError(
+                f"--window is {self.window}; it must be a multiple of {HALVED}, as the U-Net "
+                "halves it three times. The paper's is 64."
+            )
+        if self.mean_of < 1:
+            raise UsageError(f"--mean-of is {self.mean_of}; it must be at least 1.")
+        if not 0 <= self.cond_noise < math.inf:
+            raise UsageError(f"--cond-noise is {self.cond_noise:g}; it must be at least 0.")
+        if self.min_snr is not None and not 0 < self.min_snr < math.inf:
+            raise UsageError(f"--min-snr is {self.min_snr:g}; it must be above 0.")
+        if self.min_snr is not None and self.zero_snr:
+            raise UsageError(
+                "--min-snr and --zero-snr are given together: the first gives no weight to pure "
+                "noise, which the second is for. Use one of them."
+            )
+
+    def check(self, stage: Stage, space: Space) -> None:
+        """Refuses what has no meaning for a stage.
+
+        Raises:
+            UsageError: Something is asked for that would change nothing.
+        """
+        usual = Beyond()
+        for name, able in MEANING.items():
+            if getattr(self, name) == getattr(usual, name) or (stage, space) in able:
+                continue
+            option, stages = f"--{name.replace('_', '-')}", sorted({stage for stage, _ in able})
+            if stage not in stages:
+                raise UsageError(
+                    f"{option} has no meaning for the stage '{stage}', but for: "
+                    f"{', '.join(stages)}. Leave it out."
+                )
+            raise UsageError(
+                f"{option} has no meaning for the condition '{space}', but for: "
+                f"{', '.join(space for _, space in able)}. Leave it out."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +122,6 @@ class Settings:
         catalogue: Where its prepared clips are listed.
         stage: What is trained.
         space: What it is conditioned on.
-        base: Model or folder that gives what is not trained; None is published weights alone.
         warm_start: Whose weights it begins with, or None.
         network: Of what is trained.
         diffusion: The process; None for a vocoder.
@@ -72,7 +130,7 @@ class Settings:
         cond_drop: Share of clips whose condition is dropped.
         sample_every: Steps between sounds made of ``prompts`` and ``pictures``; 0 makes none.
         prompts: Texts made into sound.
-        pictures: Files made into sound.
+        pictures: Files made into sound; relative ones lie in the run's folder.
         trackers: Where metrics go besides metrics.jsonl.
         licence: Of the weights, in words.
     """
@@ -82,7 +140,6 @@ class Settings:
     catalogue: str
     stage: Stage
     space: Space
-    base: str | None
     warm_start: str | None
     network: UNetConfig | PriorConfig | VocoderConfig
     diffusion: DiffusionConfig | None
@@ -130,6 +187,8 @@ def read_settings(run_dir: Path) -> Settings:
         if (version := told.pop("format")) != FORMAT:
             raise ValueError(f"format {version!r}, this clipsonic reads {FORMAT}")
         settings = from_dict(Settings, told, "run")
-    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        if (pair := (settings.stage, settings.space)) not in PARTS:
+            raise ValueError(f"a stage and a space that do not go together: {pair}")
+    except (UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ClipsonicError(f"{path} cannot be used ({error}). Begin another run.") from None
     return settings

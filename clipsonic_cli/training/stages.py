@@ -117,7 +117,7 @@ def _unet(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap) -> Wor
     texts = None if settings.space == "clip-image" else texts_of(catalogue, encoder)
 
     def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, texts)
+        clips = usable(catalogue, split, texts, mel_frames=beyond.window)
         if clips is None:
             return None
         if texts is None:
@@ -150,7 +150,7 @@ def _prior(settings: Settings, catalogue: Catalogue, encoder: Clip) -> Work:
     texts = texts_of(catalogue, encoder)
 
     def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, texts)
+        clips = usable(catalogue, split, texts, mel_frames=0)
         return None if clips is None else FramesAndTexts(clips, texts)
 
     header = Header(
@@ -190,7 +190,7 @@ def _vocoder(settings: Settings, catalogue: Catalogue) -> Work:
     scales = many if settings.beyond.multi_scale else None
 
     def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, None)
+        clips = usable(catalogue, split, None, mel_frames=SEGMENT // spec.hop_length)
         return None if clips is None else Segments(clips, segment=SEGMENT)
 
     return Work(
@@ -216,9 +216,15 @@ def texts_of(catalogue: Catalogue, encoder: Clip | Clap) -> Texts:
     return encode_labels(labels, encoder, folder)
 
 
-def usable(catalogue: Catalogue, split: Split, texts: Texts | None) -> Prepared | None:
-    """Gives the clips of a split; with texts, those whose label has one. None if there are none."""
-    numbers = catalogue.numbers(split)
+def usable(
+    catalogue: Catalogue, split: Split, texts: Texts | None, *, mel_frames: int
+) -> Prepared | None:
+    """Gives the clips of a split that are long enough; with texts, those whose label has one.
+
+    Returns:
+        None if there are none.
+    """
+    numbers = catalogue.numbers(split, mel_frames=mel_frames)
     if texts is not None:
         numbers = [number for number in numbers if catalogue.labels[number] in texts.rows]
     return Prepared(catalogue, numbers) if numbers else None
@@ -226,10 +232,9 @@ def usable(catalogue: Catalogue, split: Split, texts: Texts | None) -> Prepared 
 
 def _some(dataset: Drawn | None, settings: Settings) -> Drawn:
     if dataset is None:
-        texts = settings.stage == "prior" or settings.space != "clip-image"
-        needs = ", with a label that the encoder knows" if texts else ""
         raise UsageError(
-            f"No clip of '{settings.data}' can be trained on: there is none of the split 'train'"
-            f"{needs}. The run's data.csv says what was dropped."
+            f"No clip of '{settings.data}' is as the stage '{settings.stage}' conditioned on "
+            f"{settings.space} needs it: as long as a window, and where labels are read, with one "
+            "of which the encoder knows a word."
         )
     return dataset

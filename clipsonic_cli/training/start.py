@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from clipsonic_cli.config import DiffusionConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.improved_diffusion import load_trunk
@@ -13,6 +14,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store import assets, bundle, models
 from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.manifest import ASSETS
+from clipsonic_cli.training.presets import Begun
 from clipsonic_cli.types import Stage
 
 
@@ -46,6 +48,22 @@ def find_start(name: str, stage: Stage, part: str) -> Path:
     return path
 
 
+def read_start(path: Path, stage: Stage) -> Begun:
+    """Says what the file of a warm start holds, without reading its weights.
+
+    Raises:
+        BadBundle: It is of another stage, or damaged.
+    """
+    if path.suffix != models.SUFFIX:  # published weights are of the paper's networks
+        if stage == "unet":
+            return Begun(network=UNetConfig(), diffusion=DiffusionConfig())
+        return Begun(network=VocoderConfig(), diffusion=None)
+    header = bundle.read_header(path)
+    if header.kind != stage or isinstance(header.config, dict):
+        raise BadBundle(f"{path} holds a {header.kind}, with which no {stage} can begin.")
+    return Begun(network=header.config, diffusion=header.diffusion)
+
+
 def start_with(network: nn.Module, path: Path) -> None:
     """Gives a network the weights of a warm start.
 
@@ -62,10 +80,10 @@ def start_with(network: nn.Module, path: Path) -> None:
         _load(network, bundle.load(path, kind=header.kind).weights, path)
     elif isinstance(network, UNet):
         load_trunk(network, read_foreign(path))
-    elif isinstance(network, BigVGAN):
+    else:
+        assert isinstance(network, BigVGAN)  # there are no other published warm starts
         weights = read_foreign(path)
-        generator = weights.get("generator", weights)
-        warm_start(network, generator)
+        warm_start(network, weights.get("generator", weights))
         network.add_weight_norm()
 
 

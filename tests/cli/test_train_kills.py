@@ -1,4 +1,4 @@
-"""``clipsonic train`` killed twenty times, by the signal nothing can catch, from videos to model."""
+"""``clipsonic train`` killed twenty times, by the signal nothing can catch."""
 
 import json
 import os

@@ -1,0 +1,250 @@
+"""The command as a person types it, on tiny videos and the networks of the micro model."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+import typer
+from small_videos import write_videos
+
+from clipsonic_cli.cli import app, run
+from clipsonic_cli.cli.train import CHANGEABLE
+
+LOOP = ["--batch-size", 1, "--save-every", 2, "--precision", "float32", "--workers", 0, "--seed", 3]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = write_videos(tmp_path_factory.mktemp("data") / "pets", 12)
+    (folder / "bad.mp4").write_bytes(b"nonsense")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def call(home, tmp_path, monkeypatch, capfd):
+    """Runs a command in an empty folder: gives exit code, stdout and stderr lines."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLIPSONIC_HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        code = run([*map(str, arguments)])
+        told = capfd.readouterr()
+        return code, told.out.splitlines(), told.err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def begin(call, videos, micro):
+    def begin(*arguments, base=micro):
+        tiny = ["--base", base, "--warm-start", base, "--sample-every", 0]
+        return call("train", "--data", videos, *tiny, *LOOP, *arguments)
+
+    return begin
+
+
+def test_videos_become_a_model_that_makes_a_sound(begin, call, home):
+    code, out, err = begin("--steps", 2, "--name", "whole")
+    model = home / "models" / "whole"
+    assert (code, out) == (0, [str(model)])
+    told = "\n".join(err)
+    assert "13 found, 12 kept" in told
+    assert "bad.mp4: unreadable" in told
+    assert "size of its own (the warm start's)" in told
+    assert "\x1b" not in told
+    assert "## unet" in (model / "MODEL_CARD.md").read_text()
+    line = next(line for line in err if line.startswith("to hear it: "))
+    code, (path,), _ = call(*shlex.split(line)[4:], "--steps", 2, "--seconds", 0.3)
+    assert (code, soundfile.info(path).frames) == (0, 4800)
+
+
+def test_json_is_all_that_stdout_says(begin):
+    code, (line,), _ = begin("--steps", 1, "--name", "told", "--json")
+    told = json.loads(line)
+    assert (code, told["model"], told["part"], told["steps"]) == (0, "told", "unet", 1)
+    assert Path(told["path"]).is_dir()
+    assert told["losses"].keys() >= {"unet"}
+    assert told["command"].startswith("clipsonic generate --model told ")
+
+
+def test_quiet_says_nothing_but_the_result(begin):
+    code, out, err = begin("--steps", 1, "--name", "quiet", "--quiet")
+    assert (code, len(out), err) == (0, 1, [])
+
+
+def test_a_second_time_is_refused_and_resume_goes_on(begin, call):
+    begin("--steps", 1, "--name", "again")
+    code, out, err = begin("--steps", 1, "--name", "again")
+    assert (code, out) == (2, [])
+    assert "clipsonic train --resume runs/again" in err[-1]
+    code, _, err = call("train", "--resume", "runs/again", "--steps", 3, "--sample-every", 0)
+    assert code == 0
+    assert any("unet after 3 steps" in line for line in err)
+
+
+def test_the_built_in_model_is_the_base_without_a_gpu(call, videos):
+    code, _, err = call("train", "--data", videos, "--size", "huge", "--base", "mini")
+    assert (code, err) == (
+        2,
+        ["clipsonic: Unknown size 'huge'. Known: large, base, mini."],
+    )
+
+
+BAD = [
+    ([], 2, "Give either --data FOLDER"),
+    (["-d", "{videos}", "--resume", "runs/x"], 2, "Give either --data FOLDER"),
+    (["-d", "nowhere"], 2, "There is no data at 'nowhere'"),
+    (["-d", "{videos}", "--stage", "vocodr"], 2, "Did you mean 'vocoder'"),
+    (["-d", "{videos}", "--condition", "clap"], 2, "Unknown condition 'clap'"),
+    (["-d", "{videos}", "--stage", "prior", "--condition", "clip-text"], 2, "not on clip-text"),
+    (["-d", "{videos}", "--preset", "papr"], 2, "Did you mean 'paper'"),
+    (["-d", "{videos}", "--format", "flder"], 2, "Did you mean 'folder'"),
+    (["-d", "{videos}", "--drop", "silent"], 2, "Known: clipped, still"),
+    (["-d", "{videos}", "--precision", "float16"], 2, "Known: float32, bfloat16"),
+    (["-d", "{videos}", "--device", "tpu"], 2, "Unknown device 'tpu'"),
+    (["-d", "{videos}", "--tracker", "tensorbord"], 2, "Did you mean 'tensorboard'"),
+    (["-d", "{videos}", "--name", "mini"], 2, "built in"),
+    (["-d", "{videos}", "--name", "a/b"], 2, "cannot be a model's name"),
+    (["-d", "{videos}", "--prompt", " "], 2, "prompt is empty"),
+    (["-d", "{videos}", "--prompt", "cat.png"], 2, "There is no picture cat.png"),
+    (["-d", "{videos}", "--base", "published"], 3, "clipsonic download openai-clip"),
+    (["-d", "{videos}", "--condition", "clap-text"], 3, "clipsonic download clap"),
+    (["-d", "{videos}", "--preset", "paper"], 3, "clipsonic download openai-clip"),
+    (["-d", "{videos}", "--warm-start", "improved-diffusion"], 3, "clipsonic download improved"),
+    (["-d", "{videos}", "--warm-start", "bigvgan-44k"], 2, "no warm start for the stage 'unet'"),
+    (["-d", "{videos}", "--zero-snr", "--stage", "vocoder"], 2, "--zero-snr has no meaning"),
+    (["--resume", "{videos}"], 2, "holds no run"),
+    (["--resume", "runs/x", "--size", "mini"], 2, "--size was decided when the run began"),
+    (["--resume", "runs/x", "--seed", "0"], 2, "--seed was decided when the run began"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "reason"), BAD)
+def test_what_is_wrong_is_one_line_before_any_work(call, videos, arguments, code, reason):
+    told, out, err = call("train", *(part.format(videos=videos) for part in arguments))
+    assert (told, out, len(err)) == (code, [], 1)
+    assert reason in err[0]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((name, "0") for name in ("steps", "batch-size", "micro-batch", "save-every", "lr")),
+        *((name, "-1") for name in ("minutes", "workers", "seed", "sample-every", "cond-noise")),
+        ("validate-every", "0"),
+        ("frame-rate", "nan"),
+        ("minutes", "inf"),
+        ("window", "100"),
+        ("mean-of", "0"),
+        ("min-snr", "0"),
+        ("steps", "many"),
+        ("lr", "fast"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(call, videos, option, value):
+    code, out, err = call("train", "-d", videos, f"--{option}={value}")
+    assert (code, out, len(err)) == (2, [], 1)
+    assert f"--{option}" in err[0]
+
+
+def test_help_and_wrong_names_load_nothing_heavy():
+    for arguments in (["train", "--help"], ["train", "-d", "x", "--stage", "y"]):
+        program = f"import sys; from clipsonic_cli.cli import run; run({arguments!r}); " + (
+            "print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+        )
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert not loaded & {"torch", "numpy", "av", "accelerate", "PIL", "safetensors"}
+        assert "typer" in loaded
+
+
+def test_a_tracker_without_its_package_is_refused(call, videos, monkeypatch):
+    import clipsonic_cli.training.metrics as metrics
+
+    monkeypatch.setattr(metrics, "find_spec", lambda _name: None)
+    code, _, err = call("train", "-d", videos, "--tracker", "wandb")
+    assert code == 2
+    assert "pip install 'clipsonic[wandb]'" in err[0]
+
+
+def test_what_may_change_beside_resume_are_options():
+    names = {option.name for option in typer.main.get_command(app).commands["train"].params}
+    assert set(CHANGEABLE) <= names
+    assert not {"data", "size", "seed", "name"} & set(CHANGEABLE)
+
+
+@pytest.fixture
+def start(home, tmp_path, videos, micro):
+    """Starts the command as a process of its own."""
+    begun = []
+
+    def start(*arguments):
+        tiny = ["--base", micro, "--warm-start", micro, "--sample-every", 0, "--device", "cpu"]
+        command = ["train", "--data", videos, *tiny, *LOOP, *arguments]
+        begun.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "clipsonic_cli", *map(str, command)],
+                cwd=tmp_path,
+                env={**os.environ, "CLIPSONIC_HOME": str(home)},
+                stderr=subprocess.PIPE,
+                text=True,
+                # As a shell gives them to what it starts in the foreground.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+        )
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(found):
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_signal_during_training_saves_and_says_how_to_go_on(start, call, tmp_path):
+    process = start("--steps", 100_000, "--save-every", 1, "--name", "stopped")
+    wait_for(lambda: list(tmp_path.glob("runs/stopped/state-*.pt")))
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    *_, how, last = err.splitlines()
+    assert how == "to go on: clipsonic train --resume runs/stopped"
+    assert last.startswith("clipsonic: Interrupted.")
+    code, _, _ = call(*shlex.split(how)[4:], "--steps", 1)
+    assert code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_preparation_says_how_to_go_on(start, tmp_path, number):
+    more = write_videos(tmp_path / "more", 300)
+    process = start("--data", more, "--name", "early", "--frame-rate", 4, "--steps", 1)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("preparing the clips of")
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "to go on: the same command again; what was prepared is kept" in err
+    assert not (tmp_path / "runs" / "early" / "run.json").exists()

@@ -1,0 +1,151 @@
+import pytest
+from accelerate import Accelerator
+from making import put
+from PIL import Image
+from small_videos import LABELS, write_videos
+
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.store import bundle
+from clipsonic_cli.training.material import (
+    Source,
+    check_any,
+    check_source,
+    gather,
+    name_of,
+    queries_of,
+    spread,
+)
+
+
+@pytest.fixture(scope="module")
+def clip(micro):
+    return load_clip(bundle.load(micro / "clip.safetensors", kind="clip"))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("data") / "music", 8)
+
+
+def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0, **more):
+    return gather(
+        Source(data=str(data), workers=0, seed=seed, **more),
+        encoder,
+        waves=waves,
+        labels=labels,
+        least=lambda _spec: least,
+        accelerator=Accelerator(cpu=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def material(videos, clip):
+    return gathered(videos, clip)
+
+
+def test_a_folder_becomes_a_catalogue_and_a_survey(material):
+    assert (material.survey.found, material.survey.kept) == (8, 8)
+    assert len(material.catalogue) == len(material.clips) == 8
+    assert set(material.catalogue.labels) == set(LABELS)
+
+
+def test_a_catalogue_is_material_as_it_is(material, clip):
+    again = gathered(material.path, clip)
+    assert (again.path, again.survey, again.clips) == (material.path, None, ())
+    assert again.catalogue.ids == material.catalogue.ids
+    assert again.catalogue.splits == material.catalogue.splits
+
+
+def test_a_catalogue_that_holds_more_than_is_needed_will_do(material):
+    assert len(gathered(material.path, None).catalogue) == 8
+
+
+def test_a_catalogue_for_something_else_is_refused(material, videos, clip):
+    with pytest.raises(UsageError, match="needs sounds, there are frames seen by 'micro-clip'"):
+        gathered(material.path, None, waves=True)
+    mels = gathered(videos, None)
+    with pytest.raises(UsageError, match="needs frames seen by 'micro-clip', there are mels"):
+        gathered(mels.path, clip)
+
+
+def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):
+    assert len(gathered(videos, clip, least=2.0).catalogue) == 8
+    wide = gathered(videos, clip, least=4.0)
+    assert (len(wide.catalogue), wide.survey.flaws["short"]) == (0, 8)
+
+
+def test_without_any_clip_the_reason_is_told(tmp_path):
+    put(tmp_path / "data" / "bad.mp4", b"nonsense")
+    material = gathered(tmp_path / "data")
+    with pytest.raises(UsageError, match=r"None of the 1 clips .*1 unreadable.*'bad.mp4' is unre"):
+        check_any(material, "data")
+
+
+def test_without_a_training_clip_the_splits_are_told(tmp_path):
+    write_videos(tmp_path / "data", 1)
+    materials = (gathered(tmp_path / "data", seed=seed) for seed in range(100))
+    held_out = next(m for m in materials if "train" not in m.catalogue.splits)
+    with pytest.raises(UsageError, match=r"all are held out \(1 (test|valid)\).*--seed"):
+        check_any(held_out, "data")
+
+
+def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
+    put(tmp_path / "data" / "bad.mp4", b"nonsense")
+    with pytest.raises(UsageError, match=r"have no labels.*folder"):
+        gathered(tmp_path / "data", labels=True)
+    assert len(gathered(tmp_path / "data").clips) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "reason"),
+    [
+        ("nowhere", None, "There is no data at"),
+        ("", "vgsound", "Did you mean 'vggsound'"),
+        ("file.txt", None, "no known data format"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_unread(tmp_path, data, given, reason):
+    put(tmp_path / "file.txt", b"words")
+    with pytest.raises(UsageError, match=reason):
+        check_source(Source(data=str(tmp_path / data), format=given))
+
+
+def test_data_sets_that_are_there_pass(videos, material):
+    check_source(Source(data=str(videos)))
+    check_source(Source(data=str(videos), format="folder"))
+    check_source(Source(data=material.path))
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("./music/", "music"),
+        ("/data/My Videos", "My-Videos"),
+        ("list.csv", "list"),
+        ("https://host/set-{000..009}.tar?token=1", "set--000"),
+        ("/", "model"),
+    ],
+)
+def test_a_data_set_has_a_short_name(data, name):
+    assert name_of(data) == name
+
+
+def test_a_data_set_is_named_for_the_folder_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert name_of(".") == name_of(str(tmp_path))
+
+
+def test_samples_are_made_of_labels_and_frames(material, tmp_path):
+    prompts, pictures = queries_of(material, "clip-image", tmp_path / "queries")
+    assert prompts == ["a photo of dog barking", "a photo of violin"]
+    assert [path.name for path in pictures][:1] == ["frame-1.png"]
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (32, 32)
+    assert queries_of(material, "clap-text", tmp_path)[0][1] == "the sound of violin"
+
+
+def test_values_are_taken_evenly_from_all():
+    assert spread(range(10), 3) == [0, 3, 6]
+    assert spread("ab", 3) == ["a", "b"]
+    assert spread([], 3) == []

@@ -1,0 +1,161 @@
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    PriorConfig,
+    TrainConfig,
+    UNetConfig,
+    VocoderConfig,
+)
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.training.presets import (
+    SIZES,
+    Begun,
+    Facts,
+    Machine,
+    check_names,
+    choose,
+    cores,
+    size_of,
+    this_machine,
+)
+
+CPU = Machine(device="cpu", name="2 cores")
+GPU = Machine(device="cuda", name="GPU", memory=24 * 10**9, bfloat16=True)
+MUSIC, VGGSOUND = Facts(clips=1000), Facts(clips=170_000)
+
+
+@pytest.mark.parametrize(("facts", "steps"), [(MUSIC, 200_000), (VGGSOUND, 500_000)])
+@pytest.mark.parametrize("machine", [CPU, GPU])
+def test_the_papers_unet_is_section_3(facts, steps, machine):
+    chosen = choose("paper", "unet", machine, facts)
+    assert chosen.network == UNetConfig()
+    assert chosen.diffusion == DiffusionConfig(
+        train_steps=4000, schedule="cosine", prediction="eps", variance="learned_range"
+    )
+    train = chosen.train
+    assert (train.steps, train.batch_size, train.lr) == (steps, 32, 1e-4)
+    assert (train.betas, train.weight_decay, train.lr_decay) == ((0.9, 0.999), 0, 1)
+    assert (train.ema_decay, train.precision, train.compile) == (0.9999, "float32", False)
+    assert (train.warmup, train.clip_norm) == (0, None)
+
+
+def test_the_papers_prior_is_appendix_a():
+    chosen = choose("paper", "prior", GPU, VGGSOUND)
+    assert chosen.network == PriorConfig()
+    assert chosen.diffusion == DiffusionConfig(
+        train_steps=1000, prediction="x0", variance="fixed", clip_x0=False
+    )
+    train = chosen.train
+    assert (train.steps, train.batch_size, train.lr) == (200_000, 32, 1e-4)
+    assert (train.weight_decay, train.ema_decay) == (0.06, 0.9999)
+
+
+def test_the_papers_vocoder_is_trained_as_the_first_bigvgan():
+    chosen = choose("paper", "vocoder", GPU, Facts(clips=3200))
+    train = chosen.train
+    assert (chosen.network, chosen.diffusion) == (VocoderConfig(), None)
+    assert (train.steps, train.batch_size, train.lr) == (500_000, 32, 1e-4)
+    assert (train.betas, train.weight_decay, train.clip_norm) == ((0.8, 0.99), 0.01, 1000)
+    assert train.lr_decay**100 == pytest.approx(0.999)  # an epoch
+    assert train.ema_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "facts", "size", "reason"),
+    [
+        (CPU, VGGSOUND, "mini", "CPU"),
+        (replace(GPU, memory=4 * 10**9), VGGSOUND, "base", "4 GB of memory"),
+        (GPU, MUSIC, "base", "1,000 clips"),
+        (GPU, VGGSOUND, "large", "paper's"),
+    ],
+)
+@pytest.mark.parametrize("stage", list(SIZES))
+def test_the_default_looks_at_machine_and_clips_and_says_why(machine, facts, size, reason, stage):
+    chosen = choose("default", stage, machine, facts)
+    assert size_of(chosen.network, stage) == size
+    assert f"size {size} (" in chosen.reasons[0]
+    assert reason in chosen.reasons[0]
+    assert f"batch {chosen.train.batch_size}, {chosen.train.steps:,} steps" in chosen.reasons[1]
+
+
+@pytest.mark.parametrize("stage", list(SIZES))
+@pytest.mark.parametrize("processes", [1, 3, 7, 100])
+def test_the_default_batch_can_be_shared(stage, processes):
+    chosen = choose("default", stage, replace(GPU, processes=processes), VGGSOUND)
+    assert chosen.train.batch_size % processes == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "fast", "precision", "reason"),
+    [
+        ("unet", True, "bfloat16", "bfloat16, which this machine computes faster"),
+        ("unet", False, "float32", "float32, as this machine has no fast bfloat16"),
+        ("vocoder", True, "float32", "float32, which suits it"),
+    ],
+)
+def test_the_precision_is_told_with_its_reason(stage, fast, precision, reason):
+    chosen = choose("default", stage, replace(CPU, bfloat16=fast), MUSIC)
+    assert chosen.train.precision == precision
+    assert chosen.reasons[1].endswith(reason)
+
+
+def test_wishes_come_before_any_preset():
+    for preset in ("default", "paper"):
+        wishes = {"steps": 7, "batch_size": 5, "precision": "float32", "save_every": 3}
+        train = choose(preset, "unet", GPU, MUSIC, wishes=wishes).train
+        assert {name: getattr(train, name) for name in wishes} == wishes
+
+
+def test_a_size_asked_for_is_taken():
+    chosen = choose("paper", "unet", CPU, MUSIC, size="mini")
+    assert (size_of(chosen.network, "unet"), chosen.reasons[0]) == ("mini", "size mini (asked for)")
+
+
+def test_networks_are_made_for_their_encoder():
+    facts = Facts(clips=10, dim=32, text_dim=48, max_text_len=16)
+    assert choose("default", "unet", CPU, facts).network.cond_dim == 32
+    prior = choose("default", "prior", CPU, facts).network
+    assert (prior.dim, prior.text_dim, prior.max_text_len) == (32, 48, 16)
+
+
+def test_a_warm_start_goes_on_as_it_is_but_for_the_papers_process():
+    begun = Begun(network=UNetConfig(channels=96), diffusion=DiffusionConfig(train_steps=500))
+    chosen = choose("default", "unet", GPU, VGGSOUND, begun=begun)
+    assert (chosen.network, chosen.diffusion) == (begun.network, begun.diffusion)
+    assert chosen.reasons[0] == "size of its own (the warm start's)"
+    assert chosen.train.lr == 1e-4
+    assert choose("paper", "unet", GPU, VGGSOUND, begun=begun).diffusion == DiffusionConfig()
+
+
+def test_checkpoints_samples_and_looks_fit_into_a_training():
+    for machine in (CPU, GPU):
+        chosen = choose("default", "unet", machine, MUSIC)
+        assert chosen.train.save_every <= chosen.sample_every <= chosen.train.steps
+        assert chosen.train.validate_every <= chosen.train.steps
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "reason"),
+    [("papr", None, "Did you mean 'paper'"), ("paper", "huge", "Known: large, base, mini")],
+)
+def test_unknown_names_are_refused(preset, size, reason):
+    with pytest.raises(UsageError, match=reason):
+        check_names(preset, "unet", size)
+
+
+def test_this_machine_is_described():
+    machine = this_machine(torch.device("cpu"), 3)
+    assert (machine.device, machine.processes, machine.memory) == ("cpu", 3, 0)
+    assert machine.name == f"{cores()} cores"
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_all_settings_of_presets_are_of_the_loop():
+    assert choose("paper", "unet", CPU, MUSIC).train == TrainConfig(
+        steps=200_000, save_every=100, log_every=10, validate_every=250
+    )

@@ -1,0 +1,127 @@
+import dataclasses
+import shutil
+
+import pytest
+
+from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.training import publish
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def own(home, micro):
+    """A model "own" of the home, like micro."""
+    shutil.copytree(micro, home / "models" / "own")
+    return home / "models" / "own"
+
+
+def change(path, **changes):
+    loaded = bundle.load(path, kind=bundle.read_header(path).kind)
+    header = dataclasses.replace(loaded.header, **changes)
+    weights = {name: weight.clone() for name, weight in loaded.weights.items()}
+    bundle.write(path, Bundle(header=header, weights=weights))
+
+
+def trained_by(path, run):
+    change(path, meta={"run": run})
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a\nb"])
+def test_a_name_that_is_no_folders_is_refused(home, name):
+    with pytest.raises(UsageError, match="cannot be a model's name"):
+        publish.target(name)
+
+
+def test_a_built_in_models_name_is_refused(home):
+    with pytest.raises(UsageError, match=r"'mini' is built in.*--name"):
+        publish.target("mini")
+
+
+def test_a_part_is_free_unless_another_run_trained_it(own):
+    publish.check_free("own", "unet", run=None)
+    trained_by(own / "unet.safetensors", "one")
+    publish.check_free("own", "unet", run="one")
+    publish.check_free("own", "prior-sd", run=None)
+    for run in (None, "two"):
+        with pytest.raises(UsageError, match=r"another run trained.*--overwrite"):
+            publish.check_free("own", "unet", run=run)
+
+
+def test_the_base_is_what_is_asked_for_else_the_model_else_the_built_in_one(own, micro):
+    def base(name, model="own", *, paper=False, gpu=False):
+        return publish.base_of(name, model, paper=paper, gpu=gpu).name
+
+    assert base(str(micro)) == str(micro)
+    assert base(None) == "own"
+    assert base(None, "new", gpu=True) == "mini"  # nothing published is on this machine
+    assert base(None, "new", paper=True) == base("published") == "published"
+
+
+def test_an_unknown_base_is_refused(home):
+    with pytest.raises(UsageError, match=r"no model 'minni'. Did you mean 'mini'"):
+        publish.base_of("minni", "new", paper=False, gpu=False)
+
+
+def test_an_encoder_that_is_not_there_is_missing(home):
+    base = publish.base_of("published", "new", paper=False, gpu=False)
+    with pytest.raises(MissingWeights, match="clipsonic download openai-clip"):
+        publish.encoder_file(base, "clip")
+
+
+def test_a_model_keeps_its_encoder(own, micro, tmp_path):
+    publish.check_encoder(models.find(micro), "own", "clip")
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(micro / "clip.safetensors", other)
+    change(other / "clip.safetensors", encoder="other-clip")
+    publish.check_encoder(models.find(other), "new", "clip")
+    with pytest.raises(UsageError, match=r"has another CLIP .*other-clip"):
+        publish.check_encoder(models.find(other), "own", "clip")
+
+
+def stems(folder):
+    return sorted(path.stem for path in folder.glob("*.safetensors"))
+
+
+def test_what_is_not_trained_is_taken_over(micro, tmp_path):
+    publish.take_over(models.find(micro), tmp_path / "model", "prior")
+    assert stems(tmp_path / "model") == ["clip", "unet", "vocoder"]
+    publish.take_over(models.find(micro), tmp_path / "tta", "unet-clip-text")
+    assert stems(tmp_path / "tta") == ["clip", "prior", "vocoder"]  # another U-Net would not fit
+
+
+def test_published_weights_alone_are_not_copied(home, tmp_path):
+    base = publish.base_of("published", "new", paper=False, gpu=False)
+    publish.take_over(base, tmp_path / "model", "unet")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_licences_of_a_base_come_along_but_not_its_card(micro, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(micro, base)
+    for name in ("LICENSE-WEIGHTS.md", publish.CARD):
+        (base / name).write_text(name)
+    publish.take_over(models.find(base), tmp_path / "model", "unet")
+    assert [path.name for path in (tmp_path / "model").glob("*.md")] == ["LICENSE-WEIGHTS.md"]
+
+
+def test_publishing_replaces_the_part_and_adds_what_lacks(own, micro, tmp_path):
+    made = tmp_path / "model"
+    shutil.copytree(micro, made)
+    for part in ("unet", "clip"):
+        trained_by(made / f"{part}.safetensors", "me")
+    (own / "vocoder.safetensors").unlink()
+    model = publish.publish(made, "own", "unet")
+    assert model.path == own
+    assert bundle.read_header(own / "unet.safetensors").meta["run"] == "me"
+    assert "run" not in bundle.read_header(own / "clip.safetensors").meta
+    assert (own / "vocoder.safetensors").read_bytes() == (
+        micro / "vocoder.safetensors"
+    ).read_bytes()

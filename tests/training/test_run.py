@@ -1,0 +1,364 @@
+"""Whole trainings of tiny networks on tiny videos."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from making import put
+from published_clap import SMALL, random_clap
+from published_clap import tokenizer as clap_tokenizer
+from small_videos import write_videos
+
+from clipsonic_cli import ClipSonic
+from clipsonic_cli.config import DiffusionConfig, UNetConfig
+from clipsonic_cli.encoders.clip import TOKENIZER
+from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.training.material import Source
+from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.run import begin, resume
+from clipsonic_cli.training.settings import Beyond, read_settings, write_settings
+from clipsonic_cli.training.wish import Wish, check, check_batch
+
+CPU = torch.device("cpu")
+LOOP = {
+    "steps": 3,
+    "batch_size": 1,
+    "save_every": 3,
+    "log_every": 1,
+    "validate_every": 3,
+    "validate_batches": 1,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("data") / "music", 12)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all, so that videos are prepared once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPSONIC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield Path(os.environ["CLIPSONIC_HOME"])
+
+
+@pytest.fixture(scope="module")
+def wish(home, micro, videos, tmp_path_factory):
+    """What is wanted: the networks of micro, trained on for three steps; a model a wish."""
+    runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
+    starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start"))}
+
+    def wish(loop=None, **wanted):
+        name = f"it-{next(numbers)}"
+        usual = {
+            "name": name,
+            "source": Source(data=str(videos), workers=0, seed=3),
+            "out": runs / name,
+            "base": str(micro),
+            "warm_start": starts.get(wanted.get("stage"), str(micro)),
+            "sample_every": 0,
+        }
+        return Wish(train=LOOP | (loop or {}), **(usual | wanted))
+
+    return wish
+
+
+@pytest.fixture(scope="module")
+def unbroken(wish):
+    """Runs that were not interrupted, a stage each: the wish and what came of it."""
+
+    @functools.cache
+    def unbroken(stage="unet"):
+        done = wish(stage=stage)
+        return done, begin(done, device=CPU)
+
+    return unbroken
+
+
+def prior_as_sd(micro, folder):
+    """A model whose prior is its prior-sd, to begin with."""
+    shutil.copy(micro / "prior.safetensors", folder / "prior-sd.safetensors")
+    return str(folder)
+
+
+def published(wish, stem="unet"):
+    path = models.find(wish.name).path / f"{stem}.safetensors"
+    return bundle.load(path, kind=bundle.read_header(path).kind)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def stopping(at):
+    """Sends SIGTERM when as many steps are done."""
+
+    def report(stage, done, _total):
+        if (stage, done) == ("train", at):
+            signal.raise_signal(signal.SIGTERM)
+
+    return Voice(report=report)
+
+
+def test_a_folder_of_videos_becomes_a_model(unbroken, home):
+    done, outcome = unbroken()
+    assert (outcome.step, outcome.part) == (3, "unet")
+    assert outcome.path == home / "models" / done.name
+    assert outcome.command == f"clipsonic generate --model {done.name} 'a photo of dog barking'"
+    header = published(done).header
+    assert (header.encoder, header.space, header.meta["steps"]) == ("micro-clip", "clip-image", 3)
+    assert header.diffusion == DiffusionConfig()  # that of the warm start
+    files = {path.name for path in outcome.path.iterdir()}
+    stems = ("clip", "prior", "unet", "vocoder")
+    assert files == {*(f"{stem}.safetensors" for stem in stems), "MODEL_CARD.md"}
+    assert {"iq", "zs", "pd"} <= set(models.find(done.name).modes())
+
+
+@pytest.mark.parametrize(
+    ("stage", "stem"),
+    [
+        ("unet", "unet"),
+        ("prior", "prior-sd"),
+        pytest.param("vocoder", "vocoder", marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_run_equals_an_unbroken_one(unbroken, wish, stage, stem):
+    whole, _ = unbroken(stage)
+    broken = wish(stage=stage)
+    with pytest.raises(KeyboardInterrupt):
+        begin(broken, device=CPU, voice=stopping(2))
+    assert broken.name not in models.names()
+    assert resume(broken.run_dir, device=CPU).step == 3
+    ours, theirs = published(broken, stem), published(whole, stem)
+    assert same(ours.weights, theirs.weights)
+    assert ours.header.meta["losses"] == theirs.header.meta["losses"]
+    assert losses(broken, stage) == losses(whole, stage)
+
+
+def losses(wish, name):
+    lines = (wish.run_dir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line).get(name) for line in lines]
+
+
+def test_a_run_killed_before_its_first_checkpoint_has_still_its_warm_start(unbroken, wish):
+    killed = wish()
+    with pytest.raises(KeyboardInterrupt):
+        begin(killed, device=CPU, voice=stopping(1))
+    for path in killed.run_dir.glob("*.pt"):
+        path.unlink()
+    resume(killed.run_dir, device=CPU)
+    assert same(published(killed).weights, published(unbroken()[0]).weights)
+
+
+def test_a_run_goes_on_for_more_steps_than_it_was_begun_for(unbroken, wish):
+    short = wish({"steps": 2})
+    begin(short, device=CPU)
+    outcome = resume(short.run_dir, device=CPU, train_changes={"steps": 3})
+    assert (outcome.step, read_settings(short.run_dir).train.steps) == (3, 3)
+    assert same(published(short).weights, published(unbroken()[0]).weights)
+
+
+def test_the_model_of_a_run_can_be_heard_while_it_is_trained(wish):
+    begun = wish()
+    with pytest.raises(KeyboardInterrupt):
+        begin(begun, device=CPU, voice=stopping(2))
+    sonic = ClipSonic.load(str(begun.run_dir / "model"))
+    sound = sonic("a photo of violin", mode="zs", steps=1, seconds=0.3)
+    assert sound.samples.shape[-1] == 4800
+    with pytest.raises(UsageError, match=f"holds a run already.*--resume {begun.run_dir}; or"):
+        begin(begun, device=CPU)
+
+
+def test_a_part_of_another_run_is_replaced_only_when_asked(wish, tmp_path):
+    first = wish()
+    with pytest.raises(KeyboardInterrupt):
+        begin(first, device=CPU, voice=stopping(1))
+    begin(dataclasses.replace(wish({"seed": 1}), name=first.name), device=CPU)
+    theirs = published(first).header.meta["run"]
+    for refused in (
+        lambda: begin(dataclasses.replace(wish({"seed": 2}), name=first.name), device=CPU),
+        lambda: resume(first.run_dir, device=CPU),
+    ):
+        with pytest.raises(UsageError, match="another run trained"):
+            refused()
+    assert published(first).header.meta["run"] == theirs
+    resume(first.run_dir, device=CPU, overwrite=True)
+    assert published(first).header.meta["run"] != theirs
+
+
+def test_a_prior_joins_the_model_of_the_unet(wish):
+    first = wish({"steps": 1})
+    begin(first, device=CPU)
+    joining = dataclasses.replace(wish({"steps": 1}, stage="prior", base=None), name=first.name)
+    outcome = begin(joining, device=CPU)
+    assert outcome.command.endswith("'a photo of dog barking' --mode sd")
+    assert "run" in published(first).header.meta
+    card = (outcome.path / "MODEL_CARD.md").read_text()
+    assert card.index("## prior-sd") < card.index("## unet")
+    sonic = ClipSonic.load(first.name)
+    assert sonic("a photo of violin", mode="sd", steps=1, seconds=0.3).samples.isfinite().all()
+
+
+def test_a_text_condition_makes_a_unet_of_its_own(wish, micro, tmp_path):
+    loaded = bundle.load(micro / "unet.safetensors", kind="unet")
+    header = dataclasses.replace(loaded.header, space="clip-text")
+    start = tmp_path / "unet-clip-text.safetensors"
+    bundle.write(start, Bundle(header=header, weights=loaded.weights))
+    asked = wish({"steps": 1}, space="clip-text", warm_start=str(tmp_path))
+    assert begin(asked, device=CPU).command.endswith("--mode clip-tta")
+    assert published(asked, "unet-clip-text").header.space == "clip-text"
+    sonic = ClipSonic.load(asked.name)
+    assert sonic("a violin", mode="clip-tta", steps=1, seconds=0.3).samples.isfinite().all()
+
+
+def test_clap_conditions_a_unet_where_transformers_is_there(wish, micro, tmp_path):
+    pytest.importorskip("transformers")
+    base = tmp_path / "base"
+    write_clap_model(base, micro)
+    asked = wish({"steps": 1}, space="clap-text", base=str(base), warm_start=str(base))
+    line = "'the sound of dog barking' --mode clap-tta"
+    assert begin(asked, device=CPU).command == f"clipsonic generate --model {asked.name} {line}"
+    header = published(asked, "unet-clap-text").header
+    assert (header.space, header.config.cond_dim) == ("clap-text", SMALL.dim)
+    sonic = ClipSonic.load(asked.name)
+    assert sonic("a violin", mode="clap-tta", steps=1, seconds=0.3).samples.isfinite().all()
+
+
+def write_clap_model(folder, micro):
+    """A tiny CLAP of random weights, a U-Net that reads it, and micro's vocoder."""
+    from clipsonic_cli.models.clap import CONSTANTS, clap_identity, leaf_of
+    from clipsonic_cli.models.unet import UNet
+
+    folder.mkdir()
+    config = dataclasses.replace(SMALL, vocab_size=300)
+    state = random_clap(config).state_dict().items()
+    weights = {name: w.clone() for name, w in state if leaf_of(name) not in CONSTANTS}
+    described = bytearray(clap_tokenizer().to_str().encode())
+    weights[TOKENIZER] = torch.frombuffer(described, dtype=torch.uint8)
+    identity = clap_identity(weights)
+    header = bundle.Header(kind="clap", config=dataclasses.asdict(config), encoder=identity)
+    bundle.write(folder / "clap.safetensors", Bundle(header=header, weights=weights))
+    theirs = bundle.read_header(micro / "unet.safetensors")
+    network = dataclasses.replace(theirs.config, cond_dim=config.dim)
+    header = dataclasses.replace(theirs, config=network, space="clap-text", encoder=identity)
+    made = Bundle(header=header, weights=dict(UNet(network).state_dict()))
+    bundle.write(folder / "unet-clap-text.safetensors", made)
+    shutil.copy(micro / "vocoder.safetensors", folder)
+
+
+def test_a_vocoder_is_judged_against_griffin_lim_by_held_out_clips(unbroken):
+    done, outcome = unbroken("vocoder")
+    meta = published(done, "vocoder").header.meta
+    scores = {name: each["log_mel_l1"] for name, each in meta["scores"].items()}
+    assert scores.keys() == {"bigvgan", "griffin-lim"}
+    assert meta["default_vocoder"] == min(scores, key=scores.get)
+    assert meta["best"]["held_out_loss"] == pytest.approx(outcome.best, abs=1e-5)
+    assert ClipSonic.load(done.name).vocoder == meta["default_vocoder"]
+
+
+def test_videos_without_labels_train_a_unet_but_no_prior(wish, tmp_path):
+    unlabelled = write_videos(tmp_path / "videos", 6, labelled=False)
+    source = Source(data=str(unlabelled), workers=0)
+    told = []
+    with pytest.raises(UsageError, match=r"no labels.*violin/"):
+        begin(wish(stage="prior", source=source), device=CPU, voice=Voice(show=told.append))
+    assert not told  # nothing was prepared
+    assert begin(wish({"steps": 1}, source=source), device=CPU).step == 1
+
+
+def test_what_cannot_be_trained_on_leaves_a_list_but_no_run(wish, tmp_path):
+    put(tmp_path / "bad" / "bad.mp4", b"nonsense")
+    bad = wish(source=Source(data=str(tmp_path / "bad"), workers=0))
+    with pytest.raises(UsageError, match="None of the 1 clips"):
+        begin(bad, device=CPU)
+    assert "bad.mp4,unreadable" in (bad.run_dir / "data.csv").read_text()
+    assert not (bad.run_dir / "run.json").exists()
+
+
+def test_a_catalogue_is_trained_on_from_anywhere(unbroken, wish, home, monkeypatch):
+    catalogue = Path(read_settings(unbroken()[0].run_dir).catalogue)
+    monkeypatch.chdir(home)
+    second = wish({"steps": 1}, source=Source(data=str(catalogue.relative_to(home))))
+    begin(second, device=CPU)
+    assert read_settings(second.run_dir).catalogue == str(catalogue)
+
+
+def test_without_its_prepared_clips_a_run_cannot_go_on(unbroken, tmp_path):
+    settings = read_settings(unbroken()[0].run_dir)
+    write_settings(tmp_path, dataclasses.replace(settings, catalogue=f"{tmp_path}/gone.jsonl"))
+    with pytest.raises(UsageError, match=r"cannot be read.*begin another"):
+        resume(tmp_path, device=CPU, overwrite=True)
+
+
+def test_what_is_beyond_the_paper_reaches_the_loop(wish):
+    beyond = Beyond(window=32, mean_of=2, cond_noise=0.1, zero_snr=True)
+    begun = wish({"steps": 1, "batch_size": 1}, beyond=beyond, warm_start=None, size="mini")
+    begin(begun, device=CPU)
+    assert read_settings(begun.run_dir).beyond == beyond
+    header = published(begun).header
+    assert (header.diffusion.schedule, header.diffusion.prediction) == ("cosine-zero-snr", "v")
+    assert header.config == UNetConfig(channels=32, num_res_blocks=2, cond_dim=32)
+    assert header.meta["settings"]["cond_noise"] == 0.1
+
+
+REFUSED = [
+    ({"preset": "papr"}, UsageError, "Did you mean 'paper'"),
+    ({"size": "huge"}, UsageError, "Unknown size 'huge'"),
+    ({"size": "base"}, UsageError, "of a size of its own, not 'base'"),
+    ({"name": "mini"}, UsageError, "built in"),
+    ({"base": "nowhere"}, UsageError, "no model 'nowhere'"),
+    ({"base": "published"}, MissingWeights, "clipsonic download openai-clip"),
+    ({"space": "clap-text"}, MissingWeights, "clipsonic download clap"),
+    ({"base": "mini"}, UsageError, "reads vectors of 32 numbers, those of 'mini' have 256"),
+    ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),
+    ({"warm_start": "mini", "stage": "prior"}, UsageError, "has no prior-sd"),
+    ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
+    ({"pictures": ("no.png",)}, UsageError, "no picture no.png"),
+    ({"source": Source(data="nowhere")}, UsageError, "There is no data"),
+    ({"beyond": Beyond(multi_scale=True)}, UsageError, "--multi-scale has no meaning"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "error", "reason"), REFUSED)
+def test_what_cannot_be_is_said_before_anything_is_prepared(wish, wanted, error, reason):
+    refused = wish(**wanted)
+    with pytest.raises(error, match=reason):
+        check(refused, gpu=False)
+    assert not refused.run_dir.exists()
+
+
+def test_a_stage_that_is_not_conditioned_so_is_refused(wish):
+    with pytest.raises(UsageError, match="'prior' is conditioned on clip-image, not on clap-text"):
+        wish(stage="prior", space="clap-text")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "processes"), [({"preset": "paper"}, 3), ({"train": {"batch_size": 6}}, 4)]
+)
+def test_a_batch_that_cannot_be_shared_is_refused(wish, wanted, processes):
+    asked = dataclasses.replace(wish(), **({"train": {}} | wanted))
+    with pytest.raises(UsageError, match=f"cannot be shared by {processes} processes"):
+        check_batch(asked, processes)
+    check_batch(asked, 2)
+    check_batch(dataclasses.replace(asked, preset="default", train={}), processes)
+
+
+def test_runs_of_different_parts_lie_apart(wish):
+    def where(**wanted):
+        return str(wish(name="music", out=None, **wanted).run_dir)
+
+    assert where() == "runs/music"
+    assert where(stage="prior") == "runs/music-prior-sd"
+    assert where(stage="vocoder") == "runs/music-vocoder"
+    assert where(space="clip-text") == "runs/music-clip-text"

@@ -1,6 +1,6 @@
 """What is wrong with a clip, if anything.
 
-Knows: thresholds. Does not know: other clips (``data/report.py``).
+Knows: thresholds, and what a finding is. Does not know: other clips, nor who decodes this one.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clipsonic_cli.data.media import every, is_picture, read_frames, read_sound
-from clipsonic_cli.data.source import Unreadable, digest
+from clipsonic_cli.data.media import every, is_picture, read_frames
 from clipsonic_cli.types import Clip
 
 Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate"]
@@ -60,34 +59,14 @@ class Finding:
     Args:
         clip: The clip.
         seconds: Length of its sound; 0 if there is none.
-        digest: Equal for clips of equal content; empty if unreadable.
         flaws: What is wrong with it.
         dropped: Whether it is unfit for training.
     """
 
     clip: Clip
     seconds: float = 0.0
-    digest: bytes = b""
     flaws: tuple[Flaw, ...] = ()
     dropped: bool = False
-
-
-def examine(clip: Clip, rules: Rules) -> Finding:
-    """Decodes a clip's sound and as many frames as show a change, and gives what was found."""
-    try:
-        content = digest(clip)
-        samples = read_sound(clip, rules.sample_rate)
-        picture = picture_flaws(clip, rules)
-    except Unreadable as error:
-        return unreadable(clip, error.reason)
-    flaws = (*sound_flaws(samples, rules), *picture)
-    return Finding(
-        clip=clip,
-        seconds=len(samples) / rules.sample_rate,
-        digest=content,
-        flaws=flaws,
-        dropped=any(flaw.kind in rules.drop for flaw in flaws),
-    )
 
 
 def unreadable(clip: Clip, reason: str) -> Finding:
@@ -96,13 +75,12 @@ def unreadable(clip: Clip, reason: str) -> Finding:
 
 
 def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
-    """Gives what is wrong with a sound.
+    """Gives what is wrong with a sound, its length aside (:func:`short`).
 
     Args:
-        samples: (N,) in [-1, 1], N > 0, at the rules' sample rate.
+        samples: (N,), full scale is 1, N > 0, at the rules' sample rate.
         rules: The thresholds.
     """
-    yield from short(len(samples) / rules.sample_rate, rules)
     power = float(np.square(samples, dtype=np.float64).mean())
     decibels = 10 * np.log10(max(power, 1e-20))
     if decibels < rules.silence_db:

@@ -1,21 +1,19 @@
 """The report on a data set, before anything is trained on it.
 
-Knows: counts, hours, duplicates, and a reason for every clip that is dropped. Does not know: how a
-clip is judged (``data/check.py``), nor how a report is shown.
+Knows: counts, hours, and a reason for every clip that is dropped. Does not know: how a clip is
+judged (``data/check.py``), nor how a report is shown.
 """
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.data.check import Finding, Flaw, Kind, Rules, examine, unreadable
-from clipsonic_cli.data.workers import Failed, each
+from clipsonic_cli.data.check import Finding, Kind
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.types import Clip, Member, Report, silent
+from clipsonic_cli.types import Clip, Member
 
 KINDS: tuple[Kind, ...] = ("unreadable", "silent", "short", "duplicate", "clipped", "still")
 
@@ -41,32 +39,6 @@ class Survey:
     labels: Mapping[str, int]
     splits: Mapping[str, int]
     flawed: tuple[Finding, ...]
-
-
-def findings(
-    clips: Iterable[Clip], rules: Rules, *, workers: int, report: Report = silent
-) -> Iterator[Finding]:
-    """Looks at clips side by side, and gives what was found, in their order.
-
-    Args:
-        clips: As listed by a reader.
-        rules: What counts as a flaw.
-        workers: Processes; 0 works in this one, where a decoder that crashes ends everything.
-        report: Told the clips done; how many there are is not known (0).
-
-    Yields:
-        A finding for each clip. Of clips of equal content the first is no duplicate.
-    """
-    first: dict[bytes, str] = {}
-    looked = each(partial(examine, rules=rules), clips, workers=workers)
-    for done, (clip, result) in enumerate(looked, start=1):
-        finding = unreadable(clip, result.reason) if isinstance(result, Failed) else result
-        if finding.digest and first.setdefault(finding.digest, clip.id) != clip.id:
-            same = Flaw(kind="duplicate", reason=f"the same as {first[finding.digest]}")
-            dropped = finding.dropped or "duplicate" in rules.drop
-            finding = replace(finding, flaws=(*finding.flaws, same), dropped=dropped)
-        report("Looking at the data", done, 0)
-        yield finding
 
 
 def summarize(looked_at: Iterable[Finding]) -> Survey:

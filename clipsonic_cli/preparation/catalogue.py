@@ -262,7 +262,6 @@ def _findings(
         yield Finding(
             clip=clip,
             seconds=row.seconds,
-            digest=bytes.fromhex(row.digest),
             flaws=tuple(flaws),
             dropped=dropped,
         )

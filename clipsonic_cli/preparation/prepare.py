@@ -111,7 +111,7 @@ def prepare(
         and not (clip.problem is not None and key in noted)
         and int(key, 16) % count == number
     ]
-    rules = dataclasses.replace(rules, window_seconds=0.0, sample_rate=config.mel.sample_rate)
+    rules = dataclasses.replace(rules, sample_rate=config.mel.sample_rate)
     size = clip_encoder.config.image_size if clip_encoder else None
     task = partial(decode, rules=rules, frame_rate=config.frame_rate, size=size)
     looked = each(task, [clip for clip, _ in todo], workers=workers, seconds=PATIENCE)

@@ -10,10 +10,15 @@ import soundfile
 import videos
 from PIL import Image
 
+from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.data.clips import detect, read_clips
 from clipsonic_cli.data.media import every, read_frames, read_sound
-from clipsonic_cli.data.report import findings, summarize
+from clipsonic_cli.data.report import summarize
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.preparation.catalogue import collect
+from clipsonic_cli.preparation.prepare import indices, prepare
+from clipsonic_cli.store import bundle
 from clipsonic_cli.types import Clip
 
 SPLITS = ("train", "train", "train", "valid", "test")
@@ -137,9 +142,17 @@ def test_a_video_sounds_as_its_clip_to_the_sample_and_shows_the_view(out, run):
         assert apart.diagonal().max() < 2
 
 
-def test_the_videos_are_fit_for_training_as_a_list_and_as_a_folder(out, run, capsys):
+def surveyed(clips, folder, micro):
+    """What ``clipsonic train`` finds."""
+    encoder = load_clip(bundle.load(micro / "clip.safetensors", kind="clip"))
+    config = PreparationConfig(encoder=encoder.identity)
+    prepare(clips, folder, config, clip_encoder=encoder, rules=Rules(), workers=0)
+    return summarize(collect(clips, indices(folder), folder, config, Rules())[1])
+
+
+def test_the_videos_are_fit_for_training_as_a_list_and_as_a_folder(out, run, micro, capsys):
     run("--repeat", "2")
-    survey = summarize(findings(read_clips(str(out / "videos.jsonl")), Rules(), workers=0))
+    survey = surveyed(list(read_clips(str(out / "videos.jsonl"))), out / "prepared", micro)
     assert (survey.kept, set(survey.flaws.values())) == (20, {0})
     assert survey.splits == {"train": 12, "valid": 4, "test": 4}
     folder = str(out / "videos" / "train")

@@ -28,5 +28,6 @@ BACKBONES = Registry(
     {
         "vggish": "clipsonic_cli.metrics.vggish:VGGishBackbone",
         "clap": "clipsonic_cli.metrics.clap:ClapBackbone",
+        "mini": "clipsonic_cli.metrics.mini:MiniBackbone",
     },
 )

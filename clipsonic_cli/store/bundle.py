@@ -31,7 +31,7 @@ from clipsonic_cli.types import Space
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish"]
+Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish", "listener"]
 Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
 
 FORMAT = 1
@@ -46,6 +46,7 @@ CONFIGS: dict[str, type[Any]] = {
     "clip": dict,  # open_clip's own description of a model, which is an open set
     "clap": dict,  # ClapConfig, which models/clap.py knows
     "vggish": dict,  # empty: there is one VGGish
+    "listener": dict,  # ListenerConfig, which models/listener.py knows
 }
 LARGEST: dict[str, int] = {
     name: largest
@@ -57,7 +58,7 @@ LARGEST: dict[str, int] = {
         (1024, "text_heads audio_heads"),
         (2048, "image_size"),
         (8192, "channels cond_dim dim text_dim audio_dim max_text_len upsample_kernel_sizes"),
-        (16_384, "n_fft hop_length"),
+        (16_384, "n_fft hop_length frames"),
         (100_000, "train_steps num_timesteps"),
         (400_000, "sample_rate vocab_size"),
     )
@@ -73,6 +74,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "clip": ("encoder",),
     "clap": ("encoder",),
     "vggish": (),
+    "listener": ("mel", "encoder"),
 }
 """Which of the optional fields of a header each kind must have."""
 
@@ -83,8 +85,8 @@ class Header:
 
     Args:
         kind: Which network the weights belong to.
-        config: Its configuration; for a CLIP or CLAP a dictionary.
-        mel: The geometry of the mel a U-Net makes or a vocoder reads.
+        config: Its configuration; for a CLIP, CLAP or listener a dictionary.
+        mel: The geometry of the mel a U-Net makes, or a vocoder or listener reads.
         diffusion: The process a U-Net or a prior was trained on.
         space: Where the vectors lie that a U-Net reads or a prior gives.
         encoder: Identity of the encoder whose vectors these are; a CLIP's or CLAP's own.

@@ -1,0 +1,122 @@
+"""The listener: two seconds of sound, and texts, as unit vectors of one space.
+
+Knows: the network over normalised log-mels, and the layer that carries a CLIP's text embeddings
+over. Does not know: sound, that CLIP, and what the vectors are compared for (``metrics/mini.py``).
+
+Source: convolutions pooled first over bands, then by mean and maximum over time, as in Kong et al.
+2020 (PANNs); learned by contrast as in Wu et al. 2023 (CLAP).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipsonic_cli.config import MelSpec
+
+MAX_LOGIT_SCALE = 100.0
+"""Largest the learned scale gets (Radford et al. 2021)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerConfig:
+    """What a listener's bundle stores beside its weights.
+
+    Args:
+        channels: Width of each level; bands and frames are halved between one and the next.
+        dim: Size D of the shared space.
+        text_dim: Size of the CLIP's embeddings.
+        frames: Frames T of a window, which is heard at once.
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    dim: int = 128
+    text_dim: int = 256
+    frames: int = 64
+
+
+class Listener(nn.Module):
+    """Hears windows, and reads texts; about 1.7 million parameters.
+
+    Args:
+        config: Its sizes.
+        spec: The geometry of the mels it hears.
+        dropout: Share of the pooled features that are left out in training.
+
+    Raises:
+        ValueError: Bands or frames cannot be halved once for each level but the first.
+    """
+
+    def __init__(self, config: ListenerConfig, spec: MelSpec, *, dropout: float = 0.3) -> None:
+        super().__init__()
+        smallest = 1 << (len(config.channels) - 1)
+        if spec.n_mels % smallest or config.frames % smallest:
+            raise ValueError(
+                f"{spec.n_mels} bands and {config.frames} frames cannot be halved "
+                f"{len(config.channels) - 1} times, once for each level but the first"
+            )
+        self.config, self.spec = config, spec
+        layers: list[nn.Module] = []
+        width = 1
+        for channels in config.channels:
+            layers += [nn.MaxPool2d(2)] if layers else []
+            layers += [
+                nn.Conv2d(width, channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
+            width = channels
+        self.features = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.sound_projection = nn.Linear(width, config.dim)
+        self.text_projection = nn.Linear(config.text_dim, config.dim)
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def window(self) -> int:
+        """Samples of a window."""
+        return self.config.frames * self.spec.hop_length
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """What cosines are multiplied by, a scalar."""
+        return self.log_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+
+    def embed_sounds(self, mel: Tensor) -> Tensor:
+        """Gives unit vectors of windows.
+
+        Args:
+            mel: (B, 1, F, T) normalised, in [-1, 1], of F bands and T frames as configured.
+
+        Returns:
+            (B, D).
+
+        Raises:
+            ValueError: The mels have another shape.
+        """
+        wanted = (1, self.spec.n_mels, self.config.frames)
+        if mel.ndim != 4 or mel.shape[1:] != wanted:
+            raise ValueError(
+                f"need mels (B, {', '.join(map(str, wanted))}), got {tuple(mel.shape)}"
+            )
+        h = self.features(mel).mean(2)  # (B, C, T / 16), whatever the height
+        h = h.mean(2) + h.amax(2)  # (B, C), the usual and the strongest
+        return F.normalize(self.sound_projection(self.dropout(h)).float(), dim=1)
+
+    def embed_texts(self, embed: Tensor) -> Tensor:
+        """Gives unit vectors (B, D) of a CLIP's text embeddings (B, text_dim)."""
+        return F.normalize(self.text_projection(embed).float(), dim=1)
+
+    def forward(self, mel: Tensor, embed: Tensor) -> Tensor:
+        """Compares every window with every text.
+
+        Args:
+            mel: (B, 1, F, T), see :meth:`embed_sounds`.
+            embed: (M, text_dim), the texts' embeddings by a CLIP.
+
+        Returns:
+            (B, M), cosines times :attr:`logit_scale`.
+        """
+        return self.logit_scale * (self.embed_sounds(mel) @ self.embed_texts(embed).T)

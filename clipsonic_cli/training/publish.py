@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.home import data_home
@@ -127,11 +128,13 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not base.path.is_dir():
         return
+    parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
+    if part.startswith("unet"):
+        parts -= {name for name in parts if name.startswith("unet")}
     for path in sorted(base.path.iterdir()):
-        strange = part.startswith("unet") and path.stem.startswith("unet")
-        if path.suffix not in (SUFFIX, ".md") or path.name == CARD or strange:
-            continue
-        if path.stem != part and not (folder / path.name).exists():
+        notice = path.suffix == ".md" and path.name != CARD
+        wanted = notice or (path.suffix == SUFFIX and path.stem in parts - {part})
+        if wanted and not (folder / path.name).exists():
             copy(path, folder / path.name)
 
 

@@ -7,12 +7,11 @@ import torch
 
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.metrics.frechet import Moments, frechet_distance
-from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.pipeline import NATIVE_FRAMES, ClipSonic
 from clipsonic_cli.preparation.dataset import FramesAndSounds
 from clipsonic_cli.store.models import ModelFolder
-from clipsonic_cli.types import Report, silent
+from clipsonic_cli.types import Backbone, Report, silent
 
 CLIPS = 64
 AT_ONCE = 8
@@ -23,7 +22,7 @@ MODE = "iq"
 def held_out_fad(
     folder: Path,
     held_out: FramesAndSounds,
-    backbone: VGGishBackbone,
+    backbone: Backbone,
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
@@ -59,7 +58,7 @@ def _fad(
     folder: Path,
     held_out: FramesAndSounds,
     able: Sequence[int],
-    backbone: VGGishBackbone,
+    backbone: Backbone,
     device: torch.device,
     dtype: torch.dtype,
     report: Report,

@@ -16,6 +16,8 @@ import typer
 from clipsonic_cli import __version__
 from clipsonic_cli.cli.console import complain
 from clipsonic_cli.cli.download import download
+from clipsonic_cli.cli.eval import evaluate
+from clipsonic_cli.cli.eval_options import WordsCommand
 from clipsonic_cli.cli.generate import generate
 from clipsonic_cli.cli.options import Debug
 from clipsonic_cli.cli.train import train
@@ -36,6 +38,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate)
 app.command("train")(train)
+app.command("eval", cls=WordsCommand)(evaluate)
 app.command("download")(download)
 
 

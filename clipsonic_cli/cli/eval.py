@@ -1,0 +1,293 @@
+"""``clipsonic eval``: the paper's scores and tables, of one's own model or of any sounds.
+
+All a person can get wrong is checked before weights are read.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from clipsonic_cli.cli import eval_options, options
+from clipsonic_cli.cli.console import Talk, plain
+from clipsonic_cli.config import DEFAULT_STEPS, MAX_SEED
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.metrics import BACKBONES, METRICS
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.registry import unknown
+
+if TYPE_CHECKING:
+    from clipsonic_cli.evaluation.results import Results
+    from clipsonic_cli.evaluation.tables import Table
+
+ABOUT_MODELS = (
+    *("model", "data", "format", "split", "split_seed", "count", "modes", "guidance"),
+    *("clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
+)
+"""Options that mean nothing where a model makes no sounds."""
+ABOUT_SOUNDS = (
+    *("metrics", "generated", "reference", "prompts", "save_stats", "table", "out"),
+    *("listening_test", "trials", "seed"),
+)
+"""And those that mean nothing beside --ratings."""
+MAX_COUNT = 100_000
+
+
+def evaluate(
+    ctx: typer.Context,
+    metrics: eval_options.Metrics = None,
+    generated: eval_options.Generated = None,
+    reference: eval_options.Reference = None,
+    prompts: eval_options.Prompts = None,
+    save_stats: eval_options.SaveStats = None,
+    table: eval_options.TableNumber = None,
+    model: options.Model = None,
+    data: eval_options.Data = None,
+    format: eval_options.Format = None,  # noqa: A002 - the option's name
+    split: eval_options.Split = "test",
+    split_seed: eval_options.SplitSeed = 0,
+    count: eval_options.Count = None,
+    modes: eval_options.Modes = None,
+    guidance: eval_options.Guidance = None,
+    clip_seconds: eval_options.ClipSeconds = None,
+    sampler: eval_options.Sampler = "dpmpp",
+    steps: eval_options.Steps = None,
+    seconds: eval_options.Seconds = 4.0,
+    seed: eval_options.Seed = 0,
+    vocoder: eval_options.Vocoder = None,
+    listening_test: eval_options.ListeningTest = None,
+    trials: eval_options.Trials = 10,
+    ratings: eval_options.Ratings = None,
+    key: eval_options.Key = None,
+    out: eval_options.Out = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    workers: eval_options.Workers = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+) -> None:
+    """Score a model, or any sounds, as the paper does.
+
+    clipsonic eval --metrics fad clap --generated sounds/ --reference truth/
+
+    clipsonic eval --model music --data ./music --modes iq zs pd --guidance 1 1.5 2 3
+
+    clipsonic eval --model music --data ./music --table 1
+
+    Interrupted, the same command goes on: sounds that were made are used again.
+    """
+    talk = Talk(quiet=quiet, as_json=as_json)
+    given = _given(ctx)
+    if ratings is not None or key is not None:
+        _refuse(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
+        _opinions(ratings, key, talk)
+        return
+    if generated:
+        _refuse(given, ABOUT_MODELS, "--generated")
+    _check_names(metrics or [], sampler, modes or [], split, table)
+    _check_numbers(count, trials, workers, clip_seconds, seed)
+    if table is not None and data is None and not generated:
+        raise UsageError(
+            f"Table {table} is of a model and its test clips; give --data, a folder of videos."
+        )
+
+    from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
+    from clipsonic_cli.evaluation import paper, run
+    from clipsonic_cli.evaluation.generated import How
+    from clipsonic_cli.evaluation.systems import Folders, Generation
+
+    place = choose_device(device or "auto")
+    asks = paper.TABLES.get(table or 0)
+    if not metrics and listening_test is None:
+        metrics = list(asks.metrics if asks else ("fad", "clap"))
+    subject: Folders | Generation | None
+    if generated:
+        subject, name = Folders(folders=tuple(generated), prompts=prompts), _name_of(generated[0])
+    elif prompts is not None:
+        raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
+    elif save_stats is not None and reference is not None and not {"model", "data"} & given:
+        subject, name = None, _name_of(reference)
+    else:
+        default_modes = None if asks is None else asks.modes
+        subject = Generation(
+            model=model or "mini",
+            how=How(
+                sampler=sampler,
+                steps=DEFAULT_STEPS[sampler] if steps is None else steps,
+                seconds=seconds,
+                vocoder=vocoder,
+            ),
+            data=data,
+            format=format,
+            split=split,  # type: ignore[arg-type]
+            split_seed=split_seed,
+            count=count,
+            modes=tuple(modes) if modes else default_modes,
+            guidance=tuple(guidance or (asks.guidance if asks else (1.5,))),
+            clip_seconds=clip_seconds or (asks.clip_seconds if asks else None),
+            seed=seed,
+            dtype=dtype or "auto",
+            workers=os.cpu_count() or 1 if workers is None else workers,
+        )
+        name = _name_of(Path(subject.model))
+    wish = run.Wish(
+        name=name,
+        out=out or Path("eval") / name,
+        metrics=tuple(metrics or ()),
+        subject=subject,
+        reference=reference,
+        save_stats=save_stats,
+        seed=seed,
+    )
+    if listening_test is not None:
+        _check_listening(listening_test)
+    with talk.noting_warnings(), talk.bars() as bars:
+        results = run.evaluate(wish, device=place, voice=run.Voice(tell=talk.note, report=bars))
+    if save_stats is not None:
+        talk.note(f"statistics: {save_stats}")
+    if results.rows:
+        _report(results, wish.out, table, talk)
+    if listening_test is not None:
+        _listening(results, listening_test, trials, seed, talk)
+
+
+def _name_of(path: Path) -> str:
+    """Gives the name that a report is kept under: of "." and ".." too."""
+    return path.name if path.name not in ("", "..") else path.resolve().name or "root"
+
+
+def _given(ctx: typer.Context) -> set[str]:
+    """Gives the names of the options on the command line."""
+    names = {option.name or "" for option in ctx.command.params}
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
+    """Refuses options that would do nothing.
+
+    Raises:
+        UsageError: One is given.
+    """
+    for name in names:
+        if name in given:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} has no meaning beside {beside}; leave one of them out.")
+
+
+def _check_names(
+    metrics: Sequence[str], sampler: str, modes: Sequence[str], split: str, table: int | None
+) -> None:
+    """Refuses names that are not known; imports nothing."""
+    for name in metrics:
+        metric, colon, backbone = name.partition(":")
+        METRICS.check(metric)
+        if colon:
+            BACKBONES.check(backbone)
+    SAMPLERS.check(sampler)
+    for name in modes:
+        if name not in MODES:
+            raise unknown("mode", name, list(MODES))
+    if split not in eval_options.SPLITS:
+        raise unknown("split", split, list(eval_options.SPLITS))
+    if table in (3, 4):
+        raise UsageError(
+            f"Table {table} is of a listening test: write one with --listening-test DIR, and read "
+            f"it with --ratings FILES --key KEY."
+        )
+    if table is not None and table not in eval_options.TABLES:
+        raise unknown("table", str(table), [str(known) for known in eval_options.TABLES])
+
+
+def _check_numbers(
+    count: int | None, trials: int, workers: int | None, clip_seconds: float | None, seed: int
+) -> None:
+    """Refuses numbers out of their range; a recipe's are its own to check."""
+    if count is not None and not 1 <= count <= MAX_COUNT:
+        raise UsageError(f"--count is {count}; it must be from 1 to {MAX_COUNT}.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed is {seed}; it must be from 0 to 2**63 - 1.")
+    if trials < 1:
+        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
+    if workers is not None and workers < 0:
+        raise UsageError(f"--workers is {workers}; it must be 0 or more.")
+    if clip_seconds is not None and not 0.1 <= clip_seconds <= 600:
+        raise UsageError(f"--clip-seconds is {clip_seconds:g}; it must be from 0.1 to 600.")
+
+
+def _report(results: "Results", out: Path, table: int | None, talk: Talk) -> None:
+    """Writes the reports, and shows what is in them."""
+    from clipsonic_cli.evaluation.results import details, write_csv, write_json
+    from clipsonic_cli.evaluation.tables import table_of
+
+    stem = "report" if table is None else f"table-{table}"
+    path = out / f"{stem}.json"
+    write_json(results, path)
+    write_csv(results, out / f"{stem}.csv")
+    if talk.as_json:
+        for row in results.rows:
+            talk.result("", details(row))
+    else:
+        _show(table_of(results, table), talk)
+    talk.note(f"report: {path}, {path.with_suffix('.csv')}")
+
+
+def _show(table: "Table", talk: Talk) -> None:
+    """Shows a table; its notes are for people."""
+    shown = RichTable(title=Text(plain(table.title)), title_justify="left")
+    for column in table.columns:
+        numeric = column not in ("system", "model", "metric", "backbone", "question", "mode")
+        shown.add_column(Text(plain(column)), justify="right" if numeric else "left")
+    for row in table.rows:
+        shown.add_row(*(Text(plain(cell)) for cell in row))
+    talk.table(shown)
+    for note in table.notes:
+        talk.note(f"note: {note}")
+
+
+def _check_listening(folder: Path) -> None:
+    """Refuses the folder of another listening test before sounds are made for it."""
+    from clipsonic_cli.evaluation.listening import KEY, PAGE
+
+    if any((folder / name).exists() for name in (PAGE, KEY)):
+        raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
+
+
+def _listening(results: "Results", folder: Path, count: int, seed: int, talk: Talk) -> None:
+    """Writes a listening test of what was evaluated."""
+    from clipsonic_cli.evaluation.listening import KEY, write_listening_test
+    from clipsonic_cli.evaluation.trials import trials_of
+
+    with talk.bars() as bars:
+        page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
+    talk.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
+    talk.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
+    talk.result(str(page), {"page": str(page), "key": str(folder / KEY)})
+
+
+def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> None:
+    """Shows what raters said."""
+    if not ratings:
+        raise UsageError("--key opens the files of --ratings; give both.")
+    if key is None:
+        raise UsageError("Give --key too, the key.json that was written beside the page.")
+
+    from clipsonic_cli.evaluation.ratings import mean_opinion_scores, read_ratings
+    from clipsonic_cli.evaluation.tables import opinions
+
+    answers = read_ratings(ratings, key)
+    scores = mean_opinion_scores(answers)
+    if talk.as_json:
+        for score in scores:
+            talk.result("", asdict(score))
+    else:
+        _show(opinions(scores), talk)
+    if answers.partial:
+        talk.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

@@ -1,0 +1,302 @@
+"""The options of ``clipsonic eval``, their help, and how one takes several words."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from typer.core import TyperCommand
+
+from clipsonic_cli import types
+from clipsonic_cli.cli.options import HOW, OUTPUT, RUN, STEPS_HELP, number, whole
+from clipsonic_cli.config import VOCODERS
+from clipsonic_cli.data import READERS
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.metrics import BACKBONES, METRICS
+from clipsonic_cli.modes import MODES
+
+SPLITS = get_args(types.Split)
+TABLES = (1, 2, 5)
+WHAT, MODEL, LISTENING = "What is scored", "A model's sounds", "Listening test"
+
+
+class WordsCommand(TyperCommand):
+    """A command whose options may take several words: ``--metrics fad clap``.
+
+    Click knows options of one word that are repeated; each word here becomes one of those. Such a
+    command has no arguments of its own.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the command line."""
+        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        rest: list[str] = super().parse_args(ctx, repeated(args, several))
+        return rest
+
+
+def repeated(args: Sequence[str], several: set[str]) -> list[str]:
+    """Repeats an option before each of the words that follow it.
+
+    Args:
+        args: A command line.
+        several: Options that may take several words.
+    """
+    told: list[str] = []
+    option, words = None, 0
+    for word in args:
+        if word.startswith("-") and word != "-":
+            name, equals, _ = word.partition("=")
+            option, words = (name if name in several else None), int(bool(equals))
+            told.append(word)
+            continue
+        if option is not None and words:
+            told.append(option)
+        told.append(word)
+        words += 1
+    return told
+
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAME...",
+        help=f"{', '.join(METRICS)}; 'fad:clap' says who hears: {', '.join(BACKBONES)}. Default: "
+        "fad clap, by the paper's networks where they are downloaded, else by the one inside.",
+        autocompletion=lambda: list(METRICS),
+        rich_help_panel=WHAT,
+    ),
+]
+Generated = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--generated",
+        metavar="DIR...",
+        help="Folders of sounds, a system each, instead of a model.",
+        rich_help_panel=WHAT,
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        metavar="DIR|NPZ",
+        help="True sounds, or their statistics. Default: those of --data.",
+        rich_help_panel=WHAT,
+    ),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        metavar="CSV",
+        help="What each sound was to be: columns file and prompt. Default: the recipe inside each "
+        "file, or its name.",
+        rich_help_panel=WHAT,
+    ),
+]
+SaveStats = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-stats",
+        metavar="NPZ",
+        help="Keep the true sounds' statistics, for --reference.",
+        rich_help_panel=WHAT,
+    ),
+]
+TableNumber = Annotated[
+    int | None,
+    typer.Option(
+        "--table",
+        metavar="N",
+        parser=whole,
+        help=f"A table of the paper: {', '.join(map(str, TABLES))}, its own numbers beside.",
+        rich_help_panel=WHAT,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="PATH",
+        help="Clips to ask the model with, and their sounds to compare with. Default: common "
+        "sounds in words, and nothing to compare with.",
+        rich_help_panel=MODEL,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"Of the data: {', '.join(READERS)}. Default: found.",
+        autocompletion=lambda: list(READERS),
+        rich_help_panel=MODEL,
+    ),
+]
+Split = Annotated[
+    str,
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help=f"{', '.join(SPLITS)}.",
+        autocompletion=lambda: list(SPLITS),
+        rich_help_panel=MODEL,
+    ),
+]
+SplitSeed = Annotated[
+    int,
+    typer.Option(
+        "--split-seed",
+        metavar="N",
+        parser=whole,
+        help="The --seed of the training, which split data that state no split.",
+        rich_help_panel=MODEL,
+    ),
+]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--count",
+        "-n",
+        metavar="N",
+        parser=whole,
+        help="Sounds of each system. Default: 512, as in the paper; 16 without --data.",
+        rich_help_panel=MODEL,
+    ),
+]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--modes",
+        "-m",
+        metavar="MODE...",
+        help=f"{', '.join(MODES)}. Default: all the model has; pd without --data.",
+        autocompletion=lambda: list(MODES),
+        rich_help_panel=MODEL,
+    ),
+]
+Guidance = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--guidance",
+        "-w",
+        metavar="W...",
+        parser=number,
+        help="The paper's w. Default: 1.5.",
+        rich_help_panel=MODEL,
+    ),
+]
+ClipSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--clip-seconds",
+        metavar="S",
+        parser=number,
+        help="Length of the clips' own sounds, from their middle. Default: --seconds; 10 with "
+        "--table 5.",
+        rich_help_panel=MODEL,
+    ),
+]
+Sampler = Annotated[
+    str,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help=f"{', '.join(SAMPLERS)}.",
+        autocompletion=lambda: list(SAMPLERS),
+        rich_help_panel=HOW,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", metavar="N", parser=whole, help=STEPS_HELP, rich_help_panel=HOW),
+]
+Seconds = Annotated[
+    float,
+    typer.Option(
+        "--seconds",
+        "-s",
+        metavar="S",
+        parser=number,
+        help="Length of the sounds that are made.",
+        rich_help_panel=HOW,
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        parser=whole,
+        help="Of everything drawn: the clips, the noise, the intervals.",
+        rich_help_panel=HOW,
+    ),
+]
+Vocoder = Annotated[
+    str | None,
+    typer.Option(
+        "--vocoder",
+        metavar="NAME",
+        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
+        rich_help_panel=HOW,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        parser=whole,
+        help="Processes that decode clips. Default: one a core.",
+        rich_help_panel=RUN,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Reports and sounds; sounds there are used again. Default: eval/NAME.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ListeningTest = Annotated[
+    Path | None,
+    typer.Option(
+        "--listening-test",
+        metavar="DIR",
+        help="Write a page on which people rate the sounds without knowing whose they are.",
+        rich_help_panel=LISTENING,
+    ),
+]
+Trials = Annotated[
+    int,
+    typer.Option(
+        "--trials",
+        metavar="N",
+        parser=whole,
+        help="Sounds of each system on the page, of the same queries.",
+        rich_help_panel=LISTENING,
+    ),
+]
+Ratings = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ratings",
+        metavar="FILE...",
+        help="Files that raters sent back: mean opinion scores, as in tables 3 and 4.",
+        rich_help_panel=LISTENING,
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        help="The key.json written beside the page.",
+        rich_help_panel=LISTENING,
+    ),
+]

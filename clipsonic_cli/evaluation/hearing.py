@@ -1,0 +1,106 @@
+"""Which network hears for which metric: the paper's where it is on this machine, else our own.
+
+Knows: what is here. Does not know: sounds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.metrics import BACKBONES
+from clipsonic_cli.metrics.metric import Metric, asked
+from clipsonic_cli.store import assets
+from clipsonic_cli.store.manifest import ASSETS, find
+from clipsonic_cli.types import Backbone
+
+EMBEDDED = "mini"
+"""The backbone inside the package."""
+OF_TEXTS = ("prompts", "labels", "originals")
+"""What sounds are compared with by a network that reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """A metric, and who hears for it.
+
+    Args:
+        metric: What is computed.
+        backbone: A name of ``metrics.BACKBONES``; the metric's own where that is none, as of
+            similarity, which hears nothing.
+        instead_of: The metric's own, where that is not on this machine; None where it is heard by
+            that, or by what was asked for.
+    """
+
+    metric: Metric
+    backbone: str
+    instead_of: str | None = None
+
+
+def choose(names: Sequence[str]) -> list[Hearing]:
+    """Gives the metrics a person asked for, each once; reads no weights.
+
+    Args:
+        names: Such as "fad", which takes the paper's network or our own, or "fad:clap", which
+            insists.
+
+    Raises:
+        UsageError: There is no such metric or backbone, or the two do not go together.
+        MissingWeights: The backbone insisted on is not on this machine.
+    """
+    return [_choose(name) for name in dict.fromkeys(names)]
+
+
+def _choose(name: str) -> Hearing:
+    metric, backbone = asked(name)
+    insisted = ":" in name
+    if metric.backbone not in BACKBONES:
+        if insisted:
+            raise UsageError(
+                f"'{metric.name}' is of the model's own vectors and hears nothing; ask for it "
+                f"without ':{backbone}'."
+            )
+        return Hearing(metric=metric, backbone=backbone)
+    if metric.against in OF_TEXTS and not hasattr(BACKBONES.load(backbone), "embed_text"):
+        able = [row for row in BACKBONES if hasattr(BACKBONES.load(row), "embed_text")]
+        raise UsageError(
+            f"'{metric.name}' needs a backbone that reads texts, which '{backbone}' does not. "
+            f"Known: {', '.join(able)}."
+        )
+    if is_here(backbone):
+        return Hearing(metric=metric, backbone=backbone)
+    if insisted:
+        assets.file_of(find(backbone))  # says how to get it
+    return Hearing(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
+
+
+def notes_of(hearings: Sequence[Hearing]) -> list[str]:
+    """Says which metrics are not heard by their own network, and how they could be."""
+    absent = dict.fromkeys(one.instead_of for one in hearings if one.instead_of is not None)
+    if not absent:
+        return []
+    metrics = [one.metric.name for one in hearings if one.instead_of is not None]
+    labels = ", ".join(f"{metric}[{EMBEDDED}]" for metric in metrics)
+    return [
+        f"not on this machine: {', '.join(absent)}; the small network inside clipsonic hears "
+        f"instead, and its scores compare with no others: {labels}. For the paper's: "
+        f"clipsonic download {' '.join(absent)}"
+    ]
+
+
+def is_here(backbone: str) -> bool:
+    """Whether a backbone can be loaded: its weights are here, or it has none to download."""
+    if backbone not in ASSETS:
+        return True
+    return assets.state(find(backbone)) == "here" or assets.part_here(backbone) is not None
+
+
+def load(backbone: str, device: torch.device) -> Backbone:
+    """Reads a backbone's weights.
+
+    Raises:
+        ClipsonicError: They are missing or damaged, or a package is missing.
+    """
+    loaded: Backbone = BACKBONES.load(backbone).load(device)
+    return loaded

@@ -1,0 +1,125 @@
+"""The paper's own numbers, for orientation beside one's own: data, and nothing else.
+
+Scores with other backbones, other reference sets or another number of sounds compare with none of
+them. Figure 3 is printed as curves only, so that its numbers are not here.
+
+Source: CLIPSonic tables 1 to 5, all at w = 1.5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DATASETS = ("VGGSound", "MUSIC")
+
+TITLES: Mapping[str, str] = {
+    "iq": "CLIPSonic-IQ (image-queried)",
+    "zs": "CLIPSonic-ZS (zero-shot modality transfer)",
+    "pd": "CLIPSonic-PD (pretrained diffusion prior)",
+    "sd": "CLIPSonic-SD (supervised diffusion prior)",
+    "clip-tta": "CLIP-TTA",
+    "clap-tta": "CLAP-TTA",
+    "reconstruction": "mel spectrogram reconstruction",
+    "truth": "Ground truth",
+}
+"""What the paper calls each system; its reconstruction is always BigVGAN's."""
+
+TABLE_1: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "iq": {"VGGSound": {"fad": 2.97}, "MUSIC": {"fad": 4.71}},
+    "zs": {"VGGSound": {"fad": 3.43, "clap": 0.258}, "MUSIC": {"fad": 19.30, "clap": 0.284}},
+    "pd": {"VGGSound": {"fad": 3.04, "clap": 0.265}, "MUSIC": {"fad": 13.51, "clap": 0.254}},
+    "sd": {"VGGSound": {"fad": 2.37, "clap": 0.234}, "MUSIC": {"fad": 12.13, "clap": 0.299}},
+    "clip-tta": {"VGGSound": {"fad": 2.26, "clap": 0.292}, "MUSIC": {"fad": 9.39, "clap": 0.298}},
+    "clap-tta": {"VGGSound": {"fad": 2.58, "clap": 0.296}, "MUSIC": {"fad": 10.92, "clap": 0.303}},
+    "reconstruction": {
+        "VGGSound": {"fad": 0.60, "clap": 0.204},
+        "MUSIC": {"fad": 6.21, "clap": 0.272},
+    },
+}
+"""By system, data set and metric, of 512 sounds each."""
+
+TABLE_2: Mapping[str, Mapping[str, float]] = {
+    "zs": {"VGGSound": 0.205, "MUSIC": 0.245},
+    "pd": {"VGGSound": 0.647, "MUSIC": 0.720},
+    "sd": {"VGGSound": 0.711, "MUSIC": 0.824},
+}
+"""Cosine similarity of the query's vector with that of the true image."""
+
+TABLE_5: Mapping[str, Mapping[str, float]] = {
+    "clap-windows-max": {"VGGSound": 0.273, "MUSIC": 0.280},
+    "clap-windows-mean": {"VGGSound": 0.195, "MUSIC": 0.234},
+    "clap-windows-min": {"VGGSound": 0.111, "MUSIC": 0.185},
+    "clap": {"VGGSound": 0.204, "MUSIC": 0.272},
+}
+"""CLAP scores of reconstructions of 10 s: of windows of 4 s, and of the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A mean opinion score and half its 95 % interval, of 21 raters."""
+
+    value: float
+    half_width: float
+
+
+TABLE_3: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
+    "zs": {
+        "VGGSound": {"fidelity": Opinion(2.55, 0.22), "relevance": Opinion(2.01, 0.27)},
+        "MUSIC": {"fidelity": Opinion(2.98, 0.23), "relevance": Opinion(3.87, 0.24)},
+    },
+    "pd": {
+        "VGGSound": {"fidelity": Opinion(3.04, 0.20), "relevance": Opinion(2.86, 0.25)},
+        "MUSIC": {"fidelity": Opinion(3.67, 0.18), "relevance": Opinion(3.91, 0.24)},
+    },
+    "sd": {
+        "VGGSound": {"fidelity": Opinion(2.96, 0.21), "relevance": Opinion(3.49, 0.28)},
+        "MUSIC": {"fidelity": Opinion(3.36, 0.20), "relevance": Opinion(4.07, 0.22)},
+    },
+    "truth": {
+        "VGGSound": {"fidelity": Opinion(3.78, 0.19), "relevance": Opinion(3.54, 0.29)},
+        "MUSIC": {"fidelity": Opinion(3.90, 0.17), "relevance": Opinion(4.34, 0.18)},
+    },
+}
+"""Listening test of sounds from texts."""
+
+TABLE_4: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
+    "iq": {"ImageHear": {"fidelity": Opinion(3.29, 0.16), "relevance": Opinion(3.80, 0.19)}},
+    "SpecVQGAN": {"ImageHear": {"fidelity": Opinion(2.15, 0.17), "relevance": Opinion(2.54, 0.23)}},
+    "Im2Wav": {"ImageHear": {"fidelity": Opinion(2.19, 0.15), "relevance": Opinion(3.90, 0.22)}},
+}
+"""Listening test of sounds from pictures, trained on VGGSound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asks:
+    """What has to be evaluated for a table.
+
+    Args:
+        title: The paper's.
+        metrics: Names of ``metrics.METRICS``.
+        modes: None is all that the model has.
+        guidance: Values of w.
+        clip_seconds: Of the test clips' own sounds; None is as long as the sounds that are made.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    modes: tuple[str, ...] | None = None
+    guidance: tuple[float, ...] = (1.5,)
+    clip_seconds: float | None = None
+
+
+TABLES: Mapping[int, Asks] = {
+    1: Asks(title="Evaluation results", metrics=("fad", "clap")),
+    2: Asks(
+        title="Cosine similarity of query and true image embedding",
+        metrics=("similarity",),
+        modes=("zs", "pd", "sd"),
+    ),
+    5: Asks(
+        title="CLAP scores of reconstructions, by a sliding window",
+        metrics=("clap-windows", "clap"),
+        modes=(),
+        clip_seconds=10.0,
+    ),
+}
+"""What ``--table`` asks for; 3 and 4 are listening tests."""

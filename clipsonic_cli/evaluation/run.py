@@ -1,0 +1,231 @@
+"""An evaluation from wish to results.
+
+Knows: the order of things, so that whatever can be wrong is found before weights are read. Does not
+know: how results are shown.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from clipsonic_cli import __version__
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.evaluation import hearing
+from clipsonic_cli.evaluation.results import Results, Row, Sample, heading
+from clipsonic_cli.evaluation.scoring import Reference, score
+from clipsonic_cli.evaluation.sounds import sound_files
+from clipsonic_cli.evaluation.systems import Asking, Folders, Generation, Material, of_folders
+from clipsonic_cli.metrics.frechet import read_statistics
+from clipsonic_cli.types import Report, silent
+
+STATISTICS = ".npz"
+OF_TRUTH = ("reference", "originals")
+"""What sounds are compared with that are true."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be evaluated, and how.
+
+    Args:
+        name: Of it.
+        out: Folder of reports and sounds.
+        metrics: As a person names them, such as "fad:clap"; none where sounds alone are wanted.
+        subject: Folders of sounds, or a model; None where only statistics are to be saved.
+        reference: A folder of true sounds, or a file of statistics; None is the clips' own.
+        save_stats: Where the reference's statistics go.
+        seed: Of the intervals.
+    """
+
+    name: str
+    out: Path
+    metrics: tuple[str, ...]
+    subject: Folders | Generation | None
+    reference: Path | None = None
+    save_stats: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How an evaluation tells where it is.
+
+    Args:
+        tell: Is given a line that a person should read.
+        report: Is told of progress.
+    """
+
+    tell: Callable[[str], None] = field(default=lambda _line: None)
+    report: Report = silent
+
+
+def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) -> Results:
+    """Makes the sounds that are not there yet, and scores them.
+
+    Args:
+        wish: What is wanted.
+        device: Where networks run.
+        voice: Told what is not as was asked, as soon as that is known.
+
+    Raises:
+        UsageError: Something asked for is not there, cannot be, or can be scored by nothing.
+        MissingWeights: A model or a backbone that was insisted on is not on this machine.
+        ClipsonicError: A folder cannot be written, or weights are damaged.
+    """
+    voice = voice or Voice()
+    hearings, notes = _comparable(wish, hearing.choose(wish.metrics))
+    listening = [one for one in hearings if one.metric.against != "images"]
+    notes += hearing.notes_of(hearings)
+    reference = None if wish.reference is None else _reference(wish.reference, listening)
+    _check_stats(wish, listening)
+    subject, similarity = wish.subject, len(listening) < len(hearings)
+    if isinstance(subject, Generation):
+        sounds = bool(listening) or not hearings
+        asking = Asking(subject, device=device.type, sounds=sounds, vectors=similarity)
+    elif similarity:
+        raise UsageError("'similarity' is of a model's queries; give --model and --data.")
+    elif isinstance(subject, Folders):
+        material = of_folders(subject, worded=_worded(hearings))
+    else:
+        material = Material(systems=())
+    _writable(wish.out)
+    for note in notes:
+        voice.tell(f"note: {note}")
+    if isinstance(subject, Generation):
+        material = asking.gather(wish.out, report=voice.report)
+        del asking  # its networks make room for those that hear
+    for note in material.notes:
+        voice.tell(f"note: {note}")
+    if reference is None and material.truth:
+        reference = Reference(told=material.settings["truth"], sounds=material.truth)
+    scored = score(
+        material.systems if listening else (),
+        listening,
+        reference,
+        device=device,
+        seed=wish.seed,
+        save_stats=wish.save_stats,
+        report=voice.report,
+    )
+    for note in scored.notes:
+        voice.tell(f"note: {note}")
+    settings = {
+        "clipsonic": __version__,
+        "torch": torch.__version__,
+        **material.settings,
+        "metrics": [f"{one.metric.name}:{one.backbone}" for one in hearings],
+        "reference": None if reference is None else reference.told,
+    }
+    return Results(
+        name=wish.name,
+        settings=settings,
+        rows=(*scored.rows, *_similarities(material, hearings, wish.seed)),
+        samples=tuple(_samples(material)),
+        notes=(*notes, *material.notes, *scored.notes),
+    )
+
+
+def _comparable(
+    wish: Wish, hearings: Sequence[hearing.Hearing]
+) -> tuple[list[hearing.Hearing], list[str]]:
+    """Gives the metrics for which there is something to compare with, and why there are no more."""
+    data = isinstance(wish.subject, Generation) and wish.subject.data is not None
+    truth = wish.reference is not None or data
+    able = [one for one in hearings if truth or one.metric.against not in OF_TRUTH]
+    if len(able) == len(hearings):
+        return able, []
+    names = ", ".join(one.metric.name for one in hearings if one not in able)
+    why = "there are no true sounds to compare with; give --reference DIR, or a model with --data"
+    if not able:
+        raise UsageError(f"{names} cannot be computed: {why}.")
+    return able, [f"{names} left out: {why}"]
+
+
+def _worded(hearings: Sequence[hearing.Hearing]) -> bool:
+    """Whether anything depends on prompts; so does a listening test, without a metric."""
+    return not hearings or any(one.metric.against in hearing.OF_TEXTS for one in hearings)
+
+
+def _reference(path: Path, hearings: Sequence[hearing.Hearing]) -> Reference:
+    """Gives what lies at a path, once that is known to be of use."""
+    if path.suffix.lower() != STATISTICS:
+        sounds = sound_files(path)
+        return Reference(told=f"{len(sounds)} sounds of {path}", sounds=sounds)
+    for one in hearings:
+        if one.metric.statistics:
+            read_statistics(path, backbone=one.backbone)
+    return Reference(told=f"statistics of {path}", statistics=path)
+
+
+def _check_stats(wish: Wish, hearings: Sequence[hearing.Hearing]) -> None:
+    """Refuses to save statistics that nobody asked for, of what is none, or nowhere."""
+    if wish.save_stats is None:
+        if wish.subject is None:
+            raise UsageError("Nothing to evaluate; give --generated DIR or --model NAME.")
+        return
+    path, data = wish.save_stats, isinstance(wish.subject, Generation) and wish.subject.data
+    if path.suffix.lower() != STATISTICS:
+        raise UsageError(f"--save-stats '{path}' must end in {STATISTICS}.")
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
+    if (wish.reference is None and not data) or (
+        wish.reference is not None and wish.reference.suffix.lower() == STATISTICS
+    ):
+        raise UsageError(
+            "--save-stats keeps the statistics of the true sounds; give --reference DIR, or --data."
+        )
+    able = {one.backbone for one in hearings if one.metric.statistics}
+    if len(able) != 1:
+        raise UsageError(
+            f"--save-stats keeps those of one network, and there are {len(able)} asked for; give "
+            f"--metrics fad, or fad with one backbone."
+        )
+
+
+def _writable(folder: Path) -> None:
+    """Makes a folder, and refuses one that takes no files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ClipsonicError(
+            f"Cannot write in '{folder}': {error.strerror}; give another --out."
+        ) from error
+
+
+def _similarities(material: Material, hearings: Sequence[hearing.Hearing], seed: int) -> list[Row]:
+    """Gives a row a mode, of no guidance, as that plays no part in a query's vector."""
+    rows = []
+    for one in hearings:
+        if one.metric.against == "images":
+            for vectors in material.vectors:
+                generator = torch.Generator().manual_seed(seed)
+                scores = one.metric(vectors.made, vectors.images, generator=generator)
+                rows.append(Row(system=vectors.system, scores=scores))
+    return rows
+
+
+def _samples(material: Material) -> list[Sample]:
+    """Gives every query with the sounds made of it."""
+    names = dict.fromkeys(name for system in material.systems for name in system.sounds)
+    samples = []
+    for name in names:
+        having = [system for system in material.systems if name in system.sounds]
+        paths = {heading(system.name, system.guidance): system.sounds[name] for system in having}
+        if name in material.truth:
+            paths["truth"] = material.truth[name]
+        prompts = [s.prompts[name] for s in having if name in s.prompts]
+        pictures = [s.pictures[name] for s in having if name in s.pictures]
+        samples.append(
+            Sample(
+                name=name,
+                prompt=prompts[0] if prompts else None,
+                picture=pictures[0] if pictures else None,
+                paths=paths,
+            )
+        )
+    return samples

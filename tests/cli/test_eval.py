@@ -1,0 +1,221 @@
+"""The command as a person types it."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_videos import write_videos
+
+from clipsonic_cli.cli import run
+from clipsonic_cli.cli.eval_options import repeated
+from clipsonic_cli.evaluation.ratings import FORMAT
+from clipsonic_cli.metrics import BACKBONES
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def ears(monkeypatch):
+    """Puts ``ears.Ears``, which costs nothing, in the place of the embedded network."""
+    for room in ("metrics", "evaluation"):
+        monkeypatch.syspath_prepend(TESTS / room)
+    monkeypatch.setitem(BACKBONES._entries, "mini", "ears:Ears")
+    import ears
+
+    return ears
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Runs the command in an empty folder: gives exit code, stdout and stderr lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = run(["eval", *map(str, arguments)])
+        told = capfd.readouterr()
+        return code, told.out.splitlines(), told.err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def sets(call, ears):
+    """Folders of sounds here: "truth", and "made", with noise."""
+    ears.write_sounds(Path("truth"))
+    ears.write_sounds(Path("made"), snr=10)
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("data") / "pets", 4)
+
+
+@pytest.fixture
+def ask(call, ears, micro, pets):
+    def ask(*arguments):
+        fast = ["--steps", 2, "--seconds", 0.6, "-n", 2, "--workers", 0, "--split", "train"]
+        return call("--model", micro, "--data", pets, *fast, *arguments)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("--m a b --x c", "--m a --m b --x c"),
+        ("--m=a b", "--m=a --m b"),
+        ("--m a --m b c", "--m a --m b --m c"),
+        ("--x c d", "--x c d"),
+        ("--m a -q b", "--m a -q b"),
+        ("a --m", "a --m"),
+    ],
+)
+def test_words_after_an_option_of_several_belong_to_it(typed, read):
+    assert repeated(typed.split(), {"--m"}) == read.split()
+
+
+def test_folders_are_scored_in_a_table_and_in_reports(call, sets):
+    code, out, err = call("--metrics", "fad", "clap", "--generated", "made", "--reference", "truth")
+    assert code == 0
+    assert any("fad[mini] ↓" in line and "made" in line for line in out)
+    assert err[-1] == "report: eval/made/report.json, eval/made/report.csv"
+    told = json.loads(Path("eval/made/report.json").read_text())
+    assert [score["label"] for score in told["rows"][0]["scores"]] == [
+        *("fad[mini]", "fad-infinity[mini]", "clap[mini]")
+    ]
+    with Path("eval/made/report.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["metric"] == "fad[mini]"
+
+
+def test_json_is_an_object_a_system(call, sets):
+    truth = ["--reference", "truth", "--metrics", "fad"]
+    code, out, _ = call("--generated", "made", "truth", *truth, "--json")
+    noisy, same = map(json.loads, out)
+    assert (code, noisy["system"], same["system"]) == (0, "made", "truth")
+    assert noisy["scores"][0]["value"] > same["scores"][0]["value"] == pytest.approx(0, abs=1e-9)
+
+
+def test_quiet_says_nothing_but_the_table(call, sets):
+    code, out, err = call("--generated", "made", "--reference", "truth", "-q", "-o", "there")
+    assert (code, err) == (0, [])
+    assert out
+    assert Path("there/report.csv").is_file()
+
+
+def test_statistics_are_kept_and_used(call, sets):
+    code, out, err = call("--reference", "truth", "--save-stats", "t.npz", "--metrics", "fad")
+    assert (code, out, err[-1]) == (0, [], "statistics: t.npz")
+    values = []
+    for truth in ("truth", "t.npz"):
+        _, out, _ = call("--generated", "made", "--reference", truth, "--metrics", "fad", "--json")
+        values.append(json.loads(out[0])["scores"][0]["value"])
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+
+
+def test_a_model_is_scored_in_every_mode_asked_for(ask):
+    code, out, _ = ask("--modes", "iq", "zs", "--guidance", 1, 2, "--metrics", "fad", "--json")
+    rows = [(row["system"], row["guidance"]) for row in map(json.loads, out)]
+    assert code == 0
+    assert rows == [("iq", 1), ("iq", 2), ("zs", 1), ("zs", 2), ("reconstruction", None)]
+    assert len(list(Path("eval/micro/sounds/zs-w2").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "seen"),
+    [(1, "paper: MUSIC FAD"), (2, "similarity[micro-clip] ↑"), (5, "clap[mini] ↑")],
+)
+def test_a_table_of_the_paper_has_its_numbers_beside(ask, number, seen):
+    code, out, err = ask("--table", number)
+    assert code == 0
+    assert out[0].startswith(f"Table {number}. ")
+    assert any(seen in line for line in out)
+    assert any("The paper's columns are its own numbers" in line for line in err)
+    assert Path(f"eval/micro/table-{number}.json").is_file()
+
+
+def test_a_listening_test_goes_out_and_comes_back(ask, call):
+    code, (page,), _ = ask("--listening-test", "test", "--trials", 2, "--modes", "zs")
+    assert (code, page) == (0, "test/index.html")
+    assert not Path("eval/micro/report.json").exists()
+    key = json.loads(Path("test/key.json").read_text())
+    assert key["systems"] == ["zs w=1.5", "reconstruction", "truth"]
+    for rater in ("Ann", "Bob"):
+        answers = {name: {"fidelity": 4, "relevance": 2} for name in key["samples"]}
+        told = {"format": FORMAT, "test": key["test"], "rater": rater, "answers": answers}
+        Path(f"{rater}.json").write_text(json.dumps(told))
+    files = ["--ratings", "Ann.json", "Bob.json", "--key", "test/key.json"]
+    code, out, _ = call(*files)
+    assert code == 0
+    assert any("zs w=1.5" in line and "4.00 ± 0.00" in line and "2.55" in line for line in out)
+    code, out, _ = call(*files, "--json")
+    assert json.loads(out[0])["ratings"]["value"] == 4
+
+
+BAD = [
+    (["fad"], 2, "unexpected extra argument"),
+    (["--generated", "nowhere"], 2, "'nowhere' does not exist"),
+    (["--generated", "empty"], 2, "holds no sounds"),
+    (["--generated", "made", "--metrics", "fad"], 2, "no true sounds"),
+    (["--generated", "made", "--reference", "made", "--metrics", "fadd"], 2, "Did you mean 'fad'"),
+    (["--generated", "made", "--reference", "made", "--metrics", "fad:x"], 2, "Unknown backbone"),
+    (["--generated", "made", "--metrics", "clap:clap"], 3, "clipsonic download clap"),
+    (["--generated", "made", "--reference", "empty/x.npz"], 2, "holds no statistics"),
+    (["--generated", "made", "--model", "mini"], 2, "--model has no meaning beside --generated"),
+    (["--generated", "made", "-n", "3"], 2, "--count has no meaning beside --generated"),
+    (["--generated", "made", "--prompts", "no.csv"], 2, "cannot be read"),
+    (["--prompts", "no.csv"], 2, "give both"),
+    (["--data", "nowhere"], 2, "no data at 'nowhere'"),
+    (["--split", "tets"], 2, "Did you mean 'test'"),
+    (["--modes", "iq", "x"], 2, "Unknown mode 'x'"),
+    (["--guidance", "1", "much"], 2, "'much' is not a number"),
+    (["--guidance", "1", "nan"], 2, "Guidance w is nan"),
+    (["--sampler", "ddin"], 2, "Did you mean 'dd"),
+    (["-n", "0"], 2, "--count is 0"),
+    (["--trials", "0"], 2, "--trials is 0"),
+    (["--workers", "-1"], 2, "--workers is -1"),
+    (["--clip-seconds", "nan"], 2, "--clip-seconds is nan"),
+    (["--seed", "-1"], 2, "--seed is -1"),
+    (["--device", "tpu"], 2, "Unknown device"),
+    (["--table", "1"], 2, "give --data"),
+    (["--table", "4"], 2, "--listening-test DIR"),
+    (["--table", "6"], 2, "Known: 1, 2, 5"),
+    (["--ratings", "a.json"], 2, "Give --key too"),
+    (["--key", "key.json"], 2, "give both"),
+    (["--ratings", "a.json", "--key", "k.json", "--table", "1"], 2, "beside --ratings"),
+    (["--ratings", "a.json", "--key", "k.json"], 2, "k.json"),
+    (["--generated", "made", "--listening-test", "taken"], 2, "holds a listening test already"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "reason"), BAD)
+def test_what_is_wrong_is_one_line_before_any_work(call, sets, arguments, code, reason):
+    Path("empty").mkdir()
+    Path("taken").mkdir()
+    Path("taken/key.json").touch()
+    told, out, err = call(*arguments)
+    assert (told, out, len(err)) == (code, [], 1)
+    assert reason in err[0]
+    assert not Path("eval").exists()
+
+
+def test_help_and_wrong_names_load_nothing_heavy():
+    for arguments in (["eval", "--help"], ["eval", "--metrics", "x"]):
+        program = f"import sys; from clipsonic_cli.cli import run; run({arguments!r}); " + (
+            "print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+        )
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert not loaded & {"torch", "numpy", "av", "soundfile", "PIL", "safetensors"}
+        assert "typer" in loaded
+
+
+def test_the_bare_command_scores_the_embedded_model_with_the_embedded_network(call):
+    code, out, err = call("--metrics", "fad", "clap", "-n", 1, "--steps", 1, "--json")
+    [row] = map(json.loads, out)
+    assert (code, row["system"], row["guidance"]) == (0, "pd", 1.5)
+    assert [score["label"] for score in row["scores"]] == ["clap[mini]"]
+    assert "fad left out" in err[0]

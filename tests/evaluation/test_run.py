@@ -1,0 +1,169 @@
+"""Folders of sounds, scored: known answers."""
+
+import pytest
+import soundfile
+import torch
+
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.evaluation import hearing
+from clipsonic_cli.evaluation.run import Voice, Wish, evaluate
+from clipsonic_cli.evaluation.systems import Folders
+from clipsonic_cli.metrics import BACKBONES
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def judge(ears, tmp_path):
+    """Evaluates folders and gives the results."""
+
+    def judge(*folders, metrics=("fad",), prompts=None, told=None, **more):
+        subject = Folders(folders=folders, prompts=prompts) if folders else None
+        wish = Wish(name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more)
+        return evaluate(
+            wish, device=CPU, voice=Voice(tell=[].append if told is None else told.append)
+        )
+
+    return judge
+
+
+@pytest.fixture
+def truth(ears, tmp_path):
+    return ears.write_sounds(tmp_path / "truth", 16)
+
+
+def test_a_folder_against_itself_is_at_no_distance(judge, truth):
+    [row] = judge(truth, reference=truth).rows
+    score = row.score("fad")
+    assert (row.system, row.guidance) == ("truth", None)
+    assert score.value == pytest.approx(0, abs=1e-9)
+    assert (score.n, score.rows, score.label, score.sample_rate) == (16, 64, "fad[mini]", 16_000)
+
+
+@pytest.mark.parametrize("name", ["reference", "truth"])
+def test_a_folder_may_have_any_name(judge, truth, ears, tmp_path, name):
+    noisy = ears.write_sounds(tmp_path / "in" / name, 16, snr=0)
+    assert judge(noisy, reference=truth).rows[0].score("fad").value > 0.01
+
+
+def test_scores_of_the_papers_own_network_have_no_brackets(judge, truth, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "vggish", "ears:PapersEars")
+    monkeypatch.setattr(hearing, "is_here", lambda name: name != "clap")
+    results = judge(truth, metrics=("fad", "clap", "fad:mini"), reference=truth)
+    labels = [score.label for score in results.rows[0].scores]
+    assert labels == ["fad", "fad-infinity", "clap[mini]", "fad[mini]", "fad-infinity[mini]"]
+    assert results.notes[0].endswith("clipsonic download clap")
+
+
+def test_noise_raises_the_distance(judge, truth, ears, tmp_path):
+    noisy = [ears.write_sounds(tmp_path / f"{snr} dB", 16, snr=snr) for snr in (20, 10, 0)]
+    results = judge(truth, *noisy, metrics=("fad", "kad"), reference=truth)
+    for metric in ("fad", "kad"):
+        values = [row.score(metric).value for row in results.rows]
+        assert values == sorted(values)
+        assert values[-1] > values[-2] > values[0]
+
+
+def test_swapped_prompts_lower_the_clap_score(judge, ears, tmp_path):
+    folder = tmp_path / "tones"
+    folder.mkdir()
+    texts = ["rain", "a dog", "violin"]
+    for text in texts:
+        hz = ears.pitch(text)
+        samples = torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000) / 2
+        soundfile.write(folder / f"{text}.wav", samples.numpy(), 16_000)
+    values = []
+    for shift in (0, 1):
+        rows = [f"{text},{texts[(n + shift) % 3]}" for n, text in enumerate(texts)]
+        (tmp_path / "p.csv").write_text("\n".join(["file,prompt", *rows]))
+        [row] = judge(folder, metrics=("clap",), prompts=tmp_path / "p.csv").rows
+        values.append(row.score("clap").value)
+    assert values[0] == pytest.approx(1, abs=0.02)
+    assert values[1] < values[0] - 0.01
+
+
+def test_saved_statistics_stand_for_the_folder(judge, truth, ears, tmp_path):
+    noisy = ears.write_sounds(tmp_path / "noisy", 16, snr=10)
+    stats = tmp_path / "s.npz"
+    assert judge(reference=truth, save_stats=stats).rows == ()
+    [by_folder], [by_stats] = (judge(noisy, reference=r).rows for r in (truth, stats))
+    assert by_stats.score("fad").value == pytest.approx(by_folder.score("fad").value, rel=1e-9)
+    assert by_stats.outliers == pytest.approx(by_folder.outliers)
+
+
+def test_the_farthest_sounds_are_named(judge, truth, tmp_path, ears):
+    made = ears.write_sounds(tmp_path / "made", 16)
+    high = torch.sin(2 * torch.pi * 900 * torch.arange(16_000) / 16_000)
+    soundfile.write(made / "odd.wav", high.numpy() / 2, 16_000)
+    [row] = judge(made, reference=truth).rows
+    assert next(iter(row.outliers)) == "odd"
+    assert len(row.outliers) == 10
+
+
+def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):
+    told = []
+    results = judge(truth, metrics=("fad", "clap"), told=told)
+    assert [score.metric for score in results.rows[0].scores] == ["clap"]
+    assert "fad left out: there are no true sounds" in results.notes[0]
+    assert [line.removeprefix("note: ") for line in told] == list(results.notes)
+
+
+def test_a_metric_that_takes_no_statistics_is_left_out(judge, truth, tmp_path):
+    stats = tmp_path / "s.npz"
+    judge(reference=truth, save_stats=stats)
+    results = judge(truth, metrics=("fad", "kad"), reference=stats)
+    assert [score.metric for score in results.rows[0].scores] == ["fad", "fad-infinity"]
+    assert "kad of truth is left out" in results.notes[-1]
+
+
+def test_taggers_tell_the_prompts_apart(judge, truth, tmp_path):
+    prompts = "\n".join(f"dog-{n},{'rain' if n % 2 else 'violin'}" for n in range(16))
+    (tmp_path / "p.csv").write_text(f"file,prompt\n{prompts}\n")
+    metrics, csv = ("kl", "accuracy"), tmp_path / "p.csv"
+    [row] = judge(truth, metrics=metrics, reference=truth, prompts=csv).rows
+    assert row.score("kl").value == pytest.approx(0, abs=1e-9)
+    assert 0 <= row.score("accuracy").value <= 1
+
+
+def test_one_sound_is_scored_with_a_warning(judge, truth, ears, tmp_path):
+    one = ears.write_sounds(tmp_path / "one", 1)
+    [row] = judge(one, reference=truth).rows
+    assert row.score("fad").interval is None
+    assert any("too few for an interval" in note for note in row.score("fad").notes)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"metrics": ("fad",)}, "fad cannot be computed: there are no true sounds"),
+        ({"metrics": ("similarity",)}, "of a model's queries"),
+        ({"save_stats": "x.txt", "reference": "."}, "must end in .npz"),
+        ({"save_stats": "no/x.npz", "reference": "."}, "There is no folder"),
+        ({"metrics": ("clap",), "save_stats": "x.npz", "reference": "."}, "0 asked for"),
+        ({"metrics": ("clap",), "save_stats": "x.npz"}, "keeps the statistics of the true sounds"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_network_is_read(
+    judge, truth, monkeypatch, more, reason
+):
+    from clipsonic_cli.evaluation import scoring
+
+    monkeypatch.setattr(scoring, "load", None)
+    monkeypatch.chdir(truth.parent)
+    paths = {
+        name: truth.parent / more[name] for name in ("save_stats", "reference") if name in more
+    }
+    with pytest.raises(UsageError, match=reason):
+        judge(truth, **more | paths)
+
+
+def test_two_folders_of_one_name_are_refused(judge, ears, tmp_path):
+    folders = [ears.write_sounds(tmp_path / up / "same", 1) for up in "ab"]
+    with pytest.raises(UsageError, match="Two folders are called 'same'"):
+        judge(*folders, reference=folders[0])
+
+
+def test_a_folder_that_takes_no_files_is_refused(judge, truth, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(ClipsonicError, match="give another --out"):
+        judge(truth, reference=truth)

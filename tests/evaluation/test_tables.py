@@ -1,0 +1,171 @@
+"""Results as tables and files, and the paper's numbers."""
+
+import csv
+import json
+
+import pytest
+
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.evaluation import paper
+from clipsonic_cli.evaluation.ratings import Mean, OpinionScore
+from clipsonic_cli.evaluation.results import (
+    COLUMNS,
+    Results,
+    Row,
+    Sample,
+    write_csv,
+    write_json,
+)
+from clipsonic_cli.evaluation.tables import opinions, table_of
+from clipsonic_cli.evaluation.trials import trials_of
+from clipsonic_cli.types import Query, Score
+
+
+def score(metric, value, *, better="lower", as_paper=True, **more):
+    numbers = {"n": 512, "rows": 2048, "against": 2048, "sample_rate": 16_000, "seconds": 4.0}
+    backbone = "vggish" if as_paper else "mini"
+    return Score(
+        metric=metric,
+        value=value,
+        better=better,
+        backbone=backbone,
+        as_paper=as_paper,
+        **numbers | more,
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    rows = (
+        Row(
+            system="pd",
+            guidance=1.5,
+            scores=(
+                score("fad", 3.5, interval=(3.25, 3.75), notes=("few windows.",)),
+                score("fad-infinity", 3.0),
+                score("clap", 0.25, better="higher", as_paper=False),
+            ),
+        ),
+        Row(system="zs", scores=(score("similarity", 0.2, better="higher"),)),
+        Row(system="reconstruction", scores=(score("clap-windows-max", 0.3, better="higher"),)),
+    )
+    sample = Sample(name="a", prompt="rain", paths={"pd w=1.5": tmp_path / "sounds" / "a.wav"})
+    settings = {"vocoder": "bigvgan", "reference": "somewhere"}
+    return Results(name="mine", rows=rows, samples=(sample,), settings=settings, notes=("odd",))
+
+
+def cells(table, row):
+    return dict(zip(table.columns, table.rows[row], strict=True))
+
+
+def test_table_1_has_the_papers_numbers_beside(results):
+    table = table_of(results, 1)
+    row = cells(table, 0)
+    assert row["fad ↓"] == "3.50 (3.25 to 3.75)"
+    assert row["clap[mini] ↑"] == "0.250"
+    assert (row["paper: VGGSound FAD"], row["paper: MUSIC CLAP"]) == ("3.04", "0.254")
+    assert any("compare with none" in note for note in table.notes)
+    assert cells(table, 2)["model"] == "mel spectrogram reconstruction (bigvgan)"
+
+
+def test_table_2_has_the_modes_with_vectors_alone(results):
+    table = table_of(results, 2)
+    assert len(table.rows) == 1
+    assert cells(table, 0)["paper: VGGSound"] == "0.205"
+
+
+def test_table_5_has_a_line_a_window(results):
+    table = table_of(results, 5)
+    row = cells(table, -1)
+    assert (row["window size"], row["mode"], row["paper: MUSIC"]) == ("4.0 s", "max", "0.280")
+
+
+def test_all_scores_say_what_is_needed_to_compare_them(results):
+    table = table_of(results, None)
+    row = cells(table, 2)
+    assert (row["metric"], row["backbone"], row["n"], row["Hz"]) == (
+        "clap[mini] ↑",
+        "mini",
+        "512",
+        "16000",
+    )
+    assert "Compared with: somewhere" in table.notes
+    assert "fad of pd: few windows." in table.notes
+
+
+def test_there_is_no_table_7(results):
+    with pytest.raises(ValueError, match="got 7"):
+        table_of(results, 7)
+
+
+def test_the_papers_numbers_say_what_its_text_says():
+    for data in paper.DATASETS:
+        fad = {system: row[data]["fad"] for system, row in paper.TABLE_1.items()}
+        assert fad["iq"] < fad["pd"] < fad["zs"]
+        assert fad["sd"] < fad["pd"]
+        assert paper.TABLE_2["zs"][data] < paper.TABLE_2["pd"][data] < paper.TABLE_2["sd"][data]
+        whole = paper.TABLE_1["reconstruction"][data]["clap"]
+        assert paper.TABLE_5["clap"][data] == whole < paper.TABLE_5["clap-windows-max"][data]
+    below = {
+        (system, data)
+        for system, row in paper.TABLE_1.items()
+        for data in paper.DATASETS
+        if row[data].get("clap", 1) < paper.TABLE_1["reconstruction"][data]["clap"]
+    }
+    assert below == {("pd", "MUSIC")}
+
+
+def test_opinions_stand_beside_those_of_the_same_mode():
+    made = [
+        OpinionScore(
+            system=system,
+            question=question,
+            ratings=Mean(n=6, value=3.0, half_width=0.5),
+            raters=Mean(n=1, value=3.0, half_width=None),
+        )
+        for system in ("pd w=1.5", "mine")
+        for question in ("fidelity", "relevance")
+    ]
+    table = opinions(made)
+    assert [row[1] for row in table.rows] == ["fidelity", "fidelity", "relevance", "relevance"]
+    row = cells(table, 0)
+    assert (row["MOS"], row["MOS over raters"]) == ("3.00 ± 0.50", "3.00")
+    assert row["paper: VGGSound"] == "3.04 ± 0.20"
+    assert cells(table, 1)["paper: VGGSound"] == "-"
+
+
+def test_json_keeps_everything(results, tmp_path):
+    write_json(results, tmp_path / "report.json")
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["format"] == "clipsonic-eval/1"
+    assert told["rows"][0]["scores"][2]["label"] == "clap[mini]"
+    assert told["samples"][0]["paths"] == {"pd w=1.5": "sounds/a.wav"}
+    assert (told["notes"], told["settings"]["vocoder"]) == (["odd"], "bigvgan")
+
+
+def test_csv_has_a_line_a_score(results, tmp_path):
+    write_csv(results, tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(newline="") as file:
+        header, *lines = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    assert len(lines) == 5
+    first = dict(zip(header, lines[0], strict=True))
+    assert (first["value"], first["low"], first["guidance"]) == ("3.5", "3.25", "1.5")
+
+
+def test_a_report_that_cannot_be_written_is_one_line(results, tmp_path):
+    with pytest.raises(ClipsonicError, match="give another --out"):
+        write_json(results, tmp_path / "no" / "report.json")
+
+
+def test_trials_are_the_same_queries_for_every_system(tmp_path):
+    paths = {name: tmp_path / name for name in ("iq w=1.5", "pd w=1.5", "truth")}
+    samples = [
+        Sample(name=f"{n}", prompt=f"text {n}", picture=tmp_path / "p.png", paths=paths)
+        for n in range(6)
+    ]
+    samples.append(Sample(name="alone", prompt="x", paths={"truth": tmp_path / "truth"}))
+    trials = trials_of(Results(name="x", samples=tuple(samples)), 3)
+    assert {name: len(some) for name, some in trials.items()} == dict.fromkeys(paths, 3)
+    assert {trial.prompt for trial in trials["iq w=1.5"]} == {Query(image=tmp_path / "p.png")}
+    assert [t.prompt.text for t in trials["pd w=1.5"]] == [t.prompt.text for t in trials["truth"]]

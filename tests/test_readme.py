@@ -44,7 +44,7 @@ def test_all_published_weights_have_their_row(row):
 
 
 def test_every_purpose_in_the_readme_is_known():
-    for purpose in re.findall(r"--for (\"[^\"]+\"|\S+)", README):
+    for purpose in re.findall(r"--for (\"[^\"]+\"|[\w-]+)", README):
         assert needed_for(purpose.strip('"'))
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -218,7 +218,7 @@ def generate(
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
     if not 1 <= variations <= MAX_VARIATIONS:
         raise UsageError(f"Variations are {variations}; they must be from 1 to {MAX_VARIATIONS}.")
-    choices = _given(
+    choices = options.given(
         mode=mode,
         guidance_scale=guidance,
         sampler=sampler,
@@ -249,7 +249,7 @@ def generate(
     used = outputs.fields_of(output or "")
     if unused := sorted({name for r in requests for name in r.columns} - used):
         talk.note(f"columns not used: {', '.join(unused)}")
-    engine = _given(model=model, device=device, dtype=dtype)
+    engine = options.given(model=model, device=device, dtype=dtype)
     if original is not None:
         engine = {name: getattr(original, name) for name in ENGINE} | engine
     if name.endswith(jobs[0].path.suffix):  # the bits of --like are those of its format
@@ -276,11 +276,6 @@ def generate(
             )
     with talk.noting_warnings():
         _make(sonic, jobs, subtype, talk, overwrite=overwrite)
-
-
-def _given(**choices: Any) -> dict[str, Any]:
-    """Gives the choices a person made, without those left open."""
-    return {name: value for name, value in choices.items() if value is not None}
 
 
 def _make(

@@ -48,6 +48,11 @@ def whole(text: str | int) -> int:
         raise typer.BadParameter(f"'{text}' is not a whole number.") from None
 
 
+def given(**choices: Any) -> dict[str, Any]:
+    """Gives the choices a person made, without those left open (None)."""
+    return {name: value for name, value in choices.items() if value is not None}
+
+
 Mode = Annotated[
     str | None,
     typer.Option(

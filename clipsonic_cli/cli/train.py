@@ -102,7 +102,7 @@ def train(
     """
     first = os.environ.get("RANK", "0") == "0"
     talk = Talk(quiet=quiet or not first, as_json=as_json)
-    loop = _given(
+    loop = options.given(
         steps=steps,
         batch_size=batch_size,
         micro_batch=micro_batch,
@@ -174,7 +174,7 @@ def train(
         )
     else:
         assert resume is not None  # one of the two was given
-        more = _given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
+        more = options.given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
     run_dir = resume or wish.run_dir
     try:
         with _stoppable(), talk.noting_warnings(), talk.bars() as bars:
@@ -198,11 +198,6 @@ def train(
         _leave()
     if outcome is not None:
         _end(talk, outcome)
-
-
-def _given(**choices: Any) -> dict[str, Any]:
-    """Gives the choices a person made, without those left open."""
-    return {name: value for name, value in choices.items() if value is not None}
 
 
 def _check(numbers: dict[str, Any]) -> None:

@@ -6,27 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.pipeline import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import BUNDLED
 from clipsonic_cli.training.metrics import MetricsLog
-from clipsonic_cli.training.samples import (
-    AROUND,
-    BELOW,
-    COLOURS,
-    LEFT,
-    PIXELS,
-    make_samples,
-    mel_picture,
-)
-from clipsonic_cli.types import Query, Waveform
+from clipsonic_cli.training.samples import make_samples
+from clipsonic_cli.types import Query
 
 CPU = torch.device("cpu")
 FAST = {"device": CPU, "steps": 2, "seconds": 0.5}
 TEXT = Query(text="A photo of: violin?")
-SPEC = MelSpec()
 
 
 class Shown:
@@ -57,12 +47,6 @@ def model(micro, tmp_path):
 def rewrite(path, change):
     kind = bundle.read_header(path).kind
     bundle.write(path, change(bundle.load(path, kind=kind)))
-
-
-def heights(image):
-    """Sums of a picture's colours, (F, T), lowest band first, without margins."""
-    inner = np.asarray(image, dtype=int)[AROUND:-BELOW, LEFT:-AROUND].sum(-1)
-    return inner[PIXELS // 2 :: PIXELS, PIXELS // 2 :: PIXELS][::-1]
 
 
 def test_texts_and_pictures_become_files_with_recipes_and_are_shown(tmp_path, violin_picture, log):
@@ -173,29 +157,3 @@ def test_names_are_safe_and_short(micro, violin_picture, tmp_path, log):
     assert names[:2] == ["01-etc-con.wav", "02-sound.wav"]
     assert names[2].startswith("03-día-日日日")
     assert len(names[2].encode()) <= 70
-
-
-@pytest.mark.parametrize(("hz", "band"), [(1000, 21), (4000, 49)])
-def test_a_picture_has_time_to_the_right_and_pitch_upwards(hz, band):
-    time = torch.arange(16_000) / 16_000
-    tone = 0.5 * torch.sin(2 * torch.pi * hz * time) * (time > 0.5)
-    seen = heights(mel_picture(Waveform(samples=tone, sample_rate=16_000), SPEC))
-    assert seen.shape == (64, 32)
-    assert abs(int(seen[:, 24].argmax()) - band) <= 1
-    assert (seen[:, :8] == sum(COLOURS[0])).all()
-
-
-def test_a_picture_shows_even_the_shortest_sound():
-    click = Waveform(samples=torch.ones(16), sample_rate=16_000)
-    assert heights(mel_picture(click, SPEC)).max() > sum(COLOURS[0])
-
-
-def test_colours_grow_lighter_in_even_steps():
-    linear = [
-        [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in np.divide(rgb, 255)]
-        for rgb in COLOURS
-    ]
-    luminance = np.array(linear) @ [0.2126, 0.7152, 0.0722]
-    cube = np.where(luminance > 0.008856, np.cbrt(luminance), 7.787 * luminance + 16 / 116)
-    lightness = 116 * cube - 16  # CIELAB's L*
-    assert np.allclose(np.diff(lightness), 94 / 8, atol=0.5)

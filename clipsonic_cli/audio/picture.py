@@ -1,0 +1,80 @@
+"""A sound to look at: its mel as a picture.
+
+Knows: the colours, the marks. Does not know: whose sound it is, where the picture is shown.
+"""
+
+import math
+
+import numpy as np
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+
+from clipsonic_cli.audio.mel import LogMel, hz_to_mel
+from clipsonic_cli.config import MelSpec
+from clipsonic_cli.types import Waveform
+
+COLOURS = (
+    (2, 9, 34),
+    (14, 32, 91),
+    (93, 24, 141),
+    (164, 31, 117),
+    (222, 50, 78),
+    (241, 110, 56),
+    (246, 163, 47),
+    (245, 211, 68),
+    (254, 248, 205),
+)
+"""sRGB from soft to loud, in even steps of lightness (CIELAB L* 3 to 97)."""
+NEPER = math.log(10) / 20  # a decibel of magnitude, in natural logarithm
+PIXELS = 4
+"""Width and height of one value of a mel."""
+DECIBELS = 80
+"""Range of the colours; what is softer is as dark as silence."""
+HZ_TICKS = {500: "500 Hz", 1000: "1 kHz", 2000: "2 kHz", 4000: "4 kHz"}
+LEFT, BELOW, AROUND = 48, 18, 6
+"""Margins in pixels: for Hz, for seconds, and on the other sides."""
+MIN_TICK_PIXELS = 50
+
+
+def mel_picture(waveform: Waveform, spec: MelSpec) -> Image.Image:
+    """Draws a waveform's log-mel: time to the right, pitch upwards, colour for level.
+
+    Colours mean the same in every picture: the lightest is ``log_max``, the darkest 80 dB below.
+
+    Args:
+        waveform: At the geometry's sample rate; its last frame is filled with silence.
+        spec: The geometry of the mel.
+
+    Returns:
+        An RGB picture, four pixels a value, with marks for seconds and Hz.
+    """
+    count = waveform.samples.shape[-1]
+    whole = max(-(-count // spec.hop_length) * spec.hop_length, spec.n_fft)
+    samples = F.pad(waveform.samples.cpu(), (0, whole - count))
+    mel = LogMel(spec)(samples[None])[0, 0].flip(0).numpy()  # (F, T), highest band first
+    marks = np.linspace(spec.log_max - DECIBELS * NEPER, spec.log_max, len(COLOURS))
+    channels = [np.interp(mel, marks, channel) for channel in zip(*COLOURS, strict=True)]
+    drawn = Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
+    width, height = drawn.width * PIXELS, drawn.height * PIXELS
+    canvas = Image.new("RGB", (LEFT + width + AROUND, AROUND + height + BELOW), "white")
+    canvas.paste(drawn.resize((width, height), Image.Resampling.NEAREST), (LEFT, AROUND))
+    _mark(canvas, spec, width, height)
+    return canvas
+
+
+def _mark(canvas: Image.Image, spec: MelSpec, width: int, height: int) -> None:
+    """Writes Hz to the left of a mel, at the middle of their bands, and seconds below it."""
+    draw = ImageDraw.Draw(canvas)
+    low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max)
+    for hz, label in HZ_TICKS.items():
+        band = (hz_to_mel(hz) - low) / (high - low) * (spec.n_mels + 1) - 1
+        y = AROUND + height - round((band + 0.5) * PIXELS)
+        if AROUND < y < AROUND + height:
+            draw.line((LEFT - 4, y, LEFT - 1, y), "black")
+            draw.text((LEFT - 6, y), label, "black", anchor="rm")
+    a_second = spec.sample_rate / spec.hop_length * PIXELS
+    every = next(n for n in (1, 5, 10, 60) if n * a_second >= MIN_TICK_PIXELS)
+    for second in range(0, int(width / a_second) + 1, every):
+        x = LEFT + round(second * a_second)
+        draw.line((x, AROUND + height, x, AROUND + height + 3), "black")
+        draw.text((x, AROUND + height + 5), f"{second} s", "black", anchor="mt")

@@ -224,6 +224,7 @@ def _check_numbers(
 
 def _report(results: "Results", out: Path, table: int | None, talk: Talk) -> None:
     """Writes the reports, and shows what is in them."""
+    from clipsonic_cli.evaluation.page import write_html
     from clipsonic_cli.evaluation.results import details, write_csv, write_json
     from clipsonic_cli.evaluation.tables import table_of
 
@@ -231,12 +232,27 @@ def _report(results: "Results", out: Path, table: int | None, talk: Talk) -> Non
     path = out / f"{stem}.json"
     write_json(results, path)
     write_csv(results, out / f"{stem}.csv")
+    page = write_html(results, out / f"{stem}.html", figure=_figure(results, talk))
     if talk.as_json:
         for row in results.rows:
             talk.result("", details(row))
     else:
         _show(table_of(results, table), talk)
-    talk.note(f"report: {path}, {path.with_suffix('.csv')}")
+    talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
+
+
+def _figure(results: "Results", talk: Talk) -> str | None:
+    """Draws Figure 3 where there are several w to draw it over."""
+    if len({row.guidance for row in results.rows if row.guidance is not None}) < 2:
+        return None
+    from clipsonic_cli.evaluation.figure import figure_3
+
+    metrics = dict.fromkeys(score.metric for row in results.rows for score in row.scores)
+    try:
+        return figure_3(results, list(metrics)).decode()
+    except UsageError as error:  # matplotlib is not installed
+        talk.note(f"no Figure 3 in the report: {error}")
+        return None
 
 
 def _show(table: "Table", talk: Talk) -> None:

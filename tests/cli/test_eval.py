@@ -81,7 +81,7 @@ def test_folders_are_scored_in_a_table_and_in_reports(call, sets):
     code, out, err = call("--metrics", "fad", "clap", "--generated", "made", "--reference", "truth")
     assert code == 0
     assert any("fad[mini] ↓" in line and "made" in line for line in out)
-    assert err[-1] == "report: eval/made/report.json, eval/made/report.csv"
+    assert err[-1] == "report: eval/made/report.html, eval/made/report.json, eval/made/report.csv"
     told = json.loads(Path("eval/made/report.json").read_text())
     assert [score["label"] for score in told["rows"][0]["scores"]] == [
         *("fad[mini]", "fad-infinity[mini]", "clap[mini]")

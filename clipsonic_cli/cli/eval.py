@@ -32,7 +32,7 @@ ABOUT_MODELS = (
 )
 """Options that mean nothing where a model makes no sounds."""
 ABOUT_SOUNDS = (
-    *("metrics", "generated", "reference", "prompts", "save_stats", "table", "out"),
+    *("metrics", "generated", "reference", "prompts", "save_stats", "table", "figure", "out"),
     *("listening_test", "trials", "seed"),
 )
 """And those that mean nothing beside --ratings."""
@@ -47,6 +47,7 @@ def evaluate(
     prompts: eval_options.Prompts = None,
     save_stats: eval_options.SaveStats = None,
     table: eval_options.TableNumber = None,
+    figure: eval_options.FigureNumber = None,
     model: options.Model = None,
     data: eval_options.Data = None,
     format: eval_options.Format = None,  # noqa: A002 - the option's name
@@ -91,20 +92,16 @@ def evaluate(
         return
     if generated:
         _refuse(given, ABOUT_MODELS, "--generated")
-    _check_names(metrics or [], sampler, modes or [], split, table)
+    _check_names(metrics or [], sampler, modes or [], split)
+    _check_paper(table, figure, of_model=not generated, data=data)
     _check_numbers(count, trials, workers, clip_seconds, seed)
-    if table is not None and data is None and not generated:
-        raise UsageError(
-            f"Table {table} is of a model and its test clips; give --data, a folder of videos."
-        )
-
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.evaluation import paper, run
     from clipsonic_cli.evaluation.generated import How
     from clipsonic_cli.evaluation.systems import Folders, Generation
 
     place = choose_device(device or "auto")
-    asks = paper.TABLES.get(table or 0)
+    asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
     if not metrics and listening_test is None:
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     subject: Folders | Generation | None
@@ -153,7 +150,7 @@ def evaluate(
     if save_stats is not None:
         talk.note(f"statistics: {save_stats}")
     if results.rows:
-        _report(results, wish.out, table, talk)
+        _report(results, wish.out, table, figure, talk)
     if listening_test is not None:
         _listening(results, listening_test, trials, seed, talk)
 
@@ -182,9 +179,7 @@ def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
             raise UsageError(f"{option} has no meaning beside {beside}; leave one of them out.")
 
 
-def _check_names(
-    metrics: Sequence[str], sampler: str, modes: Sequence[str], split: str, table: int | None
-) -> None:
+def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str], split: str) -> None:
     """Refuses names that are not known; imports nothing."""
     for name in metrics:
         metric, colon, backbone = name.partition(":")
@@ -197,6 +192,14 @@ def _check_names(
             raise unknown("mode", name, list(MODES))
     if split not in eval_options.SPLITS:
         raise unknown("split", split, list(eval_options.SPLITS))
+
+
+def _check_paper(
+    table: int | None, figure: int | None, *, of_model: bool, data: str | None
+) -> None:
+    """Refuses tables and figures that cannot be made."""
+    if table is not None and figure is not None:
+        raise UsageError("Both --table and --figure are given; use one after the other.")
     if table in (3, 4):
         raise UsageError(
             f"Table {table} is of a listening test: write one with --listening-test DIR, and read "
@@ -204,6 +207,19 @@ def _check_names(
         )
     if table is not None and table not in eval_options.TABLES:
         raise unknown("table", str(table), [str(known) for known in eval_options.TABLES])
+    if figure is not None and figure not in eval_options.FIGURES:
+        raise unknown("figure", str(figure), [str(known) for known in eval_options.FIGURES])
+    asked = f"Figure {figure}" if table is None else f"Table {table}"
+    if (table or figure) and of_model and data is None:
+        raise UsageError(
+            f"{asked} is of a model and its test clips; give --data, a folder of videos."
+        )
+    if figure is not None:
+        from clipsonic_cli.evaluation.figure import check_matplotlib
+
+        if not of_model:
+            raise UsageError(f"{asked} is of a model, whose w is known; leave --generated out.")
+        check_matplotlib()
 
 
 def _check_numbers(
@@ -222,23 +238,31 @@ def _check_numbers(
         raise UsageError(f"--clip-seconds is {clip_seconds:g}; it must be from 0.1 to 600.")
 
 
-def _report(results: "Results", out: Path, table: int | None, talk: Talk) -> None:
+def _report(
+    results: "Results", out: Path, table: int | None, figure: int | None, talk: Talk
+) -> None:
     """Writes the reports, and shows what is in them."""
     from clipsonic_cli.evaluation.page import write_html
     from clipsonic_cli.evaluation.results import details, write_csv, write_json
     from clipsonic_cli.evaluation.tables import table_of
 
     stem = "report" if table is None else f"table-{table}"
+    stem = stem if figure is None else f"figure-{figure}"
     path = out / f"{stem}.json"
     write_json(results, path)
     write_csv(results, out / f"{stem}.csv")
-    page = write_html(results, out / f"{stem}.html", figure=_figure(results, talk))
+    drawn = _figure(results, talk)
+    page = write_html(results, out / f"{stem}.html", figure=drawn)
     if talk.as_json:
         for row in results.rows:
             talk.result("", details(row))
     else:
         _show(table_of(results, table), talk)
     talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
+    if figure is not None:
+        from clipsonic_cli.evaluation.figure import write_figures
+
+        talk.note(f"figure: {', '.join(str(file) for file in write_figures(results, out / stem))}")
 
 
 def _figure(results: "Results", talk: Talk) -> str | None:
@@ -247,9 +271,8 @@ def _figure(results: "Results", talk: Talk) -> str | None:
         return None
     from clipsonic_cli.evaluation.figure import figure_3
 
-    metrics = dict.fromkeys(score.metric for row in results.rows for score in row.scores)
     try:
-        return figure_3(results, list(metrics)).decode()
+        return figure_3(results).decode()
     except UsageError as error:  # matplotlib is not installed
         talk.note(f"no Figure 3 in the report: {error}")
         return None

@@ -16,7 +16,7 @@ from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
 SPLITS = get_args(types.Split)
-TABLES = (1, 2, 5)
+TABLES, FIGURES = (1, 2, 5), (3,)
 WHAT, MODEL, LISTENING = "What is scored", "A model's sounds", "Listening test"
 
 
@@ -111,6 +111,16 @@ TableNumber = Annotated[
         metavar="N",
         parser=whole,
         help=f"A table of the paper: {', '.join(map(str, TABLES))}, its own numbers beside.",
+        rich_help_panel=WHAT,
+    ),
+]
+FigureNumber = Annotated[
+    int | None,
+    typer.Option(
+        "--figure",
+        metavar="N",
+        parser=whole,
+        help="Figure 3 of the paper, scores over w, as SVG and PNG.",
         rich_help_panel=WHAT,
     ),
 ]

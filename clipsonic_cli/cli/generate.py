@@ -5,22 +5,22 @@ until then.
 """
 
 import dataclasses
+import itertools
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from clipsonic_cli.cli import inputs, options, outputs, plan
+from clipsonic_cli.cli import generate_options, inputs, options, outputs, plan
 from clipsonic_cli.cli.console import Talk
-from clipsonic_cli.config import VOCODERS
-from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from clipsonic_cli.pipeline import ClipSonic
+    from clipsonic_cli.evaluation.ranking import Ranking
+    from clipsonic_cli.pipeline import ClipSonic, Sound
+    from clipsonic_cli.types import Score
 
 ENGINE = ("model", "device", "dtype")
 """Fields of a recipe that hold for a whole run."""
@@ -29,177 +29,26 @@ MAX_VARIATIONS = 10_000
 
 
 def generate(
-    prompts: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PROMPT",
-            help='Words, such as "a photo of violin"; "-" reads one a line from standard input.',
-            show_default=False,
-        ),
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--image",
-            "-i",
-            metavar="FILE",
-            help="A picture instead of words; several may follow.",
-            rich_help_panel=options.QUERY,
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file",
-            "-f",
-            metavar="FILE",
-            help="Many at once: txt with a prompt a line; csv or jsonl with text or image, and "
-            f"{', '.join(inputs.COLUMNS)} to replace the options. '-' is standard input.",
-            rich_help_panel=options.QUERY,
-        ),
-    ] = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(
-            "--like",
-            metavar="FILE",
-            help="Make a sound again by the recipe in its file, and in its format; options replace "
-            "its choices.",
-            rich_help_panel=options.QUERY,
-        ),
-    ] = None,
-    negative: Annotated[
-        str | None,
-        typer.Option(
-            "--negative",
-            metavar="TEXT|FILE",
-            help="Words or a picture to steer away from.",
-            rich_help_panel=options.QUERY,
-        ),
-    ] = None,
+    prompts: generate_options.Prompts = None,
+    image: generate_options.Images = None,
+    file: generate_options.File = None,
+    like: generate_options.Like = None,
+    negative: generate_options.Negative = None,
     mode: options.Mode = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            "--guidance",
-            "-w",
-            metavar="W",
-            parser=options.number,
-            help="The paper's w: 0 ignores the query, 1 follows it, more insists. Default: 1.5.",
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset", metavar="NAME", help=options.PRESET_HELP, rich_help_panel=options.HOW
-        ),
-    ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            "--sampler",
-            metavar="NAME",
-            help=f"{', '.join(SAMPLERS)}. Default: dpmpp.",
-            autocompletion=lambda: list(SAMPLERS),
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            metavar="N",
-            parser=options.whole,
-            help=options.STEPS_HELP,
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--seconds",
-            "-s",
-            metavar="S",
-            parser=options.number,
-            help="Any length, exact to the sample. Default: 4.",
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            metavar="N",
-            parser=options.whole,
-            help="Same seed, same sound. Default: drawn, and shown.",
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    variations: Annotated[
-        int,
-        typer.Option(
-            "--variations",
-            "-n",
-            metavar="N",
-            parser=options.whole,
-            help="Sounds of each query; their seeds count up.",
-            rich_help_panel=options.HOW,
-        ),
-    ] = 1,
-    vocoder: Annotated[
-        str | None,
-        typer.Option(
-            "--vocoder",
-            metavar="NAME",
-            help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
-            rich_help_panel=options.HOW,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="A file, a folder, or a file's name with "
-            f"{', '.join(f'{{{name}}}' for name in outputs.FIELDS)} or a column of --file. "
-            f"Default: {outputs.DEFAULT_NAME} here.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    suffix: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help=f"{', '.join(outputs.FORMATS)}, where -o does not say.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    bits: Annotated[
-        str | None,
-        typer.Option(
-            "--bits",
-            metavar="BITS",
-            help="16, 24 or float (float for wav only, none for ogg). Default: 16.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Replace files that exist.", rich_help_panel=options.OUTPUT
-        ),
-    ] = False,
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing",
-            help="Leave files that exist, make the rest.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
+    guidance: generate_options.Guidance = None,
+    preset: generate_options.Preset = None,
+    sampler: generate_options.Sampler = None,
+    steps: generate_options.Steps = None,
+    seconds: generate_options.Seconds = None,
+    seed: generate_options.Seed = None,
+    variations: generate_options.Variations = 1,
+    keep: generate_options.Keep = None,
+    vocoder: generate_options.Vocoder = None,
+    output: generate_options.Output = None,
+    suffix: generate_options.Suffix = None,
+    bits: generate_options.Bits = None,
+    overwrite: generate_options.Overwrite = False,
+    skip_existing: generate_options.SkipExisting = False,
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -218,6 +67,8 @@ def generate(
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
     if not 1 <= variations <= MAX_VARIATIONS:
         raise UsageError(f"Variations are {variations}; they must be from 1 to {MAX_VARIATIONS}.")
+    if keep is not None:
+        _check_keep(keep, variations, skip_existing=skip_existing)
     choices = options.given(
         mode=mode,
         guidance_scale=guidance,
@@ -259,64 +110,137 @@ def generate(
         absent = [job for job in jobs if not job.path.exists()]
         talk.note(f"{len(jobs) - len(absent)} of {len(jobs)} sounds exist and are kept")
         jobs = absent
-    outputs.check([job.path for job in jobs], subtype, overwrite=overwrite)
+    rounds = plan.rounds(jobs, variations, keep, outputs.parse(output, suffix, name)[1])
+    outputs.check([path for one in rounds for path in one.paths], subtype, overwrite=overwrite)
     if not jobs:
         return
 
     from clipsonic_cli.pipeline import ClipSonic  # imports torch; what is above takes no time
 
     sonic = ClipSonic.load(**engine)
-    jobs = [dataclasses.replace(job, recipe=sonic.check(job.recipe)) for job in jobs]
+    checked = [sonic.check(job.recipe) for job in jobs]
     if original is not None:
-        plan.check_same(original, jobs[0].recipe, kept)
+        plan.check_same(original, checked[0], kept)
         if model is None and original.model_id != sonic.parts.identity(sonic.needs(original)):
             raise UsageError(
                 f"The weights of model '{original.model}' are not those that '{like}' was "
                 f"made with. Give --model {original.model} to use them anyway."
             )
     with talk.noting_warnings():
-        _make(sonic, jobs, subtype, talk, overwrite=overwrite)
+        ranking = None
+        if keep is not None:
+            from clipsonic_cli.evaluation.ranking import Ranking
+
+            ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
+            for note in ranking.notes:
+                talk.note(f"note: {note}")
+        _make(sonic, rounds, ranking, subtype, talk, overwrite=overwrite)
+
+
+def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
+    """Refuses what cannot be kept.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not 1 <= keep <= variations:
+        raise UsageError(
+            f"--keep is {keep}; it must be from 1 to the {variations} of --variations (-n)."
+        )
+    if skip_existing:
+        raise UsageError(
+            "--keep tells which sounds are written after all are made, so that --skip-existing "
+            "would skip none; leave one of them out."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A sound that may be kept.
+
+    Args:
+        job: What was asked for.
+        sound: What came of it.
+        elapsed: Seconds that took.
+        score: How well it fits its words; None where nobody asked.
+    """
+
+    job: plan.Job
+    sound: "Sound"
+    elapsed: float
+    score: "Score | None"
 
 
 def _make(
     sonic: "ClipSonic",
-    jobs: Sequence[plan.Job],
+    rounds: Sequence[plan.Round],
+    ranking: "Ranking | None",
     subtype: str | None,
     talk: Talk,
     *,
     overwrite: bool,
 ) -> None:
-    """Makes and writes sounds one after another, and says what a person wants to know."""
-    run = jobs[0].recipe
+    """Makes sounds one after another, writes those that are kept, and says so."""
+    run = sonic.check(rounds[0].jobs[0].recipe)
     why = sonic.vocoder_reason
     if run.vocoder != sonic.vocoder:
         why = f"asked for; {sonic.vocoder} is {why}"
     talk.note(
         f"device {run.device} ({run.dtype}), model {run.model}, vocoder {run.vocoder} ({why})"
     )
-    for number, job in enumerate(jobs, start=1):
-        recipe = job.recipe
-        count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
-        talk.note(
-            f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
-            f"w {recipe.guidance_scale:g}, {recipe.sampler} in {recipe.steps} steps"
-        )
-        with talk.bars(count) as bars:
-            sonic.prepare(recipe)
-            started = time.perf_counter()
-            sound = next(sonic.generate([recipe], report=bars))
-            elapsed = time.perf_counter() - started
-        sound.write(job.path, subtype=subtype, overwrite=overwrite)
-        talk.note(
-            f"{sound.seconds:.2f} s of sound in {elapsed:.1f} s: "
-            f"real-time factor {elapsed / sound.seconds:.2f}"
-        )
-        details = {
-            "path": str(job.path),
-            "seed": recipe.seed,
-            "seconds": sound.seconds,
-            "elapsed_seconds": round(elapsed, 3),
-            "real_time_factor": round(elapsed / sound.seconds, 3),
-            "recipe": dataclasses.asdict(recipe),
-        }
-        talk.result(str(job.path), details)
+    numbers, total = itertools.count(1), sum(len(one.jobs) for one in rounds)
+    for one in rounds:
+        best: list[Made] = []
+        for job in one.jobs:
+            count = f"{next(numbers)}/{total} " if total > 1 else ""
+            made = _sound(sonic, job, ranking, talk, count)
+            best = sorted([*best, made], key=_rank)[: one.keep]
+        for rank, made in enumerate(best):
+            path = one.path(made.job, rank)
+            made.sound.write(path, subtype=subtype, overwrite=overwrite)
+            if ranking is not None:
+                talk.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")
+            talk.result(str(path), _details(path, made))
+
+
+def _rank(made: Made) -> float:
+    return 0.0 if made.score is None else -made.score.value
+
+
+def _sound(
+    sonic: "ClipSonic", job: plan.Job, ranking: "Ranking | None", talk: Talk, count: str
+) -> Made:
+    """Makes one sound, and says what a person wants to know of it."""
+    recipe = job.recipe
+    talk.note(
+        f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
+        f"w {recipe.guidance_scale:g}, {recipe.sampler} in {recipe.steps} steps"
+    )
+    with talk.bars(count) as bars:
+        sonic.prepare(recipe)
+        started = time.perf_counter()
+        sound = next(sonic.generate([recipe], report=bars))
+        elapsed = time.perf_counter() - started
+    score = None if ranking is None else ranking(sound, recipe.query.name)
+    talk.note(
+        f"{sound.seconds:.2f} s of sound in {elapsed:.1f} s: "
+        f"real-time factor {elapsed / sound.seconds:.2f}"
+        + ("" if score is None else f"; {score.label} {score.value:.3f}")
+    )
+    return Made(job=job, sound=sound, elapsed=elapsed, score=score)
+
+
+def _details(path: Path, made: Made) -> dict[str, Any]:
+    """Gives what another program wants to know."""
+    sound, elapsed = made.sound, made.elapsed
+    details: dict[str, Any] = {
+        "path": str(path),
+        "seed": sound.recipe.seed,
+        "seconds": sound.seconds,
+        "elapsed_seconds": round(elapsed, 3),
+        "real_time_factor": round(elapsed / sound.seconds, 3),
+        "recipe": dataclasses.asdict(sound.recipe),
+    }
+    if made.score is not None:
+        details["score"] = {made.score.label: made.score.value}
+    return details

@@ -31,6 +31,31 @@ class Job:
     path: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Sounds that are made before any is written: those of which the best are kept, or one.
+
+    Args:
+        jobs: By growing seed.
+        keep: How many are written.
+        by_seed: Whether their files are named by their seeds; else they are named by rank, so that
+            the best of ``-o rain.wav`` is rain.wav whatever its seed.
+    """
+
+    jobs: Sequence[Job]
+    keep: int
+    by_seed: bool
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that may be written."""
+        return [job.path for job in (self.jobs if self.by_seed else self.jobs[: self.keep])]
+
+    def path(self, job: Job, rank: int) -> Path:
+        """Gives where a job's sound goes, the best of which has rank 0."""
+        return job.path if self.by_seed else self.jobs[rank].path
+
+
 def recipes(
     requests: Sequence[inputs.Request],
     original: Recipe | None,
@@ -91,6 +116,32 @@ def jobs(
         )
     paths = outputs.paths(output, suffix, sounds, default)
     return [Job(recipe=r, path=p) for r, p in zip(recipes, paths, strict=True)]
+
+
+def rounds(jobs: Sequence[Job], variations: int, keep: int | None, template: str) -> list[Round]:
+    """Gives what is made before anything of it is written.
+
+    Args:
+        jobs: All variations of every query.
+        variations: How many there are of each.
+        keep: How many of each are written; None is all, one after the other.
+        template: That of the files' names.
+
+    Raises:
+        UsageError: A picture would have to be kept: nobody tells how well a sound fits it.
+    """
+    if keep is None:
+        return [Round(jobs=[job], keep=1, by_seed=True) for job in jobs]
+    if picture := next((job.recipe.image for job in jobs if job.recipe.image is not None), None):
+        raise UsageError(
+            f"--keep ranks sounds by how well they fit words, and '{picture}' is a picture; leave "
+            f"--keep out."
+        )
+    by_seed = "seed" in outputs.fields_of(template)
+    return [
+        Round(jobs=jobs[start : start + variations], keep=keep, by_seed=by_seed)
+        for start in range(0, len(jobs), variations)
+    ]
 
 
 def check_same(original: Recipe, recipe: Recipe, fields: Sequence[str]) -> None:

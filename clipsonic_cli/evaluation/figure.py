@@ -8,12 +8,14 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 from xml.etree import ElementTree
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import paper
-from clipsonic_cli.evaluation.results import Results
+from clipsonic_cli.evaluation.results import Results, save
 from clipsonic_cli.evaluation.tables import ARROWS
 from clipsonic_cli.types import Score
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+Suffix = Literal[".svg", ".png"]
 INK = "#1a1f26"
 """Of all that is no curve; a page of another ground gives it another colour."""
 GROUND = "ground"
@@ -70,8 +73,38 @@ class Curve:
         return self.points[0][0] is not None
 
 
+def check_matplotlib() -> None:
+    """Refuses to draw without it, before anything is computed that only a figure would show.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "Figures are drawn with matplotlib, which is not installed; "
+            "pip install 'clipsonic[eval]'."
+        )
+
+
+def write_figures(results: Results, stem: Path) -> list[Path]:
+    """Writes :func:`figure_3` in every form, each whole or not at all.
+
+    Args:
+        results: Of an evaluation at several w.
+        stem: Where to, without an ending.
+
+    Raises:
+        UsageError: There is nothing to draw, or nothing to draw it with.
+        ClipsonicError: A file cannot be written.
+    """
+    paths = {suffix: stem.with_suffix(suffix) for suffix in get_args(Suffix)}
+    for suffix, path in paths.items():
+        save(path, figure_3(results, suffix=suffix))
+    return list(paths.values())
+
+
 def figure_3(
-    results: Results, metrics: Sequence[str], *, suffix: Literal[".svg", ".png"] = ".svg"
+    results: Results, metrics: Sequence[str] | None = None, *, suffix: Suffix = ".svg"
 ) -> bytes:
     """Draws scores against the guidance scale w: a panel a metric, a line a system.
 
@@ -82,7 +115,8 @@ def figure_3(
 
     Args:
         results: Of an evaluation, at several w as a rule.
-        metrics: Names of scores, such as "fad" and "clap"; those without a w are left out.
+        metrics: Names of scores, such as "fad" and "clap"; those without a w are left out. None
+            is all.
         suffix: Of what is wanted. An SVG needs no style sheet and no font file, so that a page
             with a strict policy can hold it as it is.
 
@@ -95,20 +129,18 @@ def figure_3(
     Source:
         CLIPSonic figure 3; its numbers are printed nowhere, so that those of table 1 stand in.
     """
+    if metrics is None:
+        metrics = list(dict.fromkeys(score.metric for r in results.rows for score in r.scores))
     panels = {label: curves for label, curves in _panels(results, metrics).items() if curves}
     if not panels:
         raise UsageError(
             f"Figure 3 shows {', '.join(metrics) or 'scores'} against w, and no such score has "
             f"one; evaluate a model with --guidance 1 1.5 2 3."
         )
-    try:
-        from matplotlib import style
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "Figures are drawn with matplotlib, which is not installed; "
-            "pip install 'clipsonic[eval]'."
-        ) from error
+    check_matplotlib()
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
     columns = min(len(panels), COLUMNS)
     rows = -(-len(panels) // columns)
     with style.context(["default", RC]), warnings.catch_warnings():

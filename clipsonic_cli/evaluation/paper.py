@@ -91,7 +91,7 @@ TABLE_4: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asks:
-    """What has to be evaluated for a table.
+    """What has to be evaluated for a table or a figure.
 
     Args:
         title: The paper's.
@@ -123,3 +123,10 @@ TABLES: Mapping[int, Asks] = {
     ),
 }
 """What ``--table`` asks for; 3 and 4 are listening tests."""
+
+FIGURE_3 = Asks(
+    title="Evaluation results over guidance",
+    metrics=("fad", "clap"),
+    guidance=(1.0, 1.5, 2.0, 3.0),
+)
+"""What ``--figure 3`` asks for."""

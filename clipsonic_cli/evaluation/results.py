@@ -5,6 +5,7 @@ about (``run.py``), and how they are laid out (``tables.py``).
 """
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -127,7 +128,7 @@ def write_json(results: Results, path: Path) -> None:
         ],
         "notes": list(results.notes),
     }
-    _write(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    save(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(results: Results, path: Path) -> None:
@@ -149,20 +150,20 @@ def write_csv(results: Results, path: Path) -> None:
                 "notes": " ".join(score.notes),
             }
             lines.append([cells[column] for column in COLUMNS])
-    _write(path, [COLUMNS, *lines])
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *lines])
+    save(path, table.getvalue())
 
 
-def _write(path: Path, content: Any) -> None:
-    """Writes a text, or the rows of a csv."""
+def save(path: Path, content: str | bytes) -> None:
+    """Writes a file of a report, whole or not at all.
+
+    Raises:
+        ClipsonicError: The file cannot be written.
+    """
     try:
-        with (
-            written(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            if isinstance(content, str):
-                file.write(content)
-            else:
-                csv.writer(file, lineterminator="\n").writerows(content)
+        with written(path) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; give another --out."

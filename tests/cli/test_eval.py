@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
@@ -136,6 +137,15 @@ def test_a_table_of_the_paper_has_its_numbers_beside(ask, number, seen):
     assert Path(f"eval/micro/table-{number}.json").is_file()
 
 
+def test_figure_3_is_written_in_two_forms(ask):
+    code, _, err = ask("--figure", 3, "--modes", "zs", "--guidance", 1, 2)
+    assert code == 0
+    assert err[-1] == "figure: eval/micro/figure-3.svg, eval/micro/figure-3.png"
+    assert "clap[mini]" in Path("eval/micro/figure-3.svg").read_text()
+    with Image.open("eval/micro/figure-3.png") as picture:
+        assert picture.width > picture.height
+
+
 def test_a_listening_test_goes_out_and_comes_back(ask, call):
     code, (page,), _ = ask("--listening-test", "test", "--trials", 2, "--modes", "zs")
     assert (code, page) == (0, "test/index.html")
@@ -182,6 +192,10 @@ BAD = [
     (["--table", "1"], 2, "give --data"),
     (["--table", "4"], 2, "--listening-test DIR"),
     (["--table", "6"], 2, "Known: 1, 2, 5"),
+    (["--figure", "3"], 2, "give --data"),
+    (["--figure", "2"], 2, "Known: 3"),
+    (["--figure", "3", "--table", "1"], 2, "Both --table and --figure"),
+    (["--figure", "3", "--generated", "made"], 2, "leave --generated out"),
     (["--ratings", "a.json"], 2, "Give --key too"),
     (["--key", "key.json"], 2, "give both"),
     (["--ratings", "a.json", "--key", "k.json", "--table", "1"], 2, "beside --ratings"),

@@ -18,6 +18,7 @@ from PIL import Image
 from clipsonic_cli.cli import main, run
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.pipeline import read_recipe
 
 
 @pytest.fixture
@@ -411,3 +412,60 @@ def test_help_lists_every_mode_and_sampler(call, monkeypatch):
     assert code == 0
     for name in (*MODES, *SAMPLERS, "--like", "--vocoder"):
         assert any(name in line for line in out)
+
+
+def test_the_best_of_several_are_kept_under_their_own_seeds(call):
+    code, out, err = call("dog", *FAST, "-n", 4, "--keep", 2, "--seed", 1, "--json")
+    kept = [json.loads(line) for line in out]
+    assert code == 0
+    assert sorted(p.name for p in Path().iterdir()) == sorted(k["path"] for k in kept)
+    heard = dict(zip(range(1, 5), scores(err), strict=True))
+    best = sorted(heard, key=heard.get, reverse=True)[:2]
+    assert [k["seed"] for k in kept] == best
+    assert [k["score"]["clap[mini]"] for k in kept] == pytest.approx(
+        [heard[s] for s in best], abs=1e-3
+    )
+    assert any(line.startswith("note: not on this machine: clap;") for line in err)
+
+
+def scores(lines):
+    """Gives the scores that were said, in their order."""
+    return [float(line.rpartition("clap[mini] ")[2]) for line in lines if "; clap[mini]" in line]
+
+
+def test_the_best_takes_a_name_that_says_no_seed(call):
+    _, out, err = call("dog", *FAST, "-n", 3, "--keep", 1, "--seed", 1, "-o", "dog.wav")
+    heard = scores(err)
+    assert out == ["dog.wav"]
+    assert [p.name for p in Path().iterdir()] == ["dog.wav"]
+    assert read_recipe(Path("dog.wav")).seed == 1 + heard.index(max(heard))
+
+
+def test_every_query_keeps_its_own_best(call):
+    _, out, _ = call("dog", "cat", *FAST, "-n", 2, "--keep", 1, "--seed", 1, "-o", "{prompt}.wav")
+    assert out == ["dog.wav", "cat.wav"]
+
+
+def test_a_score_of_one_sound_is_that_of_its_evaluation(call):
+    _, (path,), err = call("dog", *FAST, "--keep", 1, "--format", "wav", "--bits", "float")
+    evaluated = run(["eval", "--generated", str(Path(path).parent), "--metrics", "clap"])
+    table = json.loads(Path("eval", Path.cwd().name, "report.json").read_text())
+    (score,) = table["rows"][0]["scores"]
+    assert evaluated == 0
+    assert score["value"] == pytest.approx(scores(err)[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dog", "-n", 3, "--keep", 4], "from 1 to the 3"),
+        (["dog", "-n", 3, "--keep", 0], "from 1 to the 3"),
+        (["dog", "-n", 3, "--keep", 1, "--skip-existing"], "--skip-existing"),
+        (["--image", "cat.png", "-n", 3, "--keep", 1], "is a picture"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is_made(call, arguments, words):
+    Image.new("RGB", (8, 8)).save("cat.png")
+    code, out, (line,) = call(*arguments)
+    assert (code, out) == (2, [])
+    assert words in line

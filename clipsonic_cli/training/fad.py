@@ -7,9 +7,12 @@ import torch
 
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.metrics.frechet import Moments, frechet_distance
+from clipsonic_cli.metrics.mini import MiniBackbone
+from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.pipeline import NATIVE_FRAMES, ClipSonic
-from clipsonic_cli.preparation.dataset import FramesAndSounds
+from clipsonic_cli.preparation.dataset import Drawn, FramesAndSounds, Prepared
+from clipsonic_cli.store import assets
 from clipsonic_cli.store.models import ModelFolder
 from clipsonic_cli.types import Backbone, Report, silent
 
@@ -17,6 +20,44 @@ CLIPS = 64
 AT_ONCE = 8
 STEPS = 25
 MODE = "iq"
+
+
+def backbone_for(device: torch.device) -> type[VGGishBackbone] | type[MiniBackbone] | None:
+    """Gives who hears the sounds on this machine: the paper's backbone where it is downloaded.
+
+    Returns:
+        None on a CPU without it.
+    """
+    if assets.part_here("vggish") is not None:
+        return VGGishBackbone
+    # 64 sounds take a GPU seconds, but a CPU minutes: there only for the paper's own backbone.
+    return MiniBackbone if device.type != "cpu" else None
+
+
+def why_none(dataset: Drawn, held_out: Drawn | None, device: torch.device) -> str | None:
+    """Says why a training of frames goes without the distance, and what would help.
+
+    Args:
+        dataset: Training clips.
+        held_out: Clips to judge by, or None where there are none.
+        device: Where networks run.
+
+    Returns:
+        A line; None where the distance will be made, or has no meaning.
+    """
+    if not isinstance(dataset, FramesAndSounds):
+        return None
+    lacks = []
+    able, least = 0 if held_out is None else len(_able(held_out.clips)), -(-CLIPS // 2)
+    if able < least:
+        seconds = dataset.clips.spec.seconds(NATIVE_FRAMES)
+        lacks.append(
+            f"it takes {least} held-out clips of {seconds:.1f} s or longer, here are {able} "
+            "(add videos, or mark more as 'valid' in a list)"
+        )
+    if backbone_for(device) is None:
+        lacks.append("on a CPU it takes VGGish (clipsonic download vggish)")
+    return f"no FAD of held-out frames: {'; '.join(lacks)}" if lacks else None
 
 
 def held_out_fad(
@@ -46,12 +87,16 @@ def held_out_fad(
 
     Source: Kilgour et al. 2019; CLIPSonic section 3.3.
     """
-    clips = held_out.clips
-    able = [n for n in clips.clips if clips.place(n).mel_frames >= NATIVE_FRAMES][:CLIPS]
+    able = _able(held_out.clips)[:CLIPS]
     if 2 * len(able) < CLIPS:
         return None
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         return _fad(folder, held_out, able, backbone, device, dtype, report)
+
+
+def _able(clips: Prepared) -> list[int]:
+    """Gives the clips that are as long as what is made."""
+    return [n for n in clips.clips if clips.place(n).mel_frames >= NATIVE_FRAMES]
 
 
 def _fad(

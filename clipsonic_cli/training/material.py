@@ -210,29 +210,36 @@ def _unlabeled(source: Source) -> UsageError:
     )
 
 
-def queries_of(material: Material, space: Space, folder: Path) -> tuple[list[str], list[Path]]:
-    """Gives prompts of some labels, and pictures of some clips.
+def prompts_of(material: Material, space: Space) -> list[str]:
+    """Gives the prompts of a space for some labels."""
+    labels = sorted({label for label in material.catalogue.labels if label is not None})
+    return [prompt(label, space) for label in spread(labels, PROMPTS)]
+
+
+def pictures_of(material: Material, folder: Path, *, tell: Callable[[str], None]) -> list[Path]:
+    """Writes a picture of each of some clips, held-out ones where there are any.
 
     Args:
         material: The data set.
-        space: Whose prompts.
         folder: Where the pictures are written.
+        tell: Takes a line for every clip whose picture is left out, as its file has changed since
+            it was prepared.
     """
-    labels = sorted({label for label in material.catalogue.labels if label is not None})
-    prompts = [prompt(label, space) for label in spread(labels, PROMPTS)]
     splits = dict(zip(material.catalogue.ids, material.catalogue.splits, strict=True))
     usable = [clip for clip in material.clips if clip.id in splits]
     held = [clip for clip in usable if splits[clip.id] == "valid"] or usable
     pictures = []
     for number, clip in enumerate(spread(held, PICTURES), start=1):
+        path = folder / f"frame-{number}.png"
         try:
             frame = next(read_frames(clip, [1.0]))
-        except Unreadable:  # it was read before, but files change
+        except Unreadable as error:  # it was read before, but files change
+            tell(f"no sample of {path.name}: '{clip.id}' cannot be read any more ({error.reason})")
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        frame.save(folder / f"frame-{number}.png")
-        pictures.append(folder / f"frame-{number}.png")
-    return prompts, pictures
+        frame.save(path)
+        pictures.append(path)
+    return pictures
 
 
 def spread(values: Sequence[T], count: int) -> list[T]:

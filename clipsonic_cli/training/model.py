@@ -20,17 +20,16 @@ from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.config import VocoderConfig
 from clipsonic_cli.data.report import Survey
 from clipsonic_cli.device import choose_dtype
-from clipsonic_cli.metrics.mini import MiniBackbone
-from clipsonic_cli.metrics.vggish import VGGishBackbone
+from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.preparation.dataset import FramesAndSounds
-from clipsonic_cli.store import assets, bundle
+from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import write_card
-from clipsonic_cli.training.fad import held_out_fad
+from clipsonic_cli.training.fad import backbone_for, held_out_fad
 from clipsonic_cli.training.metrics import MetricsLog
 from clipsonic_cli.training.samples import make_samples
 from clipsonic_cli.training.settings import Settings
@@ -186,21 +185,26 @@ class ModelInTraining:
         )
         for note in made.notes:
             self.voice.tell(note)
-        # 64 sounds take a GPU seconds, but a CPU minutes: there only for the paper's own backbone.
-        paper = assets.part_here("vggish") is not None
-        gpu = self.device.type != "cpu"
-        if isinstance(self.work.held_out, FramesAndSounds) and (paper or gpu):
-            backbone = VGGishBackbone if paper else MiniBackbone
-            fad = held_out_fad(
-                self.folder,
-                self.work.held_out,
-                backbone.load(self.device),
-                device=self.device,
-                dtype=choose_dtype("auto", self.device),
-                report=self.voice.report,
-            )
-            if fad is not None:
-                log.write(step, {f"held_out_fad_{backbone.name}": fad})
+        try:
+            self._held_out_fad(step, log)
+        except (ClipsonicError, torch.OutOfMemoryError) as error:
+            self.voice.tell(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
+
+    def _held_out_fad(self, step: int, log: MetricsLog) -> None:
+        """Logs the distance, where there are a network to hear and clips enough."""
+        backbone = backbone_for(self.device)
+        if not isinstance(self.work.held_out, FramesAndSounds) or backbone is None:
+            return
+        fad = held_out_fad(
+            self.folder,
+            self.work.held_out,
+            backbone.load(self.device),
+            device=self.device,
+            dtype=choose_dtype("auto", self.device),
+            report=self.voice.report,
+        )
+        if fad is not None:
+            log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
     def _command(self, model: ModelFolder) -> str | None:
         """Gives the line that makes a sound with the part, if there is all that it takes."""

@@ -25,12 +25,14 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import data_summary
+from clipsonic_cli.training.fad import why_none
 from clipsonic_cli.training.material import (
     Material,
     check_any,
     gather,
     name_of,
-    queries_of,
+    pictures_of,
+    prompts_of,
 )
 from clipsonic_cli.training.metrics import check_trackers
 from clipsonic_cli.training.model import (
@@ -110,7 +112,7 @@ def begin(
         publish.take_over(given.base, wish.run_dir / "model", wish.part)
         told = data_summary(name_of(wish.source.data), material.catalogue, material.survey)
         (wish.run_dir / SUMMARY).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        settings = with_queries(settings, wish, material)
+        settings = with_queries(settings, wish, material, voice)
         write_settings(wish.run_dir, settings)
     accelerator.wait_for_everyone()
     return _train(settings, work, wish.run_dir, accelerator, minutes=minutes, voice=voice)
@@ -241,13 +243,14 @@ def decide(
     return shared
 
 
-def with_queries(settings: Settings, wish: Wish, material: Material) -> Settings:
+def with_queries(settings: Settings, wish: Wish, material: Material, voice: Voice) -> Settings:
     """Chooses what samples are made of, where nothing was asked for: some labels and frames."""
     prompts, pictures = wish.prompts, tuple(str(Path(path).absolute()) for path in wish.pictures)
     if not prompts and not pictures:
-        labels, frames = queries_of(material, wish.space, wish.run_dir / "samples" / "queries")
-        prompts = tuple(labels)
+        prompts = tuple(prompts_of(material, wish.space))
         if wish.needs_frames and settings.sample_every:
+            folder = wish.run_dir / "samples" / "queries"
+            frames = pictures_of(material, folder, tell=voice.tell)
             pictures = tuple(str(frame.relative_to(wish.run_dir)) for frame in frames)
     return dataclasses.replace(settings, prompts=prompts, pictures=pictures)
 
@@ -263,8 +266,12 @@ def _train(
 ) -> Outcome | None:
     """Runs the loop, and makes a model of what it gave."""
     model = ModelInTraining(settings, work, run_dir, accelerator.device, voice)
-    if work.held_out is None and accelerator.is_main_process:
-        voice.tell("no clips are held out: too few, so the last weights are kept, not the best")
+    if accelerator.is_main_process:
+        if work.held_out is None:
+            voice.tell("no clips are held out: too few, so the last weights are kept, not the best")
+        no_fad = why_none(work.dataset, work.held_out, accelerator.device)
+        if no_fad is not None and settings.sample_every:  # it is made with the samples
+            voice.tell(no_fad)
     progress = train(
         work.objective,
         work.dataset,

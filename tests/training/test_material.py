@@ -1,4 +1,7 @@
+import shutil
+
 import pytest
+import torch
 from accelerate import Accelerator
 from making import put
 from PIL import Image
@@ -13,9 +16,14 @@ from clipsonic_cli.training.material import (
     check_source,
     gather,
     name_of,
-    queries_of,
+    pictures_of,
+    prompts_of,
     spread,
 )
+from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.run import begin
+from clipsonic_cli.training.settings import read_settings
+from clipsonic_cli.training.wish import Wish
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +144,55 @@ def test_a_data_set_is_named_for_the_folder_one_is_in(tmp_path, monkeypatch):
     assert name_of(".") == name_of(str(tmp_path))
 
 
-def test_samples_are_made_of_labels_and_frames(material, tmp_path):
-    prompts, pictures = queries_of(material, "clip-image", tmp_path / "queries")
-    assert prompts == ["a photo of dog barking", "a photo of violin"]
+def test_samples_are_made_of_labels(material):
+    assert prompts_of(material, "clip-image") == ["a photo of dog barking", "a photo of violin"]
+    assert prompts_of(material, "clap-text")[1] == "the sound of violin"
+
+
+def test_samples_are_made_of_frames(material, tmp_path):
+    told = []
+    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
     assert [path.name for path in pictures][:1] == ["frame-1.png"]
     with Image.open(pictures[0]) as picture:
         assert picture.size == (32, 32)
-    assert queries_of(material, "clap-text", tmp_path)[0][1] == "the sound of violin"
+    assert told == []
+
+
+def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tmp_path):
+    material = gathered(write_videos(tmp_path / "gone", 4), clip)
+    material.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
+    first = material.clips[0]
+    first.media.unlink()
+    told = []
+    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
+    assert pictures == [tmp_path / "queries" / "frame-2.png"]
+    assert told == [
+        f"no sample of frame-1.png: '{first.id}' cannot be read any more (there is no such file)"
+    ]
+
+
+def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
+    videos = write_videos(tmp_path / "data", 6)
+    wish = Wish(
+        source=Source(data=str(videos), workers=0),
+        out=tmp_path / "run",
+        name="gone",
+        base=str(micro),
+        warm_start=str(micro),
+        train={"steps": 9, "batch_size": 1, "precision": "float32"},
+        sample_every=9,
+    )
+    told = []
+    voice = Voice(tell=told.append, show=lambda _: shutil.rmtree(videos), report=stop_at_the_loop)
+    with pytest.raises(KeyboardInterrupt):
+        begin(wish, device=torch.device("cpu"), voice=voice)
+    assert read_settings(wish.run_dir).pictures == ()
+    assert sum(line.startswith("no sample of frame-1.png: '") for line in told) == 1
+
+
+def stop_at_the_loop(stage, _done, _total):
+    if stage == "train":
+        raise KeyboardInterrupt
 
 
 def test_values_are_taken_evenly_from_all():

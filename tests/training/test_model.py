@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_videos import write_videos
 
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import assets, bundle, models
 from clipsonic_cli.training import checkpoint
 from clipsonic_cli.training.material import Source
 from clipsonic_cli.training.model import Voice, run_id
@@ -76,6 +76,29 @@ def test_the_file_says_how_it_was_trained(run):
     assert (meta["data"]["kept"], meta["warm_start"]) == (12, "micro")
     assert (meta["settings"]["lr"], meta["settings"]["window"]) == (1e-3, 64)
     assert meta["losses"].keys() >= {"unet"}
+
+
+@pytest.fixture
+def vggish_lost(monkeypatch, tmp_path):
+    """VGGish vanished after it was found."""
+    monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
+
+
+def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
+    told = []
+    wish = Wish(
+        source=Source(data=str(write_videos(tmp_path / "data", 12)), workers=0, seed=3),
+        out=tmp_path / "run",
+        name="deaf",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 1},
+        prompts=("rain",),
+        sample_every=1,
+    )
+    assert begin(wish, device=CPU, voice=Voice(tell=told.append)).path.is_dir()
+    (why,) = [line for line in told if line.startswith("No FAD of held-out frames: ")]
+    assert "clipsonic download vggish" in why
 
 
 def test_samples_are_not_made_twice(run):

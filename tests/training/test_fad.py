@@ -1,0 +1,105 @@
+"""What is told where a training goes without the distance of held-out frames."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from small_videos import write_videos
+
+from clipsonic_cli.config import MelSpec
+from clipsonic_cli.metrics.vggish import VGGishBackbone
+from clipsonic_cli.pipeline import NATIVE_FRAMES
+from clipsonic_cli.preparation.dataset import FramesAndSounds, TextsAndSounds
+from clipsonic_cli.store import assets
+from clipsonic_cli.training.fad import backbone_for, held_out_fad, why_none
+from clipsonic_cli.training.material import Source
+from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.run import begin
+from clipsonic_cli.training.wish import Wish
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def clips(count, mel_frames=NATIVE_FRAMES):
+    """As many clips of a length, in the place of prepared ones."""
+    return SimpleNamespace(
+        clips=range(count),
+        spec=MelSpec(),
+        place=lambda number: SimpleNamespace(mel_frames=mel_frames),
+    )
+
+
+@pytest.fixture
+def vggish(monkeypatch, tmp_path):
+    """VGGish is as if downloaded."""
+    monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
+
+
+def test_too_few_held_out_clips_are_told_with_what_would_help():
+    told = why_none(FramesAndSounds(clips(600)), FramesAndSounds(clips(31)), GPU)
+    assert told == (
+        "no FAD of held-out frames: it takes 32 held-out clips of 4.1 s or longer, here are 31 "
+        "(add videos, or mark more as 'valid' in a list)"
+    )
+    assert why_none(FramesAndSounds(clips(600)), FramesAndSounds(clips(32)), GPU) is None
+
+
+def test_held_out_clips_that_are_too_short_do_not_count():
+    short = FramesAndSounds(clips(100, mel_frames=NATIVE_FRAMES - 1))
+    assert "here are 0" in why_none(short, short, GPU)
+    assert "here are 0" in why_none(short, None, GPU)
+
+
+def test_the_line_is_told_just_where_clips_are_too_few_for_a_distance(micro):
+    few = FramesAndSounds(clips(31))
+    assert why_none(few, few, GPU) is not None
+    assert held_out_fad(micro, few, None, device=CPU) is None
+
+
+def test_a_cpu_without_vggish_is_told_with_what_would_help():
+    enough = FramesAndSounds(clips(32))
+    assert backbone_for(CPU) is None
+    assert why_none(enough, enough, CPU) == (
+        "no FAD of held-out frames: on a CPU it takes VGGish (clipsonic download vggish)"
+    )
+
+
+def test_all_that_a_distance_lacks_is_one_line():
+    told = why_none(FramesAndSounds(clips(9)), None, CPU)
+    assert "here are 0" in told
+    assert "download vggish" in told
+    assert "\n" not in told
+
+
+def test_nothing_is_told_of_a_cpu_with_vggish(vggish):
+    enough = FramesAndSounds(clips(32))
+    assert backbone_for(CPU) is VGGishBackbone
+    assert why_none(enough, enough, CPU) is None
+
+
+def test_nothing_is_told_where_no_frames_are_learnt_from():
+    assert why_none(TextsAndSounds(clips(9), None), None, CPU) is None
+
+
+@pytest.mark.parametrize(("sample_every", "lines"), [(9, 1), (0, 0)])
+def test_a_run_that_makes_samples_tells_it_once_before_its_first_step(
+    micro, tmp_path, sample_every, lines
+):
+    wish = Wish(
+        source=Source(data=str(write_videos(tmp_path / "data", 6)), workers=0),
+        out=tmp_path / "run",
+        name="stopped",
+        base=str(micro),
+        warm_start=str(micro),
+        train={"steps": 9, "batch_size": 1, "precision": "float32"},
+        sample_every=sample_every,
+    )
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        begin(wish, device=CPU, voice=Voice(tell=told.append, report=stop_at_the_loop))
+    assert sum("no FAD of held-out frames" in line for line in told) == lines
+
+
+def stop_at_the_loop(stage, _done, _total):
+    if stage == "train":
+        raise KeyboardInterrupt

@@ -94,8 +94,9 @@ function show(at) {
   }
 
   URL.revokeObjectURL(audio.src);
+  const bytes = atob(sound.slice(sound.indexOf(",") + 1)); // without "data:audio/flac;base64,"
   audio.src = URL.createObjectURL(
-    new Blob([Uint8Array.from(atob(sound), (c) => c.charCodeAt(0))], { type: "audio/flac" }),
+    new Blob([Uint8Array.from(bytes, (c) => c.charCodeAt(0))], { type: "audio/flac" }),
   );
   heard = !open(id).length;
   const total = state.order.length;

@@ -4,13 +4,9 @@ Knows: what a rater is shown, and the key that tells afterwards which system mad
 not know: what the answers say (``evaluation/ratings.py``).
 """
 
-import base64
 import hashlib
-import html
-import io
 import json
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +14,12 @@ from typing import Any
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files
-from clipsonic_cli.encoders.images import read_image
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.evaluation.inline import escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.ratings import KEY_FORMAT
 from clipsonic_cli.types import Query, Report, silent
 
+TEMPLATE = Path(__file__).with_name("listening.html")
 PAGE = "index.html"
 KEY = "key.json"
 MAX_BYTES = 100_000_000
@@ -93,7 +90,8 @@ def write_listening_test(
     shown, samples = _blind(systems, random.Random(seed), report)
     # Answers name the test they belong to, so that no key of another one opens them.
     test = hashlib.sha256(json.dumps([title, shown]).encode()).hexdigest()[:16]
-    text = _fill(title, {"id": test, **shown})
+    data = json.dumps({"id": test, **shown}).replace("<", "\\u003c")  # so it ends no element
+    text = filled(TEMPLATE, {"title": escaped(title), "test": data})
     if len(text) > MAX_BYTES:
         raise UsageError(
             f"A page of {len(samples)} sounds would have {len(text) / 1e6:.0f} MB, over the limit "
@@ -138,42 +136,14 @@ def _blind(
 
 
 def _prompt(query: Query) -> dict[str, str]:
-    """Gives a prompt as the page shows it: a picture without its file's name and metadata."""
+    """Gives a prompt as the page shows it."""
     if query.image is None:
         return {"text": str(query.text)}
-    picture = read_image(query.image)
-    picture.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90)
-    return {"image": f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"}
+    return {"image": photo_uri(query.image, PICTURE_PIXELS)}
 
 
 def _sound(path: Path) -> str:
-    """Gives a sound file as base64 of FLAC: its own format, names and recipe would tell who."""
+    """Gives a sound as the page holds it: its own format, names and recipe would tell who."""
     with files.open_sound(path) as file:
         sample_rate = file.samplerate
-    samples, _ = files.peak_guard(files.read(path, sample_rate))
-    sound = files.encode(samples, sample_rate, ".flac", "PCM_16", None)
-    return base64.b64encode(sound).decode()
-
-
-def _fill(title: str, test: dict[str, Any]) -> str:
-    """Gives the page. Only the script and the style in it run, whatever a prompt says."""
-    script, style = _beside(".js"), _beside(".css")
-    blanks = {
-        "title": html.escape(title),
-        "test": json.dumps(test).replace("<", "\\u003c"),  # no prompt ends the element it is in
-        "script": script,
-        "style": style,
-        "script-hash": _csp_hash(script),
-        "style-hash": _csp_hash(style),
-    }
-    return re.sub(r"\{\{([\w-]+)\}\}", lambda blank: blanks[blank[1]], _beside(".html"))
-
-
-def _beside(suffix: str) -> str:
-    return Path(__file__).with_suffix(suffix).read_text("utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return sound_uri(files.read(path, sample_rate), sample_rate)

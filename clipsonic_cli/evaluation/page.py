@@ -13,9 +13,8 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import MelSpec
-from clipsonic_cli.encoders.images import read_image
 from clipsonic_cli.errors import ClipsonicError, UsageError
-from clipsonic_cli.evaluation.inline import csp_hash, escaped, filled, picture_uri, sound_uri
+from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
 from clipsonic_cli.evaluation.tables import NONE, all_scores
@@ -63,7 +62,6 @@ def write_html(
     """
     if samples < 0:
         raise ValueError(f"need samples of 0 or more, got {samples}")
-    style = TEMPLATE.with_suffix(".css").read_text("utf-8")
     reference = results.settings.get("reference")
     parts = {
         "title": escaped(results.name),
@@ -73,8 +71,6 @@ def write_html(
         "notes": _notes(results.notes),
         "samples": _samples(results.samples, samples, report),
         "settings": _settings(results),
-        "style": style,
-        "style-hash": csp_hash(style),
     }
     page = filled(TEMPLATE, parts)
     try:
@@ -227,12 +223,11 @@ def _picture(sample: Sample) -> str:
     if sample.picture is None:
         return ""
     try:
-        picture = read_image(sample.picture)
+        uri = photo_uri(sample.picture, PICTURE_PIXELS)
     except UsageError as error:
         return f'<p class="warn">{escaped(error)}</p>'
-    picture.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
     alt = f"Picture of the query {sample.name}"
-    return f'<img class="picture" src="{picture_uri(picture, "JPEG")}" alt="{escaped(alt)}">'
+    return f'<img class="picture" src="{uri}" alt="{escaped(alt)}">'
 
 
 def _sound(system: str, path: Path, asked: str) -> str:
@@ -257,7 +252,7 @@ def _sound(system: str, path: Path, asked: str) -> str:
     label = escaped(f"{system}, for {asked}")
     return (
         f'<figure{known}><figcaption><b>{escaped(name)}</b> <span class="soft">{seconds}</span>'
-        f'</figcaption><img src="{picture_uri(mel, "PNG")}" width="{mel.width}" '
+        f'</figcaption><img src="{drawing_uri(mel)}" width="{mel.width}" '
         f'height="{mel.height}" alt="{alt}"><audio controls preload="none" '
         f'src="{sound_uri(shown, sample_rate)}" aria-label="{label}"></audio></figure>'
     )

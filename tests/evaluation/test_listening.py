@@ -84,16 +84,20 @@ def shown(page: Path) -> dict:
     return json.loads(held(page)["test"])
 
 
+def unpacked(uri: str) -> bytes:
+    return base64.b64decode(uri.partition(";base64,")[2], validate=True)
+
+
 def key_of(page: Path) -> dict:
     return json.loads(page.with_name("key.json").read_text("utf-8"))
 
 
 def test_the_page_names_no_system_nor_file(page_file):
     text = page_file.read_text("utf-8")
-    packed = "".join(sample["sound"] for sample in shown(page_file)["samples"])
+    sounds = [unpacked(sample["sound"]) for sample in shown(page_file)["samples"]]
     for secret in (*SYSTEMS, "Secret-Name", "Secret-Description", ".wav"):
         assert secret.lower() not in text.lower()
-        assert secret.encode() not in base64.b64decode(packed)
+        assert all(secret.encode() not in sound for sound in sounds)
     assert sorted(path.name for path in page_file.parent.iterdir()) == ["index.html", "key.json"]
 
 
@@ -104,7 +108,7 @@ def test_the_key_names_the_system_of_every_sound(page_file, material):
     for sample in samples:
         opened = key["samples"][sample["id"]]
         assert opened["sound"].startswith(opened["system"])
-        sound, rate = soundfile.read(io.BytesIO(base64.b64decode(sample["sound"])))
+        sound, rate = soundfile.read(io.BytesIO(unpacked(sample["sound"])))
         original, _ = soundfile.read(paths[opened["sound"]])
         assert rate == 16_000
         np.testing.assert_array_equal(sound, original)
@@ -114,7 +118,7 @@ def test_prompts_come_through_as_they_are(page_file):
     prompts = shown(page_file)["prompts"]
     assert [prompt["text"] for prompt in prompts if "text" in prompt] == [HOSTILE]
     (picture,) = (prompt["image"] for prompt in prompts if "image" in prompt)
-    with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
+    with Image.open(io.BytesIO(unpacked(picture))) as image:
         assert image.size == (960, 240)
         assert not image.getexif()
 
@@ -364,18 +368,18 @@ def test_a_prompt_is_shown_as_text_whatever_it_holds(context, page_file):
 
 def test_the_page_may_not_reach_anything(context, page_file):
     page = begin(context, page_file, "Anna")
-    page.evaluate("""() => {
-      window.refused = [];
-      document.addEventListener("securitypolicyviolation", ({ violatedDirective }) =>
-        refused.push(violatedDirective));
+    refused = page.evaluate("""() => new Promise((done) => {
+      const refused = [];
+      document.addEventListener("securitypolicyviolation", ({ violatedDirective }) => {
+        if (refused.push(violatedDirective) === 3) done(refused);
+      });
       fetch("http://127.0.0.1:9/").catch(() => {});
       new Image().src = "http://127.0.0.1:9/x.png";
       const script = document.createElement("script");
       script.textContent = "window.ran = true";
       document.body.append(script);
-    }""")
-    page.wait_for_function("refused.length === 3")
-    assert sorted(page.evaluate("refused")) == ["connect-src", "img-src", "script-src-elem"]
+    })""")
+    assert sorted(refused) == ["connect-src", "img-src", "script-src-elem"]
     assert page.evaluate("window.ran === undefined")
     context.complaints.clear()  # the browser logs what it refused
 

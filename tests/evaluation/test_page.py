@@ -255,6 +255,27 @@ def test_nothing_is_cut_off_on_a_phone_and_words_stand_out(opened):
     assert ink == opened.eval_on_selector("body", "(body) => getComputedStyle(body).color")
 
 
+def test_a_table_moved_aside_keeps_the_names_and_w_of_its_rows(opened):
+    shown = opened.locator(".wide").first.bounding_box()
+    lefts = []
+    for moved in (0, 10_000):
+        at = opened.eval_on_selector(
+            ".wide", f"(one) => (one.scrollLeft = {moved}, one.scrollLeft)"
+        )
+        lefts.append([one.bounding_box()["x"] for one in cells(opened)])
+    assert at > 50  # there was more to see
+    assert lefts[0] == pytest.approx(lefts[1], abs=1)
+    caption = opened.locator("caption").first.bounding_box()
+    assert caption["width"] <= shown["width"]
+
+
+def cells(page) -> list:
+    """Caption, heads and first cells of the first table that stay where they are."""
+    table = page.locator("table").first
+    places = ("caption", "thead th >> nth=0", "thead th >> nth=1", "tbody th", "tbody th + td")
+    return [table.locator(place).first for place in places]
+
+
 def contrast(page, place: str) -> float:
     """Contrast of an element's words with what lies behind them."""
     colors = page.eval_on_selector(

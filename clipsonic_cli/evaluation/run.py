@@ -6,7 +6,7 @@ know: how results are shown.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,9 +19,13 @@ from clipsonic_cli.evaluation.scoring import Reference, score
 from clipsonic_cli.evaluation.sounds import sound_files
 from clipsonic_cli.evaluation.systems import Asking, Folders, Generation, Material, of_folders
 from clipsonic_cli.metrics.frechet import read_statistics
+from clipsonic_cli.store import models
 from clipsonic_cli.types import Report, silent
 
 STATISTICS = ".npz"
+TRUTH = "truth.npz"
+"""Statistics of true sounds in a model's folder, as the embedded backbone hears them."""
+TRUTH_TOLD = "the statistics of true sounds that came with the model"
 OF_TRUTH = ("reference", "originals")
 """What sounds are compared with that are true."""
 
@@ -76,10 +80,13 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         ClipsonicError: A folder cannot be written, or weights are damaged.
     """
     voice = voice or Voice()
-    hearings, notes = _comparable(wish, hearing.choose(wish.metrics))
+    came_along = _came_along(wish)
+    hearings, notes = _comparable(wish, hearing.choose(wish.metrics), came_along)
     listening = [one for one in hearings if one.metric.against != "images"]
     notes += hearing.notes_of(hearings)
     reference = None if wish.reference is None else _reference(wish.reference, listening)
+    if came_along is not None and any(one.metric.statistics for one in listening):
+        reference = replace(_reference(came_along, listening), told=TRUTH_TOLD)
     _check_stats(wish, listening)
     subject, similarity = wish.subject, len(listening) < len(hearings)
     if isinstance(subject, Generation):
@@ -128,13 +135,28 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     )
 
 
+def _came_along(wish: Wish) -> Path | None:
+    """Gives the statistics in the folder of a model that is asked for nothing but common sounds."""
+    subject = wish.subject
+    if wish.reference is not None or not isinstance(subject, Generation) or subject.data:
+        return None
+    path = models.find(subject.model).path / TRUTH
+    return path if path.is_file() else None
+
+
 def _comparable(
-    wish: Wish, hearings: Sequence[hearing.Hearing]
+    wish: Wish, hearings: Sequence[hearing.Hearing], came_along: Path | None
 ) -> tuple[list[hearing.Hearing], list[str]]:
     """Gives the metrics for which there is something to compare with, and why there are no more."""
     data = isinstance(wish.subject, Generation) and wish.subject.data is not None
     truth = wish.reference is not None or data
-    able = [one for one in hearings if truth or one.metric.against not in OF_TRUTH]
+
+    def is_able(one: hearing.Hearing) -> bool:
+        known = came_along is not None and one.metric.statistics
+        known = known and one.backbone == hearing.EMBEDDED
+        return truth or known or one.metric.against not in OF_TRUTH
+
+    able = [one for one in hearings if is_able(one)]
     if len(able) == len(hearings):
         return able, []
     names = ", ".join(one.metric.name for one in hearings if one not in able)

@@ -7,7 +7,8 @@ Needs the sounds of step 1, and the CLIP and the features of step 2. Learns by c
 prompts of both, are no negatives of each other. It hears real training clips only, never a held-out
 or a generated one. Goes on where the last call stopped (``OUT/train/listener``); of all averaged
 weights, those that the valid split liked best are written to ``OUT/model/listener.safetensors``,
-with how often they name held-out sounds. Two cores, no GPU.
+with how often they name held-out sounds; and how it hears the real clips of the test split to
+``OUT/model/truth.npz``, which a bare ``clipsonic eval`` compares with. Two cores, no GPU.
 """
 
 import argparse
@@ -29,6 +30,9 @@ from train import LICENCE
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.evaluation.run import TRUTH
+from clipsonic_cli.metrics.features import of_sounds
+from clipsonic_cli.metrics.frechet import write_statistics
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.listener import Listener, ListenerConfig
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
@@ -36,6 +40,7 @@ from clipsonic_cli.training import checkpoint
 from clipsonic_cli.training.batches import Batch, crop, random_starts
 from clipsonic_cli.training.objective import Loss
 from clipsonic_cli.training.trainer import train
+from clipsonic_cli.types import Waveform
 
 QUIETER = 18.0
 """Most dB that a sound is turned down by."""
@@ -214,6 +219,12 @@ def main() -> None:
     )
     path = out / "model" / "listener.safetensors"
     write(path, Bundle(header=header, weights=weights))
+    named = zip(splits["test"].ids, splits["test"].waves.float() / 32768, strict=True)
+    truth = of_sounds(
+        ((name, Waveform(samples=wave, sample_rate=SPEC.sample_rate)) for name, wave in named),
+        backbone,
+    )
+    write_statistics(path.with_name(TRUTH), truth.moments().gaussian(), backbone=backbone.name)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {json.dumps(meta)}")
 
 

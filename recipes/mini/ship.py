@@ -17,10 +17,11 @@ from typing import Any
 import packages
 from steps import need, need_part
 
+from clipsonic_cli.evaluation.run import TRUTH
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import BUNDLED
 
-PARTS = ("clip", "prior", "unet", "vocoder", "listener")
+PARTS = ("clip", "prior", "prior-sd", "unet", "vocoder", "listener")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -47,6 +48,8 @@ def main() -> None:
             shutil.copyfile(paths[name], path)
         path.chmod(0o644)
         headers[name] = bundle.read_header(path)
+    truth = need(out / "model", TRUTH, "listener.py")
+    shutil.copyfile(truth, target / TRUTH)
     (target / "LICENSE-WEIGHTS.md").write_text(terms, encoding="utf-8")
     (target / "MODEL_CARD.md").write_text(card(headers, results, better), encoding="utf-8")
     print(f"{target}: {sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB")

@@ -31,7 +31,7 @@ PIXELS = 4
 DECIBELS = 80
 """Range of the colours; what is softer is as dark as silence."""
 HZ_TICKS = {500: "500 Hz", 1000: "1 kHz", 2000: "2 kHz", 4000: "4 kHz"}
-LEFT, BELOW, AROUND = 48, 18, 6
+LEFT, BELOW, AROUND = 48, 18, 10
 """Margins in pixels: for Hz, for seconds, and on the other sides."""
 MIN_TICK_PIXELS = 50
 

@@ -106,7 +106,7 @@ def evaluate(
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     subject: Folders | Generation | None
     if generated:
-        subject, name = Folders(folders=tuple(generated), prompts=prompts), _name_of(generated[0])
+        subject, name = Folders(folders=tuple(generated), prompts=prompts), _names_of(generated)
     elif prompts is not None:
         raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:
@@ -136,7 +136,7 @@ def evaluate(
         name = _name_of(Path(subject.model))
     wish = run.Wish(
         name=name,
-        out=out or Path("eval") / name,
+        out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
         subject=subject,
         reference=reference,
@@ -158,6 +158,12 @@ def evaluate(
 def _name_of(path: Path) -> str:
     """Gives the name that a report is kept under: of "." and ".." too."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
+
+
+def _names_of(paths: Sequence[Path]) -> str:
+    """Gives one name for some folders."""
+    names = [_name_of(path) for path in paths]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _given(ctx: typer.Context) -> set[str]:

@@ -5,7 +5,7 @@ know: how results are shown.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,11 +126,12 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         "metrics": [f"{one.metric.name}:{one.backbone}" for one in hearings],
         "reference": None if reference is None else reference.told,
     }
+    known = {} if reference is None else reference.sounds
     return Results(
         name=wish.name,
         settings=settings,
         rows=(*scored.rows, *_similarities(material, hearings, wish.seed)),
-        samples=tuple(_samples(material)),
+        samples=tuple(_samples(material, {**known, **material.truth})),
         notes=(*notes, *material.notes, *scored.notes),
     )
 
@@ -231,15 +232,15 @@ def _similarities(material: Material, hearings: Sequence[hearing.Hearing], seed:
     return rows
 
 
-def _samples(material: Material) -> list[Sample]:
-    """Gives every query with the sounds made of it."""
+def _samples(material: Material, truth: Mapping[str, Path]) -> list[Sample]:
+    """Gives every query with the sounds made of it, and the true one of its name."""
     names = dict.fromkeys(name for system in material.systems for name in system.sounds)
     samples = []
     for name in names:
         having = [system for system in material.systems if name in system.sounds]
         paths = {heading(system.name, system.guidance): system.sounds[name] for system in having}
-        if name in material.truth:
-            paths["truth"] = material.truth[name]
+        if name in truth:
+            paths["truth"] = truth[name]
         prompts = [s.prompts[name] for s in having if name in s.prompts]
         pictures = [s.pictures[name] for s in having if name in s.pictures]
         samples.append(

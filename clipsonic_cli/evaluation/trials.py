@@ -10,9 +10,10 @@ from clipsonic_cli.types import Query
 def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     """Gives trials of every system, by the name of system and guidance.
 
-    Systems are asked the same queries, spread over all that every one of them has a sound for, and
-    shown as they were asked: words, or the picture where a mode starts from pictures. The clip's
-    own sound, where there is one, is a system as well, as in Table 3.
+    Systems are rated on the same queries, spread over all that every one of them has a sound for.
+    A query is shown the same way for all, or its kind would tell whose a sound is: in words, or as
+    its picture where only modes that start from pictures are there, or where it has no words. The
+    clip's own sound, where there is one, is a system as well, as in Table 3.
 
     Args:
         results: Of an evaluation.
@@ -22,10 +23,12 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
         UsageError: No query has a sound of every system and something to be rated against.
     """
     systems = list(dict.fromkeys(name for sample in results.samples for name in sample.paths))
+    modes = [mode for name in systems if (mode := MODES.get(name.partition(" w=")[0])) is not None]
+    seen = bool(modes) and all(mode.query == "image" for mode in modes)
     fit = [
-        sample
+        (query, sample)
         for sample in results.samples
-        if all(name in sample.paths and _query(sample, name) for name in systems)
+        if sample.paths.keys() >= {*systems} and (query := _query(sample, seen=seen)) is not None
     ]
     if not fit:
         raise UsageError(
@@ -35,19 +38,13 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     count = min(count, len(fit))
     picked = [fit[number * len(fit) // count] for number in range(count)]
     return {
-        name: [
-            Trial(prompt=query, sound=sample.paths[name])
-            for sample in picked
-            if (query := _query(sample, name)) is not None
-        ]
+        name: [Trial(prompt=query, sound=sample.paths[name]) for query, sample in picked]
         for name in systems
     }
 
 
-def _query(sample: Sample, system: str) -> Query | None:
-    """Gives what a rater compares a system's sound with."""
-    mode = MODES.get(system.partition(" w=")[0])
-    seen = mode is not None and mode.query == "image"
+def _query(sample: Sample, *, seen: bool) -> Query | None:
+    """Gives what a rater compares sounds with."""
     if sample.picture is not None and (seen or sample.prompt is None):
         return Query(image=sample.picture)
     return None if sample.prompt is None else Query(text=sample.prompt)

@@ -167,5 +167,25 @@ def test_trials_are_the_same_queries_for_every_system(tmp_path):
     samples.append(Sample(name="alone", prompt="x", paths={"truth": tmp_path / "truth"}))
     trials = trials_of(Results(name="x", samples=tuple(samples)), 3)
     assert {name: len(some) for name, some in trials.items()} == dict.fromkeys(paths, 3)
-    assert {trial.prompt for trial in trials["iq w=1.5"]} == {Query(image=tmp_path / "p.png")}
-    assert [t.prompt.text for t in trials["pd w=1.5"]] == [t.prompt.text for t in trials["truth"]]
+    asked = [[trial.prompt.text for trial in some] for some in trials.values()]
+    assert asked == [["text 0", "text 2", "text 4"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("systems", "prompt"), [(("iq w=1", "truth"), "text"), (("ours", "theirs"), None)]
+)
+def test_pictures_are_shown_where_nobody_was_asked_in_words(tmp_path, systems, prompt):
+    picture = tmp_path / "p.png"
+    sample = Sample(
+        name="a", prompt=prompt, picture=picture, paths=dict.fromkeys(systems, tmp_path)
+    )
+    trials = trials_of(Results(name="x", samples=(sample,)), 1)
+    assert {trial.prompt for (trial,) in trials.values()} == {Query(image=picture)}
+
+
+def test_the_kind_of_prompt_does_not_tell_whose_a_sound_is(tmp_path):
+    sample = Sample(
+        name="a", prompt="x", picture=tmp_path / "p.png", paths={"a": tmp_path, "b": tmp_path}
+    )
+    trials = trials_of(Results(name="x", samples=(sample,)), 1)
+    assert {trial.prompt for (trial,) in trials.values()} == {Query(text="x")}

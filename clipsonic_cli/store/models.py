@@ -8,7 +8,7 @@ Knows: names, folders and which parts are there. Does not know: what is in the f
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,14 @@ from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
 BUNDLED = Path(__file__).parents[1] / "bundled"
+TRAINING: Mapping[str, tuple[str, ...]] = {
+    "unet": (),
+    "prior-sd": ("--stage prior",),
+    "vocoder": ("--stage vocoder",),
+    "unet-clip-text": ("--condition clip-text",),
+    "unet-clap-text": ("--condition clap-text",),
+}
+"""Options of ``clipsonic train`` for each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +86,15 @@ class ModelFolder:
 def _remedy(absent: list[str]) -> str:
     """Gives the ways to get missing parts: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
-    steps = {stem: f"train.py {stem}" for stem in absent if stem != "clap"}
-    steps |= {"clip": "clip.py"} if "clip" in absent else {}
+    trained = {stem: TRAINING[stem] for stem in absent if stem in TRAINING}
     ways = []
     if published:
         names = " ".join(published.values())
         ways.append(f"To get the paper's {', '.join(published)}: clipsonic download {names}.")
-    if steps:
-        commands = " && ".join(f"python recipes/mini/{step} --out DIR" for step in steps.values())
-        ways.append(f"To train {', '.join(steps)}, as recipes/mini does: {commands}.")
+    ways += [
+        f"To train {stem} on your own videos: {' '.join(['clipsonic train --data DIR', *how])}."
+        for stem, how in trained.items()
+    ]
     return " ".join(ways)
 
 

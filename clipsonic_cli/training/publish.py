@@ -118,7 +118,8 @@ def encoder_file(base: ModelFolder, kind: str) -> Path:
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     """Copies what is not trained, so that the part in training can be heard.
 
-    A model that begins with its own U-Net takes no other U-Net over.
+    A model that begins with its own U-Net takes no other U-Net over; nor does any take over a
+    prior that was supervised by the texts of another data set.
 
     Args:
         base: Whose parts.
@@ -129,6 +130,7 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     if not base.path.is_dir():
         return
     parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
+    parts -= {"prior-sd"}
     if part.startswith("unet"):
         parts -= {name for name in parts if name.startswith("unet")}
     for path in sorted(base.path.iterdir()):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from clipsonic_cli.cli import run
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import models
@@ -80,16 +81,31 @@ def test_absent_parts_are_named_with_the_command_that_trains_them():
     with pytest.raises(MissingWeights) as caught:
         models.find("mini").require(MODES["sd"].weights)
     assert "lacks prior-sd.safetensors" in str(caught.value)
-    assert "python recipes/mini/train.py prior-sd --out DIR" in str(caught.value)
+    assert "prior-sd on your own videos: clipsonic train --data DIR --stage prior." in str(
+        caught.value
+    )
     assert "complete for: iq, zs, pd" in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_every_part_has_a_way_to_come_by():
+    published = {"clip", "prior", "clap"}  # those the manifest has
+    assert {name for mode in MODES.values() for name in mode.weights} <= published | {
+        *models.TRAINING
+    }
+
+
+@pytest.mark.parametrize("options", models.TRAINING.values())
+def test_the_way_to_train_a_part_is_a_command(options, capsys):
+    assert run(["train", "--data", "nowhere", *" ".join(options).split()]) == 2
+    assert "no data at 'nowhere'" in capsys.readouterr().err
 
 
 def test_parts_that_are_published_are_downloaded_and_the_rest_is_trained():
     with pytest.raises(MissingWeights) as caught:
         models.find("mini").require(MODES["clap-tta"].weights)
     assert "clipsonic download clap." in str(caught.value)
-    assert "python recipes/mini/train.py unet-clap-text --out DIR" in str(caught.value)
+    assert "clipsonic train --data DIR --condition clap-text." in str(caught.value)
 
 
 def test_published_weights_stand_in_for_a_part_a_model_lacks(home):

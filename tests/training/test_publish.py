@@ -97,6 +97,13 @@ def test_what_is_not_trained_is_taken_over(micro, tmp_path):
     assert stems(tmp_path / "tta") == ["clip", "prior", "vocoder"]  # another U-Net would not fit
 
 
+def test_a_prior_of_another_data_sets_texts_is_not_taken_over(tmp_path):
+    mini = models.find("mini")
+    assert mini.has("prior-sd")
+    publish.take_over(mini, tmp_path / "model", "unet")
+    assert stems(tmp_path / "model") == ["clip", "prior", "vocoder"]
+
+
 def test_published_weights_alone_are_not_copied(home, tmp_path):
     base = publish.base_of("published", "new", paper=False, gpu=False)
     publish.take_over(base, tmp_path / "model", "unet")

@@ -322,7 +322,7 @@ REFUSED = [
     ({"space": "clap-text"}, MissingWeights, "clipsonic download clap"),
     ({"base": "mini"}, UsageError, "reads vectors of 32 numbers, those of 'mini' have 256"),
     ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),
-    ({"warm_start": "mini", "stage": "prior"}, UsageError, "has no prior-sd"),
+    ({"warm_start": "mini", "space": "clip-text"}, UsageError, "has no unet-clip-text"),
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
     ({"pictures": ("no.png",)}, UsageError, "no picture no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),

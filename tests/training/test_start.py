@@ -33,7 +33,7 @@ def test_a_model_gives_the_file_of_its_part(micro, part):
     ("name", "stage", "part", "error", "reason"),
     [
         ("nowhere", "unet", "unet", UsageError, "no model 'nowhere'"),
-        ("mini", "prior", "prior-sd", UsageError, "'mini' has no prior-sd"),
+        ("mini", "unet", "unet-clip-text", UsageError, "'mini' has no unet-clip-text"),
         ("openai-clip", "unet", "unet", UsageError, "Published ones: improved-diffusion"),
         ("bigvgan-44k", "unet", "unet", UsageError, "no warm start for the stage 'unet'"),
         ("laion-prior", "prior", "prior-sd", UsageError, "Published ones: none"),

@@ -155,8 +155,11 @@ class Score:
             metric. Scores of another have another :attr:`label` and belong beside none of those.
         sample_rate: Of the sounds, in Hz; None where they differ, or where nothing was heard.
         seconds: Mean length of the sounds; None where nothing was heard.
-        interval: 95 % interval for another draw of as many sounds; None for too few to tell.
-        bias: How much of the value is to be expected of its finite number of vectors alone.
+        interval: 95 % confidence interval, by the chance of which sounds were scored: of the mean
+            over sounds; of a distance at this number of sounds, bias and all. Scores of other
+            sounds differ by their own chance as well. None for too few to tell.
+        bias: How much of the value is to be expected of its finite number of sounds alone; None
+            where that is 0 or cannot be told.
         notes: What a reader must know to trust it, one line each.
     """
 
@@ -227,6 +230,11 @@ class Backbone(Protocol):
 
     name: str
     """As in ``metrics.BACKBONES``."""
+
+    @property
+    def identity(self) -> str:
+        """Changes with the weights, as vectors by others compare with none of these; or empty."""
+        ...
 
     @property
     def dim(self) -> int:

@@ -6,6 +6,7 @@ means (a recipe, as JSON), nor which sound is written.
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,34 @@ BITS = {"PCM_16": 16, "PCM_24": 24}
 FIELDS = ("title", "artist", "comment", "date", "copyright", "license", "software")
 BLOCK = 65_536  # libsndfile's Vorbis encoder keeps a whole write on the stack
 
+SIZES = re.compile(
+    r"^ *(?:RIFF|RIFX|riff|Riff size|data|FORM|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.M
+)
+"""How libsndfile's log of a file says that a size in its header is not that of the file."""
+XING = re.compile(rb"(?:Xing|Info)\0{3}(.)(.{8})", re.DOTALL)
+"""How an MP3 says its size: a name, flags, and numbers of 4 bytes as far as the flags say so."""
+FRAMES, BYTES = 1, 2
+"""Flags: how many frames there are, and after it, how many bytes."""
+STREAMED = 0x7FFF_0000
+"""From here on a size is none: who writes into a pipe gives the largest, not knowing the size."""
+CUT = 0.99
+"""A file with less than this share of its size is cut; some programs count a header too many."""
+NOT_REGULAR, UNKNOWN_FORMAT = 7, "Format not recognised"
+"""libsndfile's code for what is no MP3 but is called so, and what it says of the like elsewhere."""
+
+
+class NotSound(UsageError):
+    """A file that gives no sound.
+
+    Args:
+        message: The line for people.
+        reason: Why, without the file's name.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
 
 def read(path: Path, sample_rate: int) -> torch.Tensor:
     """Gives a sound file as mono at a sample rate.
@@ -42,7 +71,7 @@ def read(path: Path, sample_rate: int) -> torch.Tensor:
         (N,) float32, the mean of the channels; in [-1, 1] up to what resampling overshoots.
 
     Raises:
-        UsageError: The file is missing, empty, or not sound.
+        NotSound: The file is missing, empty, not sound, or may not be read.
     """
     with open_sound(path) as file:
         rate = file.samplerate
@@ -54,8 +83,8 @@ def read(path: Path, sample_rate: int) -> torch.Tensor:
     if rate != sample_rate:
         samples = soxr.resample(samples, rate, sample_rate)
     if not len(samples) or not np.isfinite(samples).all():
-        what = "numbers that are not finite" if len(samples) else "no samples"
-        raise UsageError(f"'{path}' holds {what}; give another sound file.")
+        what = "samples that are not finite (NaN or infinite)" if len(samples) else "no samples"
+        raise NotSound(f"'{path}' holds {what}; give another sound file.", what)
     return torch.from_numpy(samples.astype(np.float32, copy=False))
 
 
@@ -172,15 +201,52 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     """Opens a sound file for reading.
 
     Raises:
-        UsageError: The file is missing or not sound.
+        NotSound: The file is missing, not sound, or may not be read.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"'{path}' {what}; give a sound file.")
     try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise NotSound(f"'{path}' {what}; give a sound file.", what)
+        with path.open("rb"):
+            pass  # libsndfile calls all that the system may say "System error"
         return soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise not_sound(path, error) from error
+
+
+def is_cut(file: soundfile.SoundFile) -> bool:
+    """Whether a file is shorter than its header says, as after a download that broke off.
+
+    Known of WAV, AIFF, AU, RF64 and W64, and of an MP3 that states its size, as most do. A FLAC
+    that is cut cannot be read to its end; an Ogg does not say how long it is.
+
+    Args:
+        file: From :func:`open_sound`.
+    """
+    if file.format == "MP3":
+        return mp3_is_cut(Path(file.name))
+    sizes = [(int(said), int(held)) for said, held in SIZES.findall(file.extra_info)]
+    return any(said < STREAMED and held < CUT * said for said, held in sizes)
+
+
+def mp3_is_cut(path: Path) -> bool:
+    """Whether an MP3 file is shorter than it says, where it says how long it is.
+
+    Args:
+        path: An ID3 tag, or none: 6 bytes, and its size as 4 bytes of 7 bits each. Then the frames,
+            the first of which is silent and may hold :data:`XING`.
+    """
+    with path.open("rb") as file:
+        head, tag = file.read(10), 0
+        if head[:3] == b"ID3":
+            tag = 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:])))
+        file.seek(tag)
+        found = XING.search(file.read(2048))
+        held = file.seek(0, os.SEEK_END) - tag
+    if found is None or not found[1][0] & BYTES:
+        return False
+    said = found[2][4:] if found[1][0] & FRAMES else found[2][:4]
+    return held < CUT * int.from_bytes(said, "big")
 
 
 def riff_comment(path: Path) -> str | None:
@@ -205,10 +271,17 @@ def riff_comment(path: Path) -> str | None:
     return None
 
 
-def not_sound(path: Path, error: Exception) -> UsageError:
-    """Gives the error for a file that libsndfile refuses."""
-    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    return UsageError(f"Cannot read '{path}' as sound: {reason}; give a WAV, FLAC, OGG or MP3.")
+def not_sound(path: Path, error: Exception) -> NotSound:
+    """Gives the error for a file that libsndfile or the system refuses."""
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return NotSound(f"Cannot read '{path}': {reason}; give another sound file.", reason)
+    reason = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
+    if getattr(error, "code", None) == NOT_REGULAR:
+        reason = UNKNOWN_FORMAT
+    return NotSound(
+        f"Cannot read '{path}' as sound: {reason}; give a WAV, FLAC, OGG or MP3.", reason
+    )
 
 
 def libsndfile_subtype(path: Path, subtype: str | None) -> str:

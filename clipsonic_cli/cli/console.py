@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+
+from clipsonic_cli.cli.layout import Layout
 
 
 class Talk:
@@ -63,6 +65,36 @@ class Talk:
         if not console.is_terminal:
             console.width = 200
         console.print(table)
+
+    def numbers(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        words: Collection[str],
+        details: Collection[str],
+    ) -> tuple[str, ...]:
+        """Gives a table of numbers as result, of which no screen cuts any.
+
+        Args:
+            title: Above it.
+            columns: Headings.
+            rows: As many cells each.
+            words: Columns of words, which are folded where the screen is narrow.
+            details: Columns that are left out where it is narrower still.
+
+        Returns:
+            Those that were left out.
+        """
+        columns = [plain(column) for column in columns]
+        rows = [[plain(cell) for cell in row] for row in rows]
+        console = Console(highlight=False)
+        width = console.width if console.is_terminal else None
+        layout = Layout.choose(columns, rows, words=words, details=details, width=width)
+        console.width = max(console.width, layout.total)
+        console.print(layout.draw(plain(title), columns, rows, words=words))
+        return tuple(name for place, name in enumerate(columns) if place not in layout.widths)
 
     def bars(self, title: str = "", *, of_bytes: bool = False) -> "Bars":
         """Gives progress bars, one a stage, drawn on a terminal only.

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from clipsonic_cli.cli import eval_options, options
-from clipsonic_cli.cli.console import Talk, plain
+from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.config import DEFAULT_STEPS, MAX_SEED
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
@@ -50,18 +48,18 @@ def evaluate(
     figure: eval_options.FigureNumber = None,
     model: options.Model = None,
     data: eval_options.Data = None,
-    format: eval_options.Format = None,  # noqa: A002 - the option's name
+    format: options.Format = None,  # noqa: A002 - the option's name
     split: eval_options.Split = "test",
     split_seed: eval_options.SplitSeed = 0,
     count: eval_options.Count = None,
     modes: eval_options.Modes = None,
     guidance: eval_options.Guidance = None,
     clip_seconds: eval_options.ClipSeconds = None,
-    sampler: eval_options.Sampler = "dpmpp",
-    steps: eval_options.Steps = None,
+    sampler: options.Sampler = None,
+    steps: options.Steps = None,
     seconds: eval_options.Seconds = 4.0,
     seed: eval_options.Seed = 0,
-    vocoder: eval_options.Vocoder = None,
+    vocoder: options.Vocoder = None,
     listening_test: eval_options.ListeningTest = None,
     trials: eval_options.Trials = 10,
     ratings: eval_options.Ratings = None,
@@ -69,7 +67,7 @@ def evaluate(
     out: eval_options.Out = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
-    workers: eval_options.Workers = None,
+    workers: options.Workers = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
@@ -92,6 +90,7 @@ def evaluate(
         return
     if generated:
         _refuse(given, ABOUT_MODELS, "--generated")
+    sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [], split)
     _check_paper(table, figure, of_model=not generated, data=data)
     _check_numbers(count, trials, workers, clip_seconds, seed)
@@ -102,7 +101,9 @@ def evaluate(
 
     place = choose_device(device or "auto")
     asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
-    if not metrics and listening_test is None:
+    if table is not None:
+        _check_columns(table, metrics or (), paper.TABLES[table].metrics)
+    if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     subject: Folders | Generation | None
     if generated:
@@ -139,6 +140,7 @@ def evaluate(
         out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
         subject=subject,
+        listening=listening_test is not None,
         reference=reference,
         save_stats=save_stats,
         seed=seed,
@@ -228,6 +230,15 @@ def _check_paper(
         check_matplotlib()
 
 
+def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuses metrics that would be computed and not be shown."""
+    if odd := [name for name in metrics if name.partition(":")[0] not in columns]:
+        raise UsageError(
+            f"Table {table} has no column for {', '.join(odd)}; its metrics are "
+            f"{', '.join(columns)}. Leave --table out for others."
+        )
+
+
 def _check_numbers(
     count: int | None, trials: int, workers: int | None, clip_seconds: float | None, seed: int
 ) -> None:
@@ -263,7 +274,7 @@ def _report(
         for row in results.rows:
             talk.result("", details(row))
     else:
-        _show(table_of(results, table), talk)
+        _show(table_of(results, table), talk, "they are in the report")
     talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
     if figure is not None:
         from clipsonic_cli.evaluation.figure import write_figures
@@ -284,15 +295,13 @@ def _figure(results: "Results", talk: Talk) -> str | None:
         return None
 
 
-def _show(table: "Table", talk: Talk) -> None:
+def _show(table: "Table", talk: Talk, elsewhere: str) -> None:
     """Shows a table; its notes are for people."""
-    shown = RichTable(title=Text(plain(table.title)), title_justify="left")
-    for column in table.columns:
-        numeric = column not in ("system", "model", "metric", "backbone", "question", "mode")
-        shown.add_column(Text(plain(column)), justify="right" if numeric else "left")
-    for row in table.rows:
-        shown.add_row(*(Text(plain(cell)) for cell in row))
-    talk.table(shown)
+    from clipsonic_cli.evaluation.tables import DETAILS, WORDS
+
+    left_out = talk.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    if left_out:
+        talk.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
     for note in table.notes:
         talk.note(f"note: {note}")
 
@@ -333,6 +342,6 @@ def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> N
         for score in scores:
             talk.result("", asdict(score))
     else:
-        _show(opinions(scores), talk)
+        _show(opinions(scores), talk, "--json has them")
     if answers.partial:
         talk.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

@@ -8,10 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import HOW, OUTPUT, RUN, STEPS_HELP, number, whole
-from clipsonic_cli.config import VOCODERS
-from clipsonic_cli.data import READERS
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.cli.options import DATA, HOW, OUTPUT, number, whole
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
@@ -131,18 +128,8 @@ Data = Annotated[
         "-d",
         metavar="PATH",
         help="Clips to ask the model with, and their sounds to compare with. Default: common "
-        "sounds in words, and nothing to compare with.",
-        rich_help_panel=MODEL,
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help=f"Of the data: {', '.join(READERS)}. Default: found.",
-        autocompletion=lambda: list(READERS),
-        rich_help_panel=MODEL,
+        "sounds in words, those of mini compared with statistics of its own test clips.",
+        rich_help_panel=DATA,
     ),
 ]
 Split = Annotated[
@@ -152,7 +139,7 @@ Split = Annotated[
         metavar="NAME",
         help=f"{', '.join(SPLITS)}.",
         autocompletion=lambda: list(SPLITS),
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
 ]
 SplitSeed = Annotated[
@@ -162,7 +149,7 @@ SplitSeed = Annotated[
         metavar="N",
         parser=whole,
         help="The --seed of the training, which split data that state no split.",
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
 ]
 Count = Annotated[
@@ -206,22 +193,8 @@ ClipSeconds = Annotated[
         parser=number,
         help="Length of the clips' own sounds, from their middle. Default: --seconds; 10 with "
         "--table 5.",
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
-]
-Sampler = Annotated[
-    str,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help=f"{', '.join(SAMPLERS)}.",
-        autocompletion=lambda: list(SAMPLERS),
-        rich_help_panel=HOW,
-    ),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option("--steps", metavar="N", parser=whole, help=STEPS_HELP, rich_help_panel=HOW),
 ]
 Seconds = Annotated[
     float,
@@ -242,25 +215,6 @@ Seed = Annotated[
         parser=whole,
         help="Of everything drawn: the clips, the noise, the intervals.",
         rich_help_panel=HOW,
-    ),
-]
-Vocoder = Annotated[
-    str | None,
-    typer.Option(
-        "--vocoder",
-        metavar="NAME",
-        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
-        rich_help_panel=HOW,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        parser=whole,
-        help="Processes that decode clips. Default: one a core.",
-        rich_help_panel=RUN,
     ),
 ]
 Out = Annotated[

@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from clipsonic_cli.cli import inputs, outputs
-from clipsonic_cli.cli.options import HOW, OUTPUT, PRESET_HELP, QUERY, STEPS_HELP, number, whole
-from clipsonic_cli.config import VOCODERS
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.cli.options import HOW, OUTPUT, PRESET_HELP, QUERY, number, whole
 
 Prompts = Annotated[
     list[str] | None,
@@ -73,26 +71,6 @@ Preset = Annotated[
     str | None,
     typer.Option("--preset", metavar="NAME", help=PRESET_HELP, rich_help_panel=HOW),
 ]
-Sampler = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help=f"{', '.join(SAMPLERS)}. Default: dpmpp.",
-        autocompletion=lambda: list(SAMPLERS),
-        rich_help_panel=HOW,
-    ),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        "--steps",
-        metavar="N",
-        parser=whole,
-        help=STEPS_HELP,
-        rich_help_panel=HOW,
-    ),
-]
 Seconds = Annotated[
     float | None,
     typer.Option(
@@ -134,15 +112,6 @@ Keep = Annotated[
         help="Of the variations, write only the K that fit the words best: heard by CLAP where it "
         "was downloaded (which has learned from texts with sounds), else by the small network "
         "inside. Default: all, unheard.",
-        rich_help_panel=HOW,
-    ),
-]
-Vocoder = Annotated[
-    str | None,
-    typer.Option(
-        "--vocoder",
-        metavar="NAME",
-        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
         rich_help_panel=HOW,
     ),
 ]

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES
+from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, VOCODERS
+from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 
@@ -28,6 +29,7 @@ PRESET_HELP = "; ".join(
 
 QUERY = "What to sound"
 HOW = "How"
+DATA = "Data"
 OUTPUT = "Output"
 RUN = "Run"
 
@@ -62,6 +64,50 @@ Mode = Annotated[
         help=MODE_HELP,
         autocompletion=lambda: list(MODES),
         rich_help_panel=HOW,
+    ),
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help=f"{', '.join(SAMPLERS)}. Default: dpmpp.",
+        autocompletion=lambda: list(SAMPLERS),
+        rich_help_panel=HOW,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", metavar="N", parser=whole, help=STEPS_HELP, rich_help_panel=HOW),
+]
+Vocoder = Annotated[
+    str | None,
+    typer.Option(
+        "--vocoder",
+        metavar="NAME",
+        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
+        autocompletion=lambda: list(VOCODERS),
+        rich_help_panel=HOW,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"Of the data: {', '.join(READERS)}. Default: found.",
+        autocompletion=lambda: list(READERS),
+        rich_help_panel=DATA,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        parser=whole,
+        help="Processes that decode. Default: one a core.",
+        rich_help_panel=DATA,
     ),
 ]
 Model = Annotated[

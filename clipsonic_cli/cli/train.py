@@ -51,10 +51,10 @@ CHANGEABLE = [
 def train(
     ctx: typer.Context,
     data: train_options.Data = None,
-    format: train_options.Format = None,  # noqa: A002 - the option's name
+    format: options.Format = None,  # noqa: A002 - the option's name
     frame_rate: train_options.FrameRate = 1.0,
     drop: train_options.Drop = None,
-    workers: train_options.Workers = None,
+    workers: options.Workers = None,
     stage: train_options.Stage = "unet",
     condition: train_options.Condition = "clip-image",
     preset: train_options.Preset = "default",

@@ -6,16 +6,15 @@ from typing import Annotated, get_args
 import typer
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import number, whole
+from clipsonic_cli.cli.options import DATA, HOW, number, whole
 from clipsonic_cli.config import PRESETS, UNET_SIZES
-from clipsonic_cli.data import READERS
 
 STAGES, CONDITIONS = get_args(types.Stage), get_args(types.Space)
 PRECISIONS = ("float32", "bfloat16")
 DROPPABLE = ("clipped", "still")
 """Flaws that drop a clip only when asked to."""
 
-DATA, WHAT, LOOP, BEYOND = "Data", "What is trained", "How", "Beyond the paper, off unless asked"
+WHAT, BEYOND = "What is trained", "Beyond the paper, off unless asked"
 
 Data = Annotated[
     str | None,
@@ -26,16 +25,6 @@ Data = Annotated[
         help="A folder of videos, nested or not; or a list, shards, an address. No labels are "
         "needed; a video's folder is its label.",
         show_default=False,
-        rich_help_panel=DATA,
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help=f"{', '.join(READERS)}. Default: found.",
-        autocompletion=lambda: list(READERS),
         rich_help_panel=DATA,
     ),
 ]
@@ -56,16 +45,6 @@ Drop = Annotated[
         metavar="FLAW",
         help=f"Drop clips with this flaw too: {', '.join(DROPPABLE)}. Unreadable, silent, "
         "short and duplicate ones always are, and said.",
-        rich_help_panel=DATA,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        parser=whole,
-        help="Processes that decode. Default: one a core.",
         rich_help_panel=DATA,
     ),
 ]
@@ -159,7 +138,7 @@ Out = Annotated[
         metavar="DIR",
         help="The run's folder. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts "
         "other than the U-Net.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Resume = Annotated[
@@ -169,7 +148,7 @@ Resume = Annotated[
         metavar="DIR",
         help="Go on with the run in a folder, exactly as if it had not stopped. Options of the "
         "loop may change.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Steps = Annotated[
@@ -179,7 +158,7 @@ Steps = Annotated[
         metavar="N",
         parser=whole,
         help="Optimizer steps in all.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Minutes = Annotated[
@@ -189,7 +168,7 @@ Minutes = Annotated[
         metavar="M",
         parser=number,
         help="End after this much time of training.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 BatchSize = Annotated[
@@ -199,7 +178,7 @@ BatchSize = Annotated[
         metavar="N",
         parser=whole,
         help="Clips a step, over all processes.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 MicroBatch = Annotated[
@@ -209,7 +188,7 @@ MicroBatch = Annotated[
         metavar="N",
         parser=whole,
         help="Most clips at once; gradients add up. Default: what fits into a GPU's memory.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Lr = Annotated[
@@ -219,7 +198,7 @@ Lr = Annotated[
         metavar="RATE",
         parser=number,
         help="Learning rate.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Precision = Annotated[
@@ -228,7 +207,7 @@ Precision = Annotated[
         "--precision",
         metavar="NAME",
         help="float32 or bfloat16; weights stay float32.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Compiled = Annotated[
@@ -237,7 +216,7 @@ Compiled = Annotated[
         "--compile/--no-compile",
         help="Compile the networks first. Default: with a GPU.",
         show_default=False,
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Seed = Annotated[
@@ -247,7 +226,7 @@ Seed = Annotated[
         metavar="N",
         parser=whole,
         help="Of everything random, the split too.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 SaveEvery = Annotated[
@@ -257,7 +236,7 @@ SaveEvery = Annotated[
         metavar="N",
         parser=whole,
         help="Steps between checkpoints.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 ValidateEvery = Annotated[
@@ -267,7 +246,7 @@ ValidateEvery = Annotated[
         metavar="N",
         parser=whole,
         help="Steps between looks at held-out clips.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 SampleEvery = Annotated[
@@ -277,7 +256,7 @@ SampleEvery = Annotated[
         metavar="N",
         parser=whole,
         help="Steps between samples, made at a checkpoint; 0 makes none.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Prompt = Annotated[
@@ -286,7 +265,7 @@ Prompt = Annotated[
         "--prompt",
         metavar="TEXT|FILE",
         help="Words or a picture to make samples of. Default: some labels and frames.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Tracker = Annotated[
@@ -295,7 +274,7 @@ Tracker = Annotated[
         "--tracker",
         metavar="NAME",
         help="tensorboard or wandb, besides metrics.jsonl.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Overwrite = Annotated[
@@ -303,7 +282,7 @@ Overwrite = Annotated[
     typer.Option(
         "--overwrite",
         help="Replace a part of the model that another run trained.",
-        rich_help_panel=LOOP,
+        rich_help_panel=HOW,
     ),
 ]
 Window = Annotated[

@@ -191,7 +191,7 @@ def reconstruct(
             write_sound(path, made, spec.sample_rate, told)
         report("reconstruction", done, len(questions))
     prompts = {q.name: q.text for q in questions if q.text is not None and q.name in sounds}
-    return System(name="reconstruction", sounds=sounds, prompts=prompts)
+    return System(name="reconstruction", sounds=sounds, prompts=prompts, of_reference=True)
 
 
 def vectors(
@@ -229,12 +229,6 @@ def vectors(
                 of_vectors(names, rows, backbone=clip) for rows, clip in (made, images)
             )
             yield mode, of_mode, of_images
-
-
-def _features(names: Sequence[str], encoded: tuple[torch.Tensor, str]) -> Features:
-    """Gives vectors as a metric takes them."""
-    rows, clip = encoded
-    return of_vectors(names, rows, backbone=clip)
 
 
 def _encode(

@@ -39,7 +39,7 @@ class Hearing:
 
 
 def choose(names: Sequence[str]) -> list[Hearing]:
-    """Gives the metrics a person asked for, each once; reads no weights.
+    """Gives the metrics a person asked for, each once with each backbone; reads no weights.
 
     Args:
         names: Such as "fad", which takes the paper's network or our own, or "fad:clap", which
@@ -49,7 +49,12 @@ def choose(names: Sequence[str]) -> list[Hearing]:
         UsageError: There is no such metric or backbone, or the two do not go together.
         MissingWeights: The backbone insisted on is not on this machine.
     """
-    return [_choose(name) for name in dict.fromkeys(names)]
+    chosen: dict[tuple[str, str], Hearing] = {}
+    for name in names:
+        one = _choose(name)
+        # "fad" and "fad:mini" are one where our own network stands in.
+        chosen.setdefault((one.metric.name, one.backbone), one)
+    return list(chosen.values())
 
 
 def _choose(name: str) -> Hearing:

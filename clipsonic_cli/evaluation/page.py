@@ -17,7 +17,7 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
-from clipsonic_cli.evaluation.tables import NONE, all_scores
+from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores
 from clipsonic_cli.types import Report, Waveform, silent
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -94,11 +94,11 @@ def _scores(results: Results) -> str:
         return ""
     scores = [score for row in results.rows for score in row.scores]
     legend = (
-        "In brackets: 95 % intervals for another draw of as many sounds. n: sounds. ★: the best of "
-        "a column, reconstructions aside; where intervals overlap, another draw may rank others."
+        f"In brackets: {INTERVAL} n: sounds. ★: the best of a column of as many sounds each, "
+        "reconstructions aside; where intervals overlap, the order is open."
     )
     if any(score.bias is not None for score in scores):
-        legend += " Bias: how much of a value is to be expected of its number of sounds alone."
+        legend += f" {BIAS}"
     legend += (
         " The paper’s own numbers are for orientation: they are of its models, its data and 512 "
         "sounds at w = 1.5."

@@ -3,13 +3,16 @@
 Scores with other backbones, other reference sets or another number of sounds compare with none of
 them. Figure 3 is printed as curves only, so that its numbers are not here.
 
-Source: CLIPSonic tables 1 to 5, all at w = 1.5.
+Source: CLIPSonic tables 1 to 5. Table 1 is at w = 1.5; vectors (table 2) and reconstructions (table
+5) have none, and at which w the sounds of the listening tests (3 and 4) were made is not said.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 DATASETS = ("VGGSound", "MUSIC")
+W = 1.5
+"""The guidance scale that the paper settles on."""
 
 TITLES: Mapping[str, str] = {
     "iq": "CLIPSonic-IQ (image-queried)",
@@ -35,7 +38,7 @@ TABLE_1: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "MUSIC": {"fad": 6.21, "clap": 0.272},
     },
 }
-"""By system, data set and metric, of 512 sounds each."""
+"""By system, data set and metric, of 512 sounds each; at :data:`W` but for reconstructions."""
 
 TABLE_2: Mapping[str, Mapping[str, float]] = {
     "zs": {"VGGSound": 0.205, "MUSIC": 0.245},
@@ -104,7 +107,7 @@ class Asks:
     title: str
     metrics: tuple[str, ...]
     modes: tuple[str, ...] | None = None
-    guidance: tuple[float, ...] = (1.5,)
+    guidance: tuple[float, ...] = (W,)
     clip_seconds: float | None = None
 
 

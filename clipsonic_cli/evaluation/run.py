@@ -15,7 +15,7 @@ from clipsonic_cli import __version__
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import hearing
 from clipsonic_cli.evaluation.results import Results, Row, Sample, heading
-from clipsonic_cli.evaluation.scoring import Reference, score
+from clipsonic_cli.evaluation.scoring import OF_TRUTH, Reference, score
 from clipsonic_cli.evaluation.sounds import sound_files
 from clipsonic_cli.evaluation.systems import Asking, Folders, Generation, Material, of_folders
 from clipsonic_cli.metrics.frechet import read_statistics
@@ -26,8 +26,6 @@ STATISTICS = ".npz"
 TRUTH = "truth.npz"
 """Statistics of true sounds in a model's folder, as the embedded backbone hears them."""
 TRUTH_TOLD = "the statistics of true sounds that came with the model"
-OF_TRUTH = ("reference", "originals")
-"""What sounds are compared with that are true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +35,10 @@ class Wish:
     Args:
         name: Of it.
         out: Folder of reports and sounds.
-        metrics: As a person names them, such as "fad:clap"; none where sounds alone are wanted.
+        metrics: As a person names them, such as "fad:clap".
         subject: Folders of sounds, or a model; None where only statistics are to be saved.
+        listening: Whether people are to judge the sounds, so that they and their prompts are needed
+            whatever the metrics.
         reference: A folder of true sounds, or a file of statistics; None is the clips' own.
         save_stats: Where the reference's statistics go.
         seed: Of the intervals.
@@ -48,6 +48,7 @@ class Wish:
     out: Path
     metrics: tuple[str, ...]
     subject: Folders | Generation | None
+    listening: bool = False
     reference: Path | None = None
     save_stats: Path | None = None
     seed: int = 0
@@ -87,15 +88,20 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     reference = None if wish.reference is None else _reference(wish.reference, listening)
     if came_along is not None and any(one.metric.statistics for one in listening):
         reference = replace(_reference(came_along, listening), told=TRUTH_TOLD)
+        notes.append(
+            f"compared with {TRUTH_TOLD}: the kinds of sound asked for are not those of the true "
+            f"sounds in the same shares, which alone makes a distance"
+        )
     _check_stats(wish, listening)
     subject, similarity = wish.subject, len(listening) < len(hearings)
     if isinstance(subject, Generation):
-        sounds = bool(listening) or not hearings
+        sounds = bool(listening) or wish.listening
         asking = Asking(subject, device=device.type, sounds=sounds, vectors=similarity)
     elif similarity:
         raise UsageError("'similarity' is of a model's queries; give --model and --data.")
     elif isinstance(subject, Folders):
-        material = of_folders(subject, worded=_worded(hearings))
+        worded = any(one.metric.against in hearing.OF_TEXTS for one in hearings)
+        material = of_folders(subject, worded=wish.listening or worded)
     else:
         material = Material(systems=())
     _writable(wish.out)
@@ -107,7 +113,8 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     for note in material.notes:
         voice.tell(f"note: {note}")
     if reference is None and material.truth:
-        reference = Reference(told=material.settings["truth"], sounds=material.truth)
+        told = material.settings["truth"]
+        reference = Reference(told=told, sounds=material.truth, clips=True)
     scored = score(
         material.systems if listening else (),
         listening,
@@ -124,7 +131,8 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         "torch": torch.__version__,
         **material.settings,
         "metrics": [f"{one.metric.name}:{one.backbone}" for one in hearings],
-        "reference": None if reference is None else reference.told,
+        "backbones": dict(scored.identities) or None,
+        "reference": reference.told if reference is not None and scored.compared else None,
     }
     known = {} if reference is None else reference.sounds
     return Results(
@@ -165,11 +173,6 @@ def _comparable(
     if not able:
         raise UsageError(f"{names} cannot be computed: {why}.")
     return able, [f"{names} left out: {why}"]
-
-
-def _worded(hearings: Sequence[hearing.Hearing]) -> bool:
-    """Whether anything depends on prompts; so does a listening test, without a metric."""
-    return not hearings or any(one.metric.against in hearing.OF_TEXTS for one in hearings)
 
 
 def _reference(path: Path, hearings: Sequence[hearing.Hearing]) -> Reference:

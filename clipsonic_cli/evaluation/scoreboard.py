@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from clipsonic_cli.evaluation import paper
 from clipsonic_cli.evaluation.inline import escaped
 from clipsonic_cli.evaluation.results import Results, Row
-from clipsonic_cli.evaluation.tables import ARROWS, NONE, Table, guidance, interval, number
+from clipsonic_cli.evaluation.tables import (
+    ARROWS,
+    NONE,
+    RECONSTRUCTION,
+    Table,
+    guidance,
+    interval,
+    number,
+    of_model,
+    papers,
+)
 from clipsonic_cli.types import Score
-
-PAPER_W = 1.5
-UNRANKED = "reconstruction"
-"""A bound, not a competitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +36,13 @@ def scoreboard(results: Results) -> str:
     """Gives the scores as HTML: a table for all systems that were scored by the same metrics.
 
     Every number is in a ``data`` element, whose value is exact. The paper's are in columns of their
-    own, beside systems of its names at its w = 1.5 or at none.
+    own, as :func:`~clipsonic_cli.evaluation.tables.papers` gives them.
     """
     notes: dict[str, int] = {}
-    boards = [_board(board, index, notes) for index, board in enumerate(_boards(results), start=1)]
+    boards = [
+        _board(results, board, index, notes)
+        for index, board in enumerate(_boards(results), start=1)
+    ]
     listed = "".join(f'<li id="note-{n}">{escaped(note)}</li>' for note, n in notes.items())
     return "".join(boards) + (f'<ol class="soft notes">{listed}</ol>' if listed else "")
 
@@ -73,11 +82,16 @@ def _boards(results: Results) -> list[_Board]:
     return boards
 
 
-def _board(board: _Board, index: int, notes: dict[str, int]) -> str:
+def _board(results: Results, board: _Board, index: int, notes: dict[str, int]) -> str:
     """Gives one table; its notes are added to those that there are."""
     first = {score.label: score for row in reversed(board.rows) for score in row.scores}
     best = {label: _best(board.rows, label) for label in board.labels}
-    theirs = _paper_columns(board.rows, [first[label].metric for label in board.labels])
+    theirs = [
+        (metric, data)
+        for metric in dict.fromkeys(first[label].metric for label in board.labels)
+        for data in paper.DATASETS
+        if any(papers(results, row, metric, data) is not None for row in board.rows)
+    ]
     caption = f"Scores {index}: " + ", ".join(board.labels)
     groups = f'<th scope="colgroup" colspan="{len(board.labels)}">measured here</th>'
     heads = [
@@ -97,9 +111,9 @@ def _board(board: _Board, index: int, notes: dict[str, int]) -> str:
         )
     )
     body = "".join(
-        f'<tr><th scope="row">{_title(row)}</th><td>{guidance(row)}</td>'
+        f'<tr><th scope="row">{_title(results, row)}</th><td>{guidance(row)}</td>'
         + "".join(_cell(row, label, best[label], notes) for label in board.labels)
-        + "".join(_paper_cell(row, *column) for column in theirs)
+        + "".join(_paper_cell(results, row, *column) for column in theirs)
         + "</tr>"
         for row in board.rows
     )
@@ -110,8 +124,8 @@ def _board(board: _Board, index: int, notes: dict[str, int]) -> str:
     return framed(table, caption)
 
 
-def _title(row: Row) -> str:
-    name = paper.TITLES.get(row.system)
+def _title(results: Results, row: Row) -> str:
+    name = paper.TITLES.get(row.system) if of_model(results) else None
     return escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
 
 
@@ -121,7 +135,7 @@ def _cell(row: Row, label: str, best: float | None, notes: dict[str, int]) -> st
     if score is None:
         return f"<td>{NONE}</td>"
     value = f'<data value="{score.value!r}">{number(score)}</data>'
-    if score.value == best and row.system != UNRANKED:
+    if score.value == best and row.system != RECONSTRUCTION:
         value = f'<b>{value} <span role="img" aria-label="best">★</span></b>'
     for note in score.notes:
         n = notes.setdefault(note, len(notes) + 1)
@@ -132,43 +146,27 @@ def _cell(row: Row, label: str, best: float | None, notes: dict[str, int]) -> st
 
 
 def _best(rows: Sequence[Row], label: str) -> float | None:
-    """Gives the best value of those that compete, or None where fewer than two do."""
+    """Gives the best value of those that compete, for which a reconstruction is a bound.
+
+    Returns:
+        None where fewer than two compete, or not with as many sounds each.
+    """
     scores: list[Score] = [
         score
         for row in rows
-        if row.system != UNRANKED
+        if row.system != RECONSTRUCTION
         for score in row.scores
         if score.label == label
     ]
-    if len(scores) < 2:
+    if len(scores) < 2 or len({score.n for score in scores}) > 1:
         return None
     return (min if scores[0].better == "lower" else max)(score.value for score in scores)
 
 
-def _paper_columns(rows: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, str]]:
-    """Gives the metrics and data sets that the paper has numbers of for any of the rows."""
-    return [
-        (metric, data)
-        for metric in dict.fromkeys(metrics)
-        for data in paper.DATASETS
-        if any(_paper_number(row, metric, data) is not None for row in rows)
-    ]
-
-
-def _paper_cell(row: Row, metric: str, data: str) -> str:
-    value = _paper_number(row, metric, data)
+def _paper_cell(results: Results, row: Row, metric: str, data: str) -> str:
+    value = papers(results, row, metric, data)
     shown = NONE
     if value is not None:
         digits = 2 if metric == "fad" else 3
         shown = f'<data value="{value!r}">{value:.{digits}f}</data>'
     return f'<td class="paper">{shown}</td>'
-
-
-def _paper_number(row: Row, metric: str, data: str) -> float | None:
-    if row.guidance not in (None, PAPER_W):
-        return None
-    if metric == "similarity":
-        return paper.TABLE_2.get(row.system, {}).get(data)
-    if row.system == "reconstruction" and metric in paper.TABLE_5:
-        return paper.TABLE_5[metric].get(data)
-    return paper.TABLE_1.get(row.system, {}).get(data, {}).get(metric)

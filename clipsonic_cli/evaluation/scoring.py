@@ -4,7 +4,7 @@ Knows: what each metric compares sounds with. Does not know: where sounds come f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -17,11 +17,16 @@ from clipsonic_cli.evaluation.results import Row, heading
 from clipsonic_cli.evaluation.sounds import System, heard
 from clipsonic_cli.metrics.fad import outliers
 from clipsonic_cli.metrics.features import Features, Windows, of_prompts
-from clipsonic_cli.metrics.frechet import Gaussian, read_statistics, write_statistics
+from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
+from clipsonic_cli.metrics.metric import Metric
 from clipsonic_cli.metrics.tagger import ZeroShotTagger
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Score, silent
 
 OUTLIERS = 10
+OF_TRUTH = ("reference", "originals")
+"""What sounds are compared with that is true."""
+TAGGED = ("labels", "originals")
+"""And with what by a tagger of their prompts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +37,13 @@ class Reference:
         told: What it is, for people.
         sounds: Files by name; none where there are only statistics.
         statistics: A file of them.
+        clips: Whether they are the clips' own sounds, of which reconstructions are made.
     """
 
     told: str
     sounds: Mapping[str, Path] = field(default_factory=dict)
     statistics: Path | None = None
+    clips: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +53,14 @@ class Scored:
     Args:
         rows: A row a system, in their order; one may have no scores.
         notes: What could not be scored, and why.
+        compared: Whether any score is of a comparison with the reference.
+        identities: Of the weights of each backbone that heard, by its name.
     """
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    compared: bool
+    identities: Mapping[str, str]
 
 
 def score(
@@ -81,9 +92,10 @@ def score(
     found: dict[tuple[int, int], tuple[Score, ...]] = {}
     farthest: dict[int, dict[str, float]] = {}
     faults: dict[str, UsageError] = {}
-    prompts = [text for system in systems for text in system.prompts.values()]
+    identities: dict[str, str] = {}
     for name in dict.fromkeys(hearing.backbone for hearing in hearings):
-        ears = _Ears(load(name, device), reference, sorted({*prompts}), report)
+        ears = _Ears(load(name, device), reference, report)
+        identities[name] = ears.backbone.identity
         for column, hearing in enumerate(hearings):
             if hearing.backbone != name:
                 continue
@@ -94,7 +106,8 @@ def score(
                 generator = torch.Generator().manual_seed(seed)
                 try:
                     made, against = ears.pair(system, hearing)
-                    found[line, column] = hearing.metric(made, against, generator=generator)
+                    scores = hearing.metric(made, against, generator=generator)
+                    found[line, column] = _judged(scores, hearing.metric, system, reference)
                 except UsageError as error:
                     faults[f"{hearing.metric.name} of {_title(system)} is left out: {error}"] = (
                         error
@@ -116,11 +129,50 @@ def score(
         )
         for line, system in enumerate(systems)
     ]
-    return Scored(rows=tuple(rows), notes=tuple(faults))
+    compared = any(hearings[column].metric.against in OF_TRUTH for _, column in found)
+    return Scored(rows=tuple(rows), notes=tuple(faults), compared=compared, identities=identities)
 
 
 def _title(system: System) -> str:
     return heading(system.name, system.guidance)
+
+
+def _judged(
+    scores: tuple[Score, ...], metric: Metric, system: System, reference: Reference | None
+) -> tuple[Score, ...]:
+    """Adds to scores what only they know who know where the sounds are from."""
+    if metric.against in TAGGED:
+        classes = len(_classes(system))
+        note = f"Over {classes} classes, the prompts of these sounds; compare with no others."
+        if metric.against == "labels":
+            note = f"One of {classes} classes: {1 / classes:.3g} is chance."
+        return tuple(replace(score, notes=(*score.notes, note)) for score in scores)
+    note = _kinship(system, reference) if metric.against == "reference" else ""
+    if not note:
+        return scores
+    return tuple(replace(score, bias=None, notes=(*score.notes, note)) for score in scores)
+
+
+def _kinship(system: System, reference: Reference | None) -> str:
+    """Says that sounds and reference were not drawn apart, as a bias takes two sets to be."""
+    assert reference is not None  # something was compared with it
+    if system.of_reference and reference.clips:
+        return (
+            "Made of the very clips it is compared with: it has no sampling noise of its own, so "
+            "that this is lower than other sounds as good as these could reach."
+        )
+    theirs = {path.resolve() for path in reference.sounds.values()}
+    if common := sum(path.resolve() in theirs for path in system.sounds.values()):
+        return (
+            f"{common} of {len(system.sounds)} files are among those they are compared with: the "
+            f"two are not drawn apart, so that this is lower than other sounds as good could reach."
+        )
+    return ""
+
+
+def _classes(system: System) -> tuple[str, ...]:
+    """Gives what a tagger tells apart: a system's own prompts, whoever else is scored."""
+    return tuple(sorted(set(system.prompts.values())))
 
 
 class _Ears:
@@ -129,51 +181,44 @@ class _Ears:
     Args:
         backbone: Hears, and may read.
         reference: What sounds are compared with.
-        classes: What a tagger of them tells apart.
         report: Told of every set.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        reference: Reference | None,
-        classes: Sequence[str],
-        report: Report,
-    ) -> None:
+    def __init__(self, backbone: Backbone, reference: Reference | None, report: Report) -> None:
         self.backbone = backbone
         self.reference = reference
-        self.classes = classes
         self.report = report
-        self._heard: dict[tuple[int, Windows | None, bool], Features] = {}
+        self._heard: dict[tuple[int, Windows | None, tuple[str, ...]], Features] = {}
         self._read: dict[tuple[tuple[str, str], ...], Features] = {}
-        self._tagger: ZeroShotTagger | None = None
+        self._taggers: dict[tuple[str, ...], ZeroShotTagger] = {}
 
-    def pair(self, system: System, hearing: Hearing) -> tuple[Features, Features | Gaussian]:
+    def pair(self, system: System, hearing: Hearing) -> tuple[Features, Features | Statistics]:
         """Gives what a metric is called with.
 
         Raises:
             UsageError: Something it needs is not there.
         """
-        metric, tagged = hearing.metric, hearing.metric.against in ("labels", "originals")
-        against: Features | Gaussian
+        metric = hearing.metric
+        classes = _classes(system) if metric.against in TAGGED else ()
+        against: Features | Statistics
         if metric.against == "reference":
             against = self._against(metric.name, metric.windows, statistics=metric.statistics)
-        elif metric.against == "originals":
-            against = self._against(metric.name, metric.windows, tagged=True)
         elif not system.prompts:
             raise UsageError(
                 f"Nothing says what the sounds of '{system.name}' were to be; give --prompts, a "
                 f"csv of file and prompt."
             )
+        elif metric.against == "originals":
+            against = self._against(metric.name, metric.windows, classes=classes)
         elif metric.against == "labels":
-            against = self.tagger.labels(system.prompts)
+            against = self._tagger(classes).labels(system.prompts)
         else:
             key = tuple(system.prompts.items())  # most systems are asked the same
             if key not in self._read:
                 reader = cast(AudioTextBackbone, self.backbone)
                 self._read[key] = of_prompts(dict(key), reader)
             against = self._read[key]
-        return self._hear(system.sounds, metric.windows, tagged=tagged), against
+        return self._hear(system.sounds, metric.windows, classes), against
 
     def save(self, path: Path, windows: Windows | None) -> None:
         """Writes the statistics of the reference.
@@ -185,34 +230,40 @@ class _Ears:
         assert isinstance(features, Features)  # as no statistics were asked for
         if len(features.rows) < 2:
             raise UsageError("Statistics need 2 windows of sound or more; give more sounds.")
-        write_statistics(path, features.moments().gaussian(), backbone=self.backbone.name)
+        name, identity = self.backbone.name, self.backbone.identity
+        write_statistics(path, features.statistics(), backbone=name, identity=identity)
 
-    @property
-    def tagger(self) -> ZeroShotTagger:
-        """Tells the prompts of all systems apart."""
-        if self._tagger is None:
-            self._tagger = ZeroShotTagger(cast(AudioTextBackbone, self.backbone), self.classes)
-        return self._tagger
+    def _tagger(self, classes: tuple[str, ...]) -> ZeroShotTagger:
+        if classes not in self._taggers:
+            reader = cast(AudioTextBackbone, self.backbone)
+            self._taggers[classes] = ZeroShotTagger(reader, classes)
+        return self._taggers[classes]
 
     def _against(
-        self, name: str, windows: Windows | None, *, statistics: bool = False, tagged: bool = False
-    ) -> Features | Gaussian:
+        self,
+        name: str,
+        windows: Windows | None,
+        *,
+        statistics: bool = False,
+        classes: tuple[str, ...] = (),
+    ) -> Features | Statistics:
         reference = self.reference
         assert reference is not None  # metrics that need one were not asked for else
         if reference.statistics is None:
-            return self._hear(reference.sounds, windows, tagged=tagged)
+            return self._hear(reference.sounds, windows, classes)
         if not statistics:
             raise UsageError(
                 f"'{name}' needs the sounds of the reference, not their statistics; give "
                 f"--reference the folder they are in."
             )
-        return read_statistics(reference.statistics, backbone=self.backbone.name)
+        name, identity = self.backbone.name, self.backbone.identity
+        return read_statistics(reference.statistics, backbone=name, identity=identity)
 
     def _hear(
-        self, sounds: Mapping[str, Path], windows: Windows | None, *, tagged: bool
+        self, sounds: Mapping[str, Path], windows: Windows | None, classes: tuple[str, ...]
     ) -> Features:
-        key = (id(sounds), windows, tagged)  # the caller keeps them all
+        key = (id(sounds), windows, classes)  # the caller keeps them all
         if key not in self._heard:
-            ears = self.tagger if tagged else self.backbone
+            ears = self._tagger(classes) if classes else self.backbone
             self._heard[key] = heard(sounds, ears, windows=windows, report=self.report)
         return self._heard[key]

@@ -4,11 +4,13 @@ Knows: folders, recipes inside files, a csv of prompts. Does not know: who made 
 """
 
 import csv
+import os
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from clipsonic_cli.audio import files
 from clipsonic_cli.errors import UsageError
@@ -37,6 +39,7 @@ class System:
         sounds: The file of each, by name.
         prompts: What it was to be in words, of those that have words.
         pictures: And of those that have pictures.
+        of_reference: Whether they were made of the clips' own sounds, as reconstructions are.
     """
 
     name: str
@@ -44,6 +47,7 @@ class System:
     sounds: Mapping[str, Path] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
     pictures: Mapping[str, Path] = field(default_factory=dict)
+    of_reference: bool = False
 
 
 def sound_files(folder: Path) -> dict[str, Path]:
@@ -53,29 +57,52 @@ def sound_files(folder: Path) -> dict[str, Path]:
         folder: Files with other endings than :data:`SUFFIXES`, and hidden ones, are not looked at.
 
     Returns:
-        By name: the path within the folder without its ending, which is kept where two files
-        differ by it alone.
+        By name: the path within the folder without its ending, which is kept where the name would
+        be that of another file too.
 
     Raises:
-        UsageError: It is no folder, or there are none in it.
+        UsageError: It is no folder, one in it cannot be looked into, or there are no sounds.
     """
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+    try:
+        is_folder, is_there = folder.is_dir(), folder.exists()
+    except OSError as error:  # of a folder around it
+        raise _locked(error) from None
+    if not is_folder:
+        what = "is a file" if is_there else "does not exist"
         raise UsageError(f"'{folder}' {what}; give a folder of sounds.")
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    if not found:
+    inside = sorted(_inside(folder))
+    if not inside:
         raise UsageError(f"'{folder}' holds no sounds; give a folder of WAV, FLAC, OGG or MP3.")
-    inside = [path.relative_to(folder) for path in found]
+    whole = [path.as_posix() for path in inside]
     stems = [path.with_suffix("").as_posix() for path in inside]
-    times = Counter(stems)
-    names = [s if times[s] == 1 else p.as_posix() for s, p in zip(stems, inside, strict=True)]
-    return dict(zip(names, found, strict=True))
+    times = Counter([*stems, *whole])
+    names = [stem if times[stem] == 1 else path for stem, path in zip(stems, whole, strict=True)]
+    return {name: folder / path for name, path in zip(names, inside, strict=True)}
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """Gives the paths of sound files within a folder.
+
+    Raises:
+        UsageError: A folder cannot be looked into.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise _locked(error)
+
+    for place, folders, files_here in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files_here:
+            path = Path(place, name)
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield path.relative_to(folder)
+
+
+def _locked(error: OSError) -> UsageError:
+    return UsageError(
+        f"Folder '{error.filename}' cannot be read: {error.strerror}; make it readable, or give "
+        f"another."
+    )
 
 
 def heard(
@@ -99,33 +126,50 @@ def heard(
     Raises:
         UsageError: None can; says why.
     """
-    broken: dict[str, str] = {}
-    readable = _readable(sounds, broken)
+    broken: dict[str, list[str]] = {}
+    cut: list[str] = []
+    readable = _readable(sounds, broken, cut)
     try:
         features = of_sounds(readable, backbone, windows=windows, report=report, total=len(sounds))
-    except UsageError:
-        if len(broken) < len(sounds):
+    except UsageError as error:
+        if not broken:
             raise
-        raise UsageError(f"No sound can be scored. {next(iter(broken.values()))}") from None
-    if not broken:
-        return features
-    shown = ", ".join(list(broken)[:SHOWN]) + (", ..." if len(broken) > SHOWN else "")
-    plural = "files" if len(broken) > 1 else "file"
-    note = f"{len(broken)} {plural} ({shown}) left out: {next(iter(broken.values()))}"
-    return replace(features, notes=(note, *features.notes))
+        why = " ".join(_left_out(broken))
+        if sum(map(len, broken.values())) < len(sounds):
+            raise UsageError(f"{error} {why}") from None
+        raise UsageError(f"No sound can be scored. {why} Give WAV, FLAC, OGG or MP3.") from None
+    notes = _left_out(broken)
+    if cut:
+        notes.append(f"{_listed(cut)} cut off: shorter than the header says.")
+    return replace(features, notes=(*notes, *features.notes)) if notes else features
 
 
-def _readable(sounds: Mapping[str, Path], broken: dict[str, str]) -> Iterator[tuple[str, Waveform]]:
-    """Gives the sounds that can be read, and puts down why others cannot."""
+def _readable(
+    sounds: Mapping[str, Path], broken: dict[str, list[str]], cut: list[str]
+) -> Iterator[tuple[str, Waveform]]:
+    """Gives the sounds that can be read, and puts down why others cannot, and which are cut."""
     for name, path in sounds.items():
         try:
             with files.open_sound(path) as file:
-                sample_rate = file.samplerate
+                sample_rate, is_cut = file.samplerate, files.is_cut(file)
             samples = files.read(path, sample_rate)
-        except UsageError as error:
-            broken[name] = str(error)
+        except files.NotSound as error:
+            broken.setdefault(error.reason, []).append(name)
             continue
+        cut += [name] if is_cut else []
         yield name, Waveform(samples=samples, sample_rate=sample_rate)
+
+
+def _left_out(broken: Mapping[str, Sequence[str]]) -> list[str]:
+    """Gives a line a reason."""
+    return [f"{_listed(names)} left out: {reason}." for reason, names in broken.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Gives "2 files (a, b)", without more names than a line can hold."""
+    more = ", ..." if len(names) > SHOWN else ""
+    plural = "files" if len(names) > 1 else "file"
+    return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"
 
 
 def find_prompts(
@@ -141,13 +185,14 @@ def find_prompts(
         listed: From :func:`read_prompts`.
 
     Returns:
-        Texts and pictures by name, and notes of where they are from.
+        Texts and pictures by name, and notes of where they are from, and of what is of no file.
+
+    Raises:
+        UsageError: The list says two things of a file, or what it names may be several.
     """
     if listed is not None:
-        # A list may name files with their ending, or without their folder.
-        keys = {name: (path.name, name, path.stem) for name, path in sounds.items()}
-        found = {name: [listed[key] for key in keys[name] if key in listed] for name in sounds}
-        return {name: texts[0] for name, texts in found.items() if texts}, {}, []
+        texts, strays = _matched(sounds, listed)
+        return texts, {}, strays
     prompts: dict[str, str] = {}
     pictures: dict[str, Path] = {}
     guessed: list[str] = []
@@ -174,6 +219,53 @@ def find_prompts(
     return prompts, pictures, notes
 
 
+def _matched(
+    sounds: Mapping[str, Path], listed: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Gives the texts of sounds, and notes of what is of none.
+
+    A list may name a file by its path in the folder, or by its name alone, with its ending or
+    without: the first of these by which there is a file counts.
+
+    Raises:
+        UsageError: There are several files, or several texts of one.
+    """
+    known: tuple[dict[str, list[str]], ...] = ({}, {}, {}, {})
+    for name, path in sounds.items():
+        whole = PurePosixPath(name).with_name(path.name)
+        bare = whole.with_suffix("")
+        for names, key in zip(known, (whole, bare, whole.name, bare.name), strict=True):
+            names.setdefault(_key(str(key)), []).append(name)
+    prompts: dict[str, str] = {}
+    stray = []
+    for key, text in listed.items():
+        named = next((names[key] for names in known if key in names), [])
+        if len(named) > 1:
+            some = " or ".join(f"'{name}'" for name in named[:SHOWN])
+            raise UsageError(
+                f"The prompt of '{key}' may be that of {some}, {len(named)} files in all; name "
+                f"each by its path in the folder, with its ending."
+            )
+        if not named:
+            stray.append(key)
+        elif prompts.setdefault(named[0], text) != text:
+            raise _two_prompts(named[0], prompts[named[0]], text)
+    if not stray:
+        return prompts, []
+    return prompts, [f"{len(stray)} of {len(listed)} prompts are of no file, such as '{stray[0]}'"]
+
+
+def _key(name: str) -> str:
+    """Gives a name as it is looked up: without spaces around, "./" and backslashes."""
+    name = name.strip().replace("\\", "/")
+    return posixpath.normpath(name) if name else ""
+
+
+def _two_prompts(name: str, *texts: str) -> UsageError:
+    told = " and ".join(f"'{text}'" for text in texts)
+    return UsageError(f"'{name}' has two prompts, {told}; leave one in the list.")
+
+
 def read_prompts(path: Path) -> dict[str, str]:
     """Reads a csv of prompts.
 
@@ -182,11 +274,12 @@ def read_prompts(path: Path) -> dict[str, str]:
             :data:`TEXT_COLUMNS`; others are not looked at.
 
     Returns:
-        The text of each name that has one.
+        The text of each name that has one. Spaces around a name, "./" and backslashes are gone.
 
     Raises:
-        UsageError: The file cannot be read, or has no such columns or rows.
+        UsageError: The file cannot be read, has no such columns or rows, or two texts of a name.
     """
+    found: dict[str, str] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
@@ -201,7 +294,10 @@ def read_prompts(path: Path) -> dict[str, str]:
                     f"{', '.join(TEXT_COLUMNS)}, as in 'file,prompt'; it has "
                     f"{', '.join(columns) or 'none'}."
                 )
-            found = {row[key]: row[text].strip() for row in rows if (row[text] or "").strip()}
+            for row in rows:
+                name, said = _key(row[key] or ""), (row[text] or "").strip()
+                if said and found.setdefault(name, said) != said:
+                    raise _two_prompts(name, found[name], said)
     except UnicodeDecodeError:
         raise UsageError(f"'{path}' is not UTF-8 text. Save it as UTF-8.") from None
     except csv.Error as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clipsonic_cli.audio import files
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
@@ -194,6 +195,7 @@ class Asking:
         """
         wish, sonic = self.wish, self.sonic
         questions = self._questions(out, report)
+        truth = {q.name: q.sound for q in questions if q.sound is not None}
         systems: list[System] = []
         if self.sounds:
             if wish.data is not None:
@@ -219,12 +221,11 @@ class Asking:
                 Vectors(system=mode.name, made=made, images=images)
                 for mode, made, images in generated.vectors(sonic, questions, modes, report=report)
             ]
-        truth = {q.name: q.sound for q in questions if q.sound is not None}
         return Material(
             systems=tuple(systems),
             truth=truth,
             vectors=tuple(vectors),
-            settings=self._settings(len(questions)),
+            settings=self._settings(len(questions), truth),
             notes=tuple(self.notes),
         )
 
@@ -301,7 +302,7 @@ class Asking:
             self.notes.append(f"{len(faults)} clips could not be used ({shown})")
         return questions
 
-    def _settings(self, count: int) -> dict[str, Any]:
+    def _settings(self, count: int, truth: Mapping[str, Path]) -> dict[str, Any]:
         wish, sonic = self.wish, self.sonic
         probe = {name: sorted(MODES[name].weights) for name in self.modes}
         told: dict[str, Any] = {
@@ -325,8 +326,18 @@ class Asking:
                 "split": wish.split,
                 "split_seed": wish.split_seed,
                 "clip_seconds": self._clip_seconds,
-                "truth": f"the clips' own sounds, {wish.split} split, {self._clip_seconds:g} s "
-                "around the middle of each",
+                "truth": f"the clips' own sounds, {wish.split} split, {_lengths(truth)} around the "
+                "middle of each",
                 "picture": "the frame in the middle of each clip",
             }
         return told
+
+
+def _lengths(sounds: Mapping[str, Path]) -> str:
+    """Gives how long sounds are, which clips may be too short to be as asked."""
+    seconds = []
+    for path in sounds.values():
+        with files.open_sound(path) as file:
+            seconds.append(file.frames / file.samplerate)
+    shortest, longest = (f"{end:.3g}" for end in (min(seconds), max(seconds)))
+    return f"{longest} s" if shortest == longest else f"{shortest} to {longest} s"

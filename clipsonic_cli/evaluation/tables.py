@@ -4,18 +4,33 @@ Knows: what belongs into which column. Does not know: how a table is drawn (``cl
 terminal and a page can show the same one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipsonic_cli.evaluation import paper
 from clipsonic_cli.evaluation.ratings import QUESTIONS, Mean, OpinionScore
-from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.evaluation.results import Results, Row, heading
 from clipsonic_cli.types import Score
 
 NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIGITS = {"fad": 2, "fad-infinity": 2}
 """After the point, of the paper's networks; 3 for other metrics, and 4 for distances of others."""
+WORDS = ("system", "model", "metric", "backbone", "question", "mode")
+"""Columns of words, which may be folded; the others are of numbers."""
+DETAILS = ("windows", "against", "backbone", "Hz", "s")
+"""Columns that a narrow screen may leave out."""
+PAPER = "paper: "
+"""Begins the headings of the paper's own numbers."""
+RECONSTRUCTION = "reconstruction"
+INTERVAL = (
+    "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
+    "of sounds."
+)
+BIAS = (
+    "Bias is about how far two draws of as many sounds from one and the same distribution would be "
+    "from each other: that much of a distance is of their number alone."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +39,7 @@ class Table:
 
     Args:
         title: Above it.
-        columns: Headings; those of the paper's numbers begin with "paper".
+        columns: Headings; those of the paper's numbers begin with :data:`PAPER`.
         rows: As many cells each.
         notes: Below it, a line each.
     """
@@ -47,6 +62,27 @@ def table_of(results: Results, number: int | None) -> Table:
     return makers[number](results)
 
 
+def papers(results: Results, row: Row, metric: str, data: str) -> float | None:
+    """Gives the paper's own number to stand beside a score.
+
+    Returns:
+        None where the paper has none of this metric, where the system is no mode of a model (a
+        folder may have any name), or was not guided as the paper's was.
+    """
+    if not of_model(results) or row.guidance not in (None, paper.W):
+        return None
+    if metric == "similarity":
+        return paper.TABLE_2.get(row.system, {}).get(data)
+    if row.system == RECONSTRUCTION and metric in paper.TABLE_5:
+        return paper.TABLE_5[metric].get(data)
+    return paper.TABLE_1.get(row.system, {}).get(data, {}).get(metric)
+
+
+def of_model(results: Results) -> bool:
+    """Whether systems are modes of a model and its reconstruction, else they are folders."""
+    return "model" in results.settings
+
+
 def all_scores(results: Results) -> Table:
     """Gives a line a score, with all that is needed to compare it."""
     columns = (
@@ -57,11 +93,8 @@ def all_scores(results: Results) -> Table:
     for row in results.rows:
         for score in row.scores:
             cells = (
-                row.system,
-                guidance(row),
-                f"{score.label} {ARROWS[score.better]}",
-                number(score),
-                interval(score),
+                *(row.system, guidance(row), f"{score.label} {ARROWS[score.better]}"),
+                *(number(score), interval(score)),
                 _shown(score.bias, _digits(score)),
                 f"{score.n}",
                 f"{score.rows}",
@@ -71,71 +104,62 @@ def all_scores(results: Results) -> Table:
                 NONE if score.seconds is None else f"{score.seconds:.2f}",
             )
             rows.append(cells)
-    return Table(
-        title=results.name, columns=columns, rows=tuple(rows), notes=tuple(notes_of(results))
-    )
+    told = [BIAS] if any(row[columns.index("bias")] != NONE for row in rows) else []
+    notes = (*told, *notes_of(results))
+    return Table(title=results.name, columns=columns, rows=tuple(rows), notes=notes)
 
 
 def table_1(results: Results) -> Table:
     """Gives FAD and CLAP score of every system, the paper's beside."""
     metrics = ("fad", "clap")
+    shown = [_Column.choose(results, metric) for metric in metrics]
     rows = []
     for row in results.rows:
-        theirs = paper.TABLE_1.get(row.system, {})
-        title = paper.TITLES.get(row.system, row.system)
-        if row.system == "reconstruction":
-            title += f" ({results.settings.get('vocoder')})"
-        rows.append(
-            (
-                title,
-                guidance(row),
-                *(with_interval(row.score(metric)) for metric in metrics),
-                *_sizes(row),
-                *(
-                    _shown(theirs.get(data, {}).get(metric), DIGITS.get(metric, 3))
-                    for data in paper.DATASETS
-                    for metric in metrics
-                ),
-            )
+        scores = [column.of(row, column.title) for column in shown]
+        beside = (
+            _shown(papers(results, row, metric, data), DIGITS.get(metric, 3))
+            for data in paper.DATASETS
+            for metric in metrics
         )
-    columns = (
-        "model",
-        "w",
-        *(_label(results, metric) for metric in metrics),
-        *("n", "Hz", "s"),
-        *(f"paper: {data} {name}" for data in paper.DATASETS for name in ("FAD", "CLAP")),
-    )
-    return _table(1, results, columns, rows)
+        sizes = _sizes([score for score in scores if score is not None])
+        cells = (_title(results, row), guidance(row), *map(with_interval, scores))
+        rows.append((*cells, *sizes, *beside))
+    heads = (f"{PAPER}{data} {metric.upper()}" for data in paper.DATASETS for metric in metrics)
+    columns = ("model", "w", *(column.heading for column in shown), "n", "Hz", "s", *heads)
+    return _table(1, results, shown, columns, rows)
 
 
 def table_2(results: Results) -> Table:
     """Gives the similarity of each kind of query with the true picture, the paper's beside."""
+    column = _Column.choose(results, "similarity")
     rows = []
     for row in results.rows:
-        if (score := row.score("similarity")) is not None:
-            theirs = paper.TABLE_2.get(row.system, {})
-            title = paper.TITLES.get(row.system, row.system)
-            beside = (_shown(theirs.get(data), 3) for data in paper.DATASETS)
-            rows.append((title, with_interval(score), f"{score.n}", *beside))
-    columns = ("model", _label(results, "similarity"), "n")
-    return _table(2, results, (*columns, *(f"paper: {data}" for data in paper.DATASETS)), rows)
+        if (score := column.of(row, "similarity")) is not None:
+            beside = (_shown(papers(results, row, "similarity", d), 3) for d in paper.DATASETS)
+            rows.append((_title(results, row), with_interval(score), f"{score.n}", *beside))
+    columns = ("model", column.heading, "n", *(f"{PAPER}{data}" for data in paper.DATASETS))
+    return _table(2, results, [column], columns, rows)
 
 
 def table_5(results: Results) -> Table:
     """Gives CLAP scores of reconstructions by windows of 4 s, the paper's beside."""
+    column = _Column.choose(results, "clap", *paper.TABLE_5)
     rows = []
     for row in results.rows:
-        for metric, theirs in paper.TABLE_5.items():
-            if (score := row.score(metric)) is not None:
+        for metric in paper.TABLE_5:
+            if (score := column.of(row, metric)) is not None:
                 windows = metric.rpartition("windows-")[2] if "windows" in metric else NONE
                 seconds = score.seconds or 0.0
                 size = f"{min(seconds, 4.0) if 'windows' in metric else seconds:.1f} s"
-                beside = (_shown(theirs[data], 3) for data in paper.DATASETS)
-                rows.append(
-                    (row.system, size, windows, with_interval(score), f"{score.n}", *beside)
-                )
-    columns = ("system", "window size", "mode", _label(results, "clap"), "n")
-    return _table(5, results, (*columns, *(f"paper: {data}" for data in paper.DATASETS)), rows)
+                # Of other systems, the paper's Table 5 says nothing.
+                known = paper.DATASETS if row.system == RECONSTRUCTION else ()
+                theirs = {data: papers(results, row, metric, data) for data in known}
+                beside = (_shown(theirs.get(data), 3) for data in paper.DATASETS)
+                cells = (row.system, size, windows, with_interval(score), f"{score.n}")
+                rows.append((*cells, *beside))
+    heads = (f"{PAPER}{data}" for data in paper.DATASETS)
+    columns = ("system", "window size", "mode", column.heading, "n", *heads)
+    return _table(5, results, [column], columns, rows)
 
 
 def opinions(scores: Sequence[OpinionScore]) -> Table:
@@ -144,15 +168,12 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
     Args:
         scores: In the order of the systems.
     """
-    theirs: Mapping[str, Mapping[str, Mapping[str, paper.Opinion]]] = {
-        **paper.TABLE_3,
-        **paper.TABLE_4,
-    }
+    theirs = {**paper.TABLE_3, **paper.TABLE_4}
     datasets = (*paper.DATASETS, "ImageHear")
+    modes = {heading(mode, paper.W): mode for mode in paper.TABLE_1} | {"truth": "truth"}
     rows = []
     for score in scores:
-        # "pd w=1.5" is "pd" of the paper
-        own = theirs.get(score.system.partition(" w=")[0], {})
+        own = theirs.get(modes.get(score.system, ""), {})
         beside = (own.get(data, {}).get(score.question) for data in datasets)
         rows.append(
             (
@@ -166,11 +187,11 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
             )
         )
     columns = ("system", "question", "MOS", "ratings", "MOS over raters", "raters")
-    return Table(
-        title="Listening test: mean opinion scores, 1 to 5, with 95 % intervals",
-        columns=(*columns, *(f"paper: {data}" for data in datasets)),
-        rows=tuple(sorted(rows, key=lambda row: QUESTIONS.index(row[1]))),
-        notes=("The paper's are of 21 raters, of other sounds: tables 3 and 4.",),
+    return _without_blanks(
+        "Listening test: mean opinion scores, 1 to 5, with 95 % confidence intervals",
+        (*columns, *(f"{PAPER}{data}" for data in datasets)),
+        sorted(rows, key=lambda row: QUESTIONS.index(row[1])),
+        beside="The paper's are of 21 raters, of other sounds: tables 3 and 4.",
     )
 
 
@@ -187,6 +208,8 @@ def notes_of(results: Results) -> list[str]:
         for score in row.scores:
             for note in score.notes:
                 whose.setdefault(note, {})[f"{score.label} of {row.system}"] = None
+    scores = [score for row in results.rows for score in row.scores]
+    known += [INTERVAL] if any(score.interval is not None for score in scores) else []
     return known + [
         f"{next(iter(those))}{f' and {len(those) - 1} more' if len(those) > 1 else ''}: {note}"
         for note, those in whose.items()
@@ -217,22 +240,55 @@ def guidance(row: Row) -> str:
     return NONE if row.guidance is None else f"{row.guidance:g}"
 
 
-def _label(results: Results, metric: str) -> str:
-    """Gives a heading such as "fad[mini] ↓"."""
-    scores = (one for row in results.rows for one in row.scores if one.metric.startswith(metric))
-    score = next(scores, None)
-    if score is None:
-        return metric
-    tail = score.label.removeprefix(score.metric)
-    return f"{metric}{tail} {ARROWS[score.better]}"
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Scores that may stand below each other: of one network, which its heading names."""
+
+    title: str
+    metrics: tuple[str, ...]
+    first: Score | None
+
+    @classmethod
+    def choose(cls, results: Results, title: str, *metrics: str) -> "_Column":
+        """Chooses the metrics' own network where that heard any system, else the first that did."""
+        metrics = metrics or (title,)
+        scores = [s for row in results.rows for s in row.scores if s.metric in metrics]
+        return cls(title, metrics, min(scores, key=lambda s: not s.as_paper, default=None))
+
+    @property
+    def heading(self) -> str:
+        """Such as "fad[mini] ↓"."""
+        if self.first is None:
+            return self.title
+        tail = self.first.label.removeprefix(self.first.metric)
+        return f"{self.title}{tail} {ARROWS[self.first.better]}"
+
+    def of(self, row: Row, metric: str) -> Score | None:
+        """Gives a row's score of a metric by this network."""
+        if self.first is None:
+            return None
+        backbone = self.first.backbone
+        scores = (s for s in row.scores if (s.metric, s.backbone) == (metric, backbone))
+        return next(scores, None)
 
 
-def _sizes(row: Row) -> tuple[str, str, str]:
-    score = next(iter(row.scores), None)
-    if score is None:
-        return NONE, NONE, NONE
-    rate = NONE if score.sample_rate is None else f"{score.sample_rate}"
-    return f"{score.n}", rate, NONE if score.seconds is None else f"{score.seconds:.2f}"
+def _title(results: Results, row: Row) -> str:
+    """Gives what the paper calls a mode."""
+    if not of_model(results):
+        return row.system
+    vocoder = f" ({results.settings.get('vocoder')})" if row.system == RECONSTRUCTION else ""
+    return paper.TITLES.get(row.system, row.system) + vocoder
+
+
+def _sizes(scores: Sequence[Score]) -> tuple[str, str, str]:
+    """Gives number, sample rate and length of the sounds of some scores."""
+    known = (
+        [f"{score.n}" for score in scores],
+        [f"{score.sample_rate}" for score in scores if score.sample_rate is not None],
+        [f"{score.seconds:.2f}" for score in scores if score.seconds is not None],
+    )
+    n, rate, seconds = (", ".join(dict.fromkeys(some)) or NONE for some in known)
+    return n, rate, seconds
 
 
 def _digits(score: Score) -> int:
@@ -250,15 +306,42 @@ def _opinion(mean: Mean | None) -> str:
 
 
 def _table(
-    which: int, results: Results, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+    which: int,
+    results: Results,
+    shown: Sequence[_Column],
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
 ) -> Table:
-    scores = [score for row in results.rows for score in row.scores]
+    scores = [(row, score) for row in results.rows for score in row.scores]
     beside = "The paper's columns are its own numbers, of its own models and data, for orientation."
-    if any(not score.as_paper for score in scores):
+    if any(not score.as_paper for _, score in scores):
         beside += " Scores with another network in brackets compare with none of them."
-    return Table(
-        title=f"Table {which}. {paper.TABLES[which].title}: {results.name}",
-        columns=columns,
-        rows=tuple(rows),
-        notes=(beside, *notes_of(results)),
+    title = f"Table {which}. {paper.TABLES[which].title}: {results.name}"
+    others = dict.fromkeys(
+        score.label
+        for row, score in scores
+        for column in shown
+        if score.metric in column.metrics and column.of(row, score.metric) is not score
     )
+    told = [f"By other networks, and in the report alone: {', '.join(others)}"] if others else []
+    notes = [*told, *notes_of(results)]
+    return _without_blanks(title, columns, rows, beside=beside, notes=notes)
+
+
+def _without_blanks(
+    title: str,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    beside: str,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Gives a table with those of the paper's columns that hold anything, and what they are."""
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if not column.startswith(PAPER) or any(row[place] != NONE for row in rows)
+    ]
+    heads, *lines = (tuple(row[place] for place in kept) for row in (columns, *rows))
+    told = (beside,) if any(head.startswith(PAPER) for head in heads) else ()
+    return Table(title=title, columns=heads, rows=tuple(lines), notes=(*told, *notes))

@@ -42,6 +42,11 @@ class ClapBackbone:
         return cls(load_clap(bundle.load(path, kind="clap")).to(device))
 
     @property
+    def identity(self) -> str:
+        """Changes with the weights."""
+        return self.clap.identity
+
+    @property
     def dim(self) -> int:
         """Size D of the vectors."""
         return self.clap.dim

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from clipsonic_cli.metrics.features import Features, Windows
+from clipsonic_cli.metrics.features import Features, Windows, per_sound_mean
 from clipsonic_cli.metrics.metric import Measured, Metric, mean
 from clipsonic_cli.metrics.similarity import cosines
 
@@ -12,14 +12,17 @@ from clipsonic_cli.metrics.similarity import cosines
 def compare(made: Features, prompts: Features, generator: torch.Generator) -> Iterator[Measured]:
     """Gives "clap-windows-max", "-mean" and "-min": of each sound's windows, then the mean of all.
 
-    A sound of 4 s or less is a single window, and its three numbers are one.
+    A sound of 4 s or less, or one that was heard whole, is a single window: its three numbers are
+    one, its CLAP score. Of a window that the backbone gives several rows, their mean cosine counts.
 
     Source:
         CLIPSonic appendix B and Table 5.
     """
-    of_each = torch.split(cosines(made, prompts), list(made.counts))
+    windows = made.windows or tuple((count,) for count in made.counts)
+    of_windows = per_sound_mean(cosines(made, prompts), [rows for some in windows for rows in some])
+    of_each = torch.split(of_windows, [len(some) for some in windows])
     for name, reduce in (("max", torch.amax), ("mean", torch.mean), ("min", torch.amin)):
-        values = torch.stack([reduce(windows, 0) for windows in of_each])
+        values = torch.stack([reduce(some, 0) for some in of_each])
         yield mean(f"clap-windows-{name}", values, generator)
 
 

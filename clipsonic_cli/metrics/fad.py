@@ -11,12 +11,14 @@ from torch import Tensor
 
 from clipsonic_cli.metrics import intervals
 from clipsonic_cli.metrics.features import Features
-from clipsonic_cli.metrics.frechet import Gaussian, frechet_distance
+from clipsonic_cli.metrics.frechet import Gaussian, Statistics, frechet_distance
 from clipsonic_cli.metrics.metric import Measured, Metric
 
 GROUPS = 32
 SIZES = 12
 """Sizes of part sets that the extrapolation is fitted to, from a quarter to the whole."""
+SMALLEST = 4
+"""Times that the smallest of them go into the whole."""
 DRAWS = 4
 """Part sets of each size."""
 AT_ONCE = 1 << 21
@@ -26,41 +28,50 @@ ENOUGH = 10
 
 
 def compare(
-    made: Features, reference: Features | Gaussian, generator: torch.Generator
+    made: Features, reference: Features | Statistics, generator: torch.Generator
 ) -> Iterator[Measured]:
-    """Gives "fad", and where there are sounds enough, "fad-infinity".
+    """Gives "fad", and where there are sounds and windows enough, "fad-infinity".
 
     All windows of all sounds are pooled on either side, as the paper's evaluation package does.
     FAD-infinity is the intercept of a least-squares line through the distances of part sets against
     one over their size; part sets are made of whole sounds drawn without replacement. (Drawn with
     replacement, they are samples of the set itself, and lead back to its own plain distance.) The
-    reference is kept as it is, and so is its share of the bias.
+    reference is kept as it is, and so is its share of the bias. A line through part sets that have
+    no more windows than dimensions would lead nowhere, and is left out.
+
+    The interval of "fad" is one of the distance at this number of sounds, whose bias is in it; of
+    "fad-infinity", one of what it extrapolates to.
 
     Source:
         Kilgour et al. 2019; CLIPSonic section 3.3. FAD-infinity: Chong & Forsyth 2020; Gui et al.
         2024.
     """
-    theirs = reference if isinstance(reference, Gaussian) else reference.moments().gaussian()
-    value = frechet_distance(made.moments().gaussian(), theirs)
+    ours = made.statistics()
+    theirs = reference if isinstance(reference, Statistics) else reference.statistics()
+    value = frechet_distance(ours, theirs)
     parts = _Parts(made, theirs, generator)
     groups = len(parts.counts)
     half = None
     if groups >= intervals.LEAST:
         half = intervals.half_width(parts.distances(1 - torch.eye(groups, dtype=torch.float64)))
+    warnings, omitted = tuple(_warnings(ours, theirs)), _why_none(parts)
     yield Measured(
         name="fad",
         value=value,
         interval=around(value, half),
-        bias=expected_bias(theirs, len(made.rows), theirs.n),
-        notes=tuple(_warnings(made, theirs, groups)),
+        bias=expected_bias(ours, theirs),
+        notes=(*warnings, omitted) if omitted else warnings,
     )
-    if groups >= intervals.LEAST:
+    if omitted is None:
         infinity = _extrapolated(parts, generator)
-        notes = ("The extrapolation falls below 0.",) if infinity < 0 else ()
+        fallen = ("The extrapolation falls below 0.",) if infinity < 0 else ()
         infinity = max(infinity, 0.0)
         # To first order, an extrapolated statistic changes with the sounds as the plain one does.
         yield Measured(
-            name="fad-infinity", value=infinity, interval=around(infinity, half), notes=notes
+            name="fad-infinity",
+            value=infinity,
+            interval=around(infinity, half),
+            notes=(*warnings, *fallen),
         )
 
 
@@ -69,37 +80,37 @@ def around(value: float, half: float | None) -> tuple[float, float] | None:
     return None if half is None else (max(value - half, 0.0), value + half)
 
 
-def expected_bias(gaussian: Gaussian, n: int, m: int) -> float:
-    r"""Gives the mean distance of two sets of n and m independent vectors of one Gaussian.
+def expected_bias(made: Statistics, reference: Statistics) -> float | None:
+    r"""Gives the mean distance of two such sets of sounds that are of one Gaussian distribution.
 
-    .. math:: (1/n + 1/m) \mathrm{tr} C + \frac{1}{2} \left(\frac{1}{n-1} + \frac{1}{m-1}\right)
-        \left(\sum_{ij} \frac{l_i l_j}{l_i + l_j} + \frac{1}{2} \mathrm{tr} C\right)
+    .. math:: (1/n_1 + 1/m_1) \mathrm{tr} C + \frac{1}{2} \left(\frac{1}{n_2 - 1} +
+        \frac{1}{m_2 - 1}\right) \left(\sum_{ij} \frac{l_i l_j}{l_i + l_j} + \frac{1}{2}
+        \mathrm{tr} C\right)
 
-    with the eigenvalues l of the covariance C: the error of the means, and the second-order term
-    of the distance in the errors of the covariances, whose variances are Wishart's. What is far
-    apart, has few vectors to a dimension, or has windows that are alike within a sound, differs
-    from it.
+    with the eigenvalues l of the reference's covariance C, and as n and m the numbers of
+    independent vectors that would tell the mean (1) and the covariance (2) of either set as well
+    (``Statistics.independent``): the error of the means, and the second-order term of the distance
+    in the errors of the covariances, whose variances are Wishart's. What is far apart, or has few
+    vectors to a dimension, differs from it.
 
-    Args:
-        gaussian: The distribution, or the best estimate of it.
-        n: Vectors of one set, 2 or more.
-        m: Of the other.
-
-    Raises:
-        ValueError: n or m is less than 2.
+    Returns:
+        None where a set has no 2 independent vectors, as of a single sound nobody can tell.
 
     Source:
         Derived here: around equal covariances the distance is half the sum over i, j of the squared
         errors divided by l_i + l_j, and their mean is as Wishart 1928 has it.
     """
-    if min(n, m) < 2:
-        raise ValueError(f"need 2 vectors or more in both sets, got {n} and {m}")
-    values = torch.linalg.eigvalsh(gaussian.cov).clamp(min=0)
+    sets = (made, reference)
+    if min(one.independent(1) for one in sets) < 2:
+        return None
+    values = torch.linalg.eigvalsh(reference.cov).clamp(min=0)
     trace = float(values.sum())
     sums = values[:, None] + values  # (D, D)
     products = torch.where(sums > 0, torch.outer(values, values) / sums, 0)
     shapes = (float(products.sum()) + trace / 2) / 2
-    return (1 / n + 1 / m) * trace + (1 / (n - 1) + 1 / (m - 1)) * shapes
+    of_means = sum(1 / one.independent(1) for one in sets)
+    of_shapes = sum(1 / (one.independent(2) - 1) for one in sets)
+    return of_means * trace + of_shapes * shapes
 
 
 def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]:
@@ -175,7 +186,7 @@ class _Parts:
 def _extrapolated(parts: _Parts, generator: torch.Generator) -> float:
     """Gives the distance at one over the size of a part set being 0."""
     groups = len(parts.counts)
-    inverse = torch.linspace(1, 4, SIZES)[1:]  # of the share of the whole
+    inverse = torch.linspace(1, SMALLEST, SIZES)[1:]  # of the share of the whole
     sizes = [groups, *(round(groups / float(x)) for x in inverse for _ in range(DRAWS))]
     weights = torch.zeros(len(sizes), groups, dtype=torch.float64)
     for row, size in zip(weights, sizes, strict=True):
@@ -192,24 +203,37 @@ def _factor(gaussian: Gaussian) -> Tensor:
     return factor
 
 
-def _warnings(made: Features, theirs: Gaussian, groups: int) -> Iterator[str]:
-    """Says where there are too few windows or sounds."""
-    for rows, whose in ((len(made.rows), "the sounds"), (theirs.n, "the reference")):
-        if rows <= made.dim:
+def _warnings(ours: Statistics, theirs: Statistics) -> Iterator[str]:
+    """Says where there are too few windows."""
+    for one, whose in ((ours, "the sounds"), (theirs, "the reference")):
+        dim = len(one.mean)
+        if one.n <= dim:
             yield (
-                f"{rows} windows of {whose} cannot span {made.dim} dimensions: their covariance "
-                f"is of a lower rank, and the distance much too large."
+                f"{one.n} windows of {whose} cannot span {dim} dimensions: their covariance is of "
+                f"a lower rank, and the distance much too large."
             )
-        elif rows < ENOUGH * made.dim:
+        elif one.n < ENOUGH * dim:
             yield (
-                f"{rows} windows of {whose} are few for {made.dim} dimensions: compare the "
-                f"distance with those of as many windows only."
+                f"{one.n} windows of {whose} are few for {dim} dimensions: compare the distance "
+                f"with those of as many windows only."
             )
+
+
+def _why_none(parts: _Parts) -> str | None:
+    """Says why nothing can be extrapolated; None where it can."""
+    groups, dim = parts.sums.shape
     if groups < intervals.LEAST:
-        yield (
-            f"{groups} sounds are too few for an interval or FAD-infinity, which need "
+        return (
+            f"{groups} sounds are too few for an interval or fad-infinity, which need "
             f"{intervals.LEAST}."
         )
+    least = int(parts.counts.sort().values[: round(groups / SMALLEST)].sum())
+    if least <= dim:
+        return (
+            f"fad-infinity is left out: a {SMALLEST}th of the sounds may have no more than {least} "
+            f"windows, which cannot span {dim} dimensions."
+        )
+    return None
 
 
 METRIC = Metric(

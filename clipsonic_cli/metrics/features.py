@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.metrics.frechet import Moments
+from clipsonic_cli.metrics.frechet import Moments, Statistics
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
 
 BLOCK = 8192
@@ -55,6 +55,8 @@ class Features:
         rows: (R, D) float32, those of the first sound first. May lie on the disk.
         sample_rate: Of the sounds, in Hz; None where they differ or there are none.
         seconds: Mean length of the sounds; None where there are none.
+        windows: Rows of each of the windows that each sound was cut into; None where they were
+            heard whole.
         notes: What is odd about the sounds, one line each.
 
     Raises:
@@ -67,6 +69,7 @@ class Features:
     rows: Tensor
     sample_rate: int | None = None
     seconds: float | None = None
+    windows: tuple[tuple[int, ...], ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,6 +89,8 @@ class Features:
                 f"need one row or more a sound, got {len(self.rows)} rows, {len(self.names)} names "
                 f"and {len(self.counts)} counts that make {sum(self.counts)}"
             )
+        if self.windows is not None and tuple(map(sum, self.windows)) != self.counts:
+            raise ValueError("the windows of the sounds do not make up their rows")
         if not all(rows.isfinite().all() for rows in torch.split(self.rows, BLOCK)):
             raise ValueError("the rows are not finite")
 
@@ -109,6 +114,38 @@ class Features:
             moments.add(rows)
         return moments
 
+    def statistics(self) -> Statistics:
+        """Gives mean and covariance of all rows, and how alike the rows of a sound are.
+
+        Of the scatter of the sounds' means about the whole's, weighted as these make up that, comes
+        the variance of the whole's mean; what it exceeds that of as many independent rows by is the
+        sounds' doing.
+
+        Raises:
+            ValueError: There is a single row.
+
+        Source:
+            Kish 1965 (clusters of unequal size).
+        """
+        gaussian, sounds = self.moments().gaussian(), len(self.counts)
+        squares = torch.tensor(self.counts, dtype=torch.float64).square()
+        windows = float(squares.sum()) / gaussian.n
+        alike = 0.0 if windows == 1 else 1.0
+        if windows > 1 and sounds > 1 and (trace := float(gaussian.cov.trace())) > 0:
+            apart = squares @ (self.means() - gaussian.mean).square().sum(1)
+            effect = float(apart) * sounds / (sounds - 1) / (gaussian.n * trace)
+            alike = min(max((effect - 1) / (windows - 1), 0.0), 1.0)
+        return Statistics(
+            n=gaussian.n,
+            mean=gaussian.mean,
+            cov=gaussian.cov,
+            sounds=sounds,
+            windows=windows,
+            alike=alike,
+            sample_rate=self.sample_rate,
+            seconds=self.seconds,
+        )
+
     def only(self, names: Sequence[str]) -> "Features":
         """Gives some of the sounds, in the order asked for.
 
@@ -125,11 +162,12 @@ class Features:
             names=tuple(names),
             counts=tuple(self.counts[index] for index in picked),
             rows=torch.cat([rows[index] for index in picked]),
+            windows=self.windows and tuple(self.windows[index] for index in picked),
         )
 
 
 def per_sound_mean(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """Gives the mean (C, ...) over each sound's rows of values (R, ...)."""
+    """Gives the mean (C, ...) over each sound's rows of values (R, ...); or over each window's."""
     sums = torch.segment_reduce(values, "mean", lengths=torch.tensor(counts), axis=0)
     mean: Tensor = sums
     return mean
@@ -180,7 +218,7 @@ def of_sounds(
     """Hears sounds one after the other; memory does not grow with them.
 
     The rows go to a temporary file without a name. Sounds that cannot be heard are left out, and
-    silent ones are kept; both are noted.
+    silent ones and those beyond full scale are kept; all are noted.
 
     Args:
         sounds: Names and sounds.
@@ -197,16 +235,20 @@ def of_sounds(
     """
     names: list[str] = []
     counts: list[int] = []
+    cuts: list[tuple[int, ...]] = []
     rates: dict[int, int] = {}
     seconds: list[float] = []
     left_out: dict[str, list[str]] = {}
     mute: list[str] = []
+    beyond: list[str] = []
+    loudest = 0.0
     done = 0
     with tempfile.TemporaryFile() as file:
         for done, (name, sound) in enumerate(sounds, 1):
             if (fault := _fault(sound)) is None:
                 heard = windows.cut(sound) if windows else [sound]
-                rows = torch.cat([backbone.embed(s.samples, s.sample_rate) for s in heard])
+                each = [backbone.embed(s.samples, s.sample_rate) for s in heard]
+                rows = torch.cat(each)
                 if not len(rows):
                     fault = f"too short for '{backbone.name}'"
                 elif not rows.isfinite().all():
@@ -217,9 +259,13 @@ def of_sounds(
                 file.write(rows.numpy().astype(np.float32, copy=False).tobytes())
                 names.append(name)
                 counts.append(len(rows))
+                cuts.append(tuple(len(some) for some in each if len(some)))
                 seconds.append(sound.seconds)
                 rates[sound.sample_rate] = rates.get(sound.sample_rate, 0) + 1
-                mute += [] if sound.samples.any() else [name]
+                peak = float(sound.samples.abs().max())
+                mute += [] if peak else [name]
+                beyond += [name] if peak > 1 else []
+                loudest = max(loudest, peak)
             report(backbone.name, done, total)
         notes = [f"{_listed(those)} left out: {fault}." for fault, those in left_out.items()]
         if not names:
@@ -230,6 +276,8 @@ def of_sounds(
         rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=(sum(counts), backbone.dim)))
     if mute:
         notes.append(f"{_listed(mute)} silent.")
+    if beyond:
+        notes.append(f"{_listed(beyond)} beyond full scale, with peaks of up to {loudest:.4g}.")
     if len(rates) > 1:
         told = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
         notes.append(f"The sounds have different sample rates: {told}.")
@@ -242,6 +290,7 @@ def of_sounds(
         rows=rows,
         sample_rate=next(iter(rates)) if len(rates) == 1 else None,
         seconds=sum(seconds) / len(seconds),
+        windows=tuple(cuts) if windows else None,
         notes=tuple(notes),
     )
 

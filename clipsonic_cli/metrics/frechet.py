@@ -4,6 +4,7 @@ Knows: means and covariances, and the file they are kept in. Does not know: what
 features of; the name of the network that gave them is only compared.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,21 @@ from clipsonic_cli.errors import UsageError
 
 ROUNDING = 1e-6
 """How far a covariance may be from one, against its largest number, before it is refused."""
-FIELDS = {"n": ("i", 0), "mean": ("f", 1), "cov": ("f", 2), "backbone": ("U", 0)}
+FIELDS = {
+    "n": ("i", 0),
+    "mean": ("f", 1),
+    "cov": ("f", 2),
+    "sounds": ("i", 0),
+    "windows": ("f", 0),
+    "alike": ("f", 0),
+    "sample_rate": ("i", 0),
+    "seconds": ("f", 0),
+    "backbone": ("U", 0),
+    "identity": ("U", 0),
+}
 """The arrays of a file of statistics: NumPy's kind of number, and how many axes."""
+MOST = 10**9
+"""Vectors beyond any set of sounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,6 +69,59 @@ class Gaussian:
             raise ValueError("the covariance is not symmetric")
         if (least := torch.linalg.eigvalsh(cov)[0]) < -allowed:
             raise ValueError(f"the covariance has a negative eigenvalue, {float(least):.3g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statistics(Gaussian):
+    """What a distance keeps of a set of sounds.
+
+    Windows of one sound are alike, so that they say less of the set than as many sounds would: see
+    :meth:`independent`.
+
+    Args:
+        sounds: How many the vectors are of.
+        windows: Vectors of a sound, as a vector sees it: the sum of their squared numbers over n.
+        alike: Correlation of two vectors of one sound, in [0, 1]; 1 of a single sound, of which
+            nothing else can be known.
+        sample_rate: Of the sounds, in Hz; None where they differ.
+        seconds: Mean length of the sounds; None where that is not known.
+
+    Raises:
+        ValueError: These cannot be; says why.
+    """
+
+    sounds: int
+    windows: float
+    alike: float
+    sample_rate: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        Gaussian.__post_init__(self)  # a class with slots is made anew, and super() would miss it
+        if not 1 <= self.sounds <= self.n <= MOST:
+            raise ValueError(f"{self.n} vectors cannot be of {self.sounds} sounds")
+        if not 1 <= self.windows <= self.n or not 0 <= self.alike <= 1:
+            raise ValueError(
+                f"{self.windows} vectors of a sound with a correlation of {self.alike} cannot be"
+            )
+        rate, seconds = self.sample_rate, self.seconds
+        if (rate is not None and rate < 1) or not (seconds is None or 0 < seconds < math.inf):
+            raise ValueError(f"sounds of {seconds} s at {rate} Hz cannot be")
+
+    def independent(self, moment: int) -> float:
+        """Gives how many independent vectors would tell a moment as well as these do.
+
+        Args:
+            moment: 1 for the mean, 2 for the covariance, of which vectors that are alike tell more.
+
+        Returns:
+            n over the design effect; n itself where each sound has one vector.
+
+        Source:
+            Kish 1965 (the design effect of clusters); that products of Gaussian
+            vectors correlate by the square is Isserlis 1918.
+        """
+        return self.n / (1 + (self.windows - 1) * self.alike**moment)
 
 
 class Moments:
@@ -157,57 +224,79 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     return float((a.mean - b.mean).square().sum() + shapes)
 
 
-def write_statistics(path: Path, gaussian: Gaussian, *, backbone: str) -> None:
+def write_statistics(path: Path, statistics: Statistics, *, backbone: str, identity: str) -> None:
     """Writes statistics, whole or not at all.
 
     Args:
         path: Where to, an ``.npz``; its folder must exist.
-        gaussian: What to write.
+        statistics: What to write.
         backbone: Name of the network that gave the features.
+        identity: Of its weights; see ``types.Backbone``.
 
     Raises:
+        ValueError: The weights have no identity, as they are in no file.
         OSError: The disk refuses, or is full.
     """
+    if not identity:
+        raise ValueError(f"the weights of '{backbone}' have no identity; read them from a file")
     with written(path) as temporary, temporary.open("wb") as file:  # a path would gain a suffix
         np.savez(
             file,
-            n=np.int64(gaussian.n),
-            mean=gaussian.mean.cpu().numpy(),
-            cov=gaussian.cov.cpu().numpy(),
+            n=np.int64(statistics.n),
+            mean=statistics.mean.cpu().numpy(),
+            cov=statistics.cov.cpu().numpy(),
+            sounds=np.int64(statistics.sounds),
+            windows=np.float64(statistics.windows),
+            alike=np.float64(statistics.alike),
+            sample_rate=np.int64(statistics.sample_rate or 0),
+            seconds=np.float64(statistics.seconds or 0),
             backbone=np.str_(backbone),
+            identity=np.str_(identity),
         )
 
 
-def read_statistics(path: Path, *, backbone: str) -> Gaussian:
+def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -> Statistics:
     """Reads what :func:`write_statistics` wrote; nothing in the file is executed.
 
     Args:
         path: The file.
         backbone: Name of the network whose features they are to be compared with.
+        identity: Of its weights; None where those are not read yet, and not compared.
 
     Raises:
         UsageError: The file is missing, damaged, no such file, or of another network's features.
     """
     try:
         fields = _read_fields(path)
-        made_by = str(fields["backbone"])
-        gaussian = Gaussian(
+        made_by, weights = str(fields["backbone"]), str(fields["identity"])
+        statistics = Statistics(
             n=int(fields["n"]),
             mean=torch.from_numpy(fields["mean"].astype(np.float64)),
             cov=torch.from_numpy(fields["cov"].astype(np.float64)),
+            sounds=int(fields["sounds"]),
+            windows=float(fields["windows"]),
+            alike=float(fields["alike"]),
+            sample_rate=int(fields["sample_rate"]) or None,
+            seconds=float(fields["seconds"]) or None,
         )
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise UsageError(
-            f"'{path}' holds no statistics of features ({reason}); give a file that clipsonic "
-            f"wrote, or the sounds themselves."
+            f"'{path}' holds no statistics of features ({reason}); save them again with this "
+            f"clipsonic's --save-stats, or give the sounds themselves."
         ) from error
     if made_by != backbone:
         raise UsageError(
             f"'{path}' holds statistics of {made_by!r} features, which cannot be compared with "
             f"those of '{backbone}'; give a file of '{backbone}', or the sounds themselves."
         )
-    return gaussian
+    if identity is not None and weights != identity:
+        raise UsageError(
+            f"'{path}' holds statistics of features by other weights of '{backbone}' ({weights}) "
+            f"than are here ({identity or 'of no file'}); save them again with --save-stats, or "
+            f"give the sounds themselves."
+        )
+    return statistics
 
 
 def _factor(cov: Tensor) -> Tensor:
@@ -228,10 +317,13 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
         try:
             read = np.load(file, allow_pickle=False)
             fields = {name: read[name] for name in read.files}
-        # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says.
+        # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says. Of
+        # some files NumPy says how to unpickle them, which is no advice to pass on.
         except Exception as error:
-            raise ValueError(f"damaged, or no .npz: {error}") from error
+            raise ValueError("it is damaged, or no .npz") from error
     seen = {name: (field.dtype.kind, field.ndim) for name, field in fields.items()}
     if seen != FIELDS:
-        raise ValueError(f"it has {', '.join(sorted(seen)) or 'nothing'}, not {', '.join(FIELDS)}")
+        raise ValueError(
+            f"it has {', '.join(sorted(seen)) or 'nothing'}, not {', '.join(sorted(FIELDS))}"
+        )
     return fields

@@ -3,7 +3,8 @@
 Knows: kernels. Does not know: what the vectors are of.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,40 +27,48 @@ BLOCK = 1024
 def compare(made: Features, reference: Features, generator: torch.Generator) -> Iterator[Measured]:
     """Gives "kad", which may be negative: of two sets of one distribution, its mean is 0.
 
-    All windows are pooled. The kernel's bandwidth is the median distance within the reference.
+    All windows are pooled, but no two of one sound are compared, nor of two sounds of one name, as
+    a sound and the clip it was made of: that these are alike says nothing of the sets. The kernel's
+    bandwidth is the median distance within the reference.
 
     Raises:
-        UsageError: Most of the reference's rows are the same, so that there is no such width.
+        UsageError: A set has a single sound; or most of the reference's rows are the same, so that
+            there is no such width.
 
     Source:
         Chung et al. 2025 (KAD); Gretton et al. 2012, lemma 6. The factor and the
         bandwidth: kadtk's repository, whose release 1.1.0 takes the scored set's width instead.
     """
-    group = intervals.groups_of(made.names, GROUPS, generator=generator)
-    group = group.repeat_interleave(torch.tensor(made.counts))
-    mine, theirs = (_some(len(rows), ROWS, generator) for rows in (made.rows, reference.rows))
-    x, y, group = made.rows[mine].double(), reference.rows[theirs].double(), group[mine]
-    bandwidth = median_distance(y[_some(len(y), MEDIAN_ROWS, generator)])
+    place = {name: index for index, name in enumerate(sorted({*made.names, *reference.names}))}
+    group = torch.zeros(len(place), dtype=torch.int64)
+    dealt = intervals.groups_of(made.names, GROUPS, generator=generator)
+    group[[place[name] for name in made.names]] = dealt
+    mine, theirs = (_drawn(some, place, generator) for some in (made, reference))
+    if (fewest := min(len(set(z.sound.tolist())) for z in (mine, theirs))) < 2:
+        raise UsageError(f"'kad' needs 2 sounds or more on either side, got {fewest}; give more.")
+    scale = theirs.rows[_some(len(theirs.rows), MEDIAN_ROWS, generator)]
+    bandwidth = median_distance(scale)
     if not bandwidth:
         raise UsageError(
             "'kad' has no scale to compare by: most of the reference sounds alike, such as silence."
         )
-    whole, parts = _discrepancies(x, y, bandwidth, group)
+    whole, parts = _discrepancies(mine, theirs, bandwidth, group[mine.sound])
     value = SCALE * whole
     half = intervals.half_width(SCALE * parts)
-    notes = tuple(
+    notes = [f"Kernel bandwidth {bandwidth:.4g}, the reference's median distance."]
+    notes += [
         f"{ROWS} of the {rows} windows of {whose} were compared."
         for rows, whose in ((len(made.rows), "the sounds"), (len(reference.rows), "the reference"))
         if rows > ROWS
-    )
+    ]
     interval = None if half is None else (value - half, value + half)
-    yield Measured(name="kad", value=value, interval=interval, notes=notes)
+    yield Measured(name="kad", value=value, interval=interval, notes=tuple(notes))
 
 
 def squared_discrepancy(x: Tensor, y: Tensor, bandwidth: float) -> float:
     r"""Gives the unbiased estimate of the squared maximum mean discrepancy.
 
-    The kernel is :math:`\exp(-|a - b|^2 / 2 h^2)`; no row is compared with itself.
+    The kernel is :math:`\exp(-|a - b|^2 / 2 h^2)`; every row is taken for a sound of its own.
 
     Args:
         x: (n, D), two rows or more.
@@ -79,8 +88,13 @@ def squared_discrepancy(x: Tensor, y: Tensor, bandwidth: float) -> float:
         raise ValueError(
             f"need 2 rows or more and a bandwidth above 0, got {len(x)}, {len(y)} and {bandwidth}"
         )
-    one = torch.zeros(len(x), dtype=torch.int64)
-    return _discrepancies(x.double(), y.double(), bandwidth, one)[0]
+    mine, theirs = torch.split(torch.arange(len(x) + len(y)), [len(x), len(y)])
+    return _discrepancies(
+        _Rows(rows=x.double(), sound=mine),
+        _Rows(rows=y.double(), sound=theirs),
+        bandwidth,
+        torch.zeros_like(mine),
+    )[0]
 
 
 def median_distance(rows: Tensor) -> float:
@@ -88,44 +102,86 @@ def median_distance(rows: Tensor) -> float:
     return float(torch.pdist(rows).median())
 
 
-def _discrepancies(x: Tensor, y: Tensor, bandwidth: float, group: Tensor) -> tuple[float, Tensor]:
-    """Gives the discrepancy, and (G,) what it is without each group of x in turn.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rows:
+    """Rows that are compared, and whose they are.
 
     Args:
-        x: (n, D) float64.
-        y: (m, D) float64.
-        bandwidth: Of the kernel.
-        group: (n,) of each row of x.
+        rows: (n, D) float64.
+        sound: (n,) int64, a number for every sound; the same on either side where they are of one.
     """
-    number = int(group.max()) + 1
-    sizes = torch.bincount(group, minlength=number).double()
-    within = torch.zeros(number, number, dtype=torch.float64)
-    across = torch.zeros(number, dtype=torch.float64)
-    centre = y.mean(0)  # products of vectors far from 0 would lose their distances to rounding
-    x, y = x - centre, y - centre
-    for rows, of in zip(torch.split(x, BLOCK), torch.split(group, BLOCK), strict=True):
-        sums = torch.zeros(len(rows), number, dtype=torch.float64)
-        sums.index_add_(1, group, _kernel(rows, x, bandwidth))
-        within.index_add_(0, of, sums)
-        across.index_add_(0, of, _kernel(rows, y, bandwidth).mean(1))
-    theirs = sum([float(_kernel(rows, y, bandwidth).sum()) for rows in torch.split(y, BLOCK)])
-    constant = (theirs - len(y)) / (len(y) * (len(y) - 1))
-    within -= sizes.diag()  # each row with itself
 
-    def discrepancy(n: Tensor, pairs: Tensor, cross: Tensor) -> Tensor:
-        return pairs / (n * (n - 1)) + constant - 2 * cross / n
+    rows: Tensor
+    sound: Tensor
 
-    whole = discrepancy(sizes.sum(), within.sum(), across.sum())
-    pairs_without = within.sum() - within.sum(0) - within.sum(1) + within.diag()
-    without = discrepancy(sizes.sum() - sizes, pairs_without, across.sum() - across)
+
+def _discrepancies(x: _Rows, y: _Rows, bandwidth: float, group: Tensor) -> tuple[float, Tensor]:
+    """Gives the discrepancy, and (G,) what it is without each group of sounds of x in turn.
+
+    Args:
+        x: n rows, of two sounds or more.
+        y: m rows, of two sounds or more.
+        bandwidth: Of the kernel.
+        group: (n,) of each row of x, the same for all rows of a sound.
+    """
+    groups = int(group.max()) + 1
+    sounds = int(torch.cat([x.sound, y.sound]).max()) + 1
+    own, same = (torch.bincount(z.sound, minlength=sounds).double()[x.sound] for z in (x, y))
+    sizes, of_own, of_same = (
+        torch.zeros(groups, dtype=torch.float64).index_add_(0, group, values)
+        for values in (torch.ones_like(own), own, same)
+    )
+    pairs = torch.outer(sizes, sizes) - of_own.diag()  # (G, G) of two sounds
+    crosses = sizes * len(y.rows) - of_same  # (G,)
+    within = torch.zeros(groups, groups, dtype=torch.float64)
+    across = torch.zeros(groups, dtype=torch.float64)
+    centre = y.rows.mean(0)  # products of vectors far from 0 would lose their distances to rounding
+    x, y = (_Rows(rows=z.rows - centre, sound=z.sound) for z in (x, y))
+    for some, of in zip(_blocks(x), torch.split(group, BLOCK), strict=True):
+        sums = torch.zeros(len(of), groups, dtype=torch.float64)
+        within.index_add_(0, of, sums.index_add_(1, group, _kernel(some, x, bandwidth)))
+        across.index_add_(0, of, _kernel(some, y, bandwidth).sum(1))
+    theirs = sum(float(_kernel(some, y, bandwidth).sum()) for some in _blocks(y))
+    of_theirs = torch.bincount(y.sound).double().square().sum()
+    constant = theirs / (len(y.rows) ** 2 - float(of_theirs))
+    whole = within.sum() / pairs.sum() + constant - 2 * across.sum() / crosses.sum()
+    without = _without(within) / _without(pairs) + constant
+    without -= 2 * (across.sum() - across) / (crosses.sum() - crosses)
     return float(whole), without
 
 
-def _kernel(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
-    """Gives the kernel (n, m) of rows (n, D) and (m, D); of a row and itself, 1."""
-    squares = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
+def _without(sums: Tensor) -> Tensor:
+    """Gives the sum (G,) of all numbers (G, G) but those of each group in turn."""
+    less: Tensor = sums.sum() - sums.sum(0) - sums.sum(1) + sums.diag()
+    return less
+
+
+def _blocks(z: _Rows) -> Iterator[_Rows]:
+    """Gives all rows, as many at once as memory is for."""
+    for rows, sound in zip(torch.split(z.rows, BLOCK), torch.split(z.sound, BLOCK), strict=True):
+        yield _Rows(rows=rows, sound=sound)
+
+
+def _kernel(a: _Rows, b: _Rows, bandwidth: float) -> Tensor:
+    """Gives the kernel (n, m) of rows (n, D) and (m, D); of two rows of one sound, 0."""
+    squares = a.rows.square().sum(1)[:, None] + b.rows.square().sum(1) - 2 * a.rows @ b.rows.T
     kernel: Tensor = (-squares.clamp(min=0) / (2 * bandwidth**2)).exp()
-    return kernel
+    return kernel.masked_fill_(a.sound[:, None] == b.sound, 0)
+
+
+def _drawn(some: Features, place: Mapping[str, int], generator: torch.Generator) -> _Rows:
+    """Gives the rows that are compared, which do not depend on the order of the sounds.
+
+    Args:
+        some: The sounds.
+        place: The number of each name, in the order of names.
+        generator: Draws rows where there are too many.
+    """
+    numbers = torch.tensor([place[name] for name in some.names])
+    sound = numbers.repeat_interleave(torch.tensor(some.counts))
+    by_name = sound.argsort(stable=True)
+    picked = by_name[_some(len(by_name), ROWS, generator)]
+    return _Rows(rows=some.rows[picked].double(), sound=sound[picked])
 
 
 def _some(count: int, most: int, generator: torch.Generator) -> Tensor:

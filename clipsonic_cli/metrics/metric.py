@@ -4,7 +4,7 @@ Knows: who is compared with whom, that both must fit, and the frame of a score. 
 one metric, nor where the vectors come from.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS, intervals
 from clipsonic_cli.metrics.features import Features, Windows
-from clipsonic_cli.metrics.frechet import Gaussian
+from clipsonic_cli.metrics.frechet import Statistics
 from clipsonic_cli.types import Score
 
 Against = Literal["reference", "originals", "prompts", "labels", "images"]
@@ -42,7 +42,9 @@ class Measured:
 
 
 Compare = Callable[[Features, Any, torch.Generator], Iterable[Measured]]
-"""Any is Features, or a Gaussian as well where the metric takes statistics."""
+"""Any is Features, or Statistics as well where the metric takes them."""
+LONGER = 1.1
+"""Ratio of mean lengths from which it is said that they differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class Metric:
     least: int = 1
 
     def __call__(
-        self, made: Features, against: Features | Gaussian, *, generator: torch.Generator
+        self, made: Features, against: Features | Statistics, *, generator: torch.Generator
     ) -> tuple[Score, ...]:
         """Scores a set.
 
@@ -86,37 +88,36 @@ class Metric:
             The metric's own score first.
 
         Raises:
-            UsageError: Too few sounds, none with a partner, statistics where sounds are needed, or
-                nothing that can be compared.
+            UsageError: Too few sounds, none with a partner, statistics where sounds are needed or
+                of vectors of another size, or nothing that can be compared.
             ValueError: The two are of different backbones.
         """
-        if isinstance(against, Gaussian) and not self.statistics:
-            raise UsageError(
-                f"'{self.name}' needs the sounds of the {self.against}, not their statistics; give "
-                f"the folder they are in."
-            )
-        dim = len(against.mean) if isinstance(against, Gaussian) else against.dim
-        backbone = made.backbone if isinstance(against, Gaussian) else against.backbone
-        if (dim, backbone) != (made.dim, made.backbone):
-            raise ValueError(
-                f"need vectors of one backbone, got '{made.backbone}' of size {made.dim} and "
-                f"'{backbone}' of size {dim}"
-            )
         notes = list(made.notes)
-        if isinstance(against, Features):
+        if isinstance(against, Statistics):
+            if not self.statistics:
+                raise UsageError(
+                    f"'{self.name}' needs the sounds of the {self.against}, not their statistics; "
+                    f"give the folder they are in."
+                )
+            if (size := len(against.mean)) != made.dim:
+                raise UsageError(
+                    f"The statistics are of vectors of size {size}, those of '{made.backbone}' "
+                    f"have size {made.dim}; save them again with --save-stats, or give the sounds "
+                    f"themselves."
+                )
+        else:
+            if (against.dim, against.backbone) != (made.dim, made.backbone):
+                raise ValueError(
+                    f"need vectors of one backbone, got '{made.backbone}' of size {made.dim} and "
+                    f"'{against.backbone}' of size {against.dim}"
+                )
             if self.against == "reference":
                 notes += [f"Of the reference: {note}" for note in against.notes]
             else:
                 made, against, unpaired = self._paired(made, against)
                 notes += unpaired
-            if None not in (made.sample_rate, against.sample_rate) and (
-                made.sample_rate != against.sample_rate
-            ):
-                notes.append(
-                    f"Sample rates differ: {made.sample_rate} Hz, and {against.sample_rate} Hz of "
-                    f"the {self.against}."
-                )
-        rows = against.n if isinstance(against, Gaussian) else len(against.rows)
+        notes += self._differences(made, against)
+        rows = against.n if isinstance(against, Statistics) else len(against.rows)
         if (fewest := min(len(made.rows), rows)) < self.least:
             raise UsageError(
                 f"'{self.name}' needs {self.least} windows of sound or more on either side, got "
@@ -140,6 +141,16 @@ class Metric:
             )
             for measured in self.compare(made, against, generator)
         )
+
+    def _differences(self, made: Features, against: Features | Statistics) -> Iterator[str]:
+        """Says how the sounds differ in what no metric means to tell."""
+        rates = (made.sample_rate, against.sample_rate)
+        if None not in rates and rates[0] != rates[1]:
+            yield f"Sample rates differ: {rates[0]} Hz, and {rates[1]} Hz of the {self.against}."
+        ours, theirs = made.seconds, against.seconds
+        if ours and theirs and max(ours, theirs) > LONGER * min(ours, theirs):
+            whose = f"of the {self.against}"
+            yield f"Lengths differ: {ours:.2f} s on average, and {theirs:.2f} s {whose}."
 
     def _paired(self, made: Features, against: Features) -> tuple[Features, Features, list[str]]:
         """Gives the sounds that have a partner, sorted by name, with their partners."""

@@ -35,12 +35,13 @@ class MiniBackbone:
     Args:
         listener: The weights at work, in evaluation mode, on the device where it is to run.
         clip: Whose text embeddings it reads.
+        identity: Of the listener's file; empty where it is of none.
     """
 
     name = "mini"
 
-    def __init__(self, listener: Listener, clip: Clip) -> None:
-        self.listener, self.clip = listener, clip
+    def __init__(self, listener: Listener, clip: Clip, identity: str = "") -> None:
+        self.listener, self.clip, self.identity = listener, clip, identity
         self.device = listener.log_scale.device
         self.log_mel = LogMel(listener.spec).to(self.device)
 
@@ -84,7 +85,7 @@ class MiniBackbone:
             raise BadBundle(f"{path} does not hold a listener's weights ({listed(faults)}).")
         listener = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
         listener.load_state_dict(dict(part.weights))  # half precision becomes single
-        return cls(listener, clip.to(device))
+        return cls(listener, clip.to(device), bundle.identity(path))
 
     @property
     def dim(self) -> int:

@@ -25,20 +25,23 @@ class ZeroShotTagger:
         classes: The texts, each once.
 
     Raises:
-        UsageError: There are less than two, or one is given twice or has no words.
+        UsageError: There are less than two, or one has no words.
+        ValueError: One is given twice.
 
     Source:
         Radford et al. 2021 (of pictures); Wu et al. 2023 (of sounds).
     """
 
     def __init__(self, backbone: AudioTextBackbone, classes: Sequence[str]) -> None:
-        if len(classes) < 2 or len(set(classes)) != len(classes):
+        if len(set(classes)) < 2:
             raise UsageError(
-                f"A tagger needs two or more different classes, got {len(set(classes))}; give "
-                f"each label once."
+                f"'accuracy' and 'kl' need two or more different prompts, got {len(set(classes))}; "
+                f"give --prompts, a csv of file and prompt."
             )
+        if len(set(classes)) != len(classes):
+            raise ValueError("a class is given twice")
         self.backbone = backbone
-        self.name = backbone.name
+        self.name, self.identity = backbone.name, backbone.identity
         self.classes = tuple(classes)
         self._texts = backbone.embed_text(self.classes)  # (K, D)
 

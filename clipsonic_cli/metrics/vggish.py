@@ -34,13 +34,14 @@ class VGGishBackbone:
 
     Args:
         network: The weights at work, in evaluation mode, on the device where it is to run.
+        identity: Of the file they are of; empty where they are of none.
     """
 
     name = "vggish"
     dim = DIM
 
-    def __init__(self, network: VGGish) -> None:
-        self.network = network
+    def __init__(self, network: VGGish, identity: str = "") -> None:
+        self.network, self.identity = network, identity
 
     @classmethod
     def load(cls, device: torch.device) -> "VGGishBackbone":
@@ -50,12 +51,13 @@ class VGGishBackbone:
             MissingWeights: They do not; names the command that gets them.
             BadBundle: Their file is damaged.
         """
-        weights = bundle.load(file_of(find(cls.name)), kind="vggish").weights
+        path = file_of(find(cls.name))
+        weights = bundle.load(path, kind="vggish").weights
         with torch.device("meta"):  # weights are read, not drawn
             outline = VGGish()
         network = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
         load_vggish(network, weights)
-        return cls(network)
+        return cls(network, bundle.identity(path))
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Gives the features of every whole window of a sound.

@@ -219,12 +219,18 @@ def main() -> None:
     )
     path = out / "model" / "listener.safetensors"
     write(path, Bundle(header=header, weights=weights))
+    backbone = MiniBackbone.read(path.parent, torch.device("cpu"))
     named = zip(splits["test"].ids, splits["test"].waves.float() / 32768, strict=True)
     truth = of_sounds(
         ((name, Waveform(samples=wave, sample_rate=SPEC.sample_rate)) for name, wave in named),
         backbone,
     )
-    write_statistics(path.with_name(TRUTH), truth.moments().gaussian(), backbone=backbone.name)
+    write_statistics(
+        path.with_name(TRUTH),
+        truth.statistics(),
+        backbone=backbone.name,
+        identity=backbone.identity,
+    )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {json.dumps(meta)}")
 
 

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import pickle
 import resource
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 
 from clipsonic_cli.audio.files import (
     SUBTYPES,
+    NotSound,
     check_writable,
+    is_cut,
+    open_sound,
     peak_guard,
     read,
     read_metadata,
@@ -125,6 +129,81 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UsageError, match="as sound") as caught:
         read(tmp_path / "a.wav", RATE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3"])
+def test_why_a_file_is_no_sound_is_known_without_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not a sound at all" * 100)
+    with pytest.raises(NotSound) as caught:
+        read(tmp_path / name, RATE)
+    assert caught.value.reason == "Format not recognised"
+    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
+
+
+def test_a_file_that_may_not_be_read_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> None:  # permission bits do not stop root, which tests may run as
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    write(tmp_path / "a.wav", noise(), RATE)
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(NotSound, match=r"a\.wav': Permission denied; give") as caught:
+        read(tmp_path / "a.wav", RATE)
+    assert caught.value.reason == "Permission denied"
+
+
+FORMATS = [
+    *(("WAV", "PCM_16"), ("WAV", "IMA_ADPCM"), ("WAVEX", "FLOAT"), ("RF64", "PCM_24")),
+    *(("AIFF", "PCM_16"), ("AU", "PCM_16"), ("W64", "PCM_16"), ("MP3", None)),
+]
+
+
+@pytest.mark.parametrize(("form", "subtype"), FORMATS)
+@pytest.mark.parametrize("share", [1.0, 0.95, 0.5])
+def test_a_file_that_is_cut_is_known(
+    tmp_path: Path, form: str, subtype: str | None, share: float
+) -> None:
+    path = tmp_path / "a"
+    soundfile.write(path, noise(RATE).numpy(), RATE, subtype=subtype, format=form)
+    content = path.read_bytes()
+    path.write_bytes(content[: round(share * len(content))])
+    with open_sound(path) as file:
+        assert is_cut(file) == (share < 1)
+
+
+@pytest.mark.parametrize("size", [0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
+@pytest.mark.parametrize("places", [(4, 40), (40,)])
+def test_a_size_that_was_not_known_when_it_was_written_is_no_cut(
+    tmp_path: Path, size: int, places: tuple[int, ...]
+) -> None:
+    write(tmp_path / "a.wav", noise(), RATE)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    for place in places:
+        content[place : place + 4] = size.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    with open_sound(tmp_path / "a.wav") as file:
+        assert not is_cut(file)
+        assert file.frames == 4000
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_tag_before_an_mp3_is_no_part_of_its_size(tmp_path: Path, share: float) -> None:
+    soundfile.write(tmp_path / "a.mp3", noise(RATE).numpy(), RATE)
+    content = (tmp_path / "a.mp3").read_bytes()
+    tag = b"ID3\4\0\0" + bytes((0, 2, 0x1C, 0x10)) + bytes(2 * 128**2 + 0x1C * 128 + 0x10)
+    (tmp_path / "a.mp3").write_bytes(tag + content[: round(share * len(content))])
+    with open_sound(tmp_path / "a.mp3") as file:
+        assert is_cut(file) == (share < 1)
+
+
+def test_an_mp3_that_does_not_say_how_long_it_is_counts_as_whole(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.mp3", noise(RATE).numpy(), RATE)
+    content = (tmp_path / "a.mp3").read_bytes()
+    silent = content.replace(b"Xing\0\0\0\x0f", b"Xing\0\0\0\x0d")  # without the number of bytes
+    (tmp_path / "a.mp3").write_bytes(silent[: len(silent) // 2])
+    with open_sound(tmp_path / "a.mp3") as file:
+        assert not is_cut(file)
 
 
 @pytest.mark.parametrize(("values", "what"), [([], "no samples"), ([float("nan")], "not finite")])

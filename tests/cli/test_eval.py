@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
+from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.cli.eval_options import repeated
 from clipsonic_cli.evaluation.ratings import FORMAT
 from clipsonic_cli.evaluation.run import TRUTH_TOLD
@@ -100,6 +102,49 @@ def test_json_is_an_object_a_system(call, sets):
     assert noisy["scores"][0]["value"] > same["scores"][0]["value"] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("width", "left_out"), [(60, True), (80, True), (200, False)])
+def test_a_terminal_shows_every_number_whole(call, sets, monkeypatch, width, left_out):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to Rich, this is a terminal
+    _, out, err = call("--metrics", "fad", "clap", "--generated", "made", "--reference", "truth")
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in out]
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    for score in json.loads(Path("eval/made/report.json").read_text())["rows"][0]["scores"]:
+        digits = 3 if score["metric"] == "clap" else 4
+        for number in (score["value"], *score["interval"]):
+            assert any(f"{number:.{digits}f}" in line.split() for line in lines)
+    said = "left out for want of width: windows, against, backbone, Hz, s; they are in the report"
+    assert any(said in line for line in err) == left_out
+    assert any("16000" in line for line in lines) != left_out
+
+
+NUMBERS = ("system", "w", "fad", "clap", "n", "Hz", "paper: VGGSound FAD", "paper: MUSIC")
+ROWS = [
+    ("CLIPSonic-PD (pretrained diffusion prior)", "1.5", *["0.1234 (0.1 to 0.2)"] * 2),
+    ("mel spectrogram reconstruction " + "x" * 40, "-", "19.30 (1.00 to 20.00)", "-"),
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 110, 120, 160, 250])
+def test_words_are_folded_before_numbers_and_details_left_out_before_both(
+    capfd, monkeypatch, width
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    rows = [(*row, "300", "16000", "3.43", "13.51") for row in ROWS]
+    talk = Talk(quiet=False)
+    left_out = talk.numbers("t", NUMBERS, rows, words=("system",), details=("Hz",))
+    out = re.sub(r"\x1b\[[\d;]*m", "", capfd.readouterr().out)
+    assert left_out == (("Hz",) if width < 120 else ())
+    assert "…" not in out
+    words = [word for row in rows for cell in row[1:] for word in cell.split()]
+    assert {word for word in words if word != "16000" or not left_out} <= {*out.split()}
+    assert (out.count("0.1234 (0.1 to 0.2)") == 2) == (width >= 90)
+    if width >= 80:
+        assert max(map(len, out.splitlines())) <= width
+
+
 def test_quiet_says_nothing_but_the_table(call, sets):
     code, out, err = call("--generated", "made", "--reference", "truth", "-q", "-o", "there")
     assert (code, err) == (0, [])
@@ -145,6 +190,14 @@ def test_figure_3_is_written_in_two_forms(ask):
     assert "clap[mini]" in Path("eval/micro/figure-3.svg").read_text()
     with Image.open("eval/micro/figure-3.png") as picture:
         assert picture.width > picture.height
+
+
+def test_a_table_and_a_listening_test_are_both_made(ask):
+    code, out, _ = ask("--table", 2, "--listening-test", "test", "--trials", 1, "--modes", "zs")
+    assert code == 0
+    assert (out[0].startswith("Table 2. "), out[-1]) == (True, "test/index.html")
+    assert Path("eval/micro/table-2.json").is_file()
+    assert json.loads(Path("test/key.json").read_text())["systems"][0] == "zs w=1.5"
 
 
 def test_a_listening_test_goes_out_and_comes_back(ask, call):
@@ -193,6 +246,8 @@ BAD = [
     (["--table", "1"], 2, "give --data"),
     (["--table", "4"], 2, "--listening-test DIR"),
     (["--table", "6"], 2, "Known: 1, 2, 5"),
+    (["--table", "2", "--metrics", "fad", "-d", "."], 2, "Table 2 has no column for fad;"),
+    (["--table", "1", "--metrics", "kad:mini", "fad", "-d", "."], 2, "no column for kad:mini;"),
     (["--figure", "3"], 2, "give --data"),
     (["--figure", "2"], 2, "Known: 3"),
     (["--figure", "3", "--table", "1"], 2, "Both --table and --figure"),
@@ -236,6 +291,8 @@ def test_the_bare_command_scores_the_embedded_model_with_the_embedded_network(ca
     assert "not on this machine: vggish, clap" in err[0]
     told = json.loads(Path("eval/mini/report.json").read_text())
     assert told["settings"]["reference"] == TRUTH_TOLD
+    shares = "the kinds of sound asked for are not those of the true sounds in the same shares"
+    assert any(shares in note for note in told["notes"])
 
 
 def test_sounds_of_another_model_have_nothing_to_be_compared_with(call, micro):

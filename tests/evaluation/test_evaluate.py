@@ -40,6 +40,20 @@ def test_a_folder_against_itself_is_at_no_distance(judge, truth):
     assert (score.n, score.rows, score.label, score.sample_rate) == (16, 64, "fad[mini]", 16_000)
 
 
+def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, ears, tmp_path):
+    noisy = ears.write_sounds(tmp_path / "noisy", 16, snr=0)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for path in [*truth.iterdir()][:12] + [*noisy.iterdir()][12:]:
+        (shared / path.name).symlink_to(path)
+    same, some, other = judge(truth, shared, noisy, metrics=("fad", "kad"), reference=truth).rows
+    for row, count in ((same, 16), (some, 12)):
+        assert {score.bias for score in row.scores} == {None}
+        assert all(f"{count} of 16 files are among those" in s.notes[-1] for s in row.scores)
+    assert other.score("fad").bias > 0
+    assert not any("are among those" in note for s in other.scores for note in s.notes)
+
+
 @pytest.mark.parametrize("name", ["reference", "truth"])
 def test_a_folder_may_have_any_name(judge, truth, ears, tmp_path, name):
     noisy = ears.write_sounds(tmp_path / "in" / name, 16, snr=0)
@@ -132,6 +146,37 @@ def test_taggers_tell_the_prompts_apart(judge, truth, tmp_path):
     [row] = judge(truth, metrics=metrics, reference=truth, prompts=csv).rows
     assert row.score("kl").value == pytest.approx(0, abs=1e-9)
     assert 0 <= row.score("accuracy").value <= 1
+
+
+def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, ears, tmp_path):
+    def folder(name, *kinds, **more):
+        for kind in kinds:
+            place = ears.write_sounds(tmp_path / name, 4, name=f"{kind}-{{}}", **more)
+        return place
+
+    own, told = folder("own", "rain", "dog", snr=5), folder("told", "photo of rain", "photo of dog")
+    reference = folder("all", "rain", "dog", "photo of rain", "photo of dog")
+    more = {"metrics": ("accuracy", "kl"), "reference": reference}
+    alone, beside = judge(own, **more).rows[0], judge(own, told, **more).rows[0]
+    assert beside == alone
+    assert alone.score("accuracy").notes == ("One of 2 classes: 0.5 is chance.",)
+    assert "2 classes" in alone.score("kl").notes[-1]
+
+
+def test_sounds_without_prompts_have_no_classes(judge, truth, ears, tmp_path):
+    nameless = ears.write_sounds(tmp_path / "nameless", 4, name="{}")
+    results = judge(truth, nameless, metrics=("fad", "accuracy"), reference=truth)
+    assert any("accuracy of nameless is left out: Nothing says" in n for n in results.notes)
+
+
+def test_what_sounds_are_compared_with_is_said_where_they_are(judge, truth):
+    for metrics, told in ((("clap",), None), (("fad", "clap"), f"16 sounds of {truth}")):
+        assert judge(truth, metrics=metrics, reference=truth).settings["reference"] == told
+
+
+def test_the_weights_that_heard_are_among_the_settings(judge, truth, ears):
+    settings = judge(truth, reference=truth).settings
+    assert settings["backbones"] == {"mini": ears.Ears().identity}
 
 
 def test_one_sound_is_scored_with_a_warning(judge, truth, ears, tmp_path):

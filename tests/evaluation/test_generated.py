@@ -58,6 +58,7 @@ def test_a_mode_answers_what_it_can_be_asked(sonic, questions, tmp_path):
     recipe = read_recipe(words.sounds["q1"])
     assert (recipe.seed, recipe.guidance_scale, recipe.mode) == (1, 1.5, "zs")
     assert soundfile.info(words.sounds["q1"]).frames == 4800
+    assert not words.of_reference
 
 
 def test_a_sound_that_is_there_is_used_again(sonic, questions, tmp_path):
@@ -112,6 +113,7 @@ def test_reconstructions_are_as_long_as_the_truth_and_used_again(sonic, question
     place = tmp_path / "again"
     first = reconstruct(sonic, questions, spec, place)
     before = times(first)
+    assert first.of_reference
     assert {soundfile.info(path).frames for path in first.sounds.values()} == {8000}
     assert times(reconstruct(sonic, questions, spec, place)) == before
     other = reconstruct(sonic, questions, spec, place, vocoder="griffin-lim")

@@ -27,6 +27,14 @@ def test_who_is_asked_for_by_name_needs_no_note():
     assert (chosen.backbone, notes_of([chosen])) == ("mini", [])
 
 
+def test_a_metric_is_heard_once_by_each_network(monkeypatch):
+    names = ["fad", "fad:mini", "fad"]
+    [chosen] = choose(names)
+    assert (chosen.backbone, chosen.instead_of) == ("mini", "vggish")
+    monkeypatch.setattr(hearing, "is_here", lambda _name: True)
+    assert [one.backbone for one in choose(names)] == ["vggish", "mini"]
+
+
 def test_who_is_insisted_on_has_to_be_here():
     with pytest.raises(MissingWeights, match="clipsonic download clap"):
         choose(["fad:clap"])

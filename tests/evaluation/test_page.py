@@ -101,6 +101,33 @@ def test_the_best_is_marked_by_a_sign_and_reconstructions_do_not_compete(page_fi
     assert [float(value) for value in best] == pytest.approx([2.5 + 1 / 7, 0.25])
 
 
+def test_none_is_the_best_of_different_numbers_of_sounds(found, tmp_path):
+    first, *others = found.rows
+    fewer = replace(first, scores=tuple(replace(score, n=15) for score in first.scores))
+    uneven = replace(found, rows=(fewer, *others), samples=())
+    text = write_html(uneven, tmp_path / "report.html").read_text("utf-8")
+    assert 'aria-label="best"' not in text
+
+
+def test_a_folder_of_a_modes_name_is_not_the_papers(found, tmp_path):
+    folder = replace(found, settings={"generated": ["a/pd"]}, samples=())
+    text = write_html(folder, tmp_path / "report.html").read_text("utf-8")
+    assert 'class="paper"' not in text
+    assert "CLIPSonic" not in text
+
+
+def test_intervals_and_bias_are_explained(found, tmp_path, page_file):
+    text = page_file.read_text("utf-8")
+    assert "95 % confidence intervals are of the mean over sounds" in text
+    assert "Bias is about how far two draws" in text
+    plain = tuple(
+        replace(row, scores=tuple(replace(score, bias=None) for score in row.scores))
+        for row in found.rows
+    )
+    other = write_html(replace(found, rows=plain, samples=()), tmp_path / "report.html")
+    assert "Bias is" not in other.read_text("utf-8")
+
+
 def test_a_note_of_many_scores_is_one_footnote(page_file, parsed):
     assert page_file.read_text("utf-8").count(f'<li id="note-1">{NOTE}</li>') == 1
     assert [a["href"] for a in parsed.all("a")] == ["#note-1"] * 6

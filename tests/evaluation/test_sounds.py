@@ -1,6 +1,9 @@
 """Folders of sounds, and what their sounds were to be."""
 
+import errno
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,59 @@ def test_names_are_paths_without_endings_where_these_are_not_needed(ears, tmp_pa
     ears.write_sounds(tmp_path / ".hidden", 1)
     (tmp_path / "notes.txt").write_text("x")
     assert list(sound_files(tmp_path)) == ["cat-0", "in/dog-0.flac", "in/dog-0.wav"]
+
+
+def test_no_two_files_have_one_name(tmp_path):
+    names = ["x", "x.flac", "x.wav", "x.wav.wav", "y.wav", "y.wav.flac"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert {name: path.name for name, path in sound_files(tmp_path).items()} == {
+        **{name: name for name in ("x.flac", "x.wav", "x.wav.wav", "y.wav.flac")},
+        "y": "y.wav",
+    }
+
+
+def test_a_folder_within_that_cannot_be_read_is_refused_by_its_name(ears, tmp_path, monkeypatch):
+    ears.write_sounds(tmp_path, 1)
+    locked = ears.write_sounds(tmp_path / "locked", 1)
+    _forbid(monkeypatch, locked)
+    with pytest.raises(UsageError, match=r"locked' cannot be read: Permission denied"):
+        sound_files(tmp_path)
+
+
+def test_a_folder_within_one_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    def stat(path, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Path, "stat", stat)
+        with pytest.raises(UsageError, match=r"in' cannot be read: Permission denied"):
+            sound_files(tmp_path / "in")
+
+
+def test_a_hidden_folder_is_not_looked_into(ears, tmp_path, monkeypatch):
+    ears.write_sounds(tmp_path, 1)
+    _forbid(monkeypatch, ears.write_sounds(tmp_path / ".locked", 1))
+    assert list(sound_files(tmp_path)) == ["dog-0"]
+
+
+def _forbid(monkeypatch, folder):
+    """Permission bits do not stop root, which tests may run as."""
+    allowed = os.scandir
+
+    def scandir(path):
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return allowed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_link_to_nothing_is_named(ears, tmp_path):
+    ears.write_sounds(tmp_path, 1)
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    [note] = heard(sound_files(tmp_path), ears.Ears()).notes
+    assert note == "1 file (gone) left out: does not exist."
 
 
 @pytest.mark.parametrize(
@@ -44,14 +100,41 @@ def test_sounds_that_cannot_be_read_are_left_out_and_named(ears, tmp_path):
     features = heard(sound_files(tmp_path), ears.Ears())
     assert features.names == ("dog-0", "dog-1", "dog-2")
     notes = " ".join(features.notes)
-    assert "2 files (broken, nan) left out" in notes
+    assert "1 file (broken) left out: Format not recognised." in notes
+    assert "1 file (nan) left out: samples that are not finite (NaN or infinite)." in notes
     assert "1 sound (brief) left out: too short" in notes
 
 
-def test_nothing_but_broken_files_is_an_error_that_says_why(tmp_path, ears):
+def test_files_that_fail_alike_are_counted_together_and_some_are_named(ears, tmp_path):
+    ears.write_sounds(tmp_path, 1)
+    for n in range(5):
+        (tmp_path / f"broken-{n}.wav").write_bytes(b"RIFF")
+    [note] = heard(sound_files(tmp_path), ears.Ears()).notes
+    assert note == ("5 files (broken-0, broken-1, broken-2, ...) left out: Format not recognised.")
+
+
+def test_nothing_but_broken_files_is_an_error_that_says_every_reason(tmp_path, ears):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
-    with pytest.raises(UsageError, match=r"broken\.wav"):
+    soundfile.write(tmp_path / "empty.wav", np.ones(0), 16_000)
+    with pytest.raises(UsageError, match=r"\(broken\) .* recognised\. 1 file \(empty\) .* samples"):
         heard(sound_files(tmp_path), ears.Ears())
+
+
+def test_where_no_file_is_of_use_what_is_broken_is_told_beside_what_is_too_short(tmp_path, ears):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    soundfile.write(tmp_path / "brief.wav", np.ones(9), 16_000)
+    with pytest.raises(UsageError, match=r"\(brief\) left out: too short.*\(broken\) left out"):
+        heard(sound_files(tmp_path), ears.Ears())
+
+
+def test_sounds_that_are_cut_are_heard_and_named(ears, tmp_path):
+    ears.write_sounds(tmp_path, 3)
+    for name in ("dog-0", "dog-2"):
+        path = tmp_path / f"{name}.wav"
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    features = heard(sound_files(tmp_path), ears.Ears())
+    assert features.names == ("dog-0", "dog-1", "dog-2")
+    assert features.notes == ("2 files (dog-0, dog-2) cut off: shorter than the header says.",)
 
 
 def test_two_channels_are_heard_as_their_mean(ears, tmp_path):
@@ -80,7 +163,13 @@ def test_a_recipe_inside_says_what_a_sound_was_to_be_and_else_its_name(tmp_path,
     assert "such as 'dog barking', for 1 of 4 sounds" in notes[0]
 
 
-@pytest.mark.parametrize("key", ["dog-0", "dog-0.wav", "in/dog-0"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("dog-0", "dog-0.wav", "in/dog-0", "in/dog-0.wav"),
+        *("./in/dog-0.wav", "in\\dog-0.wav", "  in/dog-0.wav "),
+    ],
+)
 def test_a_list_names_sounds_with_or_without_folder_and_ending(ears, tmp_path, key):
     ears.write_sounds(tmp_path / "in", 2)
     (tmp_path / "p.csv").write_text(
@@ -88,7 +177,48 @@ def test_a_list_names_sounds_with_or_without_folder_and_ending(ears, tmp_path, k
     )
     listed = read_prompts(tmp_path / "p.csv")
     prompts, _, notes = find_prompts(sound_files(tmp_path), listed)
-    assert (prompts, notes) == ({"in/dog-0": "rain"}, [])
+    assert prompts == {"in/dog-0": "rain"}
+    assert notes == ["1 of 2 prompts are of no file, such as 'other'"]
+
+
+def sounds_at(*paths):
+    """Sounds as a folder of such files gives them; what is in them does not matter here."""
+    return {path.removesuffix(".wav"): Path("folder", path) for path in paths}
+
+
+@pytest.mark.parametrize("key", ["1.wav", "1"])
+def test_a_name_that_may_be_of_several_files_is_refused(key):
+    with pytest.raises(UsageError, match=rf"'{key}' may be that of 'cat/1' or 'dog/1', 2 files"):
+        find_prompts(sounds_at("cat/1.wav", "dog/1.wav", "dog/2.wav"), {key: "rain"})
+
+
+def test_a_path_is_of_its_file_alone_where_others_share_the_name():
+    sounds = sounds_at("1.wav", "cat/1.wav", "dog/1.wav")
+    listed = {"1.wav": "rain", "dog/1.wav": "barking"}
+    assert find_prompts(sounds, listed) == ({"1": "rain", "dog/1": "barking"}, {}, [])
+
+
+def test_endings_tell_files_apart_in_a_list():
+    sounds = {name: Path("folder", name) for name in ("x.flac", "x.wav", "x.wav.wav")}
+    listed = {name: name[1:] for name in sounds}
+    assert find_prompts(sounds, listed) == (listed, {}, [])
+    with pytest.raises(UsageError, match=r"'x.flac' or 'x.wav'"):
+        find_prompts(sounds, {"x": "rain"})
+
+
+def test_two_prompts_of_one_file_are_refused_however_it_is_named():
+    sounds = sounds_at("cat/1.wav")
+    assert find_prompts(sounds, {"1": "rain", "cat/1": "rain"})[0] == {"cat/1": "rain"}
+    with pytest.raises(UsageError, match="'cat/1' has two prompts, 'rain' and 'snow'"):
+        find_prompts(sounds, {"1": "rain", "cat/1": "snow"})
+
+
+def test_a_name_may_be_listed_twice_with_one_prompt_but_not_with_two(tmp_path):
+    (tmp_path / "p.csv").write_text("file,prompt\n1.wav,rain\n./1.wav,rain \n1.wav,\n")
+    assert read_prompts(tmp_path / "p.csv") == {"1.wav": "rain"}
+    (tmp_path / "p.csv").write_text("file,prompt\n1.wav,rain\n 1.wav,snow\n")
+    with pytest.raises(UsageError, match=r"'1\.wav' has two prompts, 'rain' and 'snow'"):
+        read_prompts(tmp_path / "p.csv")
 
 
 @pytest.mark.parametrize(

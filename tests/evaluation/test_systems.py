@@ -52,6 +52,26 @@ def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge,
     assert sample.prompt.startswith("a photo of ")
 
 
+def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked, ears, tmp_path):
+    asked = dataclasses.replace(asked, modes=("zs",))
+    mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
+    assert (mode.bias > 0, reconstruction.bias) == (True, None)
+    assert any("Made of the very clips" in note for note in reconstruction.notes)
+    assert not any("Made of the very clips" in note for note in mode.notes)
+    other = ears.write_sounds(tmp_path / "other", 4)
+    scores = [row.score("fad") for row in judge(asked, "fad", reference=other).rows]
+    assert all(score.bias > 0 for score in scores)
+    assert not any("Made of the very clips" in note for score in scores for note in score.notes)
+
+
+def test_people_need_sounds_whatever_the_metrics(judge, asked):
+    asked = dataclasses.replace(asked, modes=("zs",))
+    results = judge(asked, "similarity", listening=True)
+    assert [row.system for row in results.rows] == ["zs"]
+    assert results.rows[0].score("similarity")
+    assert {*results.samples[0].paths} == {"zs w=1.5", "reconstruction", "truth"}
+
+
 def test_a_second_evaluation_makes_no_sound(judge, asked, monkeypatch, tmp_path):
     asked = dataclasses.replace(asked, modes=("zs",))
     first = judge(asked, "clap")
@@ -75,6 +95,15 @@ def test_no_modes_leave_the_reconstruction_of_longer_clips(judge, asked):
     [row] = judge(asked, "clap-windows").rows
     assert row.system == "reconstruction"
     assert row.scores[0].seconds == pytest.approx(1.5)
+
+
+def test_clips_are_as_long_as_they_are_and_not_as_asked_for(judge, asked):
+    asked = dataclasses.replace(asked, modes=(), clip_seconds=100.0)
+    results = judge(asked, "fad", "clap")
+    seconds = results.rows[0].scores[0].seconds
+    assert seconds < 100
+    assert f", {seconds:.3g} s around the middle" in results.settings["reference"]
+    assert judge(asked, "clap").settings["reference"] is None
 
 
 def test_what_the_data_and_the_model_lack_is_said(judge, asked):

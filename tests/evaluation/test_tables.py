@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,7 +51,7 @@ def results(tmp_path):
         Row(system="reconstruction", scores=(score("clap-windows-max", 0.3, better="higher"),)),
     )
     sample = Sample(name="a", prompt="rain", paths={"pd w=1.5": tmp_path / "sounds" / "a.wav"})
-    settings = {"vocoder": "bigvgan", "reference": "somewhere"}
+    settings = {"model": "mine", "vocoder": "bigvgan", "reference": "somewhere"}
     return Results(name="mine", rows=rows, samples=(sample,), settings=settings, notes=("odd",))
 
 
@@ -66,6 +67,65 @@ def test_table_1_has_the_papers_numbers_beside(results):
     assert (row["paper: VGGSound FAD"], row["paper: MUSIC CLAP"]) == ("3.04", "0.254")
     assert any("compare with none" in note for note in table.notes)
     assert cells(table, 2)["model"] == "mel spectrogram reconstruction (bigvgan)"
+
+
+def test_a_column_holds_scores_of_one_network(results):
+    own, other = score("fad", 3.5), score("fad", 0.1, as_paper=False)
+    rows = (Row(system="zs", scores=(other,)), Row(system="pd", scores=(own, other)))
+    table = table_of(replace(results, rows=rows), 1)
+    assert [cells(table, row)["fad ↓"] for row in (0, 1)] == ["-", "3.50"]
+    assert "By other networks, and in the report alone: fad[mini]" in table.notes
+
+
+def test_windows_and_whole_sounds_are_of_one_network(results):
+    scores = (
+        score("clap-windows-max", 0.1, better="higher", as_paper=False),
+        score("clap", 0.2, better="higher"),
+    )
+    table = table_of(replace(results, rows=(Row(system="reconstruction", scores=scores),)), 5)
+    assert [row[3] for row in table.rows] == ["0.200"]
+
+
+def test_the_papers_numbers_stand_beside_modes_at_its_w_alone(results):
+    fad = (score("fad", 3.5),)
+    rows = tuple(Row(system="pd", guidance=w, scores=fad) for w in (1.0, 1.5))
+    table = table_of(replace(results, rows=rows), 1)
+    assert [cells(table, row)["paper: VGGSound FAD"] for row in (0, 1)] == ["-", "3.04"]
+
+
+@pytest.mark.parametrize("system", ["pd", "reconstruction"])
+def test_a_folder_of_a_modes_name_is_no_mode(results, system):
+    rows = (Row(system=system, scores=(score("fad", 3.5), score("clap", 0.2, better="higher"))),)
+    folder = replace(results, settings={"generated": ["a/pd"]}, rows=rows)
+    for number in (1, 5):
+        table = table_of(folder, number)
+        assert table.rows[0][0] == system
+        assert not [name for name in table.columns if name.startswith("paper")]
+        assert not [note for note in table.notes if "The paper's" in note]
+
+
+def test_table_5_has_the_papers_numbers_of_reconstructions_alone(results):
+    clap = (score("clap", 0.2, better="higher"),)
+    rows = (Row(system="pd", guidance=1.5, scores=clap), Row(system="reconstruction", scores=clap))
+    table = table_of(replace(results, rows=rows), 5)
+    assert [cells(table, row)["paper: VGGSound"] for row in (0, 1)] == ["-", "0.204"]
+
+
+def test_sizes_are_those_of_the_scores_that_are_shown(results):
+    scores = (score("kad", 1.0, n=9), score("fad", 1.0), score("clap", 0.1, better="higher", n=500))
+    table = table_of(replace(results, rows=(Row(system="pd", scores=scores),)), 1)
+    assert cells(table, 0)["n"] == "512, 500"
+
+
+def test_intervals_and_bias_are_explained_where_they_are_shown(results):
+    def explained(**more):
+        rows = (Row(system="pd", scores=(score("fad", 3.5, **more),)),)
+        notes = " ".join(table_of(replace(results, rows=rows), None).notes)
+        return ("95 % confidence intervals are of the mean" in notes, "Bias is" in notes)
+
+    assert explained() == (False, False)
+    assert explained(interval=(3.0, 4.0)) == (True, False)
+    assert explained(bias=0.5) == (False, True)
 
 
 def test_table_2_has_the_modes_with_vectors_alone(results):
@@ -115,7 +175,7 @@ def test_the_papers_numbers_say_what_its_text_says():
     assert below == {("pd", "MUSIC")}
 
 
-def test_opinions_stand_beside_those_of_the_same_mode():
+def test_opinions_stand_beside_those_of_the_same_mode_at_its_w():
     made = [
         OpinionScore(
             system=system,
@@ -123,7 +183,7 @@ def test_opinions_stand_beside_those_of_the_same_mode():
             ratings=Mean(n=6, value=3.0, half_width=0.5),
             raters=Mean(n=1, value=3.0, half_width=None),
         )
-        for system in ("pd w=1.5", "mine")
+        for system in ("pd w=1.5", "pd")
         for question in ("fidelity", "relevance")
     ]
     table = opinions(made)
@@ -131,7 +191,8 @@ def test_opinions_stand_beside_those_of_the_same_mode():
     row = cells(table, 0)
     assert (row["MOS"], row["MOS over raters"]) == ("3.00 ± 0.50", "3.00")
     assert row["paper: VGGSound"] == "3.04 ± 0.20"
-    assert cells(table, 1)["paper: VGGSound"] == "-"
+    assert cells(table, 1)["paper: VGGSound"] == "-"  # a folder
+    assert "paper: ImageHear" not in table.columns
 
 
 def test_json_keeps_everything(results, tmp_path):

@@ -12,6 +12,7 @@ class Bands:
     """Loudness of 8 bands in every 0.25 s; a text is a frequency in Hz, heard as a tone of it."""
 
     name = "bands"
+    identity = "of eight"
     dim = 8
     logit_scale = 20.0
 

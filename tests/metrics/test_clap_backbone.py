@@ -51,6 +51,10 @@ def test_texts_are_put_beside_the_sounds_with_the_scale_the_network_learned(back
     assert backbone.logit_scale == pytest.approx(float(learned.exp()))
 
 
+def test_it_is_known_by_its_weights(backbone):
+    assert backbone.identity == backbone.clap.identity == "small"
+
+
 def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
     with pytest.raises(MissingWeights, match=r"CLAP.*clipsonic download clap"):

@@ -6,7 +6,7 @@ from hearing import generator, heard
 
 from clipsonic_cli.metrics.fad import METRIC, _Parts, around, expected_bias, outliers
 from clipsonic_cli.metrics.features import Features
-from clipsonic_cli.metrics.frechet import Gaussian, Moments, frechet_distance
+from clipsonic_cli.metrics.frechet import Gaussian, Moments, Statistics, frechet_distance
 from clipsonic_cli.metrics.intervals import groups_of
 
 DIM = 16
@@ -27,7 +27,18 @@ def normal(sounds, *, windows=4, seed=0, shift=0.0, alike=0.0):
 def truth(shift=0.0):
     mean = torch.zeros(DIM, dtype=torch.float64)
     mean[0] = shift
-    return Gaussian(n=1_000_000, mean=mean, cov=ROOTS.square().diag())
+    return statistics(mean, ROOTS.square().diag(), sounds=1_000_000)
+
+
+def statistics(mean, cov, *, sounds, windows=1, alike=0.0):
+    return Statistics(
+        n=sounds * windows,
+        mean=mean.double(),
+        cov=cov.double(),
+        sounds=sounds,
+        windows=windows,
+        alike=alike,
+    )
 
 
 def scored(made, reference, seed=0):
@@ -58,29 +69,48 @@ def test_noise_moves_sounds_away_the_more_there_is():
     assert values[1] > 10 * values[0]
 
 
-@pytest.mark.parametrize(("n", "m"), [(100, 100), (60, 400), (20, 3000)])
-def test_the_expected_bias_is_the_mean_distance_of_two_draws(n, m):
-    draws = [
-        frechet_distance(*(normal(k, windows=1, seed=2 * i + j).moments().gaussian()
-                           for j, k in enumerate((n, m))))
-        for i in range(40)
-    ]  # fmt: skip
-    mean = sum(draws) / len(draws)
-    assert expected_bias(truth(), n, m) == pytest.approx(mean, rel=0.08)
+@pytest.mark.parametrize(
+    ("n", "m", "windows", "alike"),
+    [
+        (100, 100, 1, 0.0),
+        (60, 400, 1, 0.0),
+        (20, 3000, 1, 0.0),
+        (60, 60, 4, 0.0),
+        (60, 60, 4, 0.7),
+        (40, 300, 6, 1.0),
+    ],
+)
+def test_the_expected_bias_is_the_mean_distance_of_two_draws(n, m, windows, alike):
+    """Of sounds whose windows are alike or not; what is stated is of each draw alone."""
+    distances, stated = [], []
+    for seed in range(40):
+        sets = [
+            normal(k, windows=windows, seed=2 * seed + j, alike=alike).statistics()
+            for j, k in enumerate((n, m))
+        ]
+        distances.append(frechet_distance(*sets))
+        stated.append(expected_bias(*sets))
+    assert sum(stated) == pytest.approx(sum(distances), rel=0.09)
 
 
 def test_the_expected_bias_of_one_dimension_is_in_closed_form():
     """Of the mean s (1/n + 1/m), of the deviation s / 4 times twice 1/(n-1) + 1/(m-1)."""
-    one = Gaussian(n=9, mean=torch.zeros(1).double(), cov=torch.full((1, 1), 3.0).double())
+    sets = [statistics(torch.zeros(1), torch.full((1, 1), 3.0), sounds=n) for n in (10, 5)]
     expected = 3 * (1 / 10 + 1 / 5) + 3 / 2 * (1 / 9 + 1 / 4)
-    assert expected_bias(one, 10, 5) == pytest.approx(expected)
+    assert expected_bias(*sets) == pytest.approx(expected)
 
 
-def test_the_expected_bias_of_what_does_not_vary_is_0_and_of_one_vector_nothing():
-    still = Gaussian(n=9, mean=torch.zeros(2).double(), cov=torch.zeros(2, 2).double())
-    assert expected_bias(still, 10, 10) == 0
-    with pytest.raises(ValueError, match="2 vectors or more in both sets, got 1 and 5"):
-        expected_bias(truth(), 1, 5)
+def test_the_expected_bias_of_what_does_not_vary_is_0_and_of_a_single_sound_unknown():
+    still = statistics(torch.zeros(2), torch.zeros(2, 2), sounds=10)
+    assert expected_bias(still, still) == 0
+    assert expected_bias(normal(1).statistics(), truth()) is None
+    assert scored(normal(1), normal(9))["fad"].bias is None
+
+
+def test_windows_of_a_sound_that_are_all_one_count_once():
+    """But for a constant factor of the covariance, whose rows are more but not freer."""
+    once, four = normal(50, windows=1).statistics(), normal(50, windows=4, alike=1).statistics()
+    assert expected_bias(four, truth()) == pytest.approx(expected_bias(once, truth()), rel=0.01)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
@@ -124,22 +154,44 @@ def test_fewer_windows_than_dimensions_are_scored_and_said():
     assert fad.notes == (
         "12 windows of the sounds cannot span 16 dimensions: their covariance is of a lower rank, "
         "and the distance much too large.",
-        "3 sounds are too few for an interval or FAD-infinity, which need 8.",
+        "3 sounds are too few for an interval or fad-infinity, which need 8.",
     )
     assert fad.interval is None
 
 
-def test_few_windows_for_the_dimensions_are_said_on_either_side():
-    notes = scored(normal(64), normal(20, windows=2))["fad"].notes
-    assert len(notes) == 1
-    assert notes[0].startswith("40 windows of the reference are few for 16 dimensions")
+def test_few_windows_for_the_dimensions_are_said_on_either_side_and_of_infinity_too():
+    scores = scored(normal(64), normal(20, windows=2))
+    for score in scores.values():
+        assert score.notes[0].startswith("40 windows of the reference are few for 16 dimensions")
+    assert len(scores["fad"].notes) == 1
+
+
+@pytest.mark.parametrize(("sounds", "least"), [(16, 16), (20, 20)])
+def test_infinity_is_left_out_where_part_sets_cannot_span_the_space(sounds, least):
+    scores = scored(normal(sounds, windows=4), truth())
+    assert ("fad-infinity" in scores) == (least > DIM)
+    why = f"a 4th of the sounds may have no more than {least} windows, which cannot span 16"
+    left_out = f"fad-infinity is left out: {why} dimensions."
+    assert (left_out in scores["fad"].notes) == (least <= DIM)
+    assert scores["fad"].interval is not None
+
+
+def test_the_smallest_part_set_is_of_the_shortest_sounds():
+    made = normal(40, windows=2)
+    longer = Features(
+        backbone="vggish",
+        names=made.names[:30],
+        counts=(1,) * 20 + (6,) * 10,
+        rows=made.rows,
+    )
+    assert "no more than 8 windows" in scored(longer, truth())["fad"].notes[-1]
 
 
 def test_many_windows_need_no_words_and_their_bias_is_stated():
     scores = scored(normal(64), normal(64, seed=1))
     assert scores["fad"].notes == ()
-    gaussian = normal(64, seed=1).moments().gaussian()
-    assert scores["fad"].bias == expected_bias(gaussian, 256, 256)
+    made, reference = (normal(64, seed=seed).statistics() for seed in (0, 1))
+    assert scores["fad"].bias == expected_bias(made, reference)
     assert scores["fad-infinity"].bias is None
 
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from hearing import RATE, Bands, heard, sweep, tone
+from hearing import RATE, Bands, generator, heard, sweep, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +72,14 @@ def test_silence_is_heard_and_noted():
     assert features.notes == ("1 sound (a) silent.",)
 
 
+def test_sounds_beyond_full_scale_are_kept_and_named_with_their_peak():
+    at_integers = Waveform(samples=tone(300).samples * 32767, sample_rate=RATE)
+    full = Waveform(samples=tone(300).samples * 2, sample_rate=RATE)
+    features = of_sounds([("ok", full), ("loud", at_integers)], Bands())
+    assert features.names == ("ok", "loud")
+    assert features.notes == ("1 sound (loud) beyond full scale, with peaks of up to 1.638e+04.",)
+
+
 def test_mixed_sample_rates_are_noted():
     features = of_sounds([("a", tone(300, rate=8000)), ("b", tone(300))], Bands())
     assert features.sample_rate is None
@@ -133,6 +141,54 @@ def test_windows_are_heard_one_by_one():
     features = of_sounds([("a", whole)], Bands(), windows=Windows(seconds=1, hop=1))
     expected = torch.cat([Bands().embed(sweep(index), RATE) for index in (0, 1)])
     assert torch.equal(features.rows, expected)
+    assert (features.counts, features.windows) == ((8,), ((4, 4),))
+    assert heard(1).windows is None
+
+
+def test_a_window_that_gives_no_row_is_none():
+    class Choosy(Bands):
+        def embed(self, samples, sample_rate):
+            return super().embed(samples, sample_rate) if samples.any() else torch.empty(0, 8)
+
+    half = sound(torch.cat([sweep(0), torch.zeros(RATE)]))
+    features = of_sounds([("a", half)], Choosy(), windows=Windows(seconds=1, hop=1))
+    assert features.windows == ((4,),)
+
+
+def test_windows_are_chosen_with_their_sounds():
+    sounds = [("a", sweep(0)), ("b", torch.cat([sweep(1), sweep(2)]))]
+    features = of_sounds(
+        [(name, sound(samples)) for name, samples in sounds],
+        Bands(),
+        windows=Windows(seconds=1, hop=1),
+    )
+    assert features.only(["b", "a"]).windows == ((4, 4), (4,))
+
+
+def test_statistics_tell_how_alike_the_windows_of_a_sound_are():
+    """Of two sounds of two rows at 0, 2 and at 4, 6: means 4 apart, rows' variance 20 / 3."""
+    rows = torch.tensor([[0.0], [2], [4], [6]])
+    made = Features(
+        backbone="b", names=("x", "y"), counts=(2, 2), rows=rows, sample_rate=8000, seconds=1.0
+    )
+    seen = made.statistics()
+    effect = 2 * 8 / (20 / 3)  # windows, times the variance of the means against the rows'
+    assert seen.n / seen.independent(1) == pytest.approx(min(effect, 2))
+    assert (seen.sounds, seen.windows, seen.alike) == (2, 2, 1)
+    assert (seen.sample_rate, seen.seconds) == (8000, 1.0)
+
+
+@pytest.mark.parametrize(("counts", "windows"), [([3] * 200, 3), ([1, 7] * 100, 6.25)])
+@pytest.mark.parametrize("alike", [0.0, 0.6])
+def test_the_correlation_within_sounds_is_found_whatever_their_lengths(counts, windows, alike):
+    draw, owner = generator(), torch.arange(200).repeat_interleave(torch.tensor(counts))
+    rows = torch.randn(200, 9, generator=draw)[owner] * alike**0.5
+    rows += torch.randn(len(owner), 9, generator=draw) * (1 - alike) ** 0.5
+    names = tuple(f"{i}" for i in range(200))
+    seen = Features(backbone="b", names=names, counts=tuple(counts), rows=rows).statistics()
+    assert seen.windows == windows
+    assert seen.alike == pytest.approx(alike, abs=0.05)
+    assert seen.independent(2) == pytest.approx(seen.n / (1 + (windows - 1) * seen.alike**2))
 
 
 def test_a_choice_of_sounds_keeps_each_with_its_rows():
@@ -173,6 +229,7 @@ def test_equal_prompts_are_read_once_and_given_to_each():
         ({"counts": (1, 2)}, "got 2 rows, 2 names and 2 counts that make 3"),
         ({"counts": (0, 2)}, "one row or more a sound"),
         ({"counts": (2,)}, "1 counts"),
+        ({"windows": ((1,), (1, 1))}, "windows of the sounds do not make up their rows"),
         ({"rows": torch.zeros(2)}, r"need float32 rows \(R, D\)"),
         ({"rows": torch.zeros(2, 3, dtype=torch.float64)}, "got torch.float64"),
         ({"rows": torch.tensor([[1.0], [math.nan]])}, "the rows are not finite"),

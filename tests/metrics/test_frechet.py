@@ -10,8 +10,10 @@ from hypothesis import given
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.frechet import (
+    FIELDS,
     Gaussian,
     Moments,
+    Statistics,
     frechet_distance,
     read_statistics,
     write_statistics,
@@ -33,6 +35,17 @@ def of(rows):
     moments = Moments(rows.shape[1])
     moments.add(rows)
     return moments.gaussian()
+
+
+def statistics(rows, **more):
+    known = of(rows)
+    given = {"sounds": len(rows), "windows": 1.0, "alike": 0.0} | more
+    return Statistics(n=known.n, mean=known.mean, cov=known.cov, **given)
+
+
+def save(path, rows=None, backbone="vggish", identity="weights"):
+    kept = statistics(drawn(9, 8) if rows is None else rows)
+    write_statistics(path, kept, backbone=backbone, identity=identity)
 
 
 def assert_same(a, b):
@@ -187,23 +200,42 @@ def test_less_than_two_rows_have_no_covariance(n):
         moments.gaussian()
 
 
+KNOWN = "alike, backbone, cov, identity, mean, n, sample_rate, seconds, sounds, windows"
+GOOD = {
+    "n": np.int64(9),
+    "mean": np.zeros(4),
+    "cov": np.eye(4),
+    "sounds": np.int64(3),
+    "windows": np.float64(3),
+    "alike": np.float64(0.5),
+    "sample_rate": np.int64(16_000),
+    "seconds": np.float64(4),
+    "backbone": np.str_("vggish"),
+    "identity": np.str_("weights"),
+}
 BAD = {
     "got 1": {"n": np.int64(1)},
     "need a mean": {"mean": np.zeros(3)},
     "not finite": {"mean": np.array([0, np.inf, 0, 0])},
     "not symmetric": {"cov": np.triu(np.ones((4, 4)))},
     "negative eigenvalue, -1": {"cov": -np.eye(4)},
-    "it has backbone, cov, mean, n, not": {"n": np.float64(100)},
-    "it has backbone, cov, mean, more, n, not": {"more": np.ones(1)},
+    "10000000000 vectors cannot be of 3 sounds": {"n": np.int64(10**10)},
+    "9 vectors cannot be of 10 sounds": {"sounds": np.int64(10)},
+    "9 vectors cannot be of -1 sounds": {"sounds": np.int64(-1)},
+    "correlation of nan": {"alike": np.float64(np.nan)},
+    "sounds of inf s": {"seconds": np.float64(np.inf)},
+    "s at -1 Hz": {"sample_rate": np.int64(-1)},
+    "nan vectors of a sound": {"windows": np.float64(np.nan)},
+    f"it has {KNOWN}, not {KNOWN}": {"n": np.float64(100)},
+    f"it has {KNOWN.replace('n, sample', 'more, n, sample')}, not": {"more": np.ones(1)},
     "it has nothing": None,
-    "damaged": {"mean": np.array([None, 1, 2, 3])},
+    "it is damaged": {"mean": np.array([None, 1, 2, 3])},
 }
 
 
 @pytest.mark.parametrize("fault", BAD)
 def test_statistics_that_cannot_be_are_refused_with_the_reason(tmp_path, fault):
-    good = {"n": np.int64(9), "mean": np.zeros(4), "cov": np.eye(4), "backbone": np.str_("vggish")}
-    np.savez(tmp_path / "stats.npz", **({} if BAD[fault] is None else good | BAD[fault]))
+    np.savez(tmp_path / "stats.npz", **({} if BAD[fault] is None else GOOD | BAD[fault]))
     with pytest.raises(
         UsageError, match=rf"stats\.npz' holds no statistics of features \(.*{fault}"
     ):
@@ -211,20 +243,55 @@ def test_statistics_that_cannot_be_are_refused_with_the_reason(tmp_path, fault):
 
 
 def test_statistics_come_back_as_they_were_written(tmp_path):
-    written = of(drawn(50, 8))
-    write_statistics(tmp_path / "stats of ☂", written, backbone="vggish")
-    back = read_statistics(tmp_path / "stats of ☂", backbone="vggish")
-    assert back.n == 50
+    written = statistics(
+        drawn(50, 8), sounds=20, windows=2.7, alike=0.4, sample_rate=16_000, seconds=4.096
+    )
+    path = tmp_path / "stats of ☂"
+    write_statistics(path, written, backbone="vggish", identity="weights")
+    back = read_statistics(path, backbone="vggish", identity="weights")
+    for name in FIELDS.keys() - {"mean", "cov", "backbone", "identity"}:
+        assert getattr(back, name) == getattr(written, name)
     assert torch.equal(back.mean, written.mean)
     assert torch.equal(back.cov, written.cov)
-    assert [path.name for path in tmp_path.iterdir()] == ["stats of ☂"]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_sounds_of_mixed_rates_have_none_when_they_come_back(tmp_path):
+    save(tmp_path / "stats.npz")
+    back = read_statistics(tmp_path / "stats.npz", backbone="vggish")
+    assert (back.sample_rate, back.seconds) == (None, None)
 
 
 def test_statistics_of_another_backbone_are_refused(tmp_path):
-    write_statistics(tmp_path / "stats.npz", of(drawn(9, 8)), backbone="mini")
+    save(tmp_path / "stats.npz", backbone="mini")
     with pytest.raises(
         UsageError, match=r"of 'mini' features, which cannot be compared .* 'vggish'"
     ):
+        read_statistics(tmp_path / "stats.npz", backbone="vggish")
+
+
+def test_statistics_by_other_weights_are_refused_in_one_line(tmp_path):
+    save(tmp_path / "stats.npz", identity="older")
+    read_statistics(tmp_path / "stats.npz", backbone="vggish", identity="older")
+    wanted = r"by other weights of 'vggish' \(older\) than are here \(newer\); save them again"
+    with pytest.raises(UsageError, match=wanted) as caught:
+        read_statistics(tmp_path / "stats.npz", backbone="vggish", identity="newer")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"than are here \(of no file\)"):
+        read_statistics(tmp_path / "stats.npz", backbone="vggish", identity="")
+
+
+def test_statistics_by_weights_of_no_file_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match="'vggish' have no identity"):
+        save(tmp_path / "stats.npz", identity="")
+    assert not any(tmp_path.iterdir())
+
+
+def test_statistics_without_what_they_were_heard_by_are_to_be_saved_again(tmp_path):
+    old = {name: GOOD[name] for name in ("n", "mean", "cov", "backbone")}
+    np.savez(tmp_path / "stats.npz", **old)
+    wanted = r"\(it has backbone, cov, mean, n, not .*\); save them again with this clipsonic's"
+    with pytest.raises(UsageError, match=wanted):
         read_statistics(tmp_path / "stats.npz", backbone="vggish")
 
 
@@ -236,22 +303,23 @@ def test_files_that_are_no_statistics_are_refused_in_one_line(tmp_path, content)
     with pytest.raises(UsageError, match="holds no statistics") as caught:
         read_statistics(path, backbone="vggish")
     assert "\n" not in str(caught.value)
+    assert "pickle" not in str(caught.value)
 
 
 @given(st.data())
 def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
-    whole = of(drawn(9, 3))
-    write_statistics(path, whole, backbone="vggish")
+    whole = drawn(9, 3)
+    save(path, whole)
     content = bytearray(path.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.sampled_from([at, len(content)]))])
     try:
-        back = read_statistics(path, backbone="vggish")
+        back = read_statistics(path, backbone="vggish", identity="weights")
     except UsageError:
         return
-    assert_same(back, whole)
+    assert_same(back, of(whole))
 
 
 def test_a_single_array_is_no_file_of_statistics(tmp_path):
@@ -260,3 +328,9 @@ def test_a_single_array_is_no_file_of_statistics(tmp_path):
     (tmp_path / "stats.npz").write_bytes(buffer.getvalue())
     with pytest.raises(UsageError, match=r"no \.npz"):
         read_statistics(tmp_path / "stats.npz", backbone="vggish")
+
+
+def test_vectors_that_are_alike_are_worth_fewer_and_their_covariance_less_so():
+    seen = statistics(drawn(12, 2), sounds=4, windows=3, alike=0.5)
+    assert (seen.independent(1), seen.independent(2)) == (12 / 2, 12 / 1.5)
+    assert statistics(drawn(12, 2), sounds=4, windows=3, alike=1).independent(1) == 4

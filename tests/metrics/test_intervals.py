@@ -1,9 +1,10 @@
 import pytest
+import scipy.stats
 import torch
 from hearing import generator
 
 from clipsonic_cli.metrics import intervals
-from clipsonic_cli.metrics.intervals import groups_of, half_width, of_mean
+from clipsonic_cli.metrics.intervals import groups_of, half_width, of_mean, of_share, student
 
 
 def drawn(count, seed=0):
@@ -18,9 +19,26 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_each_way():
     assert high == pytest.approx(float(values.mean()) + error, abs=0.15 * error)
 
 
-def test_the_interval_holds_the_true_mean_about_95_times_in_100():
-    inside = [of_mean(drawn(40, s), generator=generator(s)) for s in range(200)]
-    assert 0.89 < sum(low < 0 < high for low, high in inside) / 200 < 0.99
+@pytest.mark.parametrize(("count", "draws"), [(8, 1000), (15, 1000), (40, 200)])
+def test_the_interval_holds_the_true_mean_about_95_times_in_100(count, draws):
+    ends = [of_mean(drawn(count, s), generator=generator(s)) for s in range(draws)]
+    inside = sum(low < 0 < high for low, high in ends) / draws
+    assert abs(inside - 0.95) < 3 * (0.05 * 0.95 / draws) ** 0.5
+
+
+@pytest.mark.parametrize("degrees", [7, 8, 15, 28, 31, 500])
+def test_student_is_that_of_the_tables(degrees):
+    assert student(degrees) == pytest.approx(scipy.stats.t.ppf(0.975, degrees), rel=1e-3)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (3, 10), (40, 50), (8, 8)])
+def test_the_interval_of_a_share_is_wilsons(right, count):
+    values = (torch.arange(count) < right).double()
+    expected = scipy.stats.binomtest(right, count).proportion_ci(method="wilson")
+    assert of_share(values) == pytest.approx(tuple(expected), abs=1e-6)
+    low, high = of_share(values)
+    assert 0 <= low <= right / count <= high <= 1
+    assert high - low > 0.2
 
 
 def test_draws_in_pieces_are_as_many(monkeypatch):
@@ -32,12 +50,13 @@ def test_draws_in_pieces_are_as_many(monkeypatch):
 def test_the_jackknife_of_a_mean_is_its_standard_error():
     values = drawn(50)
     without = (values.sum() - values) / 49
-    assert half_width(without) == pytest.approx(1.959964 * float(values.std()) / 50**0.5)
+    assert half_width(without) == pytest.approx(2.009575 * float(values.std()) / 50**0.5, rel=1e-4)
 
 
 def test_too_few_sounds_have_no_interval():
     assert of_mean(drawn(7), generator=generator()) is None
     assert half_width(drawn(7)) is None
+    assert of_share(torch.ones(7)) is None
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ def normal(rows, dim=3, *, seed=0, shift=0.0):
     return torch.randn(rows, dim, generator=generator(seed), dtype=torch.float64) + shift
 
 
-def of(rows, windows=2):
+def of(rows, windows=2, name="made"):
     sounds = len(rows) // windows
-    names = tuple(f"{index:05d}" for index in range(sounds))
+    names = tuple(f"{name}-{index:05d}" for index in range(sounds))
     return Features(backbone="vggish", names=names, counts=(windows,) * sounds, rows=rows.float())
 
 
@@ -24,18 +24,31 @@ def scored(made, reference, seed=0):
     return METRIC(made, reference, generator=generator(seed))[0]
 
 
-def direct(x, y, bandwidth):
-    """The definition, pair by pair."""
+def direct(x, y, bandwidth, mine=None, theirs=None):
+    """The definition, pair by pair; rows of one number are of one sound, and no pair."""
+    mine = range(len(x)) if mine is None else mine
+    theirs = range(len(x), len(x) + len(y)) if theirs is None else theirs
 
-    def k(a, b):
-        return math.exp(-float((a - b).square().sum()) / (2 * bandwidth**2))
-
-    def within(z):
-        pairs = [k(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j]
+    def mean(a, b, of_a, of_b):
+        pairs = [
+            math.exp(-float((one - other).square().sum()) / (2 * bandwidth**2))
+            for one, i in zip(a, of_a, strict=True)
+            for other, j in zip(b, of_b, strict=True)
+            if i != j
+        ]
         return sum(pairs) / len(pairs)
 
-    across = [k(a, b) for a in x for b in y]
-    return within(x) + within(y) - 2 * sum(across) / len(across)
+    return mean(x, x, mine, mine) + mean(y, y, theirs, theirs) - 2 * mean(x, y, mine, theirs)
+
+
+def alike(sounds, seed, *, name="made", windows=3, clips=None, dim=8):
+    """Windows of which most is common to a sound; and to a clip, if sounds are made of some."""
+    draw = {"generator": generator(seed), "dtype": torch.float64}
+    common = torch.randn(sounds, 1, dim, **draw)
+    if clips is not None:
+        common = 0.5 * common + 0.75**0.5 * clips
+    rows = 0.9 * common + 0.19**0.5 * torch.randn(sounds, windows, dim, **draw)
+    return of(rows.flatten(0, 1), windows, name)
 
 
 def test_two_points_apart_are_in_closed_form():
@@ -83,11 +96,53 @@ def test_a_set_and_itself_fall_below_0_by_the_pairs_that_are_the_same():
 
 
 def test_the_score_is_a_hundredfold_at_the_median_distance_of_the_reference():
-    made, reference = of(normal(40)), of(normal(60, seed=1, shift=1))
+    made, reference = of(normal(40), 1), of(normal(60, seed=1, shift=1), 1, "true")
     width = float(torch.pdist(reference.rows.double()).sort().values[(60 * 59 // 2 - 1) // 2])
     assert median_distance(reference.rows.double()) == width
     expected = 100 * squared_discrepancy(made.rows, reference.rows, width)
-    assert scored(made, reference).value == pytest.approx(expected, rel=1e-9)
+    score = scored(made, reference)
+    assert score.value == pytest.approx(expected, rel=1e-9)
+    assert score.notes == (f"Kernel bandwidth {width:.4g}, the reference's median distance.",)
+
+
+@pytest.mark.parametrize("block", [4, 1024])
+def test_no_two_windows_of_a_sound_or_of_two_of_one_name_are_a_pair(monkeypatch, block):
+    """Of sounds a, b, c and b, c, d, of one to three windows each."""
+    monkeypatch.setattr(kad, "BLOCK", block)
+    made = Features(backbone="vggish", names=("a", "c", "b"), counts=(3, 1, 2),
+                    rows=normal(6).float())  # fmt: skip
+    reference = Features(backbone="vggish", names=("d", "b", "c"), counts=(2, 2, 1),
+                         rows=normal(5, seed=1).float())  # fmt: skip
+    x, y = made.rows.double(), reference.rows.double()
+    expected = direct(x, y, median_distance(y), "aaacbb", "ddbbc")
+    assert scored(made, reference).value == pytest.approx(100 * expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_two_draws_of_alike_windows_are_on_average_at_0(paired):
+    """Whether these are of other clips, or of the same under the same names."""
+    values = []
+    for seed in range(100):
+        clips = normal(30, 8, seed=900 + seed)[:, None] if paired else None
+        reference = alike(30, 2 * seed, name="made" if paired else "true", clips=clips)
+        values.append(scored(alike(30, 2 * seed + 1, clips=clips), reference).value)
+    spread = torch.tensor(values)
+    assert abs(float(spread.mean())) < 2.5 * float(spread.std()) / 10 < 0.25
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (2, 1)])
+def test_a_single_sound_is_no_set_whatever_its_windows(counts):
+    made, reference = (of(normal(6 * n, seed=n), 6, f"{n}") for n in counts)
+    with pytest.raises(UsageError, match="'kad' needs 2 sounds or more on either side, got 1; "):
+        scored(made, reference)
+
+
+def test_the_rows_that_are_drawn_do_not_depend_on_the_order_of_sounds(monkeypatch):
+    monkeypatch.setattr(kad, "ROWS", 50)
+    monkeypatch.setattr(kad, "MEDIAN_ROWS", 20)
+    made, reference = alike(40, 0), alike(40, 1, name="true")
+    turned = (some.only(some.names[::-1]) for some in (made, reference))
+    assert scored(*turned) == scored(made, reference)
 
 
 def test_noise_moves_sounds_away_the_more_there_is():
@@ -98,16 +153,21 @@ def test_noise_moves_sounds_away_the_more_there_is():
 
 
 def test_the_parts_of_the_interval_are_the_sets_without_each_group():
-    x, y = normal(12), normal(9, seed=1)
-    group = torch.arange(12) % 4
+    x = kad._Rows(rows=normal(12), sound=torch.arange(12) // 2)
+    y = kad._Rows(rows=normal(9, seed=1), sound=torch.arange(9) // 3 + 4)
+    group = x.sound % 4
     whole, without = kad._discrepancies(x, y, 1.0, group)
-    expected = [squared_discrepancy(x[group != g], y, 1.0) for g in range(4)]
-    assert whole == pytest.approx(squared_discrepancy(x, y, 1.0))
-    assert without.tolist() == pytest.approx(expected)
+
+    def of_those(chosen):
+        mine = x.sound[chosen].tolist()
+        return direct(x.rows[chosen], y.rows, 1.0, mine, y.sound.tolist())
+
+    assert whole == pytest.approx(of_those(group >= 0))
+    assert without.tolist() == pytest.approx([of_those(group != g) for g in range(4)])
 
 
 def test_the_interval_holds_most_draws():
-    reference = of(normal(400, seed=999))
+    reference = of(normal(400, seed=999), name="true")
     scores = [scored(of(normal(120, seed=s, shift=0.5)), reference) for s in range(30)]
     values = torch.tensor([s.value for s in scores])
     halves = torch.tensor([(s.interval[1] - s.interval[0]) / 2 for s in scores])
@@ -116,16 +176,16 @@ def test_the_interval_holds_most_draws():
 
 def test_more_rows_than_can_be_afforded_are_drawn_and_said(monkeypatch):
     monkeypatch.setattr(kad, "ROWS", 500)
-    made, reference = of(normal(2000)), of(normal(2000, seed=1, shift=0.3))
+    made, reference = of(normal(2000)), of(normal(2000, seed=1, shift=0.3), name="true")
     drawn = scored(made, reference)
-    assert drawn.notes == (
+    assert drawn.notes[1:] == (
         "500 of the 2000 windows of the sounds were compared.",
         "500 of the 2000 windows of the reference were compared.",
     )
     monkeypatch.undo()
     whole = scored(made, reference)
     assert drawn.value != whole.value
-    assert whole.notes == ()
+    assert len(whole.notes) == 1
     assert drawn.interval[0] < whole.value < drawn.interval[1]
 
 

@@ -125,6 +125,13 @@ def test_what_is_no_sound_is_refused(backbone, samples, sample_rate, fault):
         backbone.embed(samples, sample_rate)
 
 
+def test_it_is_known_by_its_listener(backbone, folder):
+    assert backbone.identity == bundle.identity(MINI / "listener.safetensors")
+    rewritten(folder, weights={"log_scale": torch.zeros(())})
+    assert MiniBackbone.read(folder, CPU).identity != backbone.identity
+    assert not MiniBackbone(backbone.listener, backbone.clip).identity
+
+
 def test_a_clip_whose_texts_it_was_not_trained_on_is_refused(folder):
     rewritten(folder, encoder="another-clip")
     with pytest.raises(BadBundle, match=r"texts of encoder 'another-clip', the CLIP beside"):

@@ -35,10 +35,16 @@ def prompts(shifted=0):
     return of_prompts({f"{i:02d}": text for i, text in enumerate(texts * 2)}, Bands())
 
 
-def rows(*each, windows=1):
+def rows(*each, windows=1, cut=None):
     names = [f"{i}" for i in range(len(each) // windows)]
     made = torch.tensor(each, dtype=torch.float32)
-    return Features(backbone="b", names=tuple(names), counts=(windows,) * len(names), rows=made)
+    return Features(
+        backbone="b",
+        names=tuple(names),
+        counts=(windows,) * len(names),
+        rows=made,
+        windows=cut,
+    )
 
 
 def test_the_clap_score_is_the_mean_cosine_and_may_be_negative():
@@ -62,13 +68,34 @@ def test_the_right_prompts_score_near_1_swapped_ones_lower_and_noise_lowers_it_s
 
 
 def test_the_windows_of_each_sound_give_its_best_its_mean_and_its_worst():
-    made = rows([1, 0], [0, 1], [1, 0], [-1, 0], windows=2)
+    made = rows([1, 0], [0, 1], [1, 0], [-1, 0], windows=2, cut=((1, 1), (1, 1)))
     values = {k: s.value for k, s in scored("clap-windows", made, rows([1, 0], [1, 0])).items()}
     assert values == {
         "clap-windows-max": 1,
         "clap-windows-mean": 0.25,
         "clap-windows-min": -0.5,
     }
+
+
+def test_of_a_window_of_several_rows_the_mean_cosine_counts():
+    """Of the second window (0 - 1) / 2, though its mean vector is at -0.5 ** 0.5."""
+    made = rows([1, 0], [1, 0], [0, 1], [-1, 0], windows=4, cut=((2, 2),))
+    values = [s.value for s in scored("clap-windows", made, rows([1, 0])).values()]
+    assert values == [1, 0.25, -0.5]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_a_sound_of_a_single_window_has_its_clap_score_thrice(seconds):
+    mixed = Waveform(
+        samples=torch.cat([tone(hz, seconds / 2).samples for hz in (240, 3600)]), sample_rate=RATE
+    )
+    windows = METRICS.load("clap-windows").windows
+    whole, cut = (of_sounds([("00", mixed)], Bands(), windows=w) for w in (None, windows))
+    assert cut.counts == (4 * seconds,)
+    expected = [scored("clap", whole, prompts())["clap"].value] * 3
+    values = [s.value for s in scored("clap-windows", cut, prompts()).values()]
+    assert values == pytest.approx(expected)
+    assert [s.value for s in scored("clap-windows", whole, prompts()).values()] == values
 
 
 def test_the_windows_are_those_of_table_5():
@@ -86,6 +113,11 @@ def test_a_sound_that_changes_half_way_has_a_good_and_a_bad_window():
     values = [s.value for s in metric(made, prompts(), generator=generator())]
     assert values == sorted(values, reverse=True)
     assert values[0] > values[2] + 0.2
+    first, last = (
+        scored("clap", of_sounds([("00", tone(hz, 4))], Bands()), prompts())["clap"].value
+        for hz in (240, 3600)
+    )
+    assert (values[0], values[2]) == pytest.approx((first, last), abs=1e-3)
 
 
 def test_similarity_is_the_mean_cosine_of_queries_and_pictures():
@@ -122,6 +154,13 @@ def test_accuracy_counts_the_sounds_that_are_tagged_as_their_class():
     assert scored("accuracy", made, tagger.labels(half))["accuracy"].value == 9 / 16
 
 
+def test_ten_of_ten_sounds_are_no_proof_of_all():
+    tagger, names = ZeroShotTagger(Bands(), TEXTS), [f"{i:02d}" for i in range(10)]
+    made = of_sounds(tones(), tagger).only(names)
+    score = scored("accuracy", made, tagger.labels({n: TEXTS[int(n) % 8] for n in names}))
+    assert score["accuracy"].interval == pytest.approx((10 / (10 + 1.959964**2), 1))
+
+
 def test_tags_are_probabilities_of_the_classes():
     tagger = ZeroShotTagger(Bands(), TEXTS)
     tags = probabilities(of_sounds(tones(), tagger))
@@ -146,10 +185,17 @@ def test_what_are_no_probabilities_is_refused(name):
         scored(name, rows([0.5, 0.6]), rows([0.5, 0.5]))
 
 
-@pytest.mark.parametrize("classes", [[], ["240 Hz"], ["240 Hz", "240 Hz"]])
-def test_a_tagger_of_less_than_two_classes_is_refused(classes):
-    with pytest.raises(UsageError, match="needs two or more different classes"):
+@pytest.mark.parametrize(("classes", "got"), [([], 0), (["240 Hz"], 1), (["240 Hz"] * 2, 1)])
+def test_a_tagger_of_less_than_two_classes_is_refused(classes, got):
+    wanted = f"'accuracy' and 'kl' need two or more different prompts, got {got}; give --prompts, "
+    with pytest.raises(UsageError, match=wanted):
         ZeroShotTagger(Bands(), classes)
+
+
+def test_a_tagger_takes_each_class_once_and_is_of_its_backbones_weights():
+    with pytest.raises(ValueError, match="a class is given twice"):
+        ZeroShotTagger(Bands(), ["240 Hz", "240 Hz", "900 Hz"])
+    assert ZeroShotTagger(Bands(), TEXTS).identity == Bands.identity
 
 
 def test_labels_the_tagger_does_not_know_are_refused():

@@ -149,6 +149,14 @@ def test_weights_of_another_network_are_refused(asset):
         VGGishBackbone.load(torch.device("cpu"))
 
 
+def test_it_is_known_by_the_file_of_its_weights(asset, monkeypatch):
+    monkeypatch.setattr("clipsonic_cli.metrics.vggish.load_vggish", lambda _network, _weights: None)
+    asset({"features.0.weight": torch.zeros(1)})
+    loaded = VGGishBackbone.load(torch.device("cpu"))
+    assert loaded.identity == bundle.identity(assets.file_of(find("vggish")))
+    assert not VGGishBackbone(loaded.network).identity
+
+
 @pytest.mark.slow
 def test_weights_that_are_here_are_the_ones_at_work(asset, backbone):
     asset(published.vggish())

@@ -7,13 +7,15 @@ import functools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files
 from clipsonic_cli.data.clips import drawn, read_clips
 from clipsonic_cli.data.media import read_frames, read_sound
@@ -182,16 +184,31 @@ def _take(clip: Clip, *, cut: Cut, folder: Path) -> None:
     """Writes the sound and the picture of a clip, unless they are there."""
     name = file_name(clip.id)
     sound, picture = _sound(folder, name, cut), _picture(folder, name)
-    told = json.dumps({"clip": clip.id, "content": digest(clip).hex(), **asdict(cut)})
-    if sound.is_file() and (picture.is_file() or not cut.picture) and comment(sound) == told:
+    told = {"clip": clip.id, "content": digest(clip).hex(), "seconds": cut.seconds}
+    told |= {"sample_rate": cut.sample_rate}
+    before = _told(sound)
+    if before.get("content", told["content"]) != told["content"]:
+        picture.unlink(missing_ok=True)  # of what the clip was before
+    if before == told and (picture.is_file() or not cut.picture):
         return
     samples = torch.from_numpy(read_sound(clip, cut.sample_rate).clip(-1, 1))
     if cut.picture:
         middle = len(samples) / cut.sample_rate / 2
-        next(read_frames(clip, [middle])).save(picture)
-    wanted = round(cut.seconds * cut.sample_rate)
-    start = max(len(samples) - wanted, 0) // 2
-    write_sound(sound, samples[start : start + wanted], cut.sample_rate, told)
+        with written(picture) as temporary:
+            next(read_frames(clip, [middle])).save(temporary, format="PNG")
+    if before != told:
+        wanted = round(cut.seconds * cut.sample_rate)
+        start = max(len(samples) - wanted, 0) // 2
+        write_sound(sound, samples[start : start + wanted], cut.sample_rate, json.dumps(told))
+
+
+def _told(sound: Path) -> dict[str, Any]:
+    """Gives what a cut sound says of its clip; nothing where there is none, or another's."""
+    try:
+        told = json.loads(comment(sound) or "")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def comment(path: Path) -> str | None:

@@ -1,6 +1,8 @@
 """Queries from a data set: which clips, and what is taken of them."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -101,6 +103,25 @@ def test_what_was_taken_is_not_taken_again_unless_something_changed(clips, tmp_p
     soundfile.write(sound, np.zeros(9), 16_000)  # no longer says what it was cut of
     assert taken() != first
     assert json.loads(_comment(sound))["seconds"] == 0.5
+
+
+def test_a_sound_stays_the_same_whether_pictures_are_wanted_or_not(clips, tmp_path):
+    times = set()
+    for picture in (True, False, True):
+        cut = dataclasses.replace(CUT, picture=picture)
+        [question], _ = take(clips, 1, cut, tmp_path, seed=0, workers=0)
+        times.add(question.sound.stat().st_mtime_ns)
+    assert len(times) == 1
+
+
+def test_a_picture_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
+    one, other, *_ = (clip for clip in clips if clip.media.name != "bad.mp4")
+    clip = dataclasses.replace(one, media=tmp_path / "clip.mp4")
+    shutil.copyfile(one.media, clip.media)
+    [question], _ = take([clip], 1, CUT, tmp_path / "taken", seed=0, workers=0)
+    shutil.copyfile(other.media, clip.media)
+    take([clip], 1, dataclasses.replace(CUT, picture=False), tmp_path / "taken", seed=0, workers=0)
+    assert not question.picture.exists()
 
 
 def _comment(path):

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import MelSpec
-from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
-from clipsonic_cli.evaluation.results import Results, Sample, heading
+from clipsonic_cli.evaluation.results import Results, Sample, heading, save
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
 from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores
 from clipsonic_cli.types import Report, Waveform, silent
@@ -73,13 +72,7 @@ def write_html(
         "settings": _settings(results),
     }
     page = filled(TEMPLATE, parts)
-    try:
-        with written(path) as temporary:
-            temporary.write_text(page, "utf-8")
-    except OSError as error:
-        raise ClipsonicError(
-            f"Cannot write '{path}': {error.strerror}; give another --out."
-        ) from error
+    save(path, page)
     return path
 
 

@@ -36,6 +36,8 @@ DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), (0, (1.2, 1.6)), (0, (10, 2, 2,
 LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
 """Strokes of lines through a range of w, and of levels that know no w."""
 PAPER_W = 1.5
+STROKE, LETTER = 0.95, 0.085
+"""About how wide a line in the legend is, and a letter of its name, in inches."""
 COLUMNS = 3
 WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7
 """In inches: of a panel, and the height of what is below all of them."""
@@ -212,11 +214,13 @@ def _draw(
     notes = "bands and bars: 95 % intervals"
     if theirs:
         notes += "; faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)"
+    names = [_printable(system) for system, _ in handles]
+    one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
     legend = figure.legend(
         list(handles.values()),
-        [_printable(system) for system, _ in handles],
+        names,
         loc="outside lower center",
-        ncols=min(len(handles), 2 * columns),
+        ncols=len(names) if one_row else 2 * columns,
         handlelength=4,
         frameon=False,
         title=notes,

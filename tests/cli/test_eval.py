@@ -12,7 +12,6 @@ from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.cli.eval_options import repeated
 from clipsonic_cli.evaluation.ratings import FORMAT
 from clipsonic_cli.evaluation.run import TRUTH_TOLD
@@ -117,32 +116,6 @@ def test_a_terminal_shows_every_number_whole(call, sets, monkeypatch, width, lef
     said = "left out for want of width: windows, against, backbone, Hz, s; they are in the report"
     assert any(said in line for line in err) == left_out
     assert any("16000" in line for line in lines) != left_out
-
-
-NUMBERS = ("system", "w", "fad", "clap", "n", "Hz", "paper: VGGSound FAD", "paper: MUSIC")
-ROWS = [
-    ("CLIPSonic-PD (pretrained diffusion prior)", "1.5", *["0.1234 (0.1 to 0.2)"] * 2),
-    ("mel spectrogram reconstruction " + "x" * 40, "-", "19.30 (1.00 to 20.00)", "-"),
-]
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 90, 100, 110, 120, 160, 250])
-def test_words_are_folded_before_numbers_and_details_left_out_before_both(
-    capfd, monkeypatch, width
-):
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    rows = [(*row, "300", "16000", "3.43", "13.51") for row in ROWS]
-    talk = Talk(quiet=False)
-    left_out = talk.numbers("t", NUMBERS, rows, words=("system",), details=("Hz",))
-    out = re.sub(r"\x1b\[[\d;]*m", "", capfd.readouterr().out)
-    assert left_out == (("Hz",) if width < 120 else ())
-    assert "…" not in out
-    words = [word for row in rows for cell in row[1:] for word in cell.split()]
-    assert {word for word in words if word != "16000" or not left_out} <= {*out.split()}
-    assert (out.count("0.1234 (0.1 to 0.2)") == 2) == (width >= 90)
-    if width >= 80:
-        assert max(map(len, out.splitlines())) <= width
 
 
 def test_quiet_says_nothing_but_the_table(call, sets):

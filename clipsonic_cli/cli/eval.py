@@ -336,7 +336,8 @@ def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> N
     from clipsonic_cli.evaluation.ratings import mean_opinion_scores, read_ratings
     from clipsonic_cli.evaluation.tables import opinions
 
-    answers = read_ratings(ratings, key)
+    # "*.json" is the key, too, where it lies beside what raters sent back.
+    answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
     scores = mean_opinion_scores(answers)
     if talk.as_json:
         for score in scores:

@@ -167,6 +167,7 @@ Modes = Annotated[
     list[str] | None,
     typer.Option(
         "--modes",
+        "--mode",
         "-m",
         metavar="MODE...",
         help=f"{', '.join(MODES)}. Default: all the model has; pd without --data.",

@@ -60,7 +60,7 @@ def generate(
 
     clipsonic generate "a photo of violin"
 
-    clipsonic generate --image cat.jpg dog.jpg -n 3 -o sounds/
+    clipsonic generate --image cat.jpg dog.jpg -n 3
     """
     talk = Talk(quiet=quiet, as_json=as_json)
     if overwrite and skip_existing:

@@ -124,7 +124,7 @@ def make(
         how: The rest of the recipe.
         folder: ``OUT/sounds``; a sound there is used if its recipe is the one wanted, of the same
             weights, picture and device.
-        report: Told ("pd", done, total).
+        report: Told ("pd", done, total), and of the stages of :meth:`ClipSonic.generate`.
 
     Returns:
         The sounds; of the questions that the mode cannot be asked there are none.
@@ -137,7 +137,7 @@ def make(
     absent = [(path, recipe) for path, recipe in wanted if not _is_made(path, recipe)]
     done = len(wanted) - len(absent)
     report(mode.name, done, len(wanted))
-    made = sonic.generate([recipe for _, recipe in absent], batch_size=AT_ONCE)
+    made = sonic.generate([recipe for _, recipe in absent], batch_size=AT_ONCE, report=report)
     for number, ((path, _), sound) in enumerate(zip(absent, made, strict=True), start=1):
         sound.write(path, overwrite=True)
         report(mode.name, done + number, len(wanted))

@@ -29,7 +29,8 @@ INTERVAL = (
 )
 BIAS = (
     "Bias is about how far two draws of as many sounds from one and the same distribution would be "
-    "from each other: that much of a distance is of their number alone."
+    "from each other by their number alone. Sounds asked for by the very clips they are compared "
+    "with share their kinds, and can be nearer."
 )
 
 
@@ -210,10 +211,10 @@ def notes_of(results: Results) -> list[str]:
                 whose.setdefault(note, {})[f"{score.label} of {row.system}"] = None
     scores = [score for row in results.rows for score in row.scores]
     known += [INTERVAL] if any(score.interval is not None for score in scores) else []
-    return known + [
-        f"{next(iter(those))}{f' and {len(those) - 1} more' if len(those) > 1 else ''}: {note}"
-        for note, those in whose.items()
-    ]
+    for note, those in whose.items():
+        first, *others = those
+        known.append(f"{first}{f' and {len(others)} more scores' if others else ''}: {note}")
+    return known
 
 
 def number(score: Score) -> str:

@@ -136,7 +136,7 @@ def test_statistics_are_kept_and_used(call, sets):
 
 
 def test_a_model_is_scored_in_every_mode_asked_for(ask):
-    code, out, _ = ask("--modes", "iq", "zs", "--guidance", 1, 2, "--metrics", "fad", "--json")
+    code, out, _ = ask("--mode", "iq", "zs", "--guidance", 1, 2, "--metrics", "fad", "--json")
     rows = [(row["system"], row["guidance"]) for row in map(json.loads, out)]
     assert code == 0
     assert rows == [("iq", 1), ("iq", 2), ("zs", 1), ("zs", 2), ("reconstruction", None)]
@@ -183,7 +183,8 @@ def test_a_listening_test_goes_out_and_comes_back(ask, call):
         answers = {name: {"fidelity": 4, "relevance": 2} for name in key["samples"]}
         told = {"format": FORMAT, "test": key["test"], "rater": rater, "answers": answers}
         Path(f"{rater}.json").write_text(json.dumps(told))
-    files = ["--ratings", "Ann.json", "Bob.json", "--key", "test/key.json"]
+    # As "*.json" would be, with the key beside what raters sent back.
+    files = ["--ratings", "Ann.json", "Bob.json", "test/key.json", "--key", "test/key.json"]
     code, out, _ = call(*files)
     assert code == 0
     assert any("zs w=1.5" in line and "4.00 ± 0.00" in line and "2.55" in line for line in out)

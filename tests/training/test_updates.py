@@ -236,7 +236,9 @@ def test_a_compiled_runs_checkpoint_is_a_plain_runs(compiled, name):
     _, out = compiled
     plain, other = (checkpoint.load_newest(out / f"{name}-{x}") for x in ("plain", "compiled"))
     for key in ("networks", "optimizers", "ema"):
-        torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=1e-5)
+        # Where a gradient is hardly more than rounding, Adam makes steps of it none the less: six of
+        # up to 1e-3 here, of which a tenth is allowed to differ.
+        torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=6e-4)
 
 
 @pytest.mark.slow

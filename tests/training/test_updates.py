@@ -236,8 +236,8 @@ def test_a_compiled_runs_checkpoint_is_a_plain_runs(compiled, name):
     _, out = compiled
     plain, other = (checkpoint.load_newest(out / f"{name}-{x}") for x in ("plain", "compiled"))
     for key in ("networks", "optimizers", "ema"):
-        # Where a gradient is hardly more than rounding, Adam makes steps of it none the less: six of
-        # up to 1e-3 here, of which a tenth is allowed to differ.
+        # Where a gradient is hardly more than rounding, Adam makes steps of it none the less: here
+        # six of up to 1e-3, of which a tenth may differ.
         torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=6e-4)
 
 

@@ -119,6 +119,16 @@ def _vggish(files: Files) -> Bundle:
     return _bundle("vggish", "vggish", {}, network.state_dict())
 
 
+def _panns(files: Files) -> Bundle:
+    """CNN14 of PANNs; where its training was in the data is left out."""
+    from clipsonic_cli.audio.mel import mel_filters
+    from clipsonic_cli.models.panns import PANNS_GLOBALS, SPEC, from_panns
+    from clipsonic_cli.store.foreign import read_foreign
+
+    checkpoint = read_foreign(files["Cnn14_16k_mAP=0.438.pth"], safe_globals=PANNS_GLOBALS)
+    return _bundle("panns", "panns", {}, from_panns(checkpoint, mel_filters(SPEC)))
+
+
 CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
     "laion-prior": _prior("laion-prior", "latest.pth"),
@@ -126,6 +136,7 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "clap": _clap("clap", "630k-audioset-fusion-best.pt", "laion"),
     "clap-transformers": _clap("clap-transformers", "pytorch_model.bin", "transformers"),
     "vggish": _vggish,
+    "panns": _panns,
 }
 """Makes a bundle of an asset's files; assets without a row stay as they were published."""
 

@@ -246,6 +246,14 @@ class Backbone(Protocol):
         ...
 
 
+class TaggingBackbone(Backbone, Protocol):
+    """A backbone whose network was trained to tell classes of sound apart."""
+
+    def tagger(self) -> Backbone:
+        """Gives a backbone of the same name, whose rows are the probabilities of the classes."""
+        ...
+
+
 class AudioTextBackbone(Backbone, Protocol):
     """A backbone that puts texts among the sounds; all its vectors have unit norm."""
 

@@ -13,6 +13,7 @@ from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clap import ClapConfig
+from clipsonic_cli.models.panns import Cnn14
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.manifest import ASSETS
@@ -67,6 +68,13 @@ def test_a_file_of_other_things_than_weights_is_no_vggish(tmp_path, read):
         convert("vggish", tmp_path)
 
 
+@pytest.mark.parametrize("read", [None, 3, {"model": {}}, {"model": {"fc1.bias": 1}}])
+def test_a_file_of_other_things_than_weights_is_no_cnn14(tmp_path, read):
+    torch.save(read, tmp_path / ASSETS["panns"].files[0].name)
+    with pytest.raises(BadBundle):
+        convert("panns", tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
 def test_a_clip_with_a_damaged_description_is_refused(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)
@@ -101,6 +109,14 @@ def test_vggish_at_its_real_size(tmp_path):
     network = VGGish()
     network.load_state_dict(dict(convert("vggish", tmp_path).weights))
     assert torch.isfinite(network(torch.zeros(1, 1, 96, 64))).all()
+
+
+@pytest.mark.slow
+def test_cnn14_at_its_real_size(tmp_path):
+    torch.save(files.panns(), tmp_path / ASSETS["panns"].files[0].name)
+    network = Cnn14().eval()
+    network.load_state_dict(dict(convert("panns", tmp_path).weights))
+    assert torch.isfinite(network(torch.zeros(1, 1, 32, 64))).all()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from clipsonic_cli.types import Backbone
 EMBEDDED = "mini"
 """The backbone inside the package."""
 OF_TEXTS = ("prompts", "labels", "originals")
-"""What sounds are compared with by a network that reads."""
+"""What sounds are compared with by a network that reads; originals also by one that tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,11 @@ class Hearing:
     metric: Metric
     backbone: str
     instead_of: str | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether prompts are needed."""
+        return self.metric.against in OF_TEXTS and not _tags(self.metric, self.backbone)
 
 
 def choose(names: Sequence[str]) -> list[Hearing]:
@@ -67,17 +72,28 @@ def _choose(name: str) -> Hearing:
                 f"without ':{backbone}'."
             )
         return Hearing(metric=metric, backbone=backbone)
-    if metric.against in OF_TEXTS and not hasattr(BACKBONES.load(backbone), "embed_text"):
-        able = [row for row in BACKBONES if hasattr(BACKBONES.load(row), "embed_text")]
+    hearing = Hearing(metric=metric, backbone=backbone)
+    if hearing.reads and not _reads(backbone):
+        able = [row for row in BACKBONES if _reads(row) or _tags(metric, row)]
         raise UsageError(
             f"'{metric.name}' needs a backbone that reads texts, which '{backbone}' does not. "
             f"Known: {', '.join(able)}."
         )
     if is_here(backbone):
-        return Hearing(metric=metric, backbone=backbone)
+        return hearing
     if insisted:
         assets.file_of(find(backbone))  # says how to get it
     return Hearing(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
+
+
+def _reads(backbone: str) -> bool:
+    """Whether a backbone puts texts among the sounds."""
+    return hasattr(BACKBONES.load(backbone), "embed_text")
+
+
+def _tags(metric: Metric, backbone: str) -> bool:
+    """Whether a metric of tags can be had from a backbone's own tagger, whose classes are fixed."""
+    return metric.against == "originals" and hasattr(BACKBONES.load(backbone), "tagger")
 
 
 def notes_of(hearings: Sequence[Hearing]) -> list[str]:

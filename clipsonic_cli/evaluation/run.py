@@ -100,7 +100,7 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     elif similarity:
         raise UsageError("'similarity' is of a model's queries; give --model and --data.")
     elif isinstance(subject, Folders):
-        worded = any(one.metric.against in hearing.OF_TEXTS for one in hearings)
+        worded = any(one.reads for one in hearings)
         material = of_folders(subject, worded=wish.listening or worded)
     else:
         material = Material(systems=())

@@ -3,6 +3,7 @@
 Knows: what each metric compares sounds with. Does not know: where sounds come from.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,17 +17,24 @@ from clipsonic_cli.evaluation.hearing import Hearing, load
 from clipsonic_cli.evaluation.results import Row, heading
 from clipsonic_cli.evaluation.sounds import System, heard
 from clipsonic_cli.metrics.fad import outliers
-from clipsonic_cli.metrics.features import Features, Windows, of_prompts
+from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
-from clipsonic_cli.metrics.metric import Metric
 from clipsonic_cli.metrics.tagger import ZeroShotTagger
-from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Score, silent
+from clipsonic_cli.metrics.windows import Windows
+from clipsonic_cli.types import (
+    AudioTextBackbone,
+    Backbone,
+    Report,
+    Score,
+    TaggingBackbone,
+    silent,
+)
 
 OUTLIERS = 10
 OF_TRUTH = ("reference", "originals")
 """What sounds are compared with that is true."""
 TAGGED = ("labels", "originals")
-"""And with what by a tagger of their prompts."""
+"""And with what by a tagger: of their prompts, or of the network's own classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,8 @@ def score(
                 try:
                     made, against = ears.pair(system, hearing)
                     scores = hearing.metric(made, against, generator=generator)
-                    found[line, column] = _judged(scores, hearing.metric, system, reference)
+                    scores = _judged(scores, hearing, system, reference, size=made.dim)
+                    found[line, column] = scores
                 except UsageError as error:
                     faults[f"{hearing.metric.name} of {_title(system)} is left out: {error}"] = (
                         error
@@ -138,14 +147,21 @@ def _title(system: System) -> str:
 
 
 def _judged(
-    scores: tuple[Score, ...], metric: Metric, system: System, reference: Reference | None
+    scores: tuple[Score, ...],
+    hearing: Hearing,
+    system: System,
+    reference: Reference | None,
+    *,
+    size: int,
 ) -> tuple[Score, ...]:
-    """Adds to scores what only they know who know where the sounds are from."""
+    """Adds to scores of vectors of a size what only they know who know where sounds are from."""
+    metric = hearing.metric
     if metric.against in TAGGED:
-        classes = len(_classes(system))
-        note = f"Over {classes} classes, the prompts of these sounds; compare with no others."
+        note = f"Over {size} classes, the prompts of these sounds; compare with no others."
         if metric.against == "labels":
-            note = f"One of {classes} classes: {1 / classes:.3g} is chance."
+            note = f"One of {size} classes: {1 / size:.3g} is chance."
+        elif not hearing.reads:
+            note = f"Over the {size} classes that '{hearing.backbone}' knows."
         return tuple(replace(score, notes=(*score.notes, note)) for score in scores)
     note = _kinship(system, reference) if metric.against == "reference" else ""
     if not note:
@@ -188,7 +204,7 @@ class _Ears:
         self.backbone = backbone
         self.reference = reference
         self.report = report
-        self._heard: dict[tuple[int, Windows | None, tuple[str, ...]], Features] = {}
+        self._heard: dict[tuple[int, Windows | None, Backbone], Features] = {}
         self._read: dict[tuple[tuple[str, str], ...], Features] = {}
         self._taggers: dict[tuple[str, ...], ZeroShotTagger] = {}
 
@@ -198,27 +214,26 @@ class _Ears:
         Raises:
             UsageError: Something it needs is not there.
         """
-        metric = hearing.metric
-        classes = _classes(system) if metric.against in TAGGED else ()
-        against: Features | Statistics
-        if metric.against == "reference":
-            against = self._against(metric.name, metric.windows, statistics=metric.statistics)
-        elif not system.prompts:
+        metric, ears = hearing.metric, self.backbone
+        if hearing.reads and not system.prompts:
             raise UsageError(
                 f"Nothing says what the sounds of '{system.name}' were to be; give --prompts, a "
                 f"csv of file and prompt."
             )
-        elif metric.against == "originals":
-            against = self._against(metric.name, metric.windows, classes=classes)
+        if metric.against in TAGGED:
+            ears = self._tagger(_classes(system)) if hearing.reads else self._own_tagger
+        against: Features | Statistics
+        if metric.against in OF_TRUTH:
+            against = self._against(metric.name, metric.windows, ears, statistics=metric.statistics)
         elif metric.against == "labels":
-            against = self._tagger(classes).labels(system.prompts)
+            against = self._tagger(_classes(system)).labels(system.prompts)
         else:
             key = tuple(system.prompts.items())  # most systems are asked the same
             if key not in self._read:
                 reader = cast(AudioTextBackbone, self.backbone)
                 self._read[key] = of_prompts(dict(key), reader)
             against = self._read[key]
-        return self._hear(system.sounds, metric.windows, classes), against
+        return self._hear(system.sounds, metric.windows, ears), against
 
     def save(self, path: Path, windows: Windows | None) -> None:
         """Writes the statistics of the reference.
@@ -226,7 +241,7 @@ class _Ears:
         Raises:
             UsageError: There are no sounds of it, or too few.
         """
-        features = self._against("--save-stats", windows)
+        features = self._against("--save-stats", windows, self.backbone)
         assert isinstance(features, Features)  # as no statistics were asked for
         if len(features.rows) < 2:
             raise UsageError("Statistics need 2 windows of sound or more; give more sounds.")
@@ -239,18 +254,17 @@ class _Ears:
             self._taggers[classes] = ZeroShotTagger(reader, classes)
         return self._taggers[classes]
 
+    @functools.cached_property
+    def _own_tagger(self) -> Backbone:
+        return cast(TaggingBackbone, self.backbone).tagger()
+
     def _against(
-        self,
-        name: str,
-        windows: Windows | None,
-        *,
-        statistics: bool = False,
-        classes: tuple[str, ...] = (),
+        self, name: str, windows: Windows | None, ears: Backbone, *, statistics: bool = False
     ) -> Features | Statistics:
         reference = self.reference
         assert reference is not None  # metrics that need one were not asked for else
         if reference.statistics is None:
-            return self._hear(reference.sounds, windows, classes)
+            return self._hear(reference.sounds, windows, ears)
         if not statistics:
             raise UsageError(
                 f"'{name}' needs the sounds of the reference, not their statistics; give "
@@ -260,10 +274,9 @@ class _Ears:
         return read_statistics(reference.statistics, backbone=name, identity=identity)
 
     def _hear(
-        self, sounds: Mapping[str, Path], windows: Windows | None, classes: tuple[str, ...]
+        self, sounds: Mapping[str, Path], windows: Windows | None, ears: Backbone
     ) -> Features:
-        key = (id(sounds), windows, classes)  # the caller keeps them all
+        key = (id(sounds), windows, ears)  # the caller keeps them all
         if key not in self._heard:
-            ears = self._tagger(classes) if classes else self.backbone
             self._heard[key] = heard(sounds, ears, windows=windows, report=self.report)
         return self._heard[key]

@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from clipsonic_cli.audio import files
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.metrics.features import SHOWN, Features, Windows, of_sounds
+from clipsonic_cli.metrics.features import SHOWN, Features, of_sounds
+from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.pipeline import read_recipe
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
 

@@ -28,6 +28,7 @@ BACKBONES = Registry(
     {
         "vggish": "clipsonic_cli.metrics.vggish:VGGishBackbone",
         "clap": "clipsonic_cli.metrics.clap:ClapBackbone",
+        "panns": "clipsonic_cli.metrics.panns:PannsBackbone",
         "mini": "clipsonic_cli.metrics.mini:MiniBackbone",
     },
 )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.encoders.clap import HOP_LENGTH, SAMPLE_RATE, SAMPLES, Clap, load_clap
+from clipsonic_cli.metrics.windows import spread
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of, part_here
 from clipsonic_cli.store.manifest import find
@@ -76,13 +77,9 @@ class ClapBackbone:
         # Less than half a frame more than 10 s is no reason for a second window.
         if len(samples) * SAMPLE_RATE <= (SAMPLES + HOP_LENGTH // 2) * sample_rate:
             return self.clap.embed_audio([Waveform(samples=samples, sample_rate=sample_rate)])
-        windows = math.ceil(len(samples) / whole)
-        starts = torch.linspace(0, len(samples) - whole, windows, dtype=torch.float64).round()
+        windows = spread(samples, whole, math.ceil(len(samples) / whole))
         return self.clap.embed_audio(
-            [
-                Waveform(samples=samples[start:][:whole], sample_rate=sample_rate)
-                for start in starts.long().tolist()
-            ]
+            [Waveform(samples=window, sample_rate=sample_rate) for window in windows]
         )
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:

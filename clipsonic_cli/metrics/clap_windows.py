@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
-from clipsonic_cli.metrics.features import Features, Windows, per_sound_mean
+from clipsonic_cli.metrics.features import Features, per_sound_mean
 from clipsonic_cli.metrics.metric import Measured, Metric, mean
 from clipsonic_cli.metrics.similarity import cosines
+from clipsonic_cli.metrics.windows import Windows
 
 
 def compare(made: Features, prompts: Features, generator: torch.Generator) -> Iterator[Measured]:

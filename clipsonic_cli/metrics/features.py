@@ -13,35 +13,13 @@ from torch import Tensor
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.frechet import Moments, Statistics
+from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
 
 BLOCK = 8192
 """Rows that are looked at at once."""
 SHOWN = 3
 """Names in a note; of more, their number is told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Windows:
-    """Cuts a sound into overlapping windows.
-
-    Args:
-        seconds: Length of each.
-        hop: Seconds from one to the next.
-    """
-
-    seconds: float
-    hop: float
-
-    def cut(self, sound: Waveform) -> list[Waveform]:
-        """Gives every whole window; a sound that is no longer than one is a window as it is."""
-        length, hop = (round(s * sound.sample_rate) for s in (self.seconds, self.hop))
-        if len(sound.samples) <= length:
-            return [sound]
-        return [
-            Waveform(samples=samples, sample_rate=sound.sample_rate)
-            for samples in sound.samples.unfold(0, length, hop)
-        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS, intervals
-from clipsonic_cli.metrics.features import Features, Windows
+from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.metrics.frechet import Statistics
+from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Score
 
 Against = Literal["reference", "originals", "prompts", "labels", "images"]

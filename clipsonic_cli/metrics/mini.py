@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import soxr
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.encoders.clip import Clip, load_clip
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.metrics.windows import at_rate, spread
 from clipsonic_cli.models.fit import listed, misfits
 from clipsonic_cli.models.listener import Listener, ListenerConfig
 from clipsonic_cli.store import bundle
@@ -137,20 +137,12 @@ class MiniBackbone:
 
     def _windows(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Gives a sound's windows (W, N)."""
-        samples = samples.detach().float().cpu()
-        if samples.ndim != 1 or not samples.isfinite().all():
-            raise ValueError(f"need finite samples (N,), got {tuple(samples.shape)}")
-        if sample_rate < 1:
-            raise ValueError(f"need a sample rate in Hz, got {sample_rate}")
-        own, length = self.listener.spec.sample_rate, self.listener.window
+        length = self.listener.window
+        samples = at_rate(samples, sample_rate, self.listener.spec.sample_rate)
         if not len(samples):
             return torch.empty(0, length)
-        if sample_rate != own:
-            samples = torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, own))
         samples = F.pad(samples, (0, max(length - len(samples), 0)))
-        spare = len(samples) - length
         # Less than half a frame more, as resampling may leave, is no reason for another window.
-        beyond = max(spare - self.listener.spec.hop_length // 2, 0)
+        beyond = max(len(samples) - length - self.listener.spec.hop_length // 2, 0)
         count = 1 + math.ceil(2 * beyond / length)
-        starts = torch.linspace(0, spare, count, dtype=torch.float64).round().long()
-        return torch.stack([samples[start : start + length] for start in starts.tolist()])
+        return torch.stack(spread(samples, length, count))

@@ -6,10 +6,10 @@ Knows: the mel VGGish listens to, and where its weights lie. Does not know: the 
 
 import functools
 
-import soxr
 import torch
 from torch import Tensor
 
+from clipsonic_cli.metrics.windows import at_rate
 from clipsonic_cli.models.vggish import DIM, WINDOW, VGGish, load_vggish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
@@ -106,13 +106,7 @@ def log_mel_windows(samples: Tensor, sample_rate: int) -> Tensor:
     Source:
         Hershey et al. 2017, section 3, and AudioSet's code as torchvggish carries it over.
     """
-    samples = samples.detach().float().cpu()
-    if samples.ndim != 1 or not samples.isfinite().all():
-        raise ValueError(f"need finite samples (N,), got {tuple(samples.shape)}")
-    if sample_rate < 1:
-        raise ValueError(f"need a sample rate in Hz, got {sample_rate}")
-    if sample_rate != SAMPLE_RATE:
-        samples = torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, SAMPLE_RATE))
+    samples = at_rate(samples, sample_rate, SAMPLE_RATE)
     mels = [torch.empty(0, *WINDOW)]
     if len(samples) >= WINDOW_SAMPLES:
         windows = samples.unfold(0, WINDOW_SAMPLES, WINDOW_HOP)  # (W, 15600)

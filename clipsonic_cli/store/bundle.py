@@ -31,7 +31,7 @@ from clipsonic_cli.types import Space
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish", "listener"]
+Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish", "panns", "listener"]
 Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
 
 FORMAT = 1
@@ -46,6 +46,7 @@ CONFIGS: dict[str, type[Any]] = {
     "clip": dict,  # open_clip's own description of a model, which is an open set
     "clap": dict,  # ClapConfig, which models/clap.py knows
     "vggish": dict,  # empty: there is one VGGish
+    "panns": dict,  # and one CNN14 of 16 kHz
     "listener": dict,  # ListenerConfig, which models/listener.py knows
 }
 LARGEST: dict[str, int] = {
@@ -74,6 +75,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "clip": ("encoder",),
     "clap": ("encoder",),
     "vggish": (),
+    "panns": (),
     "listener": ("mel", "encoder"),
 }
 """Which of the optional fields of a header each kind must have."""

@@ -27,6 +27,28 @@ class PapersEars(Ears):
     name = "vggish"
 
 
+class TaggingEars(Bands):
+    """Stands for a network that tags and cannot read: each band is a class of its own."""
+
+    name = "panns"
+
+    @classmethod
+    def load(cls, device):
+        return cls()
+
+    def tagger(self):
+        return BandTagger()
+
+
+class BandTagger(Bands):
+    """What its network makes of the bands."""
+
+    name = "panns"
+
+    def embed(self, samples, sample_rate):
+        return (10 * super().embed(samples, sample_rate)).softmax(1)
+
+
 def pitch(text):
     """The tone that a text is, in Hz."""
     return 150 + zlib.crc32(text.encode()) % 700

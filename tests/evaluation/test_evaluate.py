@@ -163,6 +163,21 @@ def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, ears, t
     assert "2 classes" in alone.score("kl").notes[-1]
 
 
+def test_a_networks_own_tagger_needs_no_prompts(judge, ears, tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "panns", "ears:TaggingEars")
+    monkeypatch.setattr(hearing, "is_here", lambda _name: True)
+    truth = ears.write_sounds(tmp_path / "truth", 8, name="{}")
+    noisy = [ears.write_sounds(tmp_path / f"{snr}", 8, name="{}", snr=snr) for snr in (20, 0)]
+    metrics = ("kl:panns", "kad:panns")
+    rows = judge(truth, *noisy, metrics=metrics, reference=truth).rows
+    labels = [score.label for score in rows[0].scores]
+    values = [row.score("kl").value for row in rows]
+    assert labels == ["kl[panns]", "kad[panns]"]
+    assert values[0] == pytest.approx(0, abs=1e-9)
+    assert 0 < values[1] < values[2]
+    assert "Over the 8 classes that 'panns' knows." in rows[0].score("kl").notes
+
+
 def test_sounds_without_prompts_have_no_classes(judge, truth, ears, tmp_path):
     nameless = ears.write_sounds(tmp_path / "nameless", 4, name="{}")
     results = judge(truth, nameless, metrics=("fad", "accuracy"), reference=truth)

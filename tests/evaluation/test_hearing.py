@@ -40,9 +40,17 @@ def test_who_is_insisted_on_has_to_be_here():
         choose(["fad:clap"])
 
 
+def test_only_who_has_no_tagger_of_its_own_has_to_read(monkeypatch):
+    monkeypatch.setattr(hearing, "is_here", lambda _name: True)
+    names = ["kl", "kl:panns", "clap", "accuracy", "fad", "fad:panns"]
+    assert [one.reads for one in choose(names)] == [True, False, True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
+        ("kl:vggish", "reads texts, which 'vggish' does not. Known: clap, panns, mini"),
+        ("accuracy:panns", "reads texts, which 'panns' does not. Known: clap, mini"),
         ("clap:vggish", "reads texts, which 'vggish' does not. Known: clap, mini"),
         ("similarity:mini", "hears nothing"),
         ("fda", "Did you mean 'fad'"),

@@ -8,6 +8,7 @@ give the same numbers anywhere, and so do the programs that recorded what other 
 import math
 import zlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -191,6 +192,55 @@ def vggish_pca():
         "pca_eigen_vectors": wave("vectors", 128, 128).numpy(),
         "pca_means": wave("means", 128).numpy(),
     }
+
+
+def panns(widths=(64, 128, 256, 512, 1024, 2048), classes=527):
+    """``Cnn14_16k_mAP=0.438.pth``; ``widths`` of other sizes are no CNN14, but small.
+
+    It holds what makes the mels as well: a Fourier transform under a window, and Slaney's filters.
+    """
+    turns = np.outer(np.arange(257), np.arange(512)) * 2 * np.pi / 512  # (257, 512)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    weights = {
+        f"spectrogram_extractor.stft.conv_{part}.weight": torch.tensor(
+            (window * wave_of)[:, None], dtype=torch.float32
+        )
+        for part, wave_of in (("real", np.cos(turns)), ("imag", -np.sin(turns)))
+    }
+    ends = 50 * 3 / 200, 15 + 27 * math.log(8) / math.log(6.4)  # mels of 50 and 8000 Hz
+    mels = np.linspace(*ends, 66)
+    hz = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    triangles = [
+        np.interp(np.arange(257) * 31.25, hz[i : i + 3], [0, 2 / (hz[i + 2] - hz[i]), 0])
+        for i in range(64)
+    ]
+    weights["logmel_extractor.melW"] = torch.tensor(np.array(triangles).T, dtype=torch.float32)
+
+    def normalization(name, width, *, mean, deviation):
+        weights[f"{name}.weight"] = 1 + wave(f"{name}w", width, scale=0.2)
+        weights[f"{name}.bias"] = wave(f"{name}b", width, scale=0.1)
+        weights[f"{name}.running_mean"] = mean + wave(f"{name}m", width, scale=0.1 * deviation)
+        variance = 1 + wave(f"{name}v", width, scale=0.2)
+        weights[f"{name}.running_var"] = deviation**2 * variance
+        weights[f"{name}.num_batches_tracked"] = torch.tensor(600_000)
+
+    normalization("bn0", 64, mean=-40.0, deviation=20.0)
+    narrow = 1
+    for i, wide in enumerate(widths, 1):
+        for j, channels in ((1, narrow), (2, wide)):
+            name, shape = f"conv_block{i}.conv{j}.weight", (wide, channels, 3, 3)
+            weights[name] = wave(name, *shape, scale=min(2 / math.sqrt(9 * channels), 0.5))
+            normalization(f"conv_block{i}.bn{j}", wide, mean=0.0, deviation=1.0)
+        narrow = wide
+    for name, count in (("fc1", narrow), ("fc_audioset", classes)):
+        weights[f"{name}.weight"] = wave(name, count, narrow, scale=2 / math.sqrt(narrow))
+        weights[f"{name}.bias"] = wave(f"{name}b", count, scale=0.1)
+    places = {
+        "indexes_per_class": [np.arange(3), np.arange(2)],
+        "queue": [1, 0],
+        "pointers_of_classes": [2, 0],
+    }
+    return {"iteration": 600_000, "model": weights, "sampler": places}
 
 
 def bigvgan(bands=128, channels=1536, rates=(8, 4, 2, 2, 2, 2), spelling=".weight_{}", bias=False):

@@ -1,7 +1,7 @@
 """The rows of the manifest, one by one."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_files_are_fetched_by_https_and_stay_in_their_folder(file):
     assert Path(file.name).name == file.name
     for url in file.urls:
         assert urlsplit(url).scheme == "https"
-        assert urlsplit(url).path.endswith(file.name)
+        assert unquote(urlsplit(url).path).endswith(file.name)
 
 
 @FILES
@@ -60,6 +60,11 @@ def test_every_purpose_needs_something_and_one_of_each_part(purpose):
 
 def test_pd_needs_the_papers_clip_and_prior():
     assert [row.name for row in needed_for("pd")] == ["openai-clip", "laion-prior"]
+
+
+def test_evaluation_needs_what_its_metrics_take_by_themselves():
+    assert [row.name for row in needed_for("eval")] == ["openai-clip", "clap", "vggish"]
+    assert [row.name for row in needed_for("fad:panns")] == ["panns"]
 
 
 def test_blanks_in_a_purpose_do_not_matter():

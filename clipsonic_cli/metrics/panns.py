@@ -1,0 +1,147 @@
+"""PANNs as a backbone, and as a tagger: the field's other Frechet distance, and its divergence.
+
+Knows: the mel CNN14 listens to, how a sound longer than AudioSet's is heard, and where its weights
+lie. Does not know: the network (``models/panns.py``), and what is done with the features.
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from clipsonic_cli.audio import mel
+from clipsonic_cli.metrics.windows import at_rate, spread
+from clipsonic_cli.models.panns import CLASSES, DIM, FEWEST_FRAMES, SPEC, Cnn14, load_cnn14
+from clipsonic_cli.store import bundle
+from clipsonic_cli.store.assets import file_of
+from clipsonic_cli.store.manifest import find
+
+POWER_FLOOR = 1e-10
+"""-100 dB, which is silence."""
+LONGEST = 10 * SPEC.sample_rate
+"""Samples heard at once: clips of AudioSet last 10 s."""
+SHORTEST = (FEWEST_FRAMES - 1) * SPEC.hop_length
+"""0.31 s, of which the network makes one place."""
+
+
+class PannsBackbone:
+    """CNN14 of PANNs at 16 kHz: a vector of 2048 numbers a sound, or one for every 10 s of it.
+
+    Args:
+        network: The weights at work, in evaluation mode, on the device where it is to run.
+        identity: Of the file they are of; empty where they are of none.
+    """
+
+    name = "panns"
+    dim = DIM
+
+    def __init__(self, network: Cnn14, identity: str = "") -> None:
+        self.network, self.identity = network, identity
+
+    @classmethod
+    def load(cls, device: torch.device) -> "PannsBackbone":
+        """Reads the published weights that lie on this machine.
+
+        Raises:
+            MissingWeights: They do not; names the command that gets them.
+            BadBundle: Their file is damaged.
+        """
+        path = file_of(find(cls.name))
+        weights = bundle.load(path, kind="panns").weights
+        with torch.device("meta"):  # weights are read, not drawn
+            outline = Cnn14()
+        network = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
+        load_cnn14(network, weights)
+        return cls(network, bundle.identity(path))
+
+    def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
+        """Gives the features of a sound.
+
+        A sound of up to 10 s is heard at once, as where PANNs' Frechet distance was first used. Of
+        a longer one as many windows of 10 s are heard as cover it, evenly spread.
+
+        Args:
+            samples: (N,) mono, in [-1, 1].
+            sample_rate: In Hz; others than 16 kHz are resampled by soxr at its high quality.
+
+        Returns:
+            (W, 2048) float32 on the CPU, none negative; W is 1 up to 10 s, and 0 for a sound under
+            0.31 s.
+
+        Raises:
+            ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
+
+        Source:
+            Liu et al. 2023 (AudioLDM).
+        """
+        samples = at_rate(samples, sample_rate, SPEC.sample_rate)
+        if len(samples) < SHORTEST:
+            return torch.empty(0, DIM)
+        # Less than half a frame more, as resampling may leave, is no reason for another window.
+        count = max(math.ceil((len(samples) - SPEC.hop_length // 2) / LONGEST), 1)
+        windows = spread(samples, min(len(samples), LONGEST), count)
+        device = self.network.fc1.weight.device
+        with torch.inference_mode():
+            rows = [self.network(log_mel(window).to(device)).float().cpu() for window in windows]
+        return torch.cat(rows).clone()
+
+    def tagger(self) -> "PannsTagger":
+        """Gives the network's own opinion of what sounds are."""
+        return PannsTagger(self)
+
+
+class PannsTagger:
+    """CNN14 as a tagger: the softmax over the 527 classes of AudioSet, as the field compares it.
+
+    Args:
+        backbone: Hears. Its name is the tagger's.
+
+    Source:
+        Liu et al. 2023 (AudioLDM).
+    """
+
+    dim = CLASSES
+
+    def __init__(self, backbone: PannsBackbone) -> None:
+        self.backbone = backbone
+        self.name, self.identity = backbone.name, backbone.identity
+
+    def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
+        """Gives the probabilities (W, 527) of the classes; windows are those of the backbone."""
+        network = self.backbone.network
+        embeds = self.backbone.embed(samples, sample_rate).to(network.fc1.weight.device)
+        with torch.inference_mode():
+            return network.classify(embeds).softmax(1).cpu().clone()
+
+
+def log_mel(samples: Tensor) -> Tensor:
+    """Gives what CNN14 listens to.
+
+    Args:
+        samples: (N,) at 16 kHz, more than 256 of them.
+
+    Returns:
+        (1, 1, T, 64) float32 in dB, time before frequency, T = N // 160 + 1; silence is -100.
+
+    Source:
+        Kong et al. 2020, section II-A, and the authors' code for 16 kHz: centred frames whose ends
+        are reflected, under a periodic Hann window; powers under Slaney's triangles.
+    """
+    stft = torch.stft(
+        samples.double(),
+        SPEC.n_fft,
+        SPEC.hop_length,
+        window=torch.hann_window(SPEC.n_fft, dtype=torch.float64),
+        pad_mode="reflect",
+        return_complex=True,
+    )  # (257, T)
+    power = torch.view_as_real(stft).square().sum(-1)
+    mels = power.T @ mel_filters().double()  # (T, 64)
+    return 10 * mels.clamp(min=POWER_FLOOR).log10().float()[None, None]
+
+
+@functools.cache
+def mel_filters() -> Tensor:
+    """Gives the triangles under which CNN14 hears: (257, 64) float32, of unit area over Hz."""
+    return mel.mel_filters(SPEC).T.contiguous()

@@ -1,0 +1,161 @@
+"""CNN14 of PANNs: log-mels of sounds to 2048 numbers each, and to the classes of AudioSet.
+
+Knows: the network and the names of its published weights. Does not know: how the mels are made, or
+what is done with the numbers.
+
+Source: Kong et al. 2020, "PANNs", Table I; the weights are the authors'.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy._core.multiarray import _reconstruct
+from torch import Tensor, nn
+
+from clipsonic_cli.config import MelSpec
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.fit import listed, misfits
+
+SPEC = MelSpec(sample_rate=16_000, n_fft=512, hop_length=160, n_mels=64, f_min=50.0, f_max=8000.0)
+"""Frames and filters of the mels it was trained on, which are in dB of power."""
+DIM = 2048
+"""Numbers it gives for a sound."""
+CLASSES = 527
+"""Of AudioSet."""
+WIDTHS = (64, 128, 256, 512, 1024, 2048)
+"""Channels of the blocks; all but the last halve time and frequency."""
+FEWEST_FRAMES = 2 ** (len(WIDTHS) - 1)
+FRONT_END = {
+    "spectrogram_extractor.stft.conv_real.weight": (257, 1, 512),
+    "spectrogram_extractor.stft.conv_imag.weight": (257, 1, 512),
+    "logmel_extractor.melW": (257, 64),
+}
+"""Constants that the published file holds beside the weights: what makes the mels."""
+PANNS_GLOBALS: tuple[Any, ...] = (
+    (_reconstruct, "numpy.core.multiarray._reconstruct"),  # the name before numpy 2
+    (_reconstruct, "numpy._core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Int64DType,
+)
+"""What the published file is made of beside tensors: NumPy arrays, of where its training was in the
+data. To be handed to ``store.foreign.read_foreign``."""
+
+
+class Block(nn.Module):
+    """Two convolutions, each normalized and rectified, and a mean over squares.
+
+    Args:
+        narrow: Channels in.
+        wide: Channels out.
+        pool: Side of the squares.
+    """
+
+    def __init__(self, narrow: int, wide: int, pool: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(narrow, wide, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(wide)
+        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(wide)
+        self.pool = pool
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Gives (B, wide, T // pool, F // pool) for (B, narrow, T, F)."""
+        h = F.relu(self.bn1(self.conv1(h)))
+        h = F.relu(self.bn2(self.conv2(h)))
+        return F.avg_pool2d(h, self.pool)
+
+
+class Cnn14(nn.Module):
+    """The network in evaluation: without the dropout and the masks of its training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn0 = nn.BatchNorm2d(SPEC.n_mels)  # of each band
+        narrow = (1, *WIDTHS)
+        for i, wide in enumerate(WIDTHS):
+            pool = 2 if wide != WIDTHS[-1] else 1
+            self.add_module(f"conv_block{i + 1}", Block(narrow[i], wide, pool))
+        self.fc1 = nn.Linear(DIM, DIM)
+        self.fc_audioset = nn.Linear(DIM, CLASSES)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        """Embeds.
+
+        Args:
+            mels: (B, 1, T, 64) in dB, time before frequency, T of 32 or more.
+
+        Returns:
+            (B, 2048), rectified: what the Frechet distances of the field compare.
+
+        Raises:
+            ValueError: The mels have another shape.
+        """
+        if mels.ndim != 4 or (mels.shape[1], mels.shape[3]) != (1, SPEC.n_mels):
+            raise ValueError(f"need mels (B, 1, T, {SPEC.n_mels}), got {tuple(mels.shape)}")
+        if mels.shape[2] < FEWEST_FRAMES:
+            raise ValueError(f"need {FEWEST_FRAMES} frames or more, got {mels.shape[2]}")
+        h = self.bn0(mels.transpose(1, 3)).transpose(1, 3)
+        for i in range(len(WIDTHS)):
+            h = self.get_submodule(f"conv_block{i + 1}")(h)
+        h = h.mean(3)  # (B, 2048, T // 32)
+        return F.relu(self.fc1(h.amax(2) + h.mean(2)))
+
+    def classify(self, embeds: Tensor) -> Tensor:
+        """Gives logits (B, 527) of AudioSet's classes for embeddings (B, 2048).
+
+        The network was trained with a sigmoid for each; the field compares sounds by their softmax.
+        """
+        logits: Tensor = self.fc_audioset(embeds)
+        return logits
+
+
+def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, Tensor]:
+    """Gives the network's weights out of the published file (``Cnn14_16k_mAP=0.438.pth``).
+
+    Args:
+        checkpoint: What was saved: "model", and where the training was.
+        mel_filters: (64, 257), those of :data:`SPEC` as they are made here. The file holds its own,
+            and they have to be the same.
+
+    Returns:
+        The state dict of a :class:`Cnn14`.
+
+    Raises:
+        BadBundle: A tensor is missing, unexpected or of another shape, or the network was trained
+            on other mels; the message names it.
+    """
+    weights = checkpoint.get("model") if isinstance(checkpoint, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise BadBundle("This is no checkpoint of PANNs (it has no 'model').")
+    with torch.device("meta"):  # its shapes are wanted
+        outline = Cnn14().state_dict()
+    wanted = outline | {name: torch.empty(shape) for name, shape in FRONT_END.items()}
+    if faults := misfits(weights, wanted):
+        raise BadBundle(f"These are not CNN14's weights ({listed(faults)}).")
+    theirs = weights["logmel_extractor.melW"].T
+    apart = float((theirs - mel_filters).abs().max())
+    if not apart <= 1e-3 * float(mel_filters.max()):  # or not a number
+        raise BadBundle(
+            f"This CNN14 hears other mels than are made here (filters are {apart:.2g} apart). "
+            "Get the one of 16 kHz."
+        )
+    return {name: weights[name] for name in outline}
+
+
+def load_cnn14(network: Cnn14, state_dict: Mapping[str, Tensor]) -> None:
+    """Copies weights into a network.
+
+    Args:
+        network: Changed in place, and only if everything fits.
+        state_dict: As :func:`from_panns` gives it.
+
+    Raises:
+        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
+    """
+    if faults := misfits(state_dict, network.state_dict()):
+        raise BadBundle(f"These are not CNN14's weights ({listed(faults)}).")
+    network.load_state_dict(dict(state_dict))

@@ -249,8 +249,8 @@ class Backbone(Protocol):
 class TaggingBackbone(Backbone, Protocol):
     """A backbone whose network was trained to tell classes of sound apart."""
 
-    def tagger(self) -> Backbone:
-        """Gives a backbone of the same name, whose rows are the probabilities of the classes."""
+    def tag(self, rows: torch.Tensor) -> torch.Tensor:
+        """Gives the probabilities (W, K) of its classes, float32 on the CPU, for rows (W, D)."""
         ...
 
 

@@ -92,8 +92,8 @@ def _reads(backbone: str) -> bool:
 
 
 def _tags(metric: Metric, backbone: str) -> bool:
-    """Whether a metric of tags can be had from a backbone's own tagger, whose classes are fixed."""
-    return metric.against == "originals" and hasattr(BACKBONES.load(backbone), "tagger")
+    """Whether a metric of tags can be had from a backbone's own classes."""
+    return metric.against == "originals" and hasattr(BACKBONES.load(backbone), "tag")
 
 
 def notes_of(hearings: Sequence[Hearing]) -> list[str]:

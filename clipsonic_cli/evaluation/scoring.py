@@ -3,7 +3,6 @@
 Knows: what each metric compares sounds with. Does not know: where sounds come from.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -220,8 +219,8 @@ class _Ears:
                 f"Nothing says what the sounds of '{system.name}' were to be; give --prompts, a "
                 f"csv of file and prompt."
             )
-        if metric.against in TAGGED:
-            ears = self._tagger(_classes(system)) if hearing.reads else self._own_tagger
+        if metric.against in TAGGED and hearing.reads:
+            ears = self._tagger(_classes(system))
         against: Features | Statistics
         if metric.against in OF_TRUTH:
             against = self._against(metric.name, metric.windows, ears, statistics=metric.statistics)
@@ -233,7 +232,10 @@ class _Ears:
                 reader = cast(AudioTextBackbone, self.backbone)
                 self._read[key] = of_prompts(dict(key), reader)
             against = self._read[key]
-        return self._hear(system.sounds, metric.windows, ears), against
+        made = self._hear(system.sounds, metric.windows, ears)
+        if metric.against in TAGGED and not hearing.reads:
+            made, against = self._tagged(made), self._tagged(against)
+        return made, against
 
     def save(self, path: Path, windows: Windows | None) -> None:
         """Writes the statistics of the reference.
@@ -254,9 +256,9 @@ class _Ears:
             self._taggers[classes] = ZeroShotTagger(reader, classes)
         return self._taggers[classes]
 
-    @functools.cached_property
-    def _own_tagger(self) -> Backbone:
-        return cast(TaggingBackbone, self.backbone).tagger()
+    def _tagged(self, features: Features | Statistics) -> Features:
+        assert isinstance(features, Features)  # no metric of tags takes statistics
+        return replace(features, rows=cast(TaggingBackbone, self.backbone).tag(features.rows))
 
     def _against(
         self, name: str, windows: Windows | None, ears: Backbone, *, statistics: bool = False

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clipsonic_cli.metrics import intervals
 from clipsonic_cli.metrics.features import Features
-from clipsonic_cli.metrics.frechet import Gaussian, Statistics, frechet_distance
+from clipsonic_cli.metrics.frechet import Gaussian, Statistics, factor, frechet_distance
 from clipsonic_cli.metrics.metric import Measured, Metric
 
 GROUPS = 32
@@ -123,7 +123,7 @@ def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]
         Gui et al. 2024 (per-song FAD).
     """
     theirs = reference if isinstance(reference, Gaussian) else reference.moments().gaussian()
-    factor = _factor(theirs)
+    columns = factor(theirs.cov)
     trace = float(theirs.cov.trace())
     distances = {}
     for name, rows in zip(made.names, made.sounds(), strict=True):
@@ -131,7 +131,7 @@ def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]
         mean = about.mean(0)
         spread = (about - mean) / max(len(rows) - 1, 1) ** 0.5
         # The trace of the root of F^T S^T S F is the sum of the singular values of S F.
-        overlap = torch.linalg.svdvals(spread @ factor).sum()
+        overlap = torch.linalg.svdvals(spread @ columns).sum()
         distances[name] = float(mean.square().sum() + spread.square().sum() + trace - 2 * overlap)
     return dict(sorted(distances.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -147,18 +147,23 @@ class _Parts:
 
     def __init__(self, made: Features, reference: Gaussian, generator: torch.Generator) -> None:
         group = intervals.groups_of(made.names, GROUPS, generator=generator)
-        self.factor = _factor(reference)
+        columns = factor(reference.cov)  # (D, R)
         self.trace = reference.cov.trace()
-        number = int(group.max()) + 1
+        number, rank = int(group.max()) + 1, columns.shape[1]
         self.counts = torch.zeros(number, dtype=torch.float64)
+        self.lengths = torch.zeros(number, dtype=torch.float64)
         self.sums = torch.zeros(number, made.dim, dtype=torch.float64)
         """About the reference's mean, so that nothing is lost where that is far from 0."""
-        self.squares = torch.zeros(number, made.dim, made.dim, dtype=torch.float64)
+        self.squares = torch.zeros(number, rank, rank, dtype=torch.float64)
+        """Between the columns: the reference's space is all that covariances are compared in."""
         for index, rows in zip(group.tolist(), made.sounds(), strict=True):
             about = rows.double() - reference.mean  # (W, D)
+            within = about @ columns  # (W, R)
             self.counts[index] += len(about)
+            self.lengths[index] += about.square().sum()
             self.sums[index] += about.sum(0)
-            self.squares[index].addmm_(about.T, about)
+            self.squares[index].addmm_(within.T, within)
+        self.places = self.sums @ columns  # (G, R)
 
     def distances(self, weights: Tensor) -> Tensor:
         """Gives the distances (B,) of B part sets.
@@ -166,19 +171,19 @@ class _Parts:
         Args:
             weights: (B, G) float64, 1 for each group that is in, else 0; two rows or more each.
         """
-        together = max(AT_ONCE // self.squares[0].numel(), 1)
+        together = max(AT_ONCE // max(self.squares[0].numel(), 1), 1)
         return torch.cat([self._distances(some) for some in torch.split(weights, together)])
 
     def _distances(self, weights: Tensor) -> Tensor:
         """Gives what :meth:`distances` does, all at once."""
         n = weights @ self.counts  # (B,)
         means = weights @ self.sums / n[:, None]  # (B, D)
-        squares = torch.tensordot(weights, self.squares, dims=1)  # (B, D, D)
-        outer = means[:, :, None] * means[:, None, :] * n[:, None, None]
-        covs = (squares - outer) / (n - 1)[:, None, None]
-        overlaps = torch.linalg.eigvalsh(self.factor.T @ covs @ self.factor)
+        traces = (weights @ self.lengths - n * means.square().sum(1)) / (n - 1)
+        places = weights @ self.places / n[:, None]  # (B, R)
+        squares = torch.tensordot(weights, self.squares, dims=1)  # (B, R, R)
+        outer = places[:, :, None] * places[:, None, :] * n[:, None, None]
+        overlaps = torch.linalg.eigvalsh((squares - outer) / (n - 1)[:, None, None])
         roots = overlaps.clamp(min=0).sqrt().sum(1)
-        traces = covs.diagonal(dim1=1, dim2=2).sum(1)
         distances: Tensor = means.square().sum(1) + traces + self.trace - 2 * roots
         return distances
 
@@ -194,13 +199,6 @@ def _extrapolated(parts: _Parts, generator: torch.Generator) -> float:
     line = torch.stack([torch.ones(len(sizes)), 1 / (weights @ parts.counts)], 1).double()
     fit = torch.linalg.lstsq(line, parts.distances(weights)[:, None]).solution
     return float(fit[0, 0])
-
-
-def _factor(gaussian: Gaussian) -> Tensor:
-    """Gives F (D, D) with F F^T the covariance."""
-    values, vectors = torch.linalg.eigh(gaussian.cov)
-    factor: Tensor = vectors * values.clamp(min=0).sqrt()
-    return factor
 
 
 def _warnings(ours: Statistics, theirs: Statistics) -> Iterator[str]:

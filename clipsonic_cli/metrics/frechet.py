@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clipsonic_cli.atomic import written
@@ -218,10 +219,23 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """
     if len(a.mean) != len(b.mean):
         raise ValueError(f"need vectors of one size, got {len(a.mean)} and {len(b.mean)}")
-    one, other = _factor(a.cov), _factor(b.cov)
+    one, other = factor(a.cov), factor(b.cov)
+    width = max(one.shape[1], other.shape[1])
+    one, other = (F.pad(f, (0, width - f.shape[1])) for f in (one, other))
     left, _, right = torch.linalg.svd(other.T @ one)
     shapes = (one - other @ (left @ right)).square().sum()
     return float((a.mean - b.mean).square().sum() + shapes)
+
+
+def factor(cov: Tensor) -> Tensor:
+    """Gives F (D, R) with F F^T a covariance (D, D) of rank R, as far as rounding can tell.
+
+    Few vectors in a large space have a small R, so that what is computed from F costs little.
+    """
+    values, vectors = torch.linalg.eigh(cov)
+    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+    columns: Tensor = vectors[:, kept] * values[kept].sqrt()
+    return columns
 
 
 def write_statistics(path: Path, statistics: Statistics, *, backbone: str, identity: str) -> None:
@@ -297,13 +311,6 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
             f"give the sounds themselves."
         )
     return statistics
-
-
-def _factor(cov: Tensor) -> Tensor:
-    """Gives F (D, D) with F F^T = cov; eigenvalues that rounding made negative are 0."""
-    values, vectors = torch.linalg.eigh(cov)
-    factor: Tensor = vectors * values.clamp(min=0).sqrt()
-    return factor
 
 
 def _read_fields(path: Path) -> dict[str, np.ndarray]:

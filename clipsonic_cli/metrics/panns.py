@@ -1,4 +1,4 @@
-"""PANNs as a backbone, and as a tagger: the field's other Frechet distance, and its divergence.
+"""PANNs as a backbone that also tags, for the Frechet distance and the divergence of later papers.
 
 Knows: the mel CNN14 listens to, how a sound longer than AudioSet's is heard, and where its weights
 lie. Does not know: the network (``models/panns.py``), and what is done with the features.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipsonic_cli.audio import mel
 from clipsonic_cli.metrics.windows import at_rate, spread
-from clipsonic_cli.models.panns import CLASSES, DIM, FEWEST_FRAMES, SPEC, Cnn14, load_cnn14
+from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14, load_cnn14
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
 from clipsonic_cli.store.manifest import find
@@ -86,33 +86,21 @@ class PannsBackbone:
             rows = [self.network(log_mel(window).to(device)).float().cpu() for window in windows]
         return torch.cat(rows).clone()
 
-    def tagger(self) -> "PannsTagger":
-        """Gives the network's own opinion of what sounds are."""
-        return PannsTagger(self)
+    def tag(self, rows: Tensor) -> Tensor:
+        """Gives the network's opinion of what sounds are, as the field compares it.
 
+        Args:
+            rows: (W, 2048), of :meth:`embed`.
 
-class PannsTagger:
-    """CNN14 as a tagger: the softmax over the 527 classes of AudioSet, as the field compares it.
+        Returns:
+            (W, 527) float32 on the CPU: the softmax over the classes of AudioSet.
 
-    Args:
-        backbone: Hears. Its name is the tagger's.
-
-    Source:
-        Liu et al. 2023 (AudioLDM).
-    """
-
-    dim = CLASSES
-
-    def __init__(self, backbone: PannsBackbone) -> None:
-        self.backbone = backbone
-        self.name, self.identity = backbone.name, backbone.identity
-
-    def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Gives the probabilities (W, 527) of the classes; windows are those of the backbone."""
-        network = self.backbone.network
-        embeds = self.backbone.embed(samples, sample_rate).to(network.fc1.weight.device)
+        Source:
+            Liu et al. 2023 (AudioLDM).
+        """
         with torch.inference_mode():
-            return network.classify(embeds).softmax(1).cpu().clone()
+            logits = self.network.classify(rows.to(self.network.fc1.weight.device))
+            return logits.softmax(1).cpu().clone()
 
 
 def log_mel(samples: Tensor) -> Tensor:

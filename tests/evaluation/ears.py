@@ -36,17 +36,8 @@ class TaggingEars(Bands):
     def load(cls, device):
         return cls()
 
-    def tagger(self):
-        return BandTagger()
-
-
-class BandTagger(Bands):
-    """What its network makes of the bands."""
-
-    name = "panns"
-
-    def embed(self, samples, sample_rate):
-        return (10 * super().embed(samples, sample_rate)).softmax(1)
+    def tag(self, rows):
+        return (10 * rows).softmax(1)
 
 
 def pitch(text):

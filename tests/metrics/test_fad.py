@@ -143,6 +143,17 @@ def test_a_part_set_is_as_far_away_as_its_own_gaussian():
     assert parts.distances(weights[None]).tolist() == pytest.approx([expected], rel=1e-6)
 
 
+@pytest.mark.parametrize("windows", [3, 40, 400])
+def test_part_sets_lie_in_the_space_of_the_reference_of_whatever_rank(windows):
+    """64 dimensions, which 3 or 40 vectors do not span."""
+    draw = generator()
+    sets = [torch.randn(windows, 64, generator=draw) + shift for shift in (0.0, 0.5)]
+    made, true = (Features(backbone="panns", names=("a",), counts=(windows,), rows=x) for x in sets)
+    seen = _Parts(made, true.statistics(), draw).distances(torch.ones(1, 1, dtype=torch.float64))
+    expected = frechet_distance(made.statistics(), true.statistics())
+    assert seen.tolist() == pytest.approx([expected], rel=1e-9)
+
+
 def test_an_interval_of_a_distance_does_not_go_below_0():
     assert around(1.0, 3.0) == (0.0, 4.0)
     assert around(1.0, None) is None

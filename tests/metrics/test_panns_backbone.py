@@ -73,7 +73,7 @@ def test_it_gives_what_the_authors_network_gives(backbone):
 
 def test_its_tags_are_the_softmax_of_the_authors_networks(backbone):
     expected = [0.000168450, 0.000796538, 0.002340723, 0.000558386, 0.000572780, 0.002328054]
-    seen = backbone.tagger().embed(crescendo(), 16_000)
+    seen = backbone.tag(backbone.embed(crescendo(), 16_000))
     assert seen.shape == (1, 527)
     torch.testing.assert_close(seen[0, :6], torch.tensor(expected), atol=1e-7, rtol=1e-4)
     assert float(seen.sum()) == pytest.approx(1, abs=1e-5)

@@ -5,6 +5,7 @@ scores are from, where the figure goes. matplotlib is loaded when a figure is dr
 """
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import paper
 from clipsonic_cli.evaluation.results import Results, save
 from clipsonic_cli.evaluation.tables import ARROWS
+from clipsonic_cli.modes import MODES
 from clipsonic_cli.types import Score
 
 if TYPE_CHECKING:
@@ -32,10 +34,9 @@ GROUND = "ground"
 COLOURS = ("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316")
 """Each with a contrast of 3 to 1 or more on white and on a dark page alike."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), (0, (1.2, 1.6)), (0, (10, 2, 2, 2, 2, 2)))
+DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3)))
 LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
 """Strokes of lines through a range of w, and of levels that know no w."""
-PAPER_W = 1.5
 STROKE, LETTER = 0.95, 0.085
 """About how wide a line in the legend is, and a letter of its name, in inches."""
 COLUMNS = 3
@@ -110,10 +111,11 @@ def figure_3(
 ) -> bytes:
     """Draws scores against the guidance scale w: a panel a metric, a line a system.
 
-    Systems differ by marker and stroke, so that grey print is enough; bands are 95 % intervals.
-    What was not guided, such as a reconstruction, is a horizontal line. A backbone other than the
-    usual one has a panel of its own, and the paper's numbers, faint at w = 1.5, are beside none of
-    its scores. The same results give the same bytes with the same matplotlib.
+    Systems differ by marker and stroke, so that grey print is enough, and a mode's are its own in
+    every figure; bands are 95 % intervals. What was not guided, such as a reconstruction, is a
+    horizontal line. A backbone other than the usual one has a panel of its own, and the paper's
+    numbers, faint at w = 1.5, are beside none of its scores. The same results give the same bytes
+    with the same matplotlib.
 
     Args:
         results: Of an evaluation, at several w as a rule.
@@ -165,15 +167,13 @@ def _panels(results: Results, metrics: Sequence[str]) -> dict[str, list[Curve]]:
     scores = [(row, score) for row in results.rows for score in row.scores]
     labels = [s.label for metric in metrics for _, s in scores if s.metric == metric]
     for label in dict.fromkeys(labels):
-        mine = [(row, score) for row, score in scores if score.label == label]
-        kinds = dict.fromkeys((row.system, row.guidance is None) for row, _ in mine)
+        found: dict[tuple[str, bool], list[tuple[float | None, Score]]] = {}
+        for row, score in scores:
+            if score.label == label:
+                points = found.setdefault((row.system, row.guidance is None), [])
+                points.append((row.guidance, score))
         curves = []
-        for system, level in kinds:
-            points = [
-                (row.guidance, score)
-                for row, score in mine
-                if (row.system, row.guidance is None) == (system, level)
-            ]
+        for (system, level), points in found.items():
             points.sort(key=lambda point: point[0] or 0.0)
             curves.append(Curve(system=system, points=tuple(points[:1] if level else points)))
         panels[label] = curves if any(curve.guided for curve in curves) else []
@@ -185,8 +185,8 @@ def _draw(
 ) -> dict[str, str]:
     """Draws all panels and what they have in common; gives what lines say, by their id."""
     curves = [curve for some in panels.values() for curve in some]
-    guided = list(dict.fromkeys(curve.system for curve in curves if curve.guided))
-    levels = list(dict.fromkeys(curve.system for curve in curves if not curve.guided))
+    # Known ones come first, there or not, so that each looks the same in every figure.
+    places = {True: list(MODES), False: [paper.RECONSTRUCTION]}
     values = sorted({w for curve in curves for w, _ in curve.points if w is not None})
     handles: dict[tuple[str, bool], Line2D] = {}
     titles: dict[str, str] = {}
@@ -194,10 +194,9 @@ def _draw(
     for number, (label, some) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, number + 1)
         for curve in some:
-            if curve.guided:
-                line = _line(axes, curve, guided.index(curve.system))
-            else:
-                line = _level(axes, curve, levels.index(curve.system))
+            systems = places[curve.guided]
+            systems += [] if curve.system in systems else [curve.system]
+            line = (_line if curve.guided else _level)(axes, curve, systems.index(curve.system))
             gid = f"curve-{number + 1}-{len(titles) + 1}"
             line.set_gid(gid)
             titles[gid] = f"{_printable(curve.system)}: {_words(curve)}"
@@ -211,22 +210,23 @@ def _draw(
         if len(values) == 1:
             axes.set_xlim(values[0] - 0.5, values[0] + 0.5)
         axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
-    notes = "bands and bars: 95 % intervals"
+    notes = [f"n = {_sounds(panels)}"]
+    if any(score.interval for curve in curves for _, score in curve.points):
+        notes.append("bands and bars: 95 % intervals")
     if theirs:
-        notes += "; faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)"
+        notes.append("faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)")
     names = [_printable(system) for system, _ in handles]
     one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
-    legend = figure.legend(
+    figure.legend(
         list(handles.values()),
         names,
         loc="outside lower center",
         ncols=len(names) if one_row else 2 * columns,
         handlelength=4,
         frameon=False,
-        title=notes,
+        title=textwrap.fill("; ".join(notes), int(WIDTH * columns / LETTER)),
         title_fontsize=9,
     )
-    legend.set_in_layout(True)
     return titles
 
 
@@ -266,7 +266,7 @@ def _beside(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
                 continue
             found = True
             axes.plot(
-                PAPER_W,
+                paper.W,
                 value,
                 marker=line.get_marker(),
                 markerfacecolor="none",
@@ -274,7 +274,7 @@ def _beside(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
                 markersize=8,
                 alpha=0.6,
             )
-            axes.annotate(data[0], (PAPER_W, value), (7, -3), textcoords="offset points", alpha=0.7)
+            axes.annotate(data[0], (paper.W, value), (7, -3), textcoords="offset points", alpha=0.7)
     return found
 
 
@@ -327,7 +327,13 @@ def _description(panels: dict[str, list[Curve]]) -> str:
         + "; ".join(f"{_printable(curve.system)}: {_words(curve)}" for curve in curves)
         for label, curves in panels.items()
     ]
-    return f"Scores against guidance w. {'. '.join(parts)}."
+    return f"Scores against guidance w, n = {_sounds(panels)}. {'. '.join(parts)}."
+
+
+def _sounds(panels: dict[str, list[Curve]]) -> str:
+    """Gives how many sounds a point is of: all, or from the fewest to the most."""
+    counts = {score.n for some in panels.values() for curve in some for _, score in curve.points}
+    return " to ".join(f"{n}" for n in sorted({min(counts), max(counts)})) + " sounds"
 
 
 def _words(curve: Curve) -> str:

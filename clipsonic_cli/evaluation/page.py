@@ -16,7 +16,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
-from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores
+from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores, one_window
 from clipsonic_cli.types import Report, Waveform, silent
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -67,7 +67,7 @@ def write_html(
         "summary": "" if reference is None else f"Compared with {escaped(reference)}.",
         "scores": _scores(results),
         "figure": "" if figure is None else _figure(figure),
-        "notes": _notes(results.notes),
+        "notes": _notes([*results.notes, *one_window(results)]),
         "samples": _samples(results.samples, samples, report),
         "settings": _settings(results),
     }

@@ -1,4 +1,4 @@
-"""The paper's own numbers, for orientation beside one's own: data, and nothing else.
+"""The paper's own numbers, for orientation beside one's own, and beside which scores they stand.
 
 Scores with other backbones, other reference sets or another number of sounds compare with none of
 them. Figure 3 is printed as curves only, so that its numbers are not here.
@@ -10,7 +10,10 @@ Source: CLIPSonic tables 1 to 5. Table 1 is at w = 1.5; vectors (table 2) and re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clipsonic_cli.evaluation.results import Results, Row
+
 DATASETS = ("VGGSound", "MUSIC")
+RECONSTRUCTION = "reconstruction"
 W = 1.5
 """The guidance scale that the paper settles on."""
 
@@ -133,3 +136,24 @@ FIGURE_3 = Asks(
     guidance=(1.0, 1.5, 2.0, 3.0),
 )
 """What ``--figure 3`` asks for."""
+
+
+def of_model(results: Results) -> bool:
+    """Whether systems are modes of a model and its reconstruction, else they are folders."""
+    return "model" in results.settings
+
+
+def number_beside(results: Results, row: Row, metric: str, data: str) -> float | None:
+    """Gives the paper's own number to stand beside a score.
+
+    Returns:
+        None where the paper has none of this metric, where the system is no mode of a model (a
+        folder may have any name), or was not guided as the paper's was.
+    """
+    if not of_model(results) or row.guidance not in (None, W):
+        return None
+    if metric == "similarity":
+        return TABLE_2.get(row.system, {}).get(data)
+    if row.system == RECONSTRUCTION and metric in TABLE_5:
+        return TABLE_5[metric].get(data)
+    return TABLE_1.get(row.system, {}).get(data, {}).get(metric)

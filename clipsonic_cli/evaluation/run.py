@@ -82,7 +82,8 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     """
     voice = voice or Voice()
     came_along = _came_along(wish)
-    hearings, notes = _comparable(wish, hearing.choose(wish.metrics), came_along)
+    asked = hearing.choose(wish.metrics)
+    hearings, notes = _comparable(wish, asked, came_along)
     listening = [one for one in hearings if one.metric.against != "images"]
     notes += hearing.notes_of(hearings)
     reference = None if wish.reference is None else _reference(wish.reference, listening)
@@ -130,7 +131,7 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         "clipsonic": __version__,
         "torch": torch.__version__,
         **material.settings,
-        "metrics": [f"{one.metric.name}:{one.backbone}" for one in hearings],
+        "metrics": [f"{one.metric.name}:{one.backbone}" for one in asked],
         "backbones": dict(scored.identities) or None,
         "reference": reference.told if reference is not None and scored.compared else None,
     }

@@ -13,13 +13,10 @@ from clipsonic_cli.evaluation.results import Results, Row
 from clipsonic_cli.evaluation.tables import (
     ARROWS,
     NONE,
-    RECONSTRUCTION,
     Table,
     guidance,
     interval,
     number,
-    of_model,
-    papers,
 )
 from clipsonic_cli.types import Score
 
@@ -36,7 +33,7 @@ def scoreboard(results: Results) -> str:
     """Gives the scores as HTML: a table for all systems that were scored by the same metrics.
 
     Every number is in a ``data`` element, whose value is exact. The paper's are in columns of their
-    own, as :func:`~clipsonic_cli.evaluation.tables.papers` gives them.
+    own, as :func:`~clipsonic_cli.evaluation.paper.number_beside` gives them.
     """
     notes: dict[str, int] = {}
     boards = [
@@ -90,7 +87,7 @@ def _board(results: Results, board: _Board, index: int, notes: dict[str, int]) -
         (metric, data)
         for metric in dict.fromkeys(first[label].metric for label in board.labels)
         for data in paper.DATASETS
-        if any(papers(results, row, metric, data) is not None for row in board.rows)
+        if any(paper.number_beside(results, row, metric, data) is not None for row in board.rows)
     ]
     caption = f"Scores {index}: " + ", ".join(board.labels)
     groups = f'<th scope="colgroup" colspan="{len(board.labels)}">measured here</th>'
@@ -125,7 +122,7 @@ def _board(results: Results, board: _Board, index: int, notes: dict[str, int]) -
 
 
 def _title(results: Results, row: Row) -> str:
-    name = paper.TITLES.get(row.system) if of_model(results) else None
+    name = paper.TITLES.get(row.system) if paper.of_model(results) else None
     return escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
 
 
@@ -135,7 +132,7 @@ def _cell(row: Row, label: str, best: float | None, notes: dict[str, int]) -> st
     if score is None:
         return f"<td>{NONE}</td>"
     value = f'<data value="{score.value!r}">{number(score)}</data>'
-    if score.value == best and row.system != RECONSTRUCTION:
+    if score.value == best and row.system != paper.RECONSTRUCTION:
         value = f'<b>{value} <span role="img" aria-label="best">★</span></b>'
     for note in score.notes:
         n = notes.setdefault(note, len(notes) + 1)
@@ -154,7 +151,7 @@ def _best(rows: Sequence[Row], label: str) -> float | None:
     scores: list[Score] = [
         score
         for row in rows
-        if row.system != RECONSTRUCTION
+        if row.system != paper.RECONSTRUCTION
         for score in row.scores
         if score.label == label
     ]
@@ -164,7 +161,7 @@ def _best(rows: Sequence[Row], label: str) -> float | None:
 
 
 def _paper_cell(results: Results, row: Row, metric: str, data: str) -> str:
-    value = papers(results, row, metric, data)
+    value = paper.number_beside(results, row, metric, data)
     shown = NONE
     if value is not None:
         digits = 2 if metric == "fad" else 3

@@ -22,7 +22,6 @@ DETAILS = ("windows", "against", "backbone", "Hz", "s")
 """Columns that a narrow screen may leave out."""
 PAPER = "paper: "
 """Begins the headings of the paper's own numbers."""
-RECONSTRUCTION = "reconstruction"
 INTERVAL = (
     "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
     "of sounds."
@@ -63,27 +62,6 @@ def table_of(results: Results, number: int | None) -> Table:
     return makers[number](results)
 
 
-def papers(results: Results, row: Row, metric: str, data: str) -> float | None:
-    """Gives the paper's own number to stand beside a score.
-
-    Returns:
-        None where the paper has none of this metric, where the system is no mode of a model (a
-        folder may have any name), or was not guided as the paper's was.
-    """
-    if not of_model(results) or row.guidance not in (None, paper.W):
-        return None
-    if metric == "similarity":
-        return paper.TABLE_2.get(row.system, {}).get(data)
-    if row.system == RECONSTRUCTION and metric in paper.TABLE_5:
-        return paper.TABLE_5[metric].get(data)
-    return paper.TABLE_1.get(row.system, {}).get(data, {}).get(metric)
-
-
-def of_model(results: Results) -> bool:
-    """Whether systems are modes of a model and its reconstruction, else they are folders."""
-    return "model" in results.settings
-
-
 def all_scores(results: Results) -> Table:
     """Gives a line a score, with all that is needed to compare it."""
     columns = (
@@ -111,14 +89,16 @@ def all_scores(results: Results) -> Table:
 
 
 def table_1(results: Results) -> Table:
-    """Gives FAD and CLAP score of every system, the paper's beside."""
-    metrics = ("fad", "clap")
+    """Gives those of FAD and CLAP score that were asked for, the paper's beside."""
+    columns = paper.TABLES[1].metrics
+    asked = {name.partition(":")[0] for name in results.settings.get("metrics", columns)}
+    metrics = [metric for metric in columns if metric in asked]
     shown = [_Column.choose(results, metric) for metric in metrics]
     rows = []
     for row in results.rows:
         scores = [column.of(row, column.title) for column in shown]
         beside = (
-            _shown(papers(results, row, metric, data), DIGITS.get(metric, 3))
+            _shown(paper.number_beside(results, row, metric, data), DIGITS.get(metric, 3))
             for data in paper.DATASETS
             for metric in metrics
         )
@@ -136,7 +116,8 @@ def table_2(results: Results) -> Table:
     rows = []
     for row in results.rows:
         if (score := column.of(row, "similarity")) is not None:
-            beside = (_shown(papers(results, row, "similarity", d), 3) for d in paper.DATASETS)
+            theirs = (paper.number_beside(results, row, "similarity", d) for d in paper.DATASETS)
+            beside = (_shown(value, 3) for value in theirs)
             rows.append((_title(results, row), with_interval(score), f"{score.n}", *beside))
     columns = ("model", column.heading, "n", *(f"{PAPER}{data}" for data in paper.DATASETS))
     return _table(2, results, [column], columns, rows)
@@ -153,8 +134,8 @@ def table_5(results: Results) -> Table:
                 seconds = score.seconds or 0.0
                 size = f"{min(seconds, 4.0) if 'windows' in metric else seconds:.1f} s"
                 # Of other systems, the paper's Table 5 says nothing.
-                known = paper.DATASETS if row.system == RECONSTRUCTION else ()
-                theirs = {data: papers(results, row, metric, data) for data in known}
+                known = paper.DATASETS if row.system == paper.RECONSTRUCTION else ()
+                theirs = {d: paper.number_beside(results, row, metric, d) for d in known}
                 beside = (_shown(theirs.get(data), 3) for data in paper.DATASETS)
                 cells = (row.system, size, windows, with_interval(score), f"{score.n}")
                 rows.append((*cells, *beside))
@@ -211,10 +192,29 @@ def notes_of(results: Results) -> list[str]:
                 whose.setdefault(note, {})[f"{score.label} of {row.system}"] = None
     scores = [score for row in results.rows for score in row.scores]
     known += [INTERVAL] if any(score.interval is not None for score in scores) else []
+    known += one_window(results)
     for note, those in whose.items():
         first, *others = those
         known.append(f"{first}{f' and {len(others)} more scores' if others else ''}: {note}")
     return known
+
+
+def one_window(results: Results) -> list[str]:
+    """Says of which systems no sound has two windows, so that the best and the worst are one."""
+
+    def values(row: Row, end: str) -> list[float]:
+        return [score.value for score in row.scores if score.metric == f"clap-windows-{end}"]
+
+    names = [
+        heading(row.system, row.guidance)
+        for row in results.rows
+        if values(row, "max") and values(row, "max") == values(row, "min")
+    ]
+    told = (
+        f"No sound of {', '.join(names)} has room for a second window of 4 s: max, mean and min "
+        f"are the same, and tell nothing. The paper's are of 10 s."
+    )
+    return [told] if names else []
 
 
 def number(score: Score) -> str:
@@ -275,10 +275,11 @@ class _Column:
 
 def _title(results: Results, row: Row) -> str:
     """Gives what the paper calls a mode."""
-    if not of_model(results):
+    if not paper.of_model(results):
         return row.system
-    vocoder = f" ({results.settings.get('vocoder')})" if row.system == RECONSTRUCTION else ""
-    return paper.TITLES.get(row.system, row.system) + vocoder
+    title = paper.TITLES.get(row.system, row.system)
+    made_by = row.system == paper.RECONSTRUCTION
+    return f"{title} ({results.settings.get('vocoder')})" if made_by else title
 
 
 def _sizes(scores: Sequence[Score]) -> tuple[str, str, str]:

@@ -1,5 +1,7 @@
-"""What tests of evaluations share: ears that cost nothing, and a folder of small videos."""
+"""What tests of evaluations share: ears that cost nothing, a folder of small videos, a browser."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,18 @@ def pets(tmp_path_factory):
     folder = write_videos(tmp_path_factory.mktemp("data") / "pets", 10)
     (folder / "violin" / "bad.mp4").write_bytes(b"nonsense")
     return folder
+
+
+@pytest.fixture(scope="module")  # no longer: while it is there, nobody else can run an event loop
+def browser():
+    """Chromium or Chrome: on the path, named by ``CHROMIUM``, or playwright's own."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with driver.sync_playwright() as playwright:
+        path = Path(found or playwright.chromium.executable_path)
+        if not path.exists():
+            pytest.skip("no Chromium: put one on the path or its file's name into CHROMIUM")
+        started = playwright.chromium.launch(executable_path=path)
+        yield started
+        started.close()

@@ -10,6 +10,7 @@ from shown_results import HOSTILE, WS, results, score
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.figure import COLOURS, figure_3
 from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.modes import MODES
 
 matplotlib = pytest.importorskip("matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,6 +62,56 @@ def test_systems_differ_without_colour():
     markers = [m.get("d") for g in groups for m in g.findall(f"{SVG}defs/{SVG}path")]
     assert len(set(strokes)) == 3
     assert len(set(markers)) == 2
+
+
+def looks(systems) -> dict[str, tuple]:
+    """Gives colour, stroke and marker of each system's line."""
+    rows = [Row(system=system, guidance=1.0, scores=(score("fad", 1.0),)) for system in systems]
+    rows.append(Row(system="reconstruction", scores=(score("fad", 0.5),)))
+    svg = drawn(Results(name="x", rows=tuple(rows)), "fad")
+    found = {}
+    for g in (g for g in svg.iter(f"{SVG}g") if g.get("id", "").startswith("curve-")):
+        line, marker = g.find(f"{SVG}path"), g.find(f"{SVG}defs/{SVG}path")
+        look = (line.get("stroke"), line.get("stroke-dasharray"))
+        shape = None if marker is None else marker.get("d")
+        found[g.find(f"{SVG}title").text.partition(":")[0]] = (*look, shape)
+    return found
+
+
+def test_a_mode_looks_the_same_whichever_others_are_there():
+    every = looks([*MODES, "theirs"])
+    for part in zip(*(every[mode] for mode in MODES), strict=True):
+        assert len(set(part)) == len(MODES)  # each alone tells them apart
+    for some in (["pd"], ["sd", "iq"], ["theirs", "clap-tta"]):
+        assert looks(some).items() <= every.items()
+
+
+def words(found: Results) -> str:
+    return "|".join(text.text for text in drawn(found).iter(f"{SVG}text"))
+
+
+def test_intervals_are_explained_where_there_are_any():
+    (first, *scores), *others = (row.scores for row in results().rows)
+    known = [replace(first, interval=None), *scores], *others
+    plain = [[replace(score, interval=None) for score in some] for some in known]
+    for some, said in ((known, True), (plain, False)):
+        pairs = zip(results().rows, some, strict=True)
+        rows = tuple(replace(row, scores=tuple(scores)) for row, scores in pairs)
+        assert ("95 % intervals" in words(replace(results(), rows=rows))) is said
+
+
+def test_what_is_said_below_fits_below_one_panel():
+    texts = [text.text for text in drawn(results(paper=True), "fad").iter(f"{SVG}text")]
+    below = [text for text in texts if len(text) > 30]
+    assert "faint: the paper's own where they fit" in " ".join(below)
+    assert max(map(len, below)) * 0.065 < 4.2  # inches a letter, and of the panel
+
+
+def test_the_number_of_sounds_stands_on_the_figure():
+    first, *others = results().rows
+    fewer = replace(first, scores=tuple(replace(score, n=7) for score in first.scores))
+    assert "n = 16 sounds;" in words(results())
+    assert "n = 7 to 16 sounds;" in words(replace(results(), rows=(fewer, *others)))
 
 
 def test_colours_stand_out_on_a_light_and_on_a_dark_page():

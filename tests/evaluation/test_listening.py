@@ -1,15 +1,9 @@
-"""The page of the listening test: what is in it, and, in a real browser, what people do with it.
-
-The browser tests need Chromium or Chrome: on the path, named by ``CHROMIUM``, or installed by
-``playwright install chromium``.
-"""
+"""The page of the listening test: what is in it, and, in a real browser, what people do with it."""
 
 import base64
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -167,20 +161,6 @@ def test_a_folder_that_takes_nothing_is_one_line(material, tmp_path):
 
 
 # In a browser.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    with driver.sync_playwright() as playwright:
-        path = Path(found or playwright.chromium.executable_path)
-        if not path.exists():
-            pytest.skip("no Chromium: put one on the path or its file's name into CHROMIUM")
-        started = playwright.chromium.launch(executable_path=path)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -1,14 +1,8 @@
-"""The report as a page: what is in it, and, in a real browser, whether it can be seen and heard.
-
-The browser tests need Chromium or Chrome: on the path, named by ``CHROMIUM``, or installed by
-``playwright install chromium``.
-"""
+"""The report as a page: what is in it, and, in a real browser, whether it can be seen and heard."""
 
 import base64
 import io
-import os
 import re
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from shown_results import HOSTILE, NOTE, SECONDS, results
+from shown_results import HOSTILE, NOTE, SECONDS, results, score
 
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.evaluation import page as page_room
 from clipsonic_cli.evaluation.figure import figure_3
 from clipsonic_cli.evaluation.page import write_html
-from clipsonic_cli.evaluation.results import Results
+from clipsonic_cli.evaluation.results import Results, Row
 
 
 class Parsed(HTMLParser):
@@ -128,6 +122,13 @@ def test_intervals_and_bias_are_explained(found, tmp_path, page_file):
     assert "Bias is" not in other.read_text("utf-8")
 
 
+def test_windows_that_tell_nothing_are_noted(found, tmp_path):
+    ends = [score(f"clap-windows-{end}", 0.5) for end in ("max", "mean", "min")]
+    windows = replace(found, rows=(Row(system="reconstruction", scores=tuple(ends)),), samples=())
+    text = write_html(windows, tmp_path / "report.html").read_text("utf-8")
+    assert "<li>No sound of reconstruction has room for a second window" in text
+
+
 def test_a_note_of_many_scores_is_one_footnote(page_file, parsed):
     assert page_file.read_text("utf-8").count(f'<li id="note-1">{NOTE}</li>') == 1
     assert [a["href"] for a in parsed.all("a")] == ["#note-1"] * 6
@@ -227,20 +228,6 @@ def test_a_file_that_cannot_be_written_is_one_line(found, tmp_path):
 
 
 # In a browser.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    named = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    with driver.sync_playwright() as playwright:
-        path = Path(named or playwright.chromium.executable_path)
-        if not path.exists():
-            pytest.skip("no Chromium: put one on the path or its file's name into CHROMIUM")
-        started = playwright.chromium.launch(executable_path=path)
-        yield started
-        started.close()
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -69,6 +69,35 @@ def test_table_1_has_the_papers_numbers_beside(results):
     assert cells(table, 2)["model"] == "mel spectrogram reconstruction (bigvgan)"
 
 
+@pytest.mark.parametrize(
+    ("asked", "heads"),
+    [
+        (["clap:mini"], ["clap[mini] ↑", "paper: VGGSound CLAP", "paper: MUSIC CLAP"]),
+        (["fad:vggish"], ["fad ↓", "paper: VGGSound FAD", "paper: MUSIC FAD"]),
+    ],
+)
+def test_table_1_has_columns_of_what_was_asked_for_alone(results, asked, heads):
+    settings = {**results.settings, "metrics": asked}
+    table = table_of(replace(results, settings=settings), 1)
+    assert [name for name in table.columns if name not in ("model", "w", "n", "Hz", "s")] == heads
+
+
+def test_what_was_asked_for_and_has_no_score_is_shown_empty(results):
+    settings = {**results.settings, "metrics": ["fad:vggish", "clap:clap"]}
+    rows = (Row(system="pd", scores=(score("clap", 0.2, better="higher"),)),)
+    table = table_of(replace(results, rows=rows, settings=settings), 1)
+    assert (cells(table, 0)["fad"], cells(table, 0)["clap ↑"]) == ("-", "0.200")
+
+
+@pytest.mark.parametrize(("least", "said"), [(0.3, True), (0.2, False)])
+def test_windows_of_which_each_sound_has_one_are_said_to_tell_nothing(results, least, said):
+    values = {"max": 0.3, "mean": 0.3, "min": least}
+    scores = [score(f"clap-windows-{end}", at, better="higher") for end, at in values.items()]
+    rows = (*results.rows, Row(system="reconstruction", scores=tuple(scores)))
+    notes = table_of(replace(results, rows=rows), 5).notes
+    assert any(note.startswith("No sound of reconstruction has room") for note in notes) is said
+
+
 def test_a_column_holds_scores_of_one_network(results):
     own, other = score("fad", 3.5), score("fad", 0.1, as_paper=False)
     rows = (Row(system="zs", scores=(other,)), Row(system="pd", scores=(own, other)))

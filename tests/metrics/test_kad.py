@@ -96,7 +96,7 @@ def test_a_set_and_itself_fall_below_0_by_the_pairs_that_are_the_same():
 
 
 def test_the_score_is_a_hundredfold_at_the_median_distance_of_the_reference():
-    made, reference = of(normal(40), 1), of(normal(60, seed=1, shift=1), 1, "true")
+    made, reference = of(normal(50), 1), of(normal(60, seed=1, shift=1), 1, "true")
     width = float(torch.pdist(reference.rows.double()).sort().values[(60 * 59 // 2 - 1) // 2])
     assert median_distance(reference.rows.double()) == width
     expected = 100 * squared_discrepancy(made.rows, reference.rows, width)
@@ -187,6 +187,22 @@ def test_more_rows_than_can_be_afforded_are_drawn_and_said(monkeypatch):
     assert drawn.value != whole.value
     assert len(whole.notes) == 1
     assert drawn.interval[0] < whole.value < drawn.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "reference", "warned"), [(50, 50, []), (49, 50, ["sounds"]), (50, 49, ["reference"])]
+)
+def test_few_sounds_are_warned_of_on_either_side(made, reference, warned):
+    score = scored(of(normal(2 * made, shift=3)), of(normal(2 * reference, seed=1), name="true"))
+    assert [note.partition(" are few")[0].split()[-1] for note in score.notes[1:]] == warned
+
+
+def test_a_score_below_0_says_that_it_may_be():
+    reference = of(normal(200, seed=50), 1, "true")
+    scores = [scored(of(normal(100, seed=seed), 1), reference) for seed in range(8)]
+    below = [any("Below 0" in note for note in one.notes) for one in scores]
+    assert below == [one.value < 0 for one in scores]
+    assert {True, False} == set(below)
 
 
 def test_a_reference_that_is_all_one_has_no_scale():

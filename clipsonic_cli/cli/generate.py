@@ -111,7 +111,12 @@ def generate(
         talk.note(f"{len(jobs) - len(absent)} of {len(jobs)} sounds exist and are kept")
         jobs = absent
     rounds = plan.rounds(jobs, variations, keep, outputs.parse(output, suffix, name)[1])
-    outputs.check([path for one in rounds for path in one.paths], subtype, overwrite=overwrite)
+    outputs.check(
+        [path for one in rounds for path in one.paths],
+        subtype,
+        overwrite=overwrite,
+        create=outputs.is_new_folder(output),
+    )
     if not jobs:
         return
 
@@ -197,6 +202,7 @@ def _make(
             best = sorted([*best, made], key=_rank)[: one.keep]
         for rank, made in enumerate(best):
             path = one.path(made.job, rank)
+            path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
             made.sound.write(path, subtype=subtype, overwrite=overwrite)
             if ranking is not None:
                 talk.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")

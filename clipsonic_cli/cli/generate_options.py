@@ -121,7 +121,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="A file, a folder, or a file's name with "
+        help="A file, a folder (a new one with a slash at its end), or a file's name with "
         f"{', '.join(f'{{{name}}}' for name in outputs.FIELDS)} or a column of --file. "
         f"Default: {outputs.DEFAULT_NAME} here.",
         rich_help_panel=OUTPUT,

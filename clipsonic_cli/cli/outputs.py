@@ -1,6 +1,8 @@
 """What sounds are called and where they go: safe names, templates, never two sounds to one file."""
 
+import os
 import string
+import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,8 +54,8 @@ def parse(
     """Takes ``--output`` apart.
 
     Args:
-        output: A file, an existing folder (or anything with a slash at its end), a template of a
-            file such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
+        output: A file, an existing folder, a new one with a slash at its end, a template of a file
+            such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
         suffix: What ``--format`` said, or None.
         default: The template of the name where only a folder is given, or nothing; ends in one of
             ``FORMATS``, which ``suffix`` replaces.
@@ -63,7 +65,7 @@ def parse(
 
     Raises:
         UsageError: The ending is none of ``FORMATS`` or contradicts ``--format``, a field is
-            unknown, or the name has no ending and is no folder.
+            unknown or in the name of a new folder, or the name has no ending and is no folder.
     """
     if suffix is not None and suffix not in FORMATS:
         raise unknown("format", suffix, list(FORMATS))
@@ -73,18 +75,32 @@ def parse(
     if "\0" in output or not output:
         raise UsageError(f"Output {output!r} is no file name.")
     path = Path(output)
-    if output.endswith(("/", "\\")) or path.is_dir():
+    if is_new_folder(output) and fields_of(output):
+        raise UsageError(
+            f"Output '{output}' is a folder, whose name takes no fields; put them into a "
+            f"file's, such as 'sounds/{DEFAULT_NAME}'."
+        )
+    if is_new_folder(output) or path.is_dir():
         return path, stem, suffix or usual
     ending = path.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         named = f"ends in '.{ending}'" if ending else "has no ending and is no folder"
         raise UsageError(
-            f"Output '{output}' {named}. Give a folder that exists, or a file ending in "
-            f"{', '.join('.' + known for known in FORMATS)}."
+            f"Output '{output}' {named}. Give a folder that exists, a new one with a slash at its "
+            f"end, or a file ending in {', '.join('.' + known for known in FORMATS)}."
         )
     if suffix not in (None, ending):
         raise UsageError(f"Output '{output}' is {ending}, but --format says {suffix}.")
     return path.parent, path.name[: -len(path.suffix)], ending
+
+
+def is_new_folder(output: str | None) -> bool:
+    """Whether ``--output`` is a folder that is to be created: it is not there, but ends in a slash.
+
+    Args:
+        output: See :func:`parse`; where a backslash parts folders it will do as well.
+    """
+    return output is not None and output.endswith(("/", os.sep)) and not Path(output).is_dir()
 
 
 def paths(
@@ -184,18 +200,48 @@ def like(original: Path, *, again: bool) -> tuple[str, str | None]:
     return f"{stem}.{ending}", bits
 
 
-def check(paths: Sequence[Path], subtype: str | None, *, overwrite: bool) -> None:
+def check(
+    paths: Sequence[Path], subtype: str | None, *, overwrite: bool, create: bool = False
+) -> None:
     """Refuses files that could not be written in the end.
 
+    Args:
+        paths: The files.
+        subtype: A name of ``audio.files``; None leaves it to the format.
+        overwrite: Whether they may exist already.
+        create: Whether their folder, one for all, is missing and will be created.
+
     Raises:
-        UsageError: A file exists, its folder is missing or takes no files, or its format does not
-            have those bits.
+        UsageError: A file exists, its folder is missing, takes no files or cannot be created, or
+            its format does not have those bits.
     """
-    from clipsonic_cli.audio.files import check_writable
+    from clipsonic_cli.audio.files import check_writable, libsndfile_subtype
 
     for path in paths:
         if subtype is not None and path.suffix == ".ogg":
             raise UsageError("'.ogg' has no --bits; leave it out.")
+        if create:
+            libsndfile_subtype(path, subtype)
+            continue
         if path.exists() and not path.is_dir() and not overwrite:
             raise UsageError(f"'{path}' exists. Give --overwrite, --skip-existing or another -o.")
         check_writable(path, subtype=subtype, overwrite=overwrite)
+    if create and paths:
+        _check_creatable(paths[0].parent)
+
+
+def _check_creatable(folder: Path) -> None:
+    """Refuses a missing folder that could not be created; leaves nothing behind.
+
+    Raises:
+        UsageError: It could not.
+    """
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    try:
+        # Names, permissions and disks are each system's own: tried, not guessed.
+        with tempfile.TemporaryDirectory(dir=there) as trial:
+            (trial / folder.relative_to(there)).mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot create the folder '{folder}': {error.strerror}; give another."
+        ) from error

@@ -223,8 +223,13 @@ def pictures_of(material: Material, folder: Path, *, tell: Callable[[str], None]
         material: The data set.
         folder: Where the pictures are written.
         tell: Takes a line for every clip whose picture is left out, as its file has changed since
-            it was prepared.
+            it was prepared; and one for a data set that is a catalogue, which has no videos.
     """
+    if not material.clips:
+        tell(
+            "no samples of frames: clips that were prepared before are here without their videos "
+            "(give a picture as --prompt)"
+        )
     splits = dict(zip(material.catalogue.ids, material.catalogue.splits, strict=True))
     usable = [clip for clip in material.clips if clip.id in splits]
     held = [clip for clip in usable if splits[clip.id] == "valid"] or usable

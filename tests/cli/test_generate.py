@@ -260,7 +260,12 @@ BAD = [
     (["rain", "--negative", " "], 2, "prompt is empty"),
     (["rain", "--negative", "missing.png"], 2, "There is no image 'missing.png'"),
     (["rain", "-o", "missing/x.wav"], 2, "There is no folder 'missing'"),
-    (["rain", "-o", "missing/"], 2, "There is no folder 'missing'"),
+    (["rain", "-o", "new/", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
+    (["rain", "-o", "new/", "--bits", "float", "--format", "flac"], 2, "Unknown .flac subtype"),
+    (["rain", "-o", "{prompt}/"], 2, "Output '{prompt}/' is a folder, whose name takes no fields"),
+    (["rain", "-o", "there.wav/"], 2, "Cannot create the folder 'there.wav': Not a directory"),
+    (["rain", "-o", "there.wav/a/b/"], 2, "Cannot create the folder 'there.wav/a/b': Not a"),
+    (["rain", "-o", f"new/{'x' * 999}/"], 2, "File name too long"),
     (["rain", "-o", "x.mp3"], 2, "ends in '.mp3'"),
     (["rain", "-o", "{promt}.wav"], 2, "Did you mean 'prompt'?"),
     (["rain", "-o", "there.wav"], 2, "exists"),
@@ -308,6 +313,22 @@ def test_a_folder_that_takes_no_files_is_refused(call):
     assert "Cannot write in '/proc'" in err[0]
 
 
+def test_a_folder_that_nobody_can_create_is_refused(call):
+    if not Path("/proc").is_dir():
+        pytest.skip("needs a folder that not even root can write to")
+    code, out, err = call("rain", *FAST, "-o", "/proc/new/")
+    assert (code, out, len(err)) == (2, [], 1)
+    assert "Cannot create the folder '/proc/new'" in err[0]
+
+
+@pytest.mark.parametrize("more", [(), ("--keep", 3), ("--skip-existing",)])
+def test_a_slash_at_the_end_creates_the_folder(call, more):
+    code, out, _ = call("rain", *FAST, "--seed", 7, "-n", 3, "-o", "new/deep/", *more)
+    assert code == 0
+    assert sorted(out) == [f"new/deep/rain-{seed}.wav" for seed in (7, 8, 9)]
+    assert sorted(map(str, Path().rglob("*.*"))) == sorted(out)
+
+
 def test_a_full_disk_leaves_nothing_behind(call, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -324,7 +345,7 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(call, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.generate", interrupted)
-    code, out, err = call("rain", *FAST, "--quiet")
+    code, out, err = call("rain", *FAST, "--quiet", "-o", "new/")
     assert (code, out, len(err)) == (130, [], 1)
     assert not list(Path().iterdir())
 

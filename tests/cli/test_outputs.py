@@ -69,6 +69,9 @@ def test_a_template_is_filled_with_safe_values():
     ("output", "suffix", "part"),
     [
         ("x.mp3", None, "ends in '.mp3'"),
+        ("sounds\\", None, "is no folder"),
+        ("{label}/", None, "whose name takes no fields"),
+        ("{label/", None, "malformed"),
         ("sounds", None, "is no folder"),
         ("x.wav", "flac", "--format says flac"),
         ("x.wav", "wave", "Did you mean 'wav'"),

@@ -171,6 +171,14 @@ def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tm
     ]
 
 
+def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(material, clip, tmp_path):
+    told = []
+    again = gathered(material.path, clip)
+    assert pictures_of(again, tmp_path / "queries", tell=told.append) == []
+    assert len(told) == 1
+    assert told[0].startswith("no samples of frames: clips that were prepared before")
+
+
 def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     videos = write_videos(tmp_path / "data", 6)
     wish = Wish(

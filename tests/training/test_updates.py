@@ -237,8 +237,14 @@ def test_a_compiled_runs_checkpoint_is_a_plain_runs(compiled, name):
     plain, other = (checkpoint.load_newest(out / f"{name}-{x}") for x in ("plain", "compiled"))
     for key in ("networks", "optimizers", "ema"):
         # Where a gradient is hardly more than rounding, Adam makes steps of it none the less: here
-        # six of up to 1e-3, of which a tenth may differ.
-        torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=6e-4)
+        # six of up to 1e-3, of which a third may differ.
+        torch.testing.assert_close(other[key], plain[key], rtol=1e-3, atol=2e-3)
+    weights = [(plain["networks"][name], other["networks"][name]), (plain["ema"], other["ema"])]
+    for expected, found in weights:
+        # Few weights are like that: of 305,606 in the U-Net 86 differ by more than 1e-5, and the
+        # mean difference was 9e-8, where steps that differ by a tenth everywhere would make 6e-4.
+        differences = [(found[k] - weight).abs().flatten() for k, weight in expected.items()]
+        assert torch.cat(differences).mean() < 1e-6
 
 
 @pytest.mark.slow

@@ -34,12 +34,14 @@ class Row:
         scores: In the order the metrics were asked for.
         outliers: The sounds farthest from the reference by themselves, and how far, as the first
             "fad" that was asked for has it; numbers for their order alone.
+        left_out: Sounds that could not be heard, by name, and why; notes name a few.
     """
 
     system: str
     guidance: float | None = None
     scores: tuple[Score, ...] = ()
     outliers: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def score(self, metric: str) -> Score | None:
         """Gives the first score of a metric, whatever the backbone."""
@@ -73,6 +75,7 @@ class Results:
         rows: A row a system and guidance scale.
         samples: Some or all of the queries.
         notes: What is not as was asked, a line each; what concerns one score is in its own notes.
+        left_out: Sounds of the reference that could not be heard, by name, and why.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Results:
     rows: tuple[Row, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def heading(system: str, guidance: float | None) -> str:
@@ -94,6 +98,7 @@ def details(row: Row) -> dict[str, Any]:
         "guidance": row.guidance,
         "scores": [{"label": score.label, **asdict(score)} for score in row.scores],
         "outliers": dict(row.outliers),
+        "left_out": dict(row.left_out),
     }
 
 
@@ -127,6 +132,7 @@ def write_json(results: Results, path: Path) -> None:
             for sample in results.samples
         ],
         "notes": list(results.notes),
+        "left_out_of_reference": dict(results.left_out),
     }
     save(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
 

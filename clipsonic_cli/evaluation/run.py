@@ -142,6 +142,7 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         rows=(*scored.rows, *_similarities(material, hearings, wish.seed)),
         samples=tuple(_samples(material, {**known, **material.truth})),
         notes=(*notes, *material.notes, *scored.notes),
+        left_out=scored.left_out,
     )
 
 

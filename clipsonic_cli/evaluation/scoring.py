@@ -62,12 +62,14 @@ class Scored:
         notes: What could not be scored, and why.
         compared: Whether any score is of a comparison with the reference.
         identities: Of the weights of each backbone that heard, by its name.
+        left_out: Sounds of the reference that could not be heard, by name, and why.
     """
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     compared: bool
     identities: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
 def score(
@@ -100,6 +102,8 @@ def score(
     farthest: dict[int, dict[str, float]] = {}
     faults: dict[str, UsageError] = {}
     identities: dict[str, str] = {}
+    unheard: dict[int, dict[str, str]] = {}
+    of_reference: dict[str, str] = {}
     for name in dict.fromkeys(hearing.backbone for hearing in hearings):
         ears = _Ears(load(name, device), reference, report)
         identities[name] = ears.backbone.identity
@@ -113,6 +117,9 @@ def score(
                 generator = torch.Generator().manual_seed(seed)
                 try:
                     made, against = ears.pair(system, hearing)
+                    unheard.setdefault(line, {}).update(made.left_out)
+                    if isinstance(against, Features):
+                        of_reference.update(against.left_out)
                     scores = hearing.metric(made, against, generator=generator)
                     scores = _judged(scores, hearing, system, reference, size=made.dim)
                     found[line, column] = scores
@@ -134,11 +141,18 @@ def score(
                 one for column in range(len(hearings)) for one in found.get((line, column), ())
             ),
             outliers=farthest.get(line, {}),
+            left_out=unheard.get(line, {}),
         )
         for line, system in enumerate(systems)
     ]
     compared = any(hearings[column].metric.against in OF_TRUTH for _, column in found)
-    return Scored(rows=tuple(rows), notes=tuple(faults), compared=compared, identities=identities)
+    return Scored(
+        rows=tuple(rows),
+        notes=tuple(faults),
+        compared=compared,
+        identities=identities,
+        left_out=of_reference,
+    )
 
 
 def _title(system: System) -> str:

@@ -142,7 +142,10 @@ def heard(
     notes = _left_out(broken)
     if cut:
         notes.append(f"{_listed(cut)} cut off: shorter than the header says.")
-    return replace(features, notes=(*notes, *features.notes)) if notes else features
+    unread = {name: reason for reason, names in broken.items() for name in names}
+    return replace(
+        features, notes=(*notes, *features.notes), left_out={**unread, **features.left_out}
+    )
 
 
 def _readable(

@@ -4,8 +4,8 @@ Knows: sounds, windows, backbones. Does not know: files, and what the vectors ar
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Features:
         windows: Rows of each of the windows that each sound was cut into; None where they were
             heard whole.
         notes: What is odd about the sounds, one line each.
+        left_out: Sounds that could not be heard, by name, and why.
 
     Raises:
         ValueError: These do not belong together, or are not finite; says why.
@@ -49,6 +50,7 @@ class Features:
     seconds: float | None = None
     windows: tuple[tuple[int, ...], ...] | None = None
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.dtype != torch.float32 or not self.names:
@@ -270,6 +272,7 @@ def of_sounds(
         seconds=sum(seconds) / len(seconds),
         windows=tuple(cuts) if windows else None,
         notes=tuple(notes),
+        left_out={name: fault for fault, those in left_out.items() for name in those},
     )
 
 

@@ -1,11 +1,14 @@
 """Folders of sounds, scored: known answers."""
 
+import json
+
 import pytest
 import soundfile
 import torch
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import hearing
+from clipsonic_cli.evaluation.results import write_json
 from clipsonic_cli.evaluation.run import Voice, Wish, evaluate
 from clipsonic_cli.evaluation.systems import Folders
 from clipsonic_cli.metrics import BACKBONES
@@ -121,6 +124,19 @@ def test_the_farthest_sounds_are_named(judge, truth, tmp_path, ears):
     [row] = judge(made, reference=truth).rows
     assert next(iter(row.outliers)) == "odd"
     assert len(row.outliers) == 10
+
+
+def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(judge, ears, tmp_path):
+    made, truth = (ears.write_sounds(tmp_path / name, 12) for name in ("made", "reference"))
+    for n in range(5):
+        (made / f"broken-{n}.wav").write_bytes(b"RIFF")
+    soundfile.write(truth / "brief.wav", torch.zeros(100).numpy(), 16_000)
+    results = judge(made, reference=truth)
+    write_json(results, tmp_path / "report.json")
+    told = json.loads((tmp_path / "report.json").read_text())
+    reason = "Format not recognised"
+    assert told["rows"][0]["left_out"] == {f"broken-{n}": reason for n in range(5)}
+    assert told["left_out_of_reference"] == {"brief": "too short for 'mini'"}
 
 
 def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):

@@ -46,15 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The paper's tables for the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--count", type=int, default=300, help="sounds of each system")
-    parser.add_argument("--figure-count", type=int, default=100, help="and at each w of the figure")
     arguments = parser.parse_args()
     out: Path = arguments.out
     data, made = need(out, "videos.jsonl", "videos.py"), out / "eval"
     RESULTS.mkdir(exist_ok=True)
     sections = []
     for name, asked in ASKED.items():
-        count = arguments.figure_count if name == "figure-3" else arguments.count
-        command = ["clipsonic", "eval", "--data", str(data), "-n", str(count), *asked]
+        command = ["clipsonic", "eval", "--data", str(data), "-n", str(arguments.count), *asked]
         command += ["--dtype", "bfloat16", "--out", str(made)]
         run([sys.executable, "-m", "clipsonic_cli", *command[1:], "--quiet"], keep=True)
         for path in sorted(made.glob(f"{name}.*")):

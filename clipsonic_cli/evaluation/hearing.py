@@ -38,6 +38,12 @@ class Hearing:
     instead_of: str | None = None
 
     @property
+    def label(self) -> str:
+        """The name of its scores, as ``types.Score.label`` has it."""
+        own = self.backbone == self.metric.backbone
+        return self.metric.name if own else f"{self.metric.name}[{self.backbone}]"
+
+    @property
     def reads(self) -> bool:
         """Whether prompts are needed."""
         return self.metric.against in OF_TEXTS and not _tags(self.metric, self.backbone)
@@ -101,8 +107,7 @@ def notes_of(hearings: Sequence[Hearing]) -> list[str]:
     absent = dict.fromkeys(one.instead_of for one in hearings if one.instead_of is not None)
     if not absent:
         return []
-    metrics = [one.metric.name for one in hearings if one.instead_of is not None]
-    labels = ", ".join(f"{metric}[{EMBEDDED}]" for metric in metrics)
+    labels = ", ".join(one.label for one in hearings if one.instead_of is not None)
     return [
         f"not on this machine: {', '.join(absent)}; the small network inside clipsonic hears "
         f"instead, and its scores compare with no others: {labels}. For the paper's: "

@@ -170,7 +170,7 @@ def _comparable(
     able = [one for one in hearings if is_able(one)]
     if len(able) == len(hearings):
         return able, []
-    names = ", ".join(one.metric.name for one in hearings if one not in able)
+    names = ", ".join(one.label for one in hearings if one not in able)
     why = "there are no true sounds to compare with; give --reference DIR, or a model with --data"
     if not able:
         raise UsageError(f"{names} cannot be computed: {why}.")

@@ -124,9 +124,7 @@ def score(
                     scores = _judged(scores, hearing, system, reference, size=made.dim)
                     found[line, column] = scores
                 except UsageError as error:
-                    faults[f"{hearing.metric.name} of {_title(system)} is left out: {error}"] = (
-                        error
-                    )
+                    faults[f"{hearing.label} of {_title(system)} is left out: {error}"] = error
                     continue
                 if hearing.metric.name == "fad" and line not in farthest:
                     far = outliers(made, against)

@@ -90,7 +90,7 @@ def student(degrees: int) -> float:
     )
 
 
-def half_width(left_out: Tensor) -> float | None:
+def half_width(whole: float, left_out: Tensor, sizes: Tensor) -> float | None:
     """Gives half the 95 % confidence interval of a statistic of a whole set, by the jackknife.
 
     The statistic's mean over sets of as many sounds is what the interval is of; where it is biased,
@@ -100,19 +100,28 @@ def half_width(left_out: Tensor) -> float | None:
     narrower distribution and moves the distance by more than the sounds' chance does.
 
     Args:
+        whole: The statistic.
         left_out: (G,) float64, the statistic without each of the groups of sounds in turn.
+        sizes: (G,) how much of the whole each is. A biased statistic changes with the size of the
+            set, which is not chance: to leave out twice as much may not look like it. A group of
+            0 tells nothing.
 
     Returns:
         Half its width, or None for under :data:`LEAST` groups.
 
     Source:
-        Efron & Tibshirani 1993, chapter 11 (the jackknife), a group at a time; Student 1908.
+        Busing, Meijer & van der Leeden 1999 (the jackknife by groups of unequal sizes); Student
+        1908.
     """
-    groups = len(left_out)
+    left_out, sizes = left_out[sizes > 0], sizes[sizes > 0]
+    groups = len(sizes)
     if groups < LEAST:
         return None
-    spread = (left_out - left_out.mean()).square().sum() * (groups - 1) / groups
-    return student(groups - 1) * float(spread.sqrt())
+    times = sizes.sum() / sizes  # that a group goes into the whole
+    pseudo = times * whole - (times - 1) * left_out
+    centre = groups * whole - ((1 - 1 / times) * left_out).sum()
+    variance = ((pseudo - centre).square() / (times - 1)).mean()
+    return student(groups - 1) * float(variance.sqrt())
 
 
 def groups_of(names: tuple[str, ...], groups: int, *, generator: torch.Generator) -> Tensor:

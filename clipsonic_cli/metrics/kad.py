@@ -60,9 +60,10 @@ def compare(made: Features, reference: Features, generator: torch.Generator) -> 
         raise UsageError(
             "'kad' has no scale to compare by: most of the reference sounds alike, such as silence."
         )
-    whole, parts = _discrepancies(mine, theirs, bandwidth, group[mine.sound])
+    group = group[mine.sound]
+    whole, parts = _discrepancies(mine, theirs, bandwidth, group)
     value = SCALE * whole
-    half = intervals.half_width(SCALE * parts)
+    half = intervals.half_width(value, SCALE * parts, torch.bincount(group))
     notes = [f"Kernel bandwidth {bandwidth:.4g}, the reference's median distance."]
     notes += [
         f"{ROWS} of the {rows} windows of {whose} were compared."

@@ -16,7 +16,8 @@ def compare(made: Features, originals: Features, generator: torch.Generator) -> 
     """Gives "kl": the mean Kullback-Leibler divergence, in nats, of made from original sounds.
 
     It is what it costs to take the classes of the made sound for those of the original. Values
-    depend on the tagger, and compare with no other's.
+    depend on the tagger, and compare with no other's. (AudioLDM's evaluation does not divide again
+    by the sum after :data:`FLOOR` is added, which changes next to nothing.)
 
     Raises:
         ValueError: The rows are no class probabilities.

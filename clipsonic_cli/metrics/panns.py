@@ -58,8 +58,9 @@ class PannsBackbone:
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Gives the features of a sound.
 
-        A sound of up to 10 s is heard at once, as where PANNs' Frechet distance was first used. Of
-        a longer one as many windows of 10 s are heard as cover it, evenly spread.
+        A sound of up to 10 s is heard at once, as by the evaluation of AudioLDM, which is later
+        papers' (but that silence does not follow those under 2 s). Of a longer one, which that
+        hears at once as well, as many windows of 10 s are heard as cover it, evenly spread.
 
         Args:
             samples: (N,) mono, in [-1, 1].
@@ -100,7 +101,7 @@ class PannsBackbone:
         """
         with torch.inference_mode():
             logits = self.network.classify(rows.to(self.network.fc1.weight.device))
-            return logits.softmax(1).cpu().clone()
+        return logits.softmax(1).cpu().clone()
 
 
 def log_mel(samples: Tensor) -> Tensor:

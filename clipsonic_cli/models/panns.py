@@ -136,9 +136,10 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
     wanted = outline | {name: torch.empty(shape) for name, shape in FRONT_END.items()}
     if faults := misfits(weights, wanted):
         raise BadBundle(f"These are not CNN14's weights ({listed(faults)}).")
-    theirs = weights["logmel_extractor.melW"].T
-    apart = float((theirs - mel_filters).abs().max())
-    if not apart <= 1e-3 * float(mel_filters.max()):  # or not a number
+    if strange := [name for name, weight in weights.items() if not weight.float().isfinite().all()]:
+        raise BadBundle(f"The weights {strange[0]} of this CNN14 are not finite. Get it again.")
+    theirs = weights["logmel_extractor.melW"].float().T
+    if (apart := float((theirs - mel_filters).abs().max())) > 1e-3 * float(mel_filters.max()):
         raise BadBundle(
             f"This CNN14 hears other mels than are made here (filters are {apart:.2g} apart). "
             "Get the one of 16 kHz."

@@ -272,10 +272,10 @@ def test_the_bare_command_scores_the_embedded_model_with_the_embedded_network(ca
 def test_sounds_of_another_model_have_nothing_to_be_compared_with(call, micro):
     code, _, err = call("--model", micro, "-n", 1, "--steps", 1, "--metrics", "fad", "clap")
     assert code == 0
-    assert "fad left out: there are no true sounds" in err[0]
+    assert "fad[mini] left out: there are no true sounds" in err[0]
 
 
 def test_metrics_that_need_the_true_sounds_themselves_are_left_out(call):
     code, _, err = call("--metrics", "kad", "clap", "-n", 1, "--steps", 1)
     assert code == 0
-    assert "kad left out: there are no true sounds" in err[0]
+    assert "kad[mini] left out: there are no true sounds" in err[0]

@@ -143,7 +143,7 @@ def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):
     told = []
     results = judge(truth, metrics=("fad", "clap"), told=told)
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
-    assert "fad left out: there are no true sounds" in results.notes[0]
+    assert "fad[mini] left out: there are no true sounds" in results.notes[0]
     assert [line.removeprefix("note: ") for line in told] == list(results.notes)
 
 
@@ -152,7 +152,7 @@ def test_a_metric_that_takes_no_statistics_is_left_out(judge, truth, tmp_path):
     judge(reference=truth, save_stats=stats)
     results = judge(truth, metrics=("fad", "kad"), reference=stats)
     assert [score.metric for score in results.rows[0].scores] == ["fad", "fad-infinity"]
-    assert "kad of truth is left out" in results.notes[-1]
+    assert "kad[mini] of truth is left out" in results.notes[-1]
 
 
 def test_taggers_tell_the_prompts_apart(judge, truth, tmp_path):
@@ -197,7 +197,7 @@ def test_a_networks_own_tagger_needs_no_prompts(judge, ears, tmp_path, monkeypat
 def test_sounds_without_prompts_have_no_classes(judge, truth, ears, tmp_path):
     nameless = ears.write_sounds(tmp_path / "nameless", 4, name="{}")
     results = judge(truth, nameless, metrics=("fad", "accuracy"), reference=truth)
-    assert any("accuracy of nameless is left out: Nothing says" in n for n in results.notes)
+    assert any("accuracy[mini] of nameless is left out: Nothing says" in n for n in results.notes)
 
 
 def test_what_sounds_are_compared_with_is_said_where_they_are(judge, truth):
@@ -220,7 +220,7 @@ def test_one_sound_is_scored_with_a_warning(judge, truth, ears, tmp_path):
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"metrics": ("fad",)}, "fad cannot be computed: there are no true sounds"),
+        ({"metrics": ("fad",)}, r"fad\[mini\] cannot be computed: there are no true sounds"),
         ({"metrics": ("similarity",)}, "of a model's queries"),
         ({"save_stats": "x.txt", "reference": "."}, "must end in .npz"),
         ({"save_stats": "no/x.npz", "reference": "."}, "There is no folder"),

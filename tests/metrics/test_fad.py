@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +23,13 @@ def normal(sounds, *, windows=4, seed=0, shift=0.0, alike=0.0):
     rows[:, 0] += shift
     names = tuple(f"{index:05d}" for index in range(sounds))
     return Features(backbone="vggish", names=names, counts=(windows,) * sounds, rows=rows.float())
+
+
+def flat(sounds, seed=0):
+    """A window each, of 64 dimensions that are all alike."""
+    rows = torch.randn(sounds, 64, generator=generator(seed))
+    names = tuple(f"{index:05d}" for index in range(sounds))
+    return Features(backbone="vggish", names=names, counts=(1,) * sounds, rows=rows)
 
 
 def truth(shift=0.0):
@@ -143,12 +151,12 @@ def test_a_part_set_is_as_far_away_as_its_own_gaussian():
     assert parts.distances(weights[None]).tolist() == pytest.approx([expected], rel=1e-6)
 
 
-@pytest.mark.parametrize("windows", [3, 40, 400])
+@pytest.mark.parametrize("windows", [(3, 3), (40, 40), (400, 400), (3, 400), (400, 3)])
 def test_part_sets_lie_in_the_space_of_the_reference_of_whatever_rank(windows):
     """64 dimensions, which 3 or 40 vectors do not span."""
     draw = generator()
-    sets = [torch.randn(windows, 64, generator=draw) + shift for shift in (0.0, 0.5)]
-    made, true = (Features(backbone="panns", names=("a",), counts=(windows,), rows=x) for x in sets)
+    sets = [torch.randn(count, 64, generator=draw) + count / 400 for count in windows]
+    made, true = (Features(backbone="panns", names=("a",), counts=(len(x),), rows=x) for x in sets)
     seen = _Parts(made, true.statistics(), draw).distances(torch.ones(1, 1, dtype=torch.float64))
     expected = frechet_distance(made.statistics(), true.statistics())
     assert seen.tolist() == pytest.approx([expected], rel=1e-9)
@@ -164,10 +172,27 @@ def test_fewer_windows_than_dimensions_are_scored_and_said():
     assert math.isfinite(fad.value)
     assert fad.notes == (
         "12 windows of the sounds cannot span 16 dimensions: their covariance is of a lower rank, "
-        "and the distance much too large.",
+        "and the distance much too large, by about 2.03 or more.",
         "3 sounds are too few for an interval or fad-infinity, which need 8.",
     )
-    assert fad.interval is None
+    assert (fad.interval, fad.bias) == (None, None)
+
+
+def test_the_bias_that_is_told_of_few_windows_is_no_more_than_there_is():
+    """Draws of one distribution whose 64 dimensions are not spanned."""
+    scores = [scored(*(flat(20, seed=2 * s + k) for k in (0, 1)))["fad"] for s in range(10)]
+    told = [float(score.notes[0].partition("by about ")[2].split()[0]) for score in scores]
+    assert max(told) < min(score.value for score in scores)
+
+
+def test_a_reference_that_is_all_one_is_compared():
+    made, still = flat(40), flat(2)
+    still = replace(still, rows=torch.zeros_like(still.rows))
+    gaussian = made.statistics()
+    expected = float(gaussian.mean.square().sum() + gaussian.cov.trace())
+    fad = scored(made, still)["fad"]
+    assert fad.value == pytest.approx(expected, rel=1e-9)
+    assert fad.interval[0] < expected < fad.interval[1]
 
 
 def test_few_windows_for_the_dimensions_are_said_on_either_side_and_of_infinity_too():

@@ -14,6 +14,7 @@ from clipsonic_cli.metrics.frechet import (
     Gaussian,
     Moments,
     Statistics,
+    factor,
     frechet_distance,
     read_statistics,
     write_statistics,
@@ -104,6 +105,14 @@ def test_a_set_is_at_no_distance_from_itself(n):
     rows = drawn(n, 128) * torch.logspace(-6, 3, 128)
     a, again = of(rows), of(rows.flip(0))
     assert 0 <= frechet_distance(a, again) < 1e-13 * float(a.cov.trace())
+
+
+def test_directions_that_hardly_vary_count():
+    steep = torch.logspace(0, -12, 13, dtype=torch.float64)
+    mean = torch.zeros(13, dtype=torch.float64)
+    a, b = (Gaussian(n=99, mean=mean, cov=v.diag()) for v in (steep, 4 * steep))
+    assert frechet_distance(a, b) == pytest.approx(float(steep.sum()), rel=1e-11)
+    assert factor(a.cov).shape == (13, 13)
 
 
 def test_close_sets_lose_no_digits():

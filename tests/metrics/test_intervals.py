@@ -50,12 +50,32 @@ def test_draws_in_pieces_are_as_many(monkeypatch):
 def test_the_jackknife_of_a_mean_is_its_standard_error():
     values = drawn(50)
     without = (values.sum() - values) / 49
-    assert half_width(without) == pytest.approx(2.009575 * float(values.std()) / 50**0.5, rel=1e-4)
+    seen = half_width(float(values.mean()), without, torch.ones(50))
+    assert seen == pytest.approx(2.009575 * float(values.std()) / 50**0.5, rel=1e-4)
+
+
+def test_what_changes_with_the_size_alone_is_no_chance():
+    """A statistic of nothing but bias, which is one over the size of the set."""
+    sizes = torch.tensor([1.0, 2.0] * 8, dtype=torch.float64)
+    n = float(sizes.sum())
+    half = half_width(1 / n, 1 / (n - sizes), sizes)
+    assert half < 0.1 / n
+
+
+def test_groups_of_unequal_sizes_tell_the_error_of_a_mean():
+    sizes = torch.tensor([1, 2, 5] * 20)
+    halves = []
+    for seed in range(40):
+        values = torch.randn(int(sizes.sum()), generator=generator(seed), dtype=torch.float64)
+        sums = torch.stack([group.sum() for group in torch.split(values, sizes.tolist())])
+        without = (values.sum() - sums) / (len(values) - sizes)
+        halves.append(half_width(float(values.mean()), without, sizes.double()))
+    assert sum(halves) / 40 == pytest.approx(2.0 / len(values) ** 0.5, rel=0.05)
 
 
 def test_too_few_sounds_have_no_interval():
     assert of_mean(drawn(7), generator=generator()) is None
-    assert half_width(drawn(7)) is None
+    assert half_width(0.0, drawn(7), torch.ones(7)) is None
     assert of_share(torch.ones(7)) is None
 
 

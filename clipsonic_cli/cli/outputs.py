@@ -80,7 +80,7 @@ def parse(
             f"Output '{output}' is a folder, whose name takes no fields; put them into a "
             f"file's, such as 'sounds/{DEFAULT_NAME}'."
         )
-    if is_new_folder(output) or path.is_dir():
+    if is_new_folder(output) or _is_folder(output):
         return path, stem, suffix or usual
     ending = path.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
@@ -100,7 +100,12 @@ def is_new_folder(output: str | None) -> bool:
     Args:
         output: See :func:`parse`; where a backslash parts folders it will do as well.
     """
-    return output is not None and output.endswith(("/", os.sep)) and not Path(output).is_dir()
+    return output is not None and output.endswith(("/", os.sep)) and not _is_folder(output)
+
+
+def _is_folder(path: str) -> bool:
+    """Whether there is a folder; not where a name is too long or hidden, for which Path raises."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def paths(

@@ -19,9 +19,9 @@ from clipsonic_cli.store.manifest import find
 
 POWER_FLOOR = 1e-10
 """-100 dB, which is silence."""
-LONGEST = 10 * SPEC.sample_rate
+MOST_SAMPLES = 10 * SPEC.sample_rate
 """Samples heard at once: clips of AudioSet last 10 s."""
-SHORTEST = (FEWEST_FRAMES - 1) * SPEC.hop_length
+LEAST_SAMPLES = (FEWEST_FRAMES - 1) * SPEC.hop_length
 """0.31 s, of which the network makes one place."""
 
 
@@ -77,11 +77,11 @@ class PannsBackbone:
             Liu et al. 2023 (AudioLDM).
         """
         samples = at_rate(samples, sample_rate, SPEC.sample_rate)
-        if len(samples) < SHORTEST:
+        if len(samples) < LEAST_SAMPLES:
             return torch.empty(0, DIM)
         # Less than half a frame more, as resampling may leave, is no reason for another window.
-        count = max(math.ceil((len(samples) - SPEC.hop_length // 2) / LONGEST), 1)
-        windows = spread(samples, min(len(samples), LONGEST), count)
+        count = max(math.ceil((len(samples) - SPEC.hop_length // 2) / MOST_SAMPLES), 1)
+        windows = spread(samples, min(len(samples), MOST_SAMPLES), count)
         device = self.network.fc1.weight.device
         with torch.inference_mode():
             rows = [self.network(log_mel(window).to(device)).float().cpu() for window in windows]

@@ -42,7 +42,8 @@ def file_of(asset: Asset, name: str | None = None) -> Path:
     """
     if state(asset) != "here":
         raise MissingWeights(
-            f"{asset.title} is not on this machine. To get it: clipsonic download {asset.name}"
+            f"'{asset.name}' ({asset.title}) is not on this machine. "
+            f"To get it: clipsonic download {asset.name}"
         )
     if name is None:
         name = f"{asset.part}.safetensors" if asset.part else asset.files[0].name

@@ -266,6 +266,7 @@ BAD = [
     (["rain", "-o", "there.wav/"], 2, "Cannot create the folder 'there.wav': Not a directory"),
     (["rain", "-o", "there.wav/a/b/"], 2, "Cannot create the folder 'there.wav/a/b': Not a"),
     (["rain", "-o", f"new/{'x' * 999}/"], 2, "File name too long"),
+    (["rain", "-o", f"{'x' * 300}/"], 2, "Cannot create the folder 'xxx"),
     (["rain", "-o", "x.mp3"], 2, "ends in '.mp3'"),
     (["rain", "-o", "{promt}.wav"], 2, "Did you mean 'prompt'?"),
     (["rain", "-o", "there.wav"], 2, "exists"),

@@ -144,6 +144,7 @@ def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):
     results = judge(truth, metrics=("fad", "clap"), told=told)
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
     assert "fad[mini] left out: there are no true sounds" in results.notes[0]
+    assert results.settings["metrics"] == ["fad:mini", "clap:mini"]
     assert [line.removeprefix("note: ") for line in told] == list(results.notes)
 
 
@@ -182,16 +183,18 @@ def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, ears, t
 def test_a_networks_own_tagger_needs_no_prompts(judge, ears, tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES._entries, "panns", "ears:TaggingEars")
     monkeypatch.setattr(hearing, "is_here", lambda _name: True)
-    truth = ears.write_sounds(tmp_path / "truth", 8, name="{}")
-    noisy = [ears.write_sounds(tmp_path / f"{snr}", 8, name="{}", snr=snr) for snr in (20, 0)]
+    truth = ears.write_sounds(tmp_path / "truth", 8)
+    noisy = [ears.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]
     metrics = ("kl:panns", "kad:panns")
-    rows = judge(truth, *noisy, metrics=metrics, reference=truth).rows
+    results = judge(truth, *noisy, metrics=metrics, reference=truth)
+    rows = results.rows
     labels = [score.label for score in rows[0].scores]
     values = [row.score("kl").value for row in rows]
     assert labels == ["kl[panns]", "kad[panns]"]
     assert values[0] == pytest.approx(0, abs=1e-9)
     assert 0 < values[1] < values[2]
     assert "Over the 8 classes that 'panns' knows." in rows[0].score("kl").notes
+    assert results.notes == ()  # where prompts would be from does not matter
 
 
 def test_sounds_without_prompts_have_no_classes(judge, truth, ears, tmp_path):

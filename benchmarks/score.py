@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipsonic_cli.audio import files
 from clipsonic_cli.metrics.features import of_sounds
 from clipsonic_cli.metrics.vggish import VGGishBackbone
-from clipsonic_cli.models.vggish import VGGish, load_vggish
+from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.types import Waveform
 
 SAMPLE_RATE = 16_000
@@ -95,8 +96,7 @@ def beside_torchvggish(paths: list[Path]) -> dict[str, object]:
 
     torch.manual_seed(0)
     theirs = torchvggish.VGG(torchvggish.make_layers(), postprocess=False).eval()
-    network = VGGish().eval().requires_grad_(requires_grad=False)
-    load_vggish(network, theirs.state_dict())
+    network = fitted(VGGish, theirs.state_dict(), whose="VGGish", device=torch.device("cpu"))
     ours = VGGishBackbone(network)
 
     def our_features() -> torch.Tensor:

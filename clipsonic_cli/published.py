@@ -99,7 +99,7 @@ def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
         from clipsonic_cli.store.foreign import read_foreign
 
         adapt = {"laion": clap.from_laion, "transformers": clap.from_transformers}[spelling]
-        weights = adapt(read_foreign(files[file], safe_globals=clap.LAION_GLOBALS))
+        weights = adapt(read_foreign(files[file]))
         identity = clap.clap_identity(weights)
         tokenizer = bytearray(files["tokenizer.json"].read_bytes())
         weights[TOKENIZER] = torch.frombuffer(tokenizer, dtype=torch.uint8)
@@ -110,22 +110,25 @@ def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
 
 def _vggish(files: Files) -> Bundle:
     """VGGish of torchvggish, and its principal components, which are checked and left out."""
-    from clipsonic_cli.models.vggish import PCA_GLOBALS, VGGish, load_vggish, vggish_pca
+    import torch
+
+    from clipsonic_cli.models.fit import fitted
+    from clipsonic_cli.models.vggish import VGGish, vggish_pca
     from clipsonic_cli.store.foreign import read_foreign
 
-    network = VGGish()
-    load_vggish(network, read_foreign(files["vggish-10086976.pth"]))
-    vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"], safe_globals=PCA_GLOBALS))
+    weights = read_foreign(files["vggish-10086976.pth"])
+    network = fitted(VGGish, weights, whose="VGGish", device=torch.device("cpu"))
+    vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"]))
     return _bundle("vggish", "vggish", {}, network.state_dict())
 
 
 def _panns(files: Files) -> Bundle:
     """CNN14 of PANNs; where its training was in the data is left out."""
     from clipsonic_cli.audio.mel import mel_filters
-    from clipsonic_cli.models.panns import PANNS_GLOBALS, SPEC, from_panns
+    from clipsonic_cli.models.panns import SPEC, from_panns
     from clipsonic_cli.store.foreign import read_foreign
 
-    checkpoint = read_foreign(files["Cnn14_16k_mAP=0.438.pth"], safe_globals=PANNS_GLOBALS)
+    checkpoint = read_foreign(files["Cnn14_16k_mAP=0.438.pth"])
     return _bundle("panns", "panns", {}, from_panns(checkpoint, mel_filters(SPEC)))
 
 

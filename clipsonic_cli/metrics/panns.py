@@ -12,7 +12,8 @@ from torch import Tensor
 
 from clipsonic_cli.audio import mel
 from clipsonic_cli.metrics.windows import at_rate, spread
-from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14, load_cnn14
+from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
 from clipsonic_cli.store.manifest import find
@@ -49,10 +50,7 @@ class PannsBackbone:
         """
         path = file_of(find(cls.name))
         weights = bundle.load(path, kind="panns").weights
-        with torch.device("meta"):  # weights are read, not drawn
-            outline = Cnn14()
-        network = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-        load_cnn14(network, weights)
+        network = fitted(Cnn14, weights, whose="CNN14", device=device)
         return cls(network, bundle.identity(path))
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.metrics.windows import at_rate
-from clipsonic_cli.models.vggish import DIM, WINDOW, VGGish, load_vggish
+from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.vggish import DIM, WINDOW, VGGish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
 from clipsonic_cli.store.manifest import find
@@ -53,10 +54,7 @@ class VGGishBackbone:
         """
         path = file_of(find(cls.name))
         weights = bundle.load(path, kind="vggish").weights
-        with torch.device("meta"):  # weights are read, not drawn
-            outline = VGGish()
-        network = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-        load_vggish(network, weights)
+        network = fitted(VGGish, weights, whose="VGGish", device=device)
         return cls(network, bundle.identity(path))
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:

@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy._core.multiarray import scalar
 from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle, ClipsonicError
@@ -30,16 +28,6 @@ PICTURE = 256
 """The audio tower folds a mel of up to 1024 frames into a square of this many pixels a side."""
 EPS = 1e-5
 """Of every layer norm, as LAION trained; transformers' default for CLAP's texts is 1e-12."""
-
-LAION_GLOBALS: tuple[Any, ...] = (
-    (scalar, "numpy.core.multiarray.scalar"),  # the name before numpy 2
-    (scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
-)
-"""What a checkpoint of LAION's holds besides tensors: the optimizer's numbers are numpy scalars.
-To be handed to ``store.foreign.read_foreign``, with the torch version's own harmless names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

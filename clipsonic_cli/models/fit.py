@@ -1,12 +1,40 @@
-"""How a foreign state dict differs from the one a network wants. Knows names and shapes only."""
+"""How a state dict fits a network. Knows names and shapes only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
+
+from clipsonic_cli.errors import BadBundle
+
+Network = TypeVar("Network", bound=nn.Module)
 
 NAMED = 8
 """Most faults a message names; a file of another kind altogether has hundreds."""
+
+
+def fitted(
+    make: Callable[[], Network], weights: Mapping[str, Tensor], *, whose: str, device: torch.device
+) -> Network:
+    """Gives a network that is not to be trained, with weights that were read and none drawn.
+
+    Args:
+        make: Its class, or what else makes one.
+        weights: What was read, which may be anything.
+        whose: They should be, for the message.
+        device: Where the network is to run.
+
+    Raises:
+        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
+    """
+    with torch.device("meta"):
+        network = make()
+    if faults := misfits(weights, network.state_dict()):
+        raise BadBundle(f"These are not {whose}'s weights ({listed(faults)}).")
+    network = network.to_empty(device=device).eval().requires_grad_(requires_grad=False)
+    network.load_state_dict(weights)
+    return network
 
 
 def unusable(state_dict: object) -> list[str]:

@@ -9,10 +9,8 @@ Source: Kong et al. 2020, "PANNs", Table I; the weights are the authors'.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy._core.multiarray import _reconstruct
 from torch import Tensor, nn
 
 from clipsonic_cli.config import MelSpec
@@ -34,15 +32,6 @@ FRONT_END = {
     "logmel_extractor.melW": (257, 64),
 }
 """Constants that the published file holds beside the weights: what makes the mels."""
-PANNS_GLOBALS: tuple[Any, ...] = (
-    (_reconstruct, "numpy.core.multiarray._reconstruct"),  # the name before numpy 2
-    (_reconstruct, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    np.dtypes.Int64DType,
-)
-"""What the published file is made of beside tensors: NumPy arrays, of where its training was in the
-data. To be handed to ``store.foreign.read_foreign``."""
 
 
 class Block(nn.Module):
@@ -145,18 +134,3 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
             "Get the one of 16 kHz."
         )
     return {name: weights[name] for name in outline}
-
-
-def load_cnn14(network: Cnn14, state_dict: Mapping[str, Tensor]) -> None:
-    """Copies weights into a network.
-
-    Args:
-        network: Changed in place, and only if everything fits.
-        state_dict: As :func:`from_panns` gives it.
-
-    Raises:
-        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
-    """
-    if faults := misfits(state_dict, network.state_dict()):
-        raise BadBundle(f"These are not CNN14's weights ({listed(faults)}).")
-    network.load_state_dict(dict(state_dict))

@@ -8,11 +8,8 @@ PyTorch by torchvggish.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import torch
-from numpy._core.multiarray import _reconstruct
 from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle
@@ -24,16 +21,6 @@ DIM = 128
 """Numbers it gives for one."""
 WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 """Channels of the convolutions between one pooling and the next."""
-PCA_GLOBALS: tuple[Any, ...] = (
-    (_reconstruct, "numpy.core.multiarray._reconstruct"),  # the name before numpy 2
-    (_reconstruct, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-)
-"""What the file of principal components is made of: NumPy arrays. To be handed to
-``store.foreign.read_foreign``."""
 
 
 class VGGish(nn.Module):
@@ -80,21 +67,6 @@ class VGGish(nn.Module):
         # TensorFlow keeps channels last, and the weights of the linear layer are in its order.
         embed: Tensor = self.embeddings(h.permute(0, 2, 3, 1).flatten(1))
         return embed
-
-
-def load_vggish(network: VGGish, state_dict: Mapping[str, Tensor]) -> None:
-    """Copies the published weights (``vggish-10086976.pth``, a bare state dict) into a network.
-
-    Args:
-        network: Changed in place, and only if everything fits.
-        state_dict: ``features.{0,3,6,8,11,13}`` and ``embeddings.{0,2,4}``.
-
-    Raises:
-        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
-    """
-    if faults := misfits(state_dict, network.state_dict()):
-        raise BadBundle(f"These are not VGGish's weights ({listed(faults)}).")
-    network.load_state_dict(dict(state_dict))
 
 
 def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:

@@ -1,31 +1,42 @@
 """Other people's checkpoints, read without running anything that is in them.
 
-Knows: safetensors, and torch's own files under ``weights_only``. Does not know: which tensors a
-network wants (the adapters beside each model), or where files come from (``store/fetch.py``).
+Knows: safetensors, and torch's own files under ``weights_only``, with NumPy's numbers in them. Does
+not know: which tensors a network wants (the adapters beside each model), or where files come from
+(``store/fetch.py``).
 """
 
 import pickle
 import threading
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import _reconstruct, scalar
 from safetensors.torch import load_file
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
 
 READING = threading.Lock()
+NUMPY: tuple[Any, ...] = (
+    *((make, f"numpy.core.multiarray.{make.__name__}") for make in (_reconstruct, scalar)),
+    *((make, f"numpy._core.multiarray.{make.__name__}") for make in (_reconstruct, scalar)),
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    np.dtypes.Int64DType,
+)
+"""What arrays and single numbers are pickled as, before NumPy 2 and since: some publishers keep
+where their training was beside the weights. None of it does more than hold numbers."""
 
 
-def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
+def read_foreign(path: Path) -> Any:
     """Reads a published checkpoint.
 
     Args:
         path: A ``.safetensors`` file, or a file of ``torch.save``.
-        safe_globals: Further names a pickle may use, each a class or function known to be
-            harmless; see ``torch.serialization.safe_globals``.
 
     Returns:
         What was saved, on the CPU: a state dict, or dictionaries around one. Tensors of a torch
@@ -43,7 +54,7 @@ def read_foreign(path: Path, *, safe_globals: Sequence[Any] = ()) -> Any:
         # Both contexts change what holds for the whole process.
         with (
             READING,
-            torch.serialization.safe_globals(list(safe_globals)),
+            torch.serialization.safe_globals(list(NUMPY)),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # about what a damaged pickle seems to be

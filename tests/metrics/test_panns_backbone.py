@@ -8,7 +8,8 @@ import torch
 from clipsonic_cli.audio.mel import mel_filters
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.panns import PannsBackbone, log_mel
-from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns, load_cnn14
+from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find
 
@@ -22,10 +23,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def backbone(weights):
-    with torch.device("meta"):
-        outline = Cnn14()
-    network = outline.to_empty(device="cpu").eval().requires_grad_(requires_grad=False)
-    load_cnn14(network, weights)
+    network = fitted(Cnn14, weights, whose="CNN14", device=torch.device("cpu"))
     return PannsBackbone(network)
 
 
@@ -135,7 +133,7 @@ def test_weights_of_another_network_are_refused(asset):
 
 
 def test_it_is_known_by_the_file_of_its_weights(asset, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.metrics.panns.load_cnn14", lambda _network, _weights: None)
+    monkeypatch.setattr("clipsonic_cli.metrics.panns.fitted", lambda make, *_, **__: make)
     asset({"fc1.bias": torch.zeros(1)})
     loaded = PannsBackbone.load(CPU)
     assert loaded.identity == bundle.identity(assets.file_of(find("panns")))

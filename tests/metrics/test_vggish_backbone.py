@@ -7,17 +7,15 @@ import torch
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.vggish import VGGishBackbone, log_mel_windows, mel_filters
-from clipsonic_cli.models.vggish import VGGish, load_vggish
+from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find
 
 
 @pytest.fixture(scope="module")
 def backbone():
-    with torch.device("meta"):
-        outline = VGGish()
-    network = outline.to_empty(device="cpu").eval().requires_grad_(requires_grad=False)
-    load_vggish(network, published.vggish())
+    network = fitted(VGGish, published.vggish(), whose="VGGish", device=torch.device("cpu"))
     return VGGishBackbone(network)
 
 
@@ -150,7 +148,7 @@ def test_weights_of_another_network_are_refused(asset):
 
 
 def test_it_is_known_by_the_file_of_its_weights(asset, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.metrics.vggish.load_vggish", lambda _network, _weights: None)
+    monkeypatch.setattr("clipsonic_cli.metrics.vggish.fitted", lambda make, *_, **__: make)
     asset({"features.0.weight": torch.zeros(1)})
     loaded = VGGishBackbone.load(torch.device("cpu"))
     assert loaded.identity == bundle.identity(assets.file_of(find("vggish")))

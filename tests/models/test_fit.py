@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from clipsonic_cli.models.fit import NAMED, listed, misfits, unusable
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.fit import NAMED, fitted, listed, misfits, unusable
 
 WANTED = {"a": torch.zeros(2), "b": torch.zeros(3, 1)}
 
@@ -51,3 +52,15 @@ def test_faults_are_one_line_that_does_not_grow_without_end():
     many = listed([f"missing {i}" for i in range(500)])
     assert many.startswith("500 faults: missing 0; ")
     assert many.endswith(f"missing {NAMED - 1}; and {500 - NAMED} more")
+
+
+def test_a_fitted_network_is_ready_to_be_used_and_not_to_be_trained():
+    def make():
+        return torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Dropout())
+
+    weights = {"0.weight": torch.tensor([[1.0, 2.0]]).half(), "0.bias": torch.tensor([3.0])}
+    network = fitted(make, weights, whose="nobody", device=torch.device("cpu"))
+    assert network(torch.ones(1, 2)).tolist() == [[6.0]]
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    with pytest.raises(BadBundle, match="These are not nobody's weights .*missing 0.weight"):
+        fitted(make, {}, whose="nobody", device=torch.device("cpu"))

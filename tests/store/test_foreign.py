@@ -3,6 +3,7 @@
 import pickle
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
-from clipsonic_cli.store.foreign import read_foreign
+from clipsonic_cli.store.foreign import NUMPY, read_foreign
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(1, dtype=torch.float16)}
 
@@ -69,16 +70,28 @@ def test_a_bare_malicious_pickle_is_never_executed(tmp_path):
     assert not trace.exists()
 
 
-def test_named_safe_globals_are_allowed_for_one_file_only(tmp_path):
-    import numpy as np
+@pytest.mark.parametrize("numpy", [b"numpy._core", b"numpy.core"])
+def test_numbers_of_numpy_are_read_as_either_version_wrote_them(tmp_path, numpy):
+    path = tmp_path / "a.pt"
+    told = {"step": np.float64(2.5), "seen": np.arange(3), "mean": np.ones(2, np.float32)}
+    torch.save(told, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core", numpy))
+    before = torch.serialization.get_safe_globals()
+    back = read_foreign(path)
+    assert back["step"] == 2.5
+    assert all(np.array_equal(back[name], told[name]) for name in ("seen", "mean"))
+    assert torch.serialization.get_safe_globals() == before  # for others all is as it was
 
-    torch.save({"step": np.float64(2.5)}, tmp_path / "a.pt")
-    with pytest.raises(BadBundle):
+
+def test_arrays_of_anything_but_numbers_are_refused(tmp_path):
+    torch.save({"seen": np.array([{"a": 1}, None], dtype=object)}, tmp_path / "a.pt")
+    with pytest.raises(BadBundle, match="which was not done"):
         read_foreign(tmp_path / "a.pt")
-    names = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType]
-    assert read_foreign(tmp_path / "a.pt", safe_globals=names)["step"] == 2.5
-    with pytest.raises(BadBundle):
-        read_foreign(tmp_path / "a.pt")
+
+
+def test_the_allowed_names_are_numpys_and_no_others():
+    allowed = {entry[0] if isinstance(entry, tuple) else entry for entry in NUMPY}
+    assert {entry.__module__.split(".")[0] for entry in allowed} == {"numpy"}
 
 
 def test_a_missing_file_is_missing_weights(tmp_path):

@@ -62,5 +62,5 @@ def test_a_fitted_network_is_ready_to_be_used_and_not_to_be_trained():
     network = fitted(make, weights, whose="nobody", device=torch.device("cpu"))
     assert network(torch.ones(1, 2)).tolist() == [[6.0]]
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    with pytest.raises(BadBundle, match="These are not nobody's weights .*missing 0.weight"):
+    with pytest.raises(BadBundle, match=r"These are not nobody's weights .*missing 0\.weight"):
         fitted(make, {}, whose="nobody", device=torch.device("cpu"))

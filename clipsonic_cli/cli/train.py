@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,8 +177,8 @@ def train(
         more = options.given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
     run_dir = resume or wish.run_dir
     try:
-        with _stoppable(), talk.noting_warnings(), talk.bars() as bars:
-            voice = _voice(talk, bars)
+        with _stoppable() as look, talk.noting_warnings(), talk.bars() as bars:
+            voice = _voice(talk, bars, look)
             if resume is None:
                 outcome = run.begin(wish, device=place, minutes=minutes, voice=voice)
             else:
@@ -236,20 +236,35 @@ def _check_changeable(ctx: typer.Context) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Lets SIGTERM end the command as Ctrl-C does, whatever it is doing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals belong to the main thread
-        return
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Lets SIGTERM end the command as Ctrl-C does, whatever it is doing.
+
+    Yields:
+        What raises KeyboardInterrupt if a signal came and was lost, to be called now and then: what
+        a signal raises within a callback of FFmpeg ends that, and nothing else.
+    """
+    asked = threading.Event()
 
     def stop(*_: object) -> None:
+        asked.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def look() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield look  # signals belong to the main thread
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as a shell has it for what runs in the background
+            signal.signal(number, stop)
     try:
-        yield
+        yield look
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
@@ -262,11 +277,15 @@ def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
     return "the same command again; what was prepared is kept"
 
 
-def _voice(talk: Talk, bars: Bars) -> "Voice":
-    """Lets a run tell where it is."""
+def _voice(talk: Talk, bars: Bars, look: Callable[[], None]) -> "Voice":
+    """Lets a run tell where it is; whenever it does, ``look`` is called."""
     from clipsonic_cli.training.model import Voice
 
-    return Voice(tell=talk.note, show=lambda survey: _show(talk, survey), report=bars)
+    def report(stage: str, done: int, total: int) -> None:
+        look()
+        bars(stage, done, total)
+
+    return Voice(tell=talk.note, show=lambda survey: _show(talk, survey), report=report)
 
 
 def _show(talk: Talk, survey: "Survey") -> None:

@@ -122,8 +122,8 @@ def prepare(
         for done, ((clip, key), (_, result)) in enumerate(zip(todo, looked, strict=True), start=1):
             if before is not None:
                 before.result()
-            before = encoding.submit(shard.add, clip, key, result)
             report("prepare", done, len(todo))
+            before = encoding.submit(shard.add, clip, key, result)
     if before is not None:
         before.result()
     shard.write()

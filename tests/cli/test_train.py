@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from small_videos import write_videos
 
 from clipsonic_cli.cli import app, run
 from clipsonic_cli.cli.train import CHANGEABLE
+from clipsonic_cli.preparation import prepare
 
 LOOP = ["--batch-size", 1, "--save-every", 2, "--precision", "float32", "--workers", 0, "--seed", 3]
 
@@ -233,6 +235,28 @@ def test_a_signal_during_training_saves_and_says_how_to_go_on(start, call, tmp_p
     assert last.startswith("clipsonic: Interrupted.")
     code, _, _ = call(*shlex.split(how)[4:], "--steps", 1)
     assert code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_lost_in_a_callback_ends_preparation_all_the_same(
+    begin, number, monkeypatch
+):
+    decode, seen = prepare.decode, []
+
+    def losing(clip, **rules):
+        seen.append(clip)
+        if len(seen) == 2:
+            with suppress(KeyboardInterrupt):  # as Cython does
+                os.kill(os.getpid(), number)
+                time.sleep(1)
+        return decode(clip, **rules)
+
+    monkeypatch.setattr(prepare, "decode", losing)
+    before = signal.getsignal(number)
+    code, _, err = begin("--steps", 1, "--name", "lost", "--frame-rate", 3)
+    assert (code, len(seen)) == (130, 2)
+    assert "to go on: the same command again" in "".join(err)
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.slow

@@ -56,9 +56,9 @@ class PannsBackbone:
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Gives the features of a sound.
 
-        A sound of up to 10 s is heard at once, as by the evaluation of AudioLDM, which is later
-        papers' (but that silence does not follow those under 2 s). Of a longer one, which that
-        hears at once as well, as many windows of 10 s are heard as cover it, evenly spread.
+        A sound of up to 10 s is heard at once; of a longer one, as many windows of 10 s as cover
+        it, evenly spread. (AudioLDM's evaluation, which is later papers', hears longer ones at once
+        too, and follows those under 2 s by silence.)
 
         Args:
             samples: (N,) mono, in [-1, 1].

@@ -29,7 +29,7 @@ class Talk:
     """A command's voice.
 
     Args:
-        quiet: Say nothing but errors.
+        quiet: Say nothing but results and errors.
         as_json: Results are JSON objects instead of plain lines.
     """
 

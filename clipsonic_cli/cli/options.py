@@ -140,7 +140,8 @@ Dtype = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)
+    bool,
+    typer.Option("--quiet", "-q", help="Say nothing but results and errors.", rich_help_panel=RUN),
 ]
 Json = Annotated[
     bool,

@@ -6,6 +6,7 @@ Knows: which clips are drawn, what of them is kept and under which name. Does no
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -104,9 +105,14 @@ def draw_clips(
     Raises:
         UsageError: There are no such data, or none in the split.
     """
-    found = [c for c in read_clips(source, format=format, seed=split_seed) if c.split == split]
+    clips = list(read_clips(source, format=format, seed=split_seed))
+    found = [clip for clip in clips if clip.split == split]
     if not found:
-        raise UsageError(f"'{source}' has no clips in the split '{split}'; give another --split.")
+        counts = Counter(clip.split for clip in clips)
+        there = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise UsageError(
+            f"'{source}' has no clips in the split '{split}'; it has {there}: give another --split."
+        )
     return sorted(found, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
 
 

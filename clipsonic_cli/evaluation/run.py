@@ -95,6 +95,9 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         )
     _check_stats(wish, listening)
     subject, similarity = wish.subject, len(listening) < len(hearings)
+    if similarity and listening and not isinstance(subject, Generation):
+        hearings, similarity = listening, False
+        notes.append("similarity left out: it is of a model's queries; give --model and --data")
     if isinstance(subject, Generation):
         sounds = bool(listening) or wish.listening
         asking = Asking(subject, device=device.type, sounds=sounds, vectors=similarity)

@@ -278,7 +278,10 @@ class _Ears:
         reference = self.reference
         assert reference is not None  # metrics that need one were not asked for else
         if reference.statistics is None:
-            return self._hear(reference.sounds, windows, ears)
+            try:
+                return self._hear(reference.sounds, windows, ears)
+            except UsageError as error:
+                raise UsageError(f"Of the reference: {error}") from None
         if not statistics:
             raise UsageError(
                 f"'{name}' needs the sounds of the reference, not their statistics; give "

@@ -209,19 +209,20 @@ def _extrapolated(parts: _Parts, generator: torch.Generator) -> float:
 
 def _warnings(ours: Statistics, theirs: Statistics, bias: float | None) -> Iterator[str]:
     """Says where there are too few windows."""
-    above = "" if bias is None else f", by about {bias:.3g} or more"
     for one, whose in ((ours, "the sounds"), (theirs, "the reference")):
         dim = len(one.mean)
         if one.n <= dim:
             yield (
                 f"{one.n} windows of {whose} cannot span {dim} dimensions: their covariance is of "
-                f"a lower rank, and the distance much too large{above}."
+                f"a lower rank, and the distance much too large."
             )
         elif one.n < ENOUGH * dim:
             yield (
                 f"{one.n} windows of {whose} are few for {dim} dimensions: compare the distance "
                 f"with those of as many windows only."
             )
+    if bias is not None and min(ours.n, theirs.n) <= len(ours.mean):
+        yield f"Two draws of as many sounds of one distribution would be {bias:.3g} or more apart."
 
 
 def _why_none(parts: _Parts) -> str | None:

@@ -255,7 +255,8 @@ def of_sounds(
         # Copy on write: torch warns of arrays it may not write to, and nothing writes here.
         rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=(sum(counts), backbone.dim)))
     if mute:
-        notes.append(f"{_listed(mute)} silent.")
+        verb = "are" if len(mute) > 1 else "is"
+        notes.append(f"{_listed(mute)} {verb} silent, and scored all the same.")
     if beyond:
         notes.append(f"{_listed(beyond)} beyond full scale, with peaks of up to {loudest:.4g}.")
     if len(rates) > 1:

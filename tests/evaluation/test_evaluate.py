@@ -148,6 +148,21 @@ def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):
     assert [line.removeprefix("note: ") for line in told] == list(results.notes)
 
 
+def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(judge, truth):
+    results = judge(truth, metrics=("clap", "similarity"))
+    assert [score.metric for score in results.rows[0].scores] == ["clap"]
+    assert "similarity left out: it is of a model's queries" in results.notes[-2]
+    with pytest.raises(UsageError, match="give --model and --data"):
+        judge(truth, metrics=("similarity",))
+
+
+def test_a_reference_of_which_no_sound_is_of_use_is_named_as_such(judge, truth, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(UsageError, match="Of the reference: No sound can be scored"):
+        judge(truth, reference=tmp_path / "broken")
+
+
 def test_a_metric_that_takes_no_statistics_is_left_out(judge, truth, tmp_path):
     stats = tmp_path / "s.npz"
     judge(reference=truth, save_stats=stats)

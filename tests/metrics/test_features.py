@@ -69,7 +69,7 @@ class Scale(Bands):
 def test_silence_is_heard_and_noted():
     features = of_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
     assert features.names == ("a", "b")
-    assert features.notes == ("1 sound (a) silent.",)
+    assert features.notes == ("1 sound (a) is silent, and scored all the same.",)
 
 
 def test_sounds_beyond_full_scale_are_kept_and_named_with_their_peak():

@@ -1,4 +1,3 @@
-import json
 import math
 
 import published
@@ -25,23 +24,6 @@ def weights():
 def backbone(weights):
     network = fitted(Cnn14, weights, whose="CNN14", device=torch.device("cpu"))
     return PannsBackbone(network)
-
-
-@pytest.fixture
-def asset(tmp_path, monkeypatch):
-    """Puts weights where those that were downloaded lie."""
-    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
-
-    def put(weights):
-        folder = assets.folder(find("panns"))
-        folder.mkdir(parents=True)
-        path = folder / "panns.safetensors"
-        header = bundle.Header(kind="panns", config={})
-        bundle.write(path, bundle.Bundle(header=header, weights=weights))
-        receipt = {"kept": {path.name: assets.describe(path)}}
-        (folder / assets.RECEIPT).write_text(json.dumps(receipt))
-
-    return put
 
 
 def crescendo():
@@ -126,22 +108,22 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
         PannsBackbone.load(CPU)
 
 
-def test_weights_of_another_network_are_refused(asset):
-    asset({"fc1.bias": torch.zeros(2048)})
+def test_weights_of_another_network_are_refused(put):
+    put("panns", {"fc1.bias": torch.zeros(2048)})
     with pytest.raises(BadBundle, match="not CNN14's weights"):
         PannsBackbone.load(CPU)
 
 
-def test_it_is_known_by_the_file_of_its_weights(asset, monkeypatch):
+def test_it_is_known_by_the_file_of_its_weights(put, monkeypatch):
     monkeypatch.setattr("clipsonic_cli.metrics.panns.fitted", lambda make, *_, **__: make)
-    asset({"fc1.bias": torch.zeros(1)})
+    put("panns", {"fc1.bias": torch.zeros(1)})
     loaded = PannsBackbone.load(CPU)
     assert loaded.identity == bundle.identity(assets.file_of(find("panns")))
     assert not PannsBackbone(loaded.network).identity
 
 
 @pytest.mark.slow
-def test_weights_that_are_here_are_the_ones_at_work(asset, backbone, weights):
-    asset(weights)
+def test_weights_that_are_here_are_the_ones_at_work(put, backbone, weights):
+    put("panns", weights)
     loaded = PannsBackbone.load(CPU)
     assert torch.equal(loaded.embed(crescendo(), 16_000), backbone.embed(crescendo(), 16_000))

@@ -1,4 +1,3 @@
-import json
 import math
 
 import published
@@ -17,23 +16,6 @@ from clipsonic_cli.store.manifest import find
 def backbone():
     network = fitted(VGGish, published.vggish(), whose="VGGish", device=torch.device("cpu"))
     return VGGishBackbone(network)
-
-
-@pytest.fixture
-def asset(tmp_path, monkeypatch):
-    """Puts weights where those that were downloaded lie."""
-    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
-
-    def put(weights):
-        folder = assets.folder(find("vggish"))
-        folder.mkdir(parents=True)
-        path = folder / "vggish.safetensors"
-        header = bundle.Header(kind="vggish", config={})
-        bundle.write(path, bundle.Bundle(header=header, weights=weights))
-        receipt = {"kept": {path.name: assets.describe(path)}}
-        (folder / assets.RECEIPT).write_text(json.dumps(receipt))
-
-    return put
 
 
 def crescendo():
@@ -141,22 +123,22 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
         VGGishBackbone.load(torch.device("cpu"))
 
 
-def test_weights_of_another_network_are_refused(asset):
-    asset({"features.0.weight": torch.zeros(64, 1, 3, 3)})
+def test_weights_of_another_network_are_refused(put):
+    put("vggish", {"features.0.weight": torch.zeros(64, 1, 3, 3)})
     with pytest.raises(BadBundle, match="not VGGish's weights"):
         VGGishBackbone.load(torch.device("cpu"))
 
 
-def test_it_is_known_by_the_file_of_its_weights(asset, monkeypatch):
+def test_it_is_known_by_the_file_of_its_weights(put, monkeypatch):
     monkeypatch.setattr("clipsonic_cli.metrics.vggish.fitted", lambda make, *_, **__: make)
-    asset({"features.0.weight": torch.zeros(1)})
+    put("vggish", {"features.0.weight": torch.zeros(1)})
     loaded = VGGishBackbone.load(torch.device("cpu"))
     assert loaded.identity == bundle.identity(assets.file_of(find("vggish")))
     assert not VGGishBackbone(loaded.network).identity
 
 
 @pytest.mark.slow
-def test_weights_that_are_here_are_the_ones_at_work(asset, backbone):
-    asset(published.vggish())
+def test_weights_that_are_here_are_the_ones_at_work(put, backbone):
+    put("vggish", published.vggish())
     loaded = VGGishBackbone.load(torch.device("cpu"))
     assert torch.equal(loaded.embed(crescendo(), 16_000), backbone.embed(crescendo(), 16_000))

@@ -200,7 +200,7 @@ def notes_of(results: Results) -> list[str]:
 
 
 def one_window(results: Results) -> list[str]:
-    """Tells which systems no sound has two windows of 4 s, 0.5 s apart: best and worst are one."""
+    """Tells of which systems no sound has two windows of 4 s, 0.5 s apart: all are one."""
 
     def values(row: Row, end: str) -> list[float]:
         ends = (score for score in row.scores if score.metric == f"clap-windows-{end}")

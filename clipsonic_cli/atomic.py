@@ -1,8 +1,9 @@
-"""Files that are whole or absent: written aside, then renamed."""
+"""Files that are whole or absent: written aside, then renamed; and whether they can be."""
 
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +38,24 @@ def written(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or would hide why the block failed
             temporary.unlink()
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Return why no file can be written into a folder, in the system's words; None if one can.
+
+    Names, permissions and disks are each system's own, and permission bits say little to root, on
+    network drives and on read-only disks: it is tried, and nothing is left behind.
+
+    Args:
+        folder: It need not be there, but must be one that can be made.
+    """
+    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), Path())
+    try:
+        if there == folder:
+            with tempfile.TemporaryFile(dir=folder):
+                return None
+        with tempfile.TemporaryDirectory(dir=there) as trial:
+            (Path(trial) / folder.relative_to(there)).mkdir(parents=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsonic_cli.config import DEVICES, DTYPES
@@ -25,6 +27,7 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
+    _do_without_temporary_files()
     if name not in DEVICES:
         raise unknown("device", name, list(DEVICES))
     there = {
@@ -41,6 +44,18 @@ def choose_device(name: str) -> torch.device:
             f"Available: {able}. Use --device auto."
         )
     return torch.device(name)
+
+
+def _do_without_temporary_files() -> None:
+    """Let torch be used where no folder takes temporary files.
+
+    torch names the cache of compiled code, and makes its folder, as soon as an optimizer or
+    torchvision is used, whether anything is compiled or not. One that is there needs no making.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(__file__).parent))
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -6,9 +6,11 @@ is done with them (``pipeline.py``).
 
 import functools
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -29,7 +31,7 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.fits import check_fits
-from clipsonic_cli.store.home import cache_home
+from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
 T = TypeVar("T")
@@ -195,7 +197,7 @@ class Parts:
             part.header.diffusion,
             identity=self.identity([name]),
             candidates=candidates,
-            cache=cache_home() / "prior",
+            cache=_prior_cache(),
         )
 
     def _load(self, name: str) -> bundle.Bundle:
@@ -316,3 +318,15 @@ def check_vocoder(name: str) -> str:
     if name not in VOCODERS:
         raise unknown("vocoder", name, list(VOCODERS))
     return name
+
+
+def _prior_cache() -> Path | None:
+    """Return the folder of the vectors that the prior drew; None, with a warning, without a home.
+
+    They are only wanted: what was drawn once is drawn again.
+    """
+    try:
+        return cache_home() / "prior"
+    except NoHome as error:
+        warnings.warn(f"The prior's vectors are not kept for the next time. {error}", stacklevel=2)
+        return None

@@ -7,7 +7,6 @@ means (a recipe, as JSON), nor which sound is written.
 import io
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import soundfile
 import soxr
 import torch
 
-from clipsonic_cli.atomic import written
+from clipsonic_cli.atomic import why_unwritable, written
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 
@@ -125,13 +124,8 @@ def check_writable(path: Path, *, subtype: str | None = None, overwrite: bool = 
         raise UsageError(f"'{path}' exists; give another name or allow overwriting.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass  # permission bits say little to root, on network drives and on read-only disks
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write in '{path.parent}': {error.strerror}; give another folder."
-        ) from error
+    if (reason := why_unwritable(path.parent)) is not None:
+        raise UsageError(f"Cannot write in '{path.parent}': {reason}; give another folder.")
 
 
 def write(

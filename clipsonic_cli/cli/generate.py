@@ -122,8 +122,9 @@ def generate(
 
     from clipsonic_cli.pipeline import ClipSonic  # imports torch; what is above takes no time
 
-    sonic = ClipSonic.load(**engine)
-    checked = [sonic.check(job.recipe) for job in jobs]
+    with talk.noting_warnings():
+        sonic = ClipSonic.load(**engine)
+        checked = [sonic.check(job.recipe) for job in jobs]
     if original is not None:
         plan.check_same(original, checked[0], kept)
         if model is None and original.model_id != sonic.parts.identity(sonic.needs(original)):

@@ -2,11 +2,11 @@
 
 import os
 import string
-import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 
@@ -241,12 +241,5 @@ def _check_creatable(folder: Path) -> None:
     Raises:
         UsageError: It could not.
     """
-    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
-    try:
-        # Names, permissions and disks are each system's own: tried, not guessed.
-        with tempfile.TemporaryDirectory(dir=there) as trial:
-            (trial / folder.relative_to(there)).mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot create the folder '{folder}': {error.strerror}; give another."
-        ) from error
+    if (reason := why_unwritable(folder)) is not None:
+        raise UsageError(f"Cannot create the folder '{folder}': {reason}; give another.")

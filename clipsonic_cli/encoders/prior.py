@@ -21,6 +21,7 @@ from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps
 from clipsonic_cli.encoders.clip import Clip, texts_of
 from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.store.home import REMEDY
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
 GRIDS = {"cosine": spaced_timesteps, "softmax_bias128": inner_timesteps}
@@ -164,7 +165,11 @@ class PriorEncoder:
                 np.save(file, self._memory[key].numpy())
         except OSError as error:
             reason = error.strerror or error
-            warnings.warn(f"Embeddings cannot be kept in '{self.cache}': {reason}.", stacklevel=3)
+            warnings.warn(
+                f"The prior's vectors cannot be kept for the next time in '{self.cache}' "
+                f"({reason}). {REMEDY}",
+                stacklevel=3,
+            )
             self.cache = None
 
 

@@ -4,7 +4,6 @@ Knows: the order of things, so that whatever can be wrong is found before weight
 know: how results are shown.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from clipsonic_cli import __version__
+from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import hearing
 from clipsonic_cli.evaluation.results import Results, Row, Sample, heading
@@ -218,14 +218,9 @@ def _check_stats(wish: Wish, hearings: Sequence[hearing.Hearing]) -> None:
 
 def _writable(folder: Path) -> None:
     """Makes a folder, and refuses one that takes no files."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ClipsonicError(
-            f"Cannot write in '{folder}': {error.strerror}; give another --out."
-        ) from error
+    if (reason := why_unwritable(folder)) is not None:
+        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another --out.")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _similarities(material: Material, hearings: Sequence[hearing.Hearing], seed: int) -> list[Row]:

@@ -3,15 +3,20 @@
 Knows: sounds, windows, backbones. Does not know: files, and what the vectors are compared for.
 """
 
+import errno
+import io
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.frechet import Moments, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
@@ -223,7 +228,7 @@ def of_sounds(
     beyond: list[str] = []
     loudest = 0.0
     done = 0
-    with tempfile.TemporaryFile() as file:
+    with _scratch() as file:
         for done, (name, sound) in enumerate(sounds, 1):
             if (fault := _fault(sound)) is None:
                 heard = windows.cut(sound) if windows else [sound]
@@ -251,9 +256,13 @@ def of_sounds(
         if not names:
             why = " ".join(notes) or "There are none."
             raise UsageError(f"No sound can be scored. {why} Give one sound or more.")
-        file.flush()
-        # Copy on write: torch warns of arrays it may not write to, and nothing writes here.
-        rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=(sum(counts), backbone.dim)))
+        shape = (sum(counts), backbone.dim)
+        if isinstance(file, io.BytesIO):
+            rows = torch.from_numpy(np.frombuffer(file.getbuffer(), np.float32).reshape(shape))
+        else:
+            file.flush()
+            # Copy on write: torch warns of arrays it may not write to, and nothing writes here.
+            rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=shape))
     if mute:
         verb = "are" if len(mute) > 1 else "is"
         notes.append(f"{_listed(mute)} {verb} silent, and scored all the same.")
@@ -275,6 +284,35 @@ def of_sounds(
         notes=tuple(notes),
         left_out={name: fault for fault, those in left_out.items() for name in those},
     )
+
+
+@contextmanager
+def _scratch() -> Iterator[IO[bytes]]:
+    """Open a temporary file for vectors, which may take gigabytes; memory where no folder has one.
+
+    Raises:
+        ClipsonicError: The disk of temporary files is full.
+    """
+    try:
+        file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+    except OSError as error:  # TMPDIR, /tmp, the current folder: none takes files
+        warnings.warn(
+            f"There is no folder for temporary files ({error.strerror or error}), so that vectors "
+            "are kept in memory. Set TMPDIR to a folder that can be written.",
+            stacklevel=3,
+        )
+        yield io.BytesIO()
+        return
+    try:
+        with file:
+            yield file
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        raise ClipsonicError(
+            f"The folder of temporary files, {tempfile.gettempdir()}, is full "
+            f"({error.strerror}). Set TMPDIR to a folder on a larger disk."
+        ) from None
 
 
 def _fault(sound: Waveform) -> str | None:

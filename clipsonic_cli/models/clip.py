@@ -11,6 +11,7 @@ the network, or their token encodings are not where this module reads them.
 """
 
 import hashlib
+import importlib.metadata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -263,23 +264,45 @@ def import_open_clip() -> Any:
 
 @contextmanager
 def needs_torchvision(package: str) -> Iterator[None]:
-    """Explains why a package that imports torchvision cannot be imported within.
+    """Explain why a package that imports torchvision cannot be imported within.
 
     Args:
         package: Its name, for the message.
 
     Raises:
-        ClipsonicError: The import failed, as it does where torchvision does not fit torch.
+        ClipsonicError: The import failed. Where torchvision is of another release than torch, that
+            is the reason; else what the import said is.
     """
     try:
         yield
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ClipsonicError(
-            f"{package} cannot be imported ({reason}). "
-            f"torch (this is {torch.__version__}) and torchvision must be of one release, "
-            "such as torch 2.14 with torchvision 0.29: pip install --upgrade torch torchvision."
-        ) from error
+        remedy = _mismatch(torch.__version__, _version_of("torchvision"))
+        raise ClipsonicError(f"{package} cannot be imported ({reason}).{remedy}") from error
+
+
+def _version_of(package: str) -> str | None:
+    """Return the version of a package that is installed, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _mismatch(torch_version: str, torchvision_version: str | None) -> str:
+    """Format what to do where torchvision is not there, or of another release than torch; else "".
+
+    Torch 2.N and torchvision 0.(N + 15) are of one release.
+    """
+    major, minor = (int(part) for part in torch_version.split(".")[:2])
+    fitting = f"0.{minor + 15}" if major == 2 else "of the same day"
+    if torchvision_version is not None and torchvision_version.startswith(f"{fitting}."):
+        return ""
+    there = torchvision_version or "not installed"
+    return (
+        f" torch is {torch_version} and torchvision {there}; they must be of one release, here "
+        f"torchvision {fitting}: pip install --upgrade torch torchvision."
+    )
 
 
 def has_openais_text(described: Mapping[str, Any]) -> bool:

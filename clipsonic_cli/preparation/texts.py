@@ -1,5 +1,6 @@
 """The vectors of a data set's labels, as texts: computed once and kept beside the shards."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -39,21 +40,25 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
     Args:
         labels: Distinct. Those of which the encoder knows no word are left out.
         encoder: A CLIP, or a CLAP.
-        folder: Where the vectors are kept.
-
-    Raises:
-        OSError: The disk refuses, or is full.
+        folder: Where the vectors are kept for the next time; one that cannot be read or written
+            is a ``UserWarning``.
     """
     space: Space = "clip-text" if isinstance(encoder, Clip) else "clap-text"
     told = "\n".join([space, encoder.identity, *labels])
     path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
     try:
         kept = load_file(path)
-    except (FileNotFoundError, SafetensorError):  # not there, or damaged
+    except (OSError, SafetensorError):  # not there, or damaged
         kept = _encode(labels, encoder, space)
-        folder.mkdir(parents=True, exist_ok=True)
-        with written(path) as temporary:
-            temporary.write_bytes(save(kept))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with written(path) as temporary:
+                temporary.write_bytes(save(kept))
+        except OSError as error:
+            reason = error.strerror or error
+            warnings.warn(
+                f"The vectors of the labels cannot be kept in '{folder}' ({reason}).", stacklevel=2
+            )
     known = kept["known"].tolist()
     rows = {labels[number]: row for row, number in enumerate(known)}
     return Texts(embeds=kept["embeds"].float(), encodings=kept.get("encodings"), rows=rows)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from clipsonic_cli.errors import MissingWeights
-from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.home import data_home, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import ASSETS, Asset, standing_in
 
 RECEIPT = "receipt.json"
@@ -28,6 +28,12 @@ State = Literal["absent", "partial", "here"]
 def folder(asset: Asset) -> Path:
     """Gives where an asset lies, whether it is there or not."""
     return data_home() / "weights" / asset.name
+
+
+def _place(asset: Asset) -> Path | None:
+    """Return where an asset lies, or None where no weights can lie."""
+    weights = find_folder("weights")
+    return None if weights is None else weights / asset.name
 
 
 def file_of(asset: Asset, name: str | None = None) -> Path:
@@ -43,7 +49,7 @@ def file_of(asset: Asset, name: str | None = None) -> Path:
     if state(asset) != "here":
         raise MissingWeights(
             f"'{asset.name}' ({asset.title}) is not on this machine. "
-            f"To get it: clipsonic download {asset.name}"
+            f"To get it: clipsonic download {asset.name}.{why_unreadable()}"
         )
     if name is None:
         name = f"{asset.part}.safetensors" if asset.part else asset.files[0].name
@@ -60,21 +66,27 @@ def part_here(part: str) -> Path | None:
 
 def state(asset: Asset) -> State:
     """Says whether an asset is here, by its receipt and the lengths of its files."""
-    place = folder(asset)
+    place = _place(asset)
+    if place is None:
+        return "absent"
     receipt = read_receipt(place)
-    if receipt is not None and all(
-        (place / name).is_file() and (place / name).stat().st_size == told["bytes"]
-        for name, told in receipt["kept"].items()
-    ):
-        return "here"
-    begun = place.is_dir() and any(path.suffix != ".lock" for path in place.iterdir())
-    return "partial" if begun else "absent"
+    try:
+        if receipt is not None and all(
+            (place / name).is_file() and (place / name).stat().st_size == told["bytes"]
+            for name, told in receipt["kept"].items()
+        ):
+            return "here"
+        return "partial" if any(path.suffix != ".lock" for path in place.iterdir()) else "absent"
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except OSError:  # a folder that may not be looked into
+        return "partial"
 
 
 def on_disk(asset: Asset) -> int:
     """Gives the bytes an asset takes here."""
-    place = folder(asset)
-    files = place.rglob("*") if place.is_dir() else []
+    place = _place(asset)
+    files = place.rglob("*") if place is not None else []
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
@@ -116,7 +128,7 @@ def remove(asset: Asset) -> int:
         Bytes freed.
     """
     freed = on_disk(asset)
-    if folder(asset).is_dir():
+    if _place(asset) is not None and folder(asset).is_dir():
         with FileLock(folder(asset).parent / f"{asset.name}.lock"):
             shutil.rmtree(folder(asset))
     return freed
@@ -125,7 +137,7 @@ def remove(asset: Asset) -> int:
 def recorded_digest(path: Path) -> str | None:
     """Gives the SHA-256 a receipt records for a file here, or None where it is of no asset."""
     for asset in ASSETS.values():
-        if path.parent == folder(asset) and (receipt := read_receipt(path.parent)) is not None:
+        if path.parent == _place(asset) and (receipt := read_receipt(path.parent)) is not None:
             digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
             return digest
     return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.assets import part_here
-from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.home import expanded, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
@@ -79,7 +79,7 @@ class ModelFolder:
         files = ", ".join(f"{stem}{SUFFIX}" for stem in absent)
         raise MissingWeights(
             f"Model '{self.name}' lacks {files}. {_remedy(absent)} "
-            f"Modes it is complete for: {able}."
+            f"Modes it is complete for: {able}.{why_unreadable()}"
         )
 
 
@@ -110,7 +110,7 @@ def find(name_or_path: str | Path) -> ModelFolder:
     name = str(name_or_path)
     if name in names():
         return next(ModelFolder(shelf / name) for shelf in _shelves() if _is_model(shelf / name))
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if _is_model(path):
         return ModelFolder(path.resolve())
     if path.is_dir():
@@ -119,7 +119,7 @@ def find(name_or_path: str | Path) -> ModelFolder:
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UsageError(
         f"There is no model '{name}'.{hint} Known: {', '.join(names()) or 'none'}; "
-        f"or give a folder of {SUFFIX} files."
+        f"or give a folder of {SUFFIX} files.{why_unreadable()}"
     )
 
 
@@ -128,7 +128,6 @@ def names() -> list[str]:
     found = [
         folder.name
         for shelf in _shelves()
-        if shelf.is_dir()
         for folder in sorted(shelf.iterdir())
         if _is_model(folder)
     ]
@@ -137,7 +136,7 @@ def names() -> list[str]:
 
 def _shelves() -> list[Path]:
     """Gives the folders that models with a name lie in, the first to be asked first."""
-    return [BUNDLED, data_home() / "models"]
+    return [shelf for shelf in (BUNDLED, find_folder("models")) if shelf is not None]
 
 
 def _is_model(folder: Path) -> bool:

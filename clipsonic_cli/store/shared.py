@@ -24,7 +24,7 @@ from clipsonic_cli.errors import BadBundle, ClipsonicError, FetchFailed, UsageEr
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch, fetch_json
 from clipsonic_cli.store.fits import check_fits
-from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.models import SUFFIX, ModelFolder, find, names
 
@@ -45,7 +45,7 @@ Report = Callable[[str, int, int], None]
 
 def is_source(text: str) -> bool:
     """Tells where a shared model comes from, from the name of weights in the manifest."""
-    local = Path(text).expanduser()
+    local = expanded(text)
     return "://" in text or text.startswith("hf:") or local.suffix != "" or local.is_dir()
 
 
@@ -119,7 +119,7 @@ def remove(name: str) -> int:
         UsageError: There is no such model, or it is part of the package.
     """
     model = find(name)
-    if model.path.parent != (data_home() / "models").absolute():
+    if model.path.parent != find_folder("models"):
         raise UsageError(f"Model '{name}' is part of clipsonic and is not removed.")
     if model.path.is_symlink():  # what it points to is not ours to delete
         model.path.unlink()
@@ -174,7 +174,7 @@ def _gather(
         )
         local = fetched.path
     else:
-        local = Path(source).expanduser()
+        local = expanded(source)
     if local.is_dir():
         for path in sorted(local.iterdir()):
             if path.is_file() and _allowed(path.name):

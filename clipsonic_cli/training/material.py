@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
+from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.config import MelSpec, PreparationConfig
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
@@ -29,7 +31,7 @@ from clipsonic_cli.preparation.catalogue import (
     read_catalogue,
 )
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
-from clipsonic_cli.store.home import cache_home
+from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
 from clipsonic_cli.training.presets import cores
 from clipsonic_cli.types import Clip, Report, Space, silent
 
@@ -86,7 +88,9 @@ def gather(
     waves: bool,
     labels: bool,
     least: Callable[[MelSpec], float],
+    spare: Path,
     accelerator: Accelerator,
+    tell: Callable[[str], None] = lambda _line: None,
     report: Report = silent,
 ) -> Material:
     """Prepares what is not yet prepared, together with the other processes, and looks at all.
@@ -97,7 +101,9 @@ def gather(
         waves: Keep the sound itself.
         labels: Whether clips need labels.
         least: Seconds of sound that a clip needs.
+        spare: Where prepared clips lie if the cache cannot be written, which is told.
         accelerator: The processes.
+        tell: Takes a line for people.
         report: Progress.
 
     Returns:
@@ -135,7 +141,9 @@ def gather(
         clips = [hold_out(clip, share=HELD_OUT, seed=source.seed) for clip in clips]
     if labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
-    folder = cache_home() / "prepared" / f"{name_of(source.data)}-{folder_name(config, rules)}"
+    name = f"{name_of(source.data)}-{folder_name(config, rules)}"
+    # The main process's choice holds for all, which share the folder.
+    (folder,) = broadcast_object_list([_folder(name, spare, tell)])
     prepare(
         clips,
         folder,
@@ -152,6 +160,20 @@ def gather(
     survey = summarize(findings)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
     return Material(catalogue=catalogue, path=path, survey=survey, clips=clips)
+
+
+def _folder(name: str, spare: Path, tell: Callable[[str], None]) -> Path:
+    """Choose where prepared clips lie: in the cache, else in ``spare``."""
+    try:
+        folder = cache_home() / "prepared" / name
+    except NoHome as error:
+        reason = str(error)
+    else:
+        if (why := why_unwritable(folder)) is None:
+            return folder
+        reason = f"{folder} cannot be written ({why}). {REMEDY}"
+    tell(f"note: prepared clips are kept in {spare}, for this run alone. {reason}")
+    return spare.absolute() / name
 
 
 def check_source(source: Source) -> None:

@@ -26,6 +26,7 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.preparation.dataset import FramesAndSounds
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import write_card
@@ -118,7 +119,7 @@ class ModelInTraining:
         """Keeps the best weights, publishes the model, and writes its card."""
         best = None if self.work.held_out is None else checkpoint.load_best(self.run_dir)
         self._write(progress, best)
-        model = publish.publish(self.folder, self.settings.name, self.settings.part)
+        model = self._published()
         command = self._command(model)
         write_card(model, self.settings.name, command)
         return Outcome(
@@ -132,6 +133,18 @@ class ModelInTraining:
             best=None if best is None else best["score"],
             command=command,
         )
+
+    def _published(self) -> ModelFolder:
+        """Put the model among the others, or leave it in the run's folder and say why."""
+        try:
+            return publish.publish(self.folder, self.settings.name, self.settings.part)
+        except NoHome as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"{error.filename or 'The folder'} cannot be written ({error.strerror})."
+            reason = f"{reason} {REMEDY}"
+        self.voice.tell(f"note: the model stays in {self.folder}. {reason}")
+        return ModelFolder(self.folder)
 
     def _write(self, progress: Progress, best: Mapping[str, Any] | None) -> None:
         """Writes the part with the best weights, or with those of now."""
@@ -213,7 +226,9 @@ class ModelInTraining:
         mode = next((mode for mode in serves if mode in able), None)
         if mode is None:
             return None
-        words = ["clipsonic", "generate", "--model", self.settings.name]
+        stays = model.path == self.folder
+        words = ["clipsonic", "generate", "--model"]
+        words += [str(self.folder) if stays else self.settings.name]
         words += [next(iter(self.settings.prompts), "a photo of violin")]
         return shlex.join(words + ([] if mode == DEFAULT_MODE["text"] else ["--mode", mode]))
 

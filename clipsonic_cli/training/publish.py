@@ -6,15 +6,16 @@
 Knows: files and headers. Does not know: how a part is trained.
 """
 
+import os
 import shutil
 from pathlib import Path
 
-from clipsonic_cli.atomic import written
+from clipsonic_cli.atomic import why_unwritable, written
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.assets import part_here
-from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.home import REMEDY, NoHome, data_home
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
 
 BUILT_IN = "mini"
@@ -22,8 +23,8 @@ PUBLISHED = "published"
 CARD = "MODEL_CARD.md"
 
 
-def target(name: str) -> ModelFolder:
-    """Gives where a finished model of a name lies, whether it is there or not.
+def check_name(name: str) -> None:
+    """Check that a model of a person's own can have a name.
 
     Raises:
         UsageError: The name cannot be one, or is a built-in model's.
@@ -32,7 +33,28 @@ def target(name: str) -> ModelFolder:
         raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and hyphens.")
     if (models.BUNDLED / name).is_dir():
         raise UsageError(f"'{name}' is built in. Choose another name with --name.")
-    return ModelFolder(data_home() / "models" / name)
+
+
+def target(name: str) -> ModelFolder | None:
+    """Return where a finished model of a name lies, whether it is there or not.
+
+    Returns:
+        Its folder, or None without a home folder: the model then stays in its run's folder.
+    """
+    try:
+        return ModelFolder(data_home() / "models" / name)
+    except NoHome:
+        return None
+
+
+def why_unpublished(name: str) -> str | None:
+    """Return why a model of a name cannot lie among the others, with the remedy; None if it can."""
+    try:
+        folder = data_home() / "models" / name
+    except NoHome as error:
+        return str(error)
+    reason = why_unwritable(folder)
+    return None if reason is None else f"{folder} cannot be written ({reason}). {REMEDY}"
 
 
 def check_free(name: str, part: str, run: str | None) -> None:
@@ -47,8 +69,9 @@ def check_free(name: str, part: str, run: str | None) -> None:
         UsageError: There is one.
         BadBundle: It is damaged.
     """
-    path = target(name).path / f"{part}{SUFFIX}"
-    if path.is_file():
+    model = target(name)
+    path = Path(part) if model is None else model.path / f"{part}{SUFFIX}"
+    if model is not None and os.path.isfile(path):  # noqa: PTH113 - False where it is hidden
         theirs = bundle.read_header(path).meta.get("run")
         if theirs is not None and theirs != run:
             raise UsageError(
@@ -73,10 +96,11 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
     own = target(model)
     if name is not None and name != PUBLISHED:
         return models.find(name)
-    if name is None and own.path.is_dir():
+    if name is None and own is not None and os.path.isdir(own.path):  # noqa: PTH112
         return own
     if name == PUBLISHED or paper or (gpu and part_here("clip") is not None):
-        return ModelFolder(own.path.parent / PUBLISHED)  # no folder: published weights stand in
+        shelf = Path() if own is None else own.path.parent
+        return ModelFolder(shelf / PUBLISHED)  # no folder: published weights stand in
     return models.find(BUILT_IN)
 
 
@@ -95,7 +119,7 @@ def check_encoder(base: ModelFolder, model: str, kind: str) -> None:
     """
     own = target(model)
     given = bundle.read_header(encoder_file(base, kind)).encoder
-    if own.path.is_dir() and own.has(kind):
+    if own is not None and os.path.isdir(own.path) and own.has(kind):  # noqa: PTH112
         theirs = bundle.read_header(own.part(kind)).encoder
         if theirs != given:
             raise UsageError(
@@ -147,8 +171,15 @@ def publish(folder: Path, name: str, part: str) -> ModelFolder:
         folder: The run's ``model/``.
         name: The model.
         part: What was trained; the model's own is replaced.
+
+    Returns:
+        The model.
+
+    Raises:
+        NoHome: There is no folder for models.
+        OSError: It cannot be written, or the disk is full.
     """
-    model = target(name)
+    model = ModelFolder(data_home() / "models" / name)
     model.path.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
         if path.stem in (part, CARD.removesuffix(".md")) or not (model.path / path.name).exists():

@@ -55,6 +55,7 @@ from clipsonic_cli.training.wish import (
     Wish,
     check,
     check_batch,
+    check_writable,
     place_of_start,
 )
 from clipsonic_cli.types import Space, Stage
@@ -86,6 +87,8 @@ def begin(
     accelerator = accelerate(device)
     main = accelerator.is_main_process
     check_batch(wish, accelerator.num_processes)
+    if main and (reason := publish.why_unpublished(wish.name)) is not None:
+        voice.tell(f"note: the finished model will stay in {wish.run_dir / 'model'}. {reason}")
     encoder = load_encoder(given.base, wish.stage, wish.space, accelerator.device)
     voice.tell(f"preparing the clips of '{wish.source.data}'")
     material = gather(
@@ -94,7 +97,9 @@ def begin(
         waves=wish.stage == "vocoder",
         labels=wish.needs_labels,
         least=lambda spec: least_seconds(wish.stage, wish.beyond.window, spec),
+        spare=wish.run_dir / "prepared",
         accelerator=accelerator,
+        tell=voice.tell,
         report=voice.report,
     )
     if main and material.survey is not None:
@@ -150,6 +155,7 @@ def resume(
     changed = dataclasses.replace(settings.train, **(train_changes or {}))
     settings = dataclasses.replace(settings, train=changed, **(changes or {}))
     check_trackers(settings.trackers)
+    check_writable(run_dir)
     if not overwrite:
         publish.check_free(settings.name, settings.part, run_id(settings))
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.encoders.images import read_image
 from clipsonic_cli.errors import UsageError
@@ -139,13 +140,14 @@ def check(wish: Wish, *, gpu: bool) -> Given:
     check_trackers(wish.trackers)
     for picture in wish.pictures:
         read_image(Path(picture))
-    publish.target(wish.name)
+    publish.check_name(wish.name)
     if (wish.run_dir / FILE).exists():
         line = shlex.join(["clipsonic", "train", "--resume", str(wish.run_dir)])
         raise UsageError(
             f"'{wish.run_dir}' holds a run already. Go on with it: {line}; or choose another "
             "folder with --out."
         )
+    check_writable(wish.run_dir)
     if not wish.overwrite:
         publish.check_free(wish.name, wish.part, run=None)
     check_source(wish.source)
@@ -155,6 +157,18 @@ def check(wish: Wish, *, gpu: bool) -> Given:
     if wish.warm_start is None:
         return Given(base=base)
     return _check_start(wish, wish.warm_start, base)
+
+
+def check_writable(run_dir: Path) -> None:
+    """Check that a run's folder takes files.
+
+    Raises:
+        UsageError: It does not; says why.
+    """
+    if (reason := why_unwritable(run_dir)) is not None:
+        raise UsageError(
+            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another --out."
+        )
 
 
 def check_batch(wish: Wish, processes: int) -> None:

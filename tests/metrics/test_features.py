@@ -1,5 +1,9 @@
+import errno
+import io
 import itertools
 import math
+import os
+import tempfile
 
 import pytest
 import torch
@@ -7,7 +11,7 @@ from hearing import RATE, Bands, generator, heard, sweep, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.features import (
     Features,
     Windows,
@@ -245,3 +249,24 @@ def test_sets_that_cannot_be_are_refused(change, fault):
 def test_a_set_of_vectors_has_one_each():
     features = of_vectors(["a", "b"], torch.eye(2, dtype=torch.float64), backbone="clip")
     assert (features.counts, features.dim, features.rows.dtype) == ((1, 1), 2, torch.float32)
+
+
+def test_vectors_stay_in_memory_where_no_folder_takes_temporary_files(monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    sounds = [("a.wav", tone(440.0)), ("b.wav", tone(880.0))]
+    there = of_sounds(sounds, Bands())
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.warns(UserWarning, match=r"No usable temporary.*Set TMPDIR"):
+        assert of_sounds(sounds, Bands()).rows.equal(there.rows)
+
+
+def test_a_full_disk_of_temporary_files_is_named(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, _content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    with pytest.raises(ClipsonicError, match=r"temporary files, .* is full.*Set TMPDIR"):
+        of_sounds([("a.wav", tone(440.0))], Bands())

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from clipsonic_cli.errors import BadBundle, ClipsonicError
+from clipsonic_cli.models import clip
 from clipsonic_cli.models.clip import (
     MINI,
     PAPER,
@@ -177,8 +178,31 @@ def test_a_torchvision_of_another_release_is_explained(monkeypatch, error):
 
     monkeypatch.delitem(sys.modules, "open_clip", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(ClipsonicError, match=r"nms.*torch 2\.14 with torchvision 0\.29"):
+    monkeypatch.setattr(torch, "__version__", "2.14.1+cpu")
+    monkeypatch.setattr(clip, "_version_of", lambda _package: "0.28.0")
+    with pytest.raises(
+        ClipsonicError,
+        match=r"nms.*torch is 2\.14\.1\+cpu and torchvision 0\.28\.0.*torchvision 0\.29:",
+    ):
         import_open_clip()
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "torchvision_version", "remedy"),
+    [
+        ("2.14.1", "0.29.1", ""),
+        ("2.9.0a0+git", "0.24.0+cu128", ""),
+        ("2.14.1", "0.2.9", "torchvision 0.29:"),
+        ("2.14.1", None, "torchvision not installed"),
+        ("3.0.0", "1.0.0", "of the same day"),
+    ],
+)
+def test_torchvision_is_blamed_only_where_it_is_of_another_release(
+    torch_version, torchvision_version, remedy
+):
+    told = clip._mismatch(torch_version, torchvision_version)
+    assert remedy in told
+    assert bool(told) == bool(remedy)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +44,7 @@ def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0
         waves=waves,
         labels=labels,
         least=lambda _spec: least,
+        spare=Path("not-used"),
         accelerator=Accelerator(cpu=True),
     )
 

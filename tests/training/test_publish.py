@@ -36,12 +36,12 @@ def trained_by(path, run):
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a\nb"])
 def test_a_name_that_is_no_folders_is_refused(home, name):
     with pytest.raises(UsageError, match="cannot be a model's name"):
-        publish.target(name)
+        publish.check_name(name)
 
 
 def test_a_built_in_models_name_is_refused(home):
     with pytest.raises(UsageError, match=r"'mini' is built in.*--name"):
-        publish.target("mini")
+        publish.check_name("mini")
 
 
 def test_a_part_is_free_unless_another_run_trained_it(own):

@@ -29,6 +29,7 @@ from clipsonic_cli.encoders.images import check_image
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
 from clipsonic_cli.parts import Parts, check_vocoder
+from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Query, Report, Waveform, silent
@@ -42,7 +43,8 @@ class Sound(Waveform):
     """A waveform and how it came to be.
 
     Args:
-        recipe: Complete: the same recipe on the same machine gives the same samples.
+        recipe: Complete: made alone (``batch_size=1``) on the same machine, the same recipe gives
+            the same samples; within a batch they differ by rounding.
     """
 
     recipe: Recipe
@@ -204,12 +206,8 @@ class ClipSonic:
             MissingWeights: The model lacks a part; the message says how to get it.
             BadBundle: Parts of the model do not fit each other.
         """
-        SAMPLERS.check(recipe.sampler)
-        names, mode = self.needs(recipe), MODES[recipe.mode]
-        self.parts.check(names, mode)
-        diffusion = self.parts.header(mode.unet).diffusion
-        assert diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(diffusion.train_steps, recipe.steps)
+        names = self.needs(recipe)
+        self._check_sampling(recipe, names)
         return replace(
             recipe,
             image_sha256=_digest(recipe.query),
@@ -220,6 +218,15 @@ class ClipSonic:
             device=self.parts.device.type,
             dtype=str(self.parts.dtype).removeprefix("torch."),
         )
+
+    def _check_sampling(self, recipe: Recipe, names: Sequence[str]) -> None:
+        """Check a recipe's sampler and steps, and that the parts are present and fit together."""
+        SAMPLERS.check(recipe.sampler)
+        mode = MODES[recipe.mode]
+        self.parts.check(names, mode)
+        diffusion = self.parts.header(mode.unet).diffusion
+        assert diffusion is not None  # a U-Net's header has one
+        spaced_timesteps(diffusion.train_steps, recipe.steps)
 
     def needs(self, recipe: Recipe) -> list[str]:
         """Gives the names of the model's parts that a recipe needs.
@@ -236,7 +243,14 @@ class ClipSonic:
         return sorted(names)
 
     def prepare(self, recipe: Recipe) -> None:
-        """Reads the networks a checked recipe needs, which :meth:`generate` would do in time."""
+        """Load the networks of a recipe now, instead of when :meth:`generate` needs them.
+
+        Raises:
+            UsageError: See :meth:`check`.
+            MissingWeights: See :meth:`check`.
+            BadBundle: See :meth:`check`; or the weights do not fit their configuration.
+        """
+        self.check(recipe)
         mode, avoided = MODES[recipe.mode], recipe.negative_query
         self.parts.encoder(mode, candidates=recipe.candidates)
         if avoided is not None:
@@ -270,41 +284,59 @@ class ClipSonic:
 
     @torch.no_grad()
     def render(
-        self, recipes: Sequence[Recipe], embed: Tensor, *, report: Report = silent
-    ) -> list[Sound]:
-        """Makes the sounds of conditions that are vectors already, such as frames' of a data set.
+        self, recipe: Recipe, embed: Tensor, seeds: Sequence[int], *, report: Report = silent
+    ) -> list[Waveform]:
+        """Make sounds from condition vectors, such as those of a data set's frames.
+
+        The waveforms carry no recipe: none could repeat them without the vectors.
 
         Args:
-            recipes: They differ in query and seed only; the queries are not encoded.
-            embed: (B, D) of unit norm, a row for each recipe.
+            recipe: Mode, guidance, sampler, steps, seconds and vocoder of all sounds; without a
+                query or a negative, which the vectors replace. Its seed is not used.
+            embed: (B, D) of unit norm, in the space the mode's U-Net reads.
+            seeds: B seeds, one for the noise of each sound.
             report: Called with the stages "sample" and "vocode".
 
         Raises:
-            UsageError: See :meth:`check`.
-            MissingWeights: See :meth:`check`.
-            ClipsonicError: The networks gave what is no number.
+            UsageError: A name is unknown, the steps exceed the training schedule, the recipe has
+                a query or a negative, or the vectors are not B of D finite numbers.
+            MissingWeights: The model lacks the mode's U-Net or the vocoder.
+            BadBundle: They do not fit each other, or are damaged.
+            ClipsonicError: The networks returned NaN or infinite values.
         """
-        noise = SeededNoise([recipe.seed for recipe in recipes])
-        uncond = self.parts.denoiser(MODES[recipes[0].mode].unet).unet.null_cond[None].float()
-        cond = embed.to(self.parts.device)
-        return self._render(recipes, cond, uncond.to(self.parts.device), noise, report)
+        self._check_render(recipe, embed, seeds)
+        cond = embed.to(self.parts.device, torch.float32)
+        uncond = self.parts.denoiser(MODES[recipe.mode].unet).unet.null_cond[None].float()
+        noise = SeededNoise(seeds)
+        mel = self._sample(recipe, cond, uncond.to(self.parts.device), noise, report)
+        waveforms, sample_rate = self._vocode(recipe, mel, report)
+        return [Waveform(samples=each.clone(), sample_rate=sample_rate) for each in waveforms]
+
+    def _check_render(self, recipe: Recipe, embed: Tensor, seeds: Sequence[int]) -> None:
+        """Check the arguments of :meth:`render`; loads no weights."""
+        queries = ("text", "image", "negative", "negative_image")
+        if given := [name for name in queries if getattr(recipe, name) is not None]:
+            raise UsageError(
+                f"The recipe has {' and '.join(given)}, but render takes vectors instead of a "
+                "query. Leave it out, or use generate."
+            )
+        if recipe.mode not in MODES:
+            raise unknown("mode", recipe.mode, list(MODES))
+        unet = MODES[recipe.mode].unet
+        vocoder = check_vocoder(recipe.vocoder or self.vocoder)
+        self._check_sampling(recipe, [unet, "vocoder"] if vocoder == "bigvgan" else [unet])
+        dim = getattr(self.parts.header(unet).config, "cond_dim", None)
+        if embed.shape != (len(seeds), dim) or not embed.isfinite().all():
+            raise UsageError(
+                f"The vectors have the shape {tuple(embed.shape)}; {len(seeds)} seeds and mode "
+                f"'{recipe.mode}' need ({len(seeds)}, {dim}), all finite."
+            )
 
     @torch.no_grad()
     def _make(self, recipes: list[Recipe], report: Report) -> list[Sound]:
         """Runs the three stages for recipes that differ only in query and seed."""
         noise = SeededNoise([recipe.seed for recipe in recipes])
         cond, uncond = self._encode(recipes, noise, report)
-        return self._render(recipes, cond, uncond, noise, report)
-
-    def _render(
-        self,
-        recipes: Sequence[Recipe],
-        cond: Tensor,
-        uncond: Tensor,
-        noise: SeededNoise,
-        report: Report,
-    ) -> list[Sound]:
-        """Runs the last two stages."""
         mel = self._sample(recipes[0], cond, uncond, noise, report)
         waveforms, sample_rate = self._vocode(recipes[0], mel, report)
         return [

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.modes import MODES, negative_mode_for
 from clipsonic_cli.parts import InPieces, outline
@@ -234,6 +235,55 @@ def test_more_steps_than_the_model_was_trained_on_are_refused(micro, tmp_path):
     bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
     with pytest.raises(UsageError, match="trained on 100"):
         ClipSonic.load(folder)("rain", mode="zs", steps=101)
+
+
+def unit_vectors(count, dim=32):
+    vectors = torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.normalize(vectors, dim=-1)
+
+
+def test_rendered_vectors_sound_as_their_query_does(sonic, violin_picture):
+    recipe = Recipe(image=str(violin_picture), mode="iq", seed=5, **FAST)
+    queries = [recipe.query]
+    embed = sonic.parts.encoder(MODES["iq"], candidates=2)(queries, noise=SeededNoise([5])).embed
+    rendered = sonic.render(Recipe(mode="iq", **FAST), embed, [5])
+    generated = next(sonic.generate([recipe]))
+    torch.testing.assert_close(rendered[0].samples, generated.samples, atol=1e-5, rtol=1e-4)
+    assert not hasattr(rendered[0], "recipe")  # which the vector is no part of
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "complaint"),
+    [
+        ({"sampler": "ddin"}, 2, "Unknown sampler 'ddin'"),
+        ({"mode": "iqq"}, 2, "Unknown mode 'iqq'"),
+        ({"vocoder": "hifigan"}, 2, "Unknown vocoder 'hifigan'"),
+        ({"text": "rain"}, 2, "has text, but render takes vectors"),
+        ({"negative": "rain"}, 2, "has negative, but render takes vectors"),
+        ({}, 3, r"shape \(3, 32\); 2 seeds and mode 'iq' need \(2, 32\)"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused_before_weights_are_read(micro, fields, rows, complaint):
+    sonic = ClipSonic.load(micro, device="cpu")
+    recipe = Recipe(**{"mode": "iq", **FAST, **fields})
+    with pytest.raises(UsageError, match=complaint):
+        sonic.render(recipe, unit_vectors(rows), [1, 2])
+    assert not any(what == "denoiser" for what, _ in sonic.parts._kept)
+
+
+def test_rendering_needs_no_encoder_but_the_u_net(micro, tmp_path):
+    bare = ClipSonic.load(copied(micro, tmp_path / "bare", "clip*", "prior*"), device="cpu")
+    assert len(bare.render(Recipe(mode="pd", **FAST), unit_vectors(2), [1, 2])) == 2
+    (tmp_path / "bare" / "unet.safetensors").unlink()
+    with pytest.raises(MissingWeights, match=r"lacks unet\.safetensors"):
+        bare.render(Recipe(mode="pd", **FAST), unit_vectors(1), [1])
+
+
+@pytest.mark.parametrize("what", ["check", "prepare"])
+@pytest.mark.parametrize("fields", [{"mode": "xx"}, {"sampler": "xx"}, {"vocoder": "xx"}])
+def test_an_unknown_name_is_a_usage_error_whatever_is_asked(sonic, what, fields):
+    with pytest.raises(UsageError, match=r"Unknown \w+ 'xx'"):
+        getattr(sonic, what)(Recipe(**{"text": "rain", **fields}))
 
 
 def test_bfloat16_is_near_float32(micro, sonic):

@@ -116,8 +116,7 @@ def _fad(
     for start in range(0, len(able), AT_ONCE):
         part = able[start : start + AT_ONCE]
         embeds = torch.stack([held_out.draw(number, generator)["embed"] for number in part])
-        recipes = [Recipe(text=clips.name(n), mode=MODE, seed=n, steps=STEPS) for n in part]
-        for sound in sonic.render(recipes, embeds):
+        for sound in sonic.render(Recipe(mode=MODE, steps=STEPS), embeds, part):
             made.add(backbone.embed(sound.samples, sound.sample_rate))
         mels = torch.stack([clips.mel(clips.place(n), 0, NATIVE_FRAMES) for n in part])
         with torch.no_grad():

@@ -14,7 +14,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Split
 
 TEST_SHARE = 0.1
-"""Of a data set that states no split, as MUSIC's in the paper (CLIPSonic section 3.1)."""
+"""Of a data set that states no split, as MUSIC's in the paper (CLIPSonic section 3, "Data")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def split_of(video: str, *, seed: int) -> Split:
             that come or go move none of the others.
         seed: Another seed gives another split.
 
-    Source: the share is that of CLIPSonic section 3.1 for MUSIC.
+    Source: the share is that of CLIPSonic section 3, "Data", for MUSIC.
     """
     return "test" if drawn(video, f"{seed}") < TEST_SHARE else "train"
 

@@ -5,7 +5,7 @@
 Whole videos ``ID.mp4`` lie anywhere below the JSON's folder. The data set states no split: it is
 drawn, 9 to 1, from each id and the seed, so that videos that vanish move none of the others.
 
-Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3.1.
+Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3, "Data".
 """
 
 import json

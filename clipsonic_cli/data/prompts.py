@@ -13,7 +13,8 @@ def prompt(label: str, space: Space) -> str:
     Returns:
         "a photo of LABEL" for CLIP's spaces, "the sound of LABEL" for CLAP's.
 
-    Source: CLIPSonic section 3.1 and 3.2; the commas as in CLIPSep (Dong et al. 2023).
+    Source: CLIPSonic section 3, "Data" and "Baseline models"; the commas as in CLIPSep (Dong et al.
+        2023).
     """
     words = " ".join(label.replace("_", " ").replace(", ", " ").split())
     return f"the sound of {words}" if space == "clap-text" else f"a photo of {words}"

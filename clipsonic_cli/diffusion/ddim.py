@@ -50,7 +50,7 @@ def sample(
         x_0 = chain.predict_x0(x_t, t, output)
         eps = chain.eps_from_x0(x_t, t, x_0)  # from the clamped x0, so that both agree
         below = chain.alphas_cumprod_prev[i]
-        fresh = eta**2 * chain.posterior_variance[i]  # sigma^2 of eq. 16; 0 at the last step
+        fresh = eta**2 * chain.posterior_variance[i]  # sigma^2 of Song et al. 2021, eq. 16; last 0
         x_t = below.sqrt().item() * x_0 + (1 - below - fresh).clamp(min=0).sqrt().item() * eps
         if fresh > 0:
             x_t = x_t + fresh.sqrt().item() * noise(x_t.shape, like=x_t)

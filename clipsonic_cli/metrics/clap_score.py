@@ -16,7 +16,7 @@ def compare(made: Features, prompts: Features, generator: torch.Generator) -> It
     of pictures cuts them off. Of a sound heard in several windows, their mean cosine counts.
 
     Source:
-        CLIPSonic section 3.3; Wu et al. 2023.
+        CLIPSonic section 3, "Evaluation metrics"; Wu et al. 2023.
     """
     values = per_sound_mean(cosines(made, prompts), made.counts)
     yield mean("clap", values, generator)

@@ -43,8 +43,8 @@ def compare(
     "fad-infinity", one of what it extrapolates to.
 
     Source:
-        Kilgour et al. 2019; CLIPSonic section 3.3. FAD-infinity: Chong & Forsyth 2020; Gui et al.
-        2024.
+        Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics". FAD-infinity: Chong &
+        Forsyth 2020; Gui et al. 2024.
     """
     ours = made.statistics()
     theirs = reference if isinstance(reference, Statistics) else reference.statistics()

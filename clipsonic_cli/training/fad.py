@@ -85,7 +85,7 @@ def held_out_fad(
     Returns:
         The distance over :data:`CLIPS` clips, or as many as there are; None for fewer than half.
 
-    Source: Kilgour et al. 2019; CLIPSonic section 3.3.
+    Source: Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics".
     """
     able = _able(held_out.clips)[:CLIPS]
     if 2 * len(able) < CLIPS:

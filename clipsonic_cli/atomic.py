@@ -23,7 +23,7 @@ def written(path: Path) -> Iterator[Path]:
         Where to write it. The block creates this file, and closes it.
 
     Raises:
-        OSError: The disk refuses, or is full.
+        OSError: The disk refuses, or is full; it names a file.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: names have a limit
     try:
@@ -35,6 +35,10 @@ def written(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:  # a rename may reach the disk before what it renames
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # of a full disk, which could be any
+            error.filename = str(path)
+        raise
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or would hide why the block failed
             temporary.unlink()

@@ -1,5 +1,6 @@
 """Files that are whole or absent."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clipsonic_cli.atomic import written
+from clipsonic_cli.atomic import why_unwritable, written
 
 
 @pytest.fixture(params=[None, b"old"], ids=["new", "replaced"])
@@ -136,3 +137,23 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
     with written(path) as temporary:
         os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors does
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_to_be(path):
+    with pytest.raises(OSError, match="No space") as caught, written(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(path)
+
+
+def test_a_folder_that_takes_files_or_can_be_made_is_left_as_it_is(tmp_path):
+    assert why_unwritable(tmp_path) is None
+    assert why_unwritable(tmp_path / "new" / "deeper") is None
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("file/below", "Not a directory"), ("x" * 300, "File name too long")]
+)
+def test_a_folder_that_cannot_be_is_told_in_the_systems_words(tmp_path, name, reason):
+    (tmp_path / "file").touch()
+    assert why_unwritable(tmp_path / name) == reason

@@ -27,6 +27,14 @@ from clipsonic_cli.errors import ClipsonicError
 INTERRUPTED = 130
 STOPPED = "Interrupted. What was finished is kept, nothing is half written."
 
+REMEDIES = {
+    errno.ENOSPC: " Free some space there, or choose another folder.",
+    errno.EDQUOT: " Free some space there, or choose another folder.",
+    errno.EMFILE: " Allow this process more open files (ulimit -n).",
+    errno.ENAMETOOLONG: " Choose a shorter name.",
+}
+"""What to do about an error of the system that nothing below foresaw, by its number."""
+
 # Typer carries Click along under a private name since 0.29 and depends on it before; the class
 # above its own usage errors is Click's either way.
 ClickException = typer.BadParameter.__mro__[2]
@@ -117,8 +125,7 @@ def _explain(error: Exception) -> int:
         return 1
     if isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
-        full = " Free some space or choose another -o." if error.errno == errno.ENOSPC else ""
-        complain(f"{error.strerror}{where}.{full}")
+        complain(f"{error.strerror}{where}.{REMEDIES.get(error.errno, '')}")
         return 1
     complain(f"{type(error).__name__}: {error}. This is a fault of clipsonic; see --debug.")
     return 1

@@ -69,11 +69,18 @@ def read_image(path: Path) -> Image.Image:
         raise UsageError(
             f"{path} is no picture this program reads (it reads PNG, JPEG, WebP, GIF, BMP, TIFF)."
         ) from None
-    except PermissionError:
-        raise UsageError(f"The picture {path} cannot be opened: permission denied.") from None
+    except OSError as error:
+        if error.errno is not None:  # of the system; PIL's own have no number
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"The picture {path} cannot be opened: {reason}.") from None
+        raise _damaged(path, error) from error
     except Exception as error:  # a damaged file can make PIL's decoders raise nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"The picture {path} is damaged: {reason}.") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UsageError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UsageError(f"The picture {path} is damaged: {reason}.")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

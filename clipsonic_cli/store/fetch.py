@@ -29,6 +29,22 @@ from clipsonic_cli.store import web
 from clipsonic_cli.store.partial import CHUNK, Origin, Partial, is_chunked
 from clipsonic_cli.store.web import Interrupted, Unavailable, show
 
+FULL = "What came is kept: make room, and the same command goes on from there."
+CLOSED = "Give access to its folder, or set CLIPSONIC_HOME to another."
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+    errno.EROFS: "Set CLIPSONIC_HOME to a folder on a disk that can be written.",
+    errno.EMFILE: "Allow this process more open files (ulimit -n).",
+    errno.ENFILE: "Close other programs, which hold all files that this machine can open.",
+    errno.ENAMETOOLONG: "Choose a shorter name, or set CLIPSONIC_HOME to a shorter path.",
+    errno.ENOLCK: "Its disk knows no locks; set CLIPSONIC_HOME to a folder on another.",
+    errno.ENOSYS: "Its disk knows no locks; set CLIPSONIC_HOME to a folder on another.",
+}
+"""What to do about an error of the disk, by the system's number of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
@@ -304,12 +320,9 @@ def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractCont
 
 def denied(path: Path, error: OSError) -> FetchFailed:
     """Gives what to say when the disk refuses to read or write a path, or is full."""
-    remedy = (
-        "What came is kept: make room, and the same command goes on from there."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else "Give access to its folder, or set CLIPSONIC_HOME to another."
-    )
-    return FetchFailed(f"{path} cannot be read or written ({error.strerror or error}). {remedy}")
+    remedy = REMEDIES.get(error.errno or 0, "Set CLIPSONIC_HOME to another folder.")
+    where = error.filename if isinstance(error.filename, str) else path
+    return FetchFailed(f"{where} cannot be read or written ({error.strerror or error}). {remedy}")
 
 
 def _present(

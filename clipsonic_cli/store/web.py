@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from clipsonic_cli.errors import FetchFailed, UsageError
+from clipsonic_cli.store import connection
 
 T = TypeVar("T")
 
@@ -68,6 +69,16 @@ class Session(requests.Session):
             raise UsageError("HF_TOKEN holds blanks or signs that no token has; set it again.")
         self.headers["Accept-Encoding"] = "identity"  # the bytes on disk are the file's own
         self.auth = self._authorize  # requests asks .netrc only where there is no auth
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request, once the environment lets it be encrypted.
+
+        Raises:
+            FetchFailed: A variable of ``store/connection.py`` cannot be used.
+            requests.RequestException: There is no answer.
+        """
+        connection.check_environment(request.url or "")
+        return super().send(request, **options)
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.pop("Authorization", None)
@@ -180,17 +191,18 @@ def insist(
             return ask()
         except (ValueError, requests.TooManyRedirects) as error:
             # Of requests, whose errors about addresses and JSON are ValueErrors.
-            raise Unavailable(f"{show(url)} is not usable ({error}).") from None
+            text = " ".join(str(error).split()).rstrip(".")
+            advice = connection.remedy(error, url)
+            raise Unavailable(f"{show(url)} is not usable ({text}).{advice}") from None
         except (Interrupted, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             if done() >= furthest + PROGRESS:
                 furthest, failures = done(), 0
             failures += 1
-            if failures >= attempts:
+            if failures >= attempts or connection.is_final(error):
                 kept = f" The {done():,} bytes that came are kept." if done() else ""
-                raise Unavailable(
-                    f"{show(url)} failed {failures} times in a row, last: {_reason(error)}.{kept} "
-                    "Try again later."
-                ) from None
+                advice = connection.remedy(error, url) or " Try again later."
+                often = f"failed {failures} times in a row, last" if failures > 1 else "failed"
+                raise Unavailable(f"{show(url)} {often}: {_reason(error)}.{kept}{advice}") from None
             wait = getattr(error, "wait", None)
             if wait is None:
                 wait = 2 ** (failures - 1) * jitter.uniform(0.5, 1)
@@ -201,7 +213,8 @@ def insist(
 def _reason(error: Exception) -> str:
     """Gives an error of the connection in few words, without urllib3's description of the pool."""
     cause = error.args[0] if error.args else error
-    text = " ".join(str(getattr(cause, "reason", cause)).split())
+    cause = getattr(cause, "reason", cause)
+    text = " ".join(str(getattr(cause, "original_error", cause)).split())  # a proxy's
     return re.sub(r"^HTTPS?Connection(Pool)?\(host=[^)]*\): ", "", text).rstrip(".")
 
 

@@ -84,7 +84,10 @@ def _write(path: Path, state: dict[str, Any]) -> Path:
 def _read(path: Path, advice: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except OSError as error:  # of the disk: the file may be sound
+        reason = error.strerror or error
+        raise ClipsonicError(f"Checkpoint {path} cannot be read ({reason}).") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise ClipsonicError(
             f"Checkpoint {path} cannot be read ({type(error).__name__}). {advice}"
         ) from None

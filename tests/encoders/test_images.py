@@ -1,5 +1,7 @@
 import contextlib
+import errno
 import io
+import os
 import sys
 import tracemalloc
 import warnings
@@ -222,3 +224,15 @@ def test_checking_a_picture_imports_no_torch(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "picture.png")]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_what_the_system_refuses_is_no_damage_of_the_picture(tmp_path, monkeypatch):
+    put = tmp_path / "a.png"
+    Image.new("RGB", (4, 4)).save(put)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(UsageError, match=r"a\.png cannot be opened: too many open files"):
+        read_image(put)

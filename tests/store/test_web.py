@@ -116,3 +116,11 @@ def test_a_variable_that_makes_no_sense_is_told(get, variable):
     with pytest.raises(UsageError, match=variable) as error:
         get("https://huggingface.co/a", environ={variable: "not so\nsecret"})
     assert variable != "HF_TOKEN" or "secret" not in str(error.value)
+
+
+def test_a_certificate_that_is_not_trusted_ends_at_the_first_attempt(hub, get, waits, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    with pytest.raises(FetchFailed, match=r"failed: .*certificate.*set REQUESTS_CA_BUNDLE"):
+        get("https://huggingface.co/o/m/resolve/main/a")
+    assert not waits

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 import torch
 
@@ -72,3 +75,14 @@ def test_the_best_is_kept_beside_the_newest(tmp_path):
     checkpoint.save_best(tmp_path, {"step": 2, "score": 0.25})
     assert checkpoint.load_best(tmp_path) == {"step": 2, "score": 0.25}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "state-00000003.pt"]
+
+
+def test_a_checkpoint_that_the_system_does_not_read_is_not_to_be_deleted(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, 1, {}, keep=1)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(ClipsonicError, match=r"cannot be read \(Input/output error\)\.$"):
+        checkpoint.load_newest(tmp_path)

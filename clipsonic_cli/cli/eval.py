@@ -147,12 +147,13 @@ def evaluate(
     )
     if listening_test is not None:
         _check_listening(listening_test)
-    with talk.noting_warnings(), talk.bars() as bars:
-        results = run.evaluate(wish, device=place, voice=run.Voice(tell=talk.note, report=bars))
-    if save_stats is not None:
-        talk.note(f"statistics: {save_stats}")
-    if results.rows:
-        _report(results, wish.out, table, figure, talk)
+    with run.held(wish.out):
+        with talk.noting_warnings(), talk.bars() as bars:
+            results = run.evaluate(wish, device=place, voice=run.Voice(tell=talk.note, report=bars))
+        if save_stats is not None:
+            talk.note(f"statistics: {save_stats}")
+        if results.rows:
+            _report(results, wish.out, table, figure, talk)
     if listening_test is not None:
         _listening(results, listening_test, trials, seed, talk)
 

@@ -4,7 +4,8 @@ Knows: the order of things, so that whatever can be wrong is found before weight
 know: how results are shown.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from clipsonic_cli.evaluation.scoring import OF_TRUTH, Reference, score
 from clipsonic_cli.evaluation.sounds import sound_files
 from clipsonic_cli.evaluation.systems import Asking, Folders, Generation, Material, of_folders
 from clipsonic_cli.metrics.frechet import read_statistics
+from clipsonic_cli.owner import owned
 from clipsonic_cli.store import models
 from clipsonic_cli.types import Report, silent
 
@@ -108,7 +110,8 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         material = of_folders(subject, worded=wish.listening or worded)
     else:
         material = Material(systems=())
-    _writable(wish.out)
+    _check_writable(wish.out)
+    wish.out.mkdir(parents=True, exist_ok=True)
     for note in notes:
         voice.tell(f"note: {note}")
     if isinstance(subject, Generation):
@@ -216,11 +219,23 @@ def _check_stats(wish: Wish, hearings: Sequence[hearing.Hearing]) -> None:
         )
 
 
-def _writable(folder: Path) -> None:
-    """Makes a folder, and refuses one that takes no files."""
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold the folder of reports and sounds while the block runs.
+
+    Raises:
+        UsageError: Another evaluation holds it.
+        ClipsonicError: It cannot be written.
+    """
+    _check_writable(out)
+    with owned(out, "clipsonic eval"):
+        yield
+
+
+def _check_writable(folder: Path) -> None:
+    """Check that a folder, which need not be there, takes files."""
     if (reason := why_unwritable(folder)) is not None:
         raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another --out.")
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _similarities(material: Material, hearings: Sequence[hearing.Hearing], seed: int) -> list[Row]:

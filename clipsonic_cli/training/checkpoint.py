@@ -74,7 +74,8 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, state: dict[str, Any]) -> Path:
-    for left in path.parent.glob(".*.part"):  # half a file, by a save that was killed
+    # Half a file, by a save that was killed: no live one's, as a run's folder has one owner.
+    for left in path.parent.glob(".*.part"):
         left.unlink()
     with written(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)  # to a file: a path would put its name inside

@@ -8,7 +8,8 @@ time.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import Clap, load_clap
 from clipsonic_cli.encoders.clip import Clip, load_clip
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.owner import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import ModelFolder
@@ -55,6 +57,7 @@ from clipsonic_cli.training.wish import (
     Wish,
     check,
     check_batch,
+    check_new,
     check_writable,
     place_of_start,
 )
@@ -85,8 +88,37 @@ def begin(
     """
     given = check(wish, gpu=device.type != "cpu")
     accelerator = accelerate(device)
-    main = accelerator.is_main_process
     check_batch(wish, accelerator.num_processes)
+    with held(wish.run_dir, accelerator):
+        check_new(wish.run_dir)  # another process may have begun and ended meanwhile
+        return _begin(wish, given, accelerator, minutes=minutes, voice=voice)
+
+
+@contextmanager
+def held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Hold a run's folder while the block runs, by the main process for all.
+
+    Raises:
+        UsageError: Another training holds it; in every process.
+    """
+    with ExitStack() as stack:
+        refusal: str | None = None
+        if accelerator.is_main_process:
+            try:
+                stack.enter_context(owned(run_dir, "clipsonic train"))
+            except UsageError as error:
+                refusal = str(error)
+        (refusal,) = broadcast_object_list([refusal])
+        if refusal is not None:
+            raise UsageError(refusal)
+        yield
+
+
+def _begin(
+    wish: Wish, given: Given, accelerator: Accelerator, *, minutes: float | None, voice: Voice
+) -> Outcome | None:
+    """Do what :func:`begin` says, once the run's folder is held."""
+    main = accelerator.is_main_process
     if main and (reason := publish.why_unpublished(wish.name)) is not None:
         voice.tell(f"note: the finished model will stay in {wish.run_dir / 'model'}. {reason}")
     encoder = load_encoder(given.base, wish.stage, wish.space, accelerator.device)
@@ -151,11 +183,29 @@ def resume(
         UsageError: There is no run, its prepared clips are gone, or another run has trained the
             part since.
     """
-    settings = read_settings(run_dir)
-    changed = dataclasses.replace(settings.train, **(train_changes or {}))
-    settings = dataclasses.replace(settings, train=changed, **(changes or {}))
-    check_trackers(settings.trackers)
+    read_settings(run_dir)
     check_writable(run_dir)
+    accelerator = accelerate(device)
+    with held(run_dir, accelerator):
+        settings = read_settings(run_dir)
+        changed = dataclasses.replace(settings.train, **(train_changes or {}))
+        settings = dataclasses.replace(settings, train=changed, **(changes or {}))
+        return _resume(
+            settings, run_dir, accelerator, minutes=minutes, overwrite=overwrite, voice=voice
+        )
+
+
+def _resume(
+    settings: Settings,
+    run_dir: Path,
+    accelerator: Accelerator,
+    *,
+    minutes: float | None,
+    overwrite: bool,
+    voice: Voice,
+) -> Outcome | None:
+    """Do what :func:`resume` says, once the run's folder is held."""
+    check_trackers(settings.trackers)
     if not overwrite:
         publish.check_free(settings.name, settings.part, run_id(settings))
     try:
@@ -164,7 +214,6 @@ def resume(
         raise UsageError(
             f"{error} Without them this run cannot go on; begin another, in another folder."
         ) from None
-    accelerator = accelerate(device)
     model = ModelFolder(run_dir / "model")
     encoder = load_encoder(model, settings.stage, settings.space, accelerator.device)
     work = build(settings, catalogue, encoder)

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.owner import owned
 from clipsonic_cli.training import checkpoint
 from clipsonic_cli.training.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.training.ema import Ema
@@ -95,8 +97,8 @@ def train(
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
-        UsageError: The run in ``run_dir`` is of another network, the batch cannot be shared, or a
-            tracker cannot be used.
+        UsageError: The run in ``run_dir`` is of another network, or trained by another process, the
+            batch cannot be shared, or a tracker cannot be used.
         ClipsonicError: One clip alone does not fit into the device's memory.
         KeyboardInterrupt: After a signal, once saved.
     """
@@ -104,25 +106,26 @@ def train(
     accelerator = accelerate(device or torch.device("cpu"))
     main = accelerator.is_main_process
     run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
-    run.resume(trackers)
-    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    try:
-        with interrupts() as interrupted, run.feed:
-            while run.step < config.steps:
-                run.advance()
-                report("train", run.step, config.steps)
-                stopped, late = run.anywhere(interrupted.is_set(), time.monotonic() > deadline)
-                ending = run.step == config.steps or stopped or late
-                if ending or run.step % config.save_every == 0:
-                    progress = run.save()
-                    if main and on_save is not None:
-                        on_save(progress, run.log)
-                if stopped:
-                    raise KeyboardInterrupt
-                if ending:
-                    break
-    finally:
-        run.close()
+    with owned(run_dir, "a training") if main else nullcontext():
+        run.resume(trackers)
+        deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        try:
+            with interrupts() as interrupted, run.feed:
+                while run.step < config.steps:
+                    run.advance()
+                    report("train", run.step, config.steps)
+                    stopped, late = run.anywhere(interrupted.is_set(), time.monotonic() > deadline)
+                    ending = run.step == config.steps or stopped or late
+                    if ending or run.step % config.save_every == 0:
+                        progress = run.save()
+                        if main and on_save is not None:
+                            on_save(progress, run.log)
+                    if stopped:
+                        raise KeyboardInterrupt
+                    if ending:
+                        break
+        finally:
+            run.close()
     return run.progress()
 
 

@@ -141,12 +141,7 @@ def check(wish: Wish, *, gpu: bool) -> Given:
     for picture in wish.pictures:
         read_image(Path(picture))
     publish.check_name(wish.name)
-    if (wish.run_dir / FILE).exists():
-        line = shlex.join(["clipsonic", "train", "--resume", str(wish.run_dir)])
-        raise UsageError(
-            f"'{wish.run_dir}' holds a run already. Go on with it: {line}; or choose another "
-            "folder with --out."
-        )
+    check_new(wish.run_dir)
     check_writable(wish.run_dir)
     if not wish.overwrite:
         publish.check_free(wish.name, wish.part, run=None)
@@ -157,6 +152,20 @@ def check(wish: Wish, *, gpu: bool) -> Given:
     if wish.warm_start is None:
         return Given(base=base)
     return _check_start(wish, wish.warm_start, base)
+
+
+def check_new(run_dir: Path) -> None:
+    """Check that a folder holds no run yet.
+
+    Raises:
+        UsageError: It holds one.
+    """
+    if (run_dir / FILE).exists():
+        line = shlex.join(["clipsonic", "train", "--resume", str(run_dir)])
+        raise UsageError(
+            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another folder "
+            "with --out."
+        )
 
 
 def check_writable(run_dir: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from clipsonic_cli.cli.eval_options import repeated
 from clipsonic_cli.evaluation.ratings import FORMAT
 from clipsonic_cli.evaluation.run import TRUTH_TOLD
 from clipsonic_cli.metrics import BACKBONES
+from clipsonic_cli.owner import owned
 
 TESTS = Path(__file__).parents[1]
 
@@ -279,3 +281,15 @@ def test_metrics_that_need_the_true_sounds_themselves_are_left_out(call):
     code, _, err = call("--metrics", "kad", "clap", "-n", 1, "--steps", 1)
     assert code == 0
     assert "kad[mini] left out: there are no true sounds" in err[0]
+
+
+def test_a_second_evaluation_into_a_folder_is_refused_while_the_first_runs(call, sets):
+    with ThreadPoolExecutor(1) as other:
+        holding = owned(Path("out"), "clipsonic eval")
+        other.submit(holding.__enter__).result()
+        arguments = ("--metrics", "fad", "--generated", "made", "--reference", "truth")
+        code, _, err = call(*arguments, "-o", "out")
+        other.submit(holding.__exit__, None, None, None).result()
+    assert (code, len(err)) == (2, 1)
+    assert "'out' is being worked in: clipsonic eval, process" in err[0]
+    assert call(*arguments, "-o", "out")[0] == 0

@@ -1,5 +1,6 @@
 """Whole trainings of tiny networks on tiny videos."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -7,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.encoders.clip import TOKENIZER
 from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.owner import owned
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.training.material import Source
@@ -362,3 +365,30 @@ def test_runs_of_different_parts_lie_apart(wish):
     assert where(stage="prior") == "runs/music-prior-sd"
     assert where(stage="vocoder") == "runs/music-vocoder"
     assert where(space="clip-text") == "runs/music-clip-text"
+
+
+@pytest.fixture
+def held():
+    """Holds folders as another process would, which a thread is as well."""
+    with ThreadPoolExecutor(1) as other, contextlib.ExitStack() as stack:
+
+        def held(folder):
+            holding = owned(folder, "clipsonic train")
+            other.submit(holding.__enter__).result()
+            stack.callback(lambda: other.submit(holding.__exit__, None, None, None).result())
+
+        yield held
+
+
+def test_a_run_that_is_running_is_neither_resumed_nor_begun_over(unbroken, wish, held):
+    done, _ = unbroken()
+    (done.out / ".0123456789abcdef.part").touch()  # what the other process is writing
+    held(done.out)
+    with pytest.raises(UsageError, match=r"is being worked in: clipsonic train, process \d+ on"):
+        resume(done.out, device=CPU, train_changes={"steps": 9})
+    new = wish()
+    held(new.out)
+    with pytest.raises(UsageError, match="is being worked in: clipsonic train"):
+        begin(new, device=CPU)
+    assert (done.out / ".0123456789abcdef.part").exists()
+    assert read_settings(done.out).train.steps == 3

@@ -172,7 +172,7 @@ class VocoderConfig:
 
 
 UNET_SIZES: dict[str, UNetConfig] = {
-    "large": UNetConfig(),  # 121 M parameters, the paper's
+    "large": UNetConfig(),  # 121 M parameters, improved-diffusion's, which the paper follows
     "base": UNetConfig(channels=64, num_res_blocks=2),  # 23 M
     "mini": UNetConfig(channels=32, num_res_blocks=2),  # 6 M; what two CPU cores can train
 }
@@ -237,7 +237,10 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """How a network is trained; defaults are the paper's (CLIPSonic section 3, appendix A).
+    """How a network is trained.
+
+    Steps, batch, learning rate and decay of the average default to the paper's (CLIPSonic section
+    3); all that makes a training the paper's is in ``training/presets.py``.
 
     Args:
         steps: Optimizer steps in all (paper: 200k on MUSIC, 500k on VGGSound).
@@ -248,12 +251,17 @@ class TrainConfig:
         betas: AdamW's averaging; (0.8, 0.99) for a vocoder (Kong et al. 2020, HiFi-GAN), and
             (0.9, 0.99) in dalle2-pytorch's trainer of the prior.
         eps: AdamW's; 1e-6 in dalle2-pytorch's trainer of the prior.
-        weight_decay: AdamW's, of matrices only (tensors with two axes or more); 0.06 for the prior.
+        weight_decay: AdamW's; 0.06 for the prior.
+        decayed: Which parameters decay: "matrices", those with two axes or more, as in
+            dalle2-pytorch's trainer; or "all", as in BigVGAN's.
         warmup: Steps over which the learning rate rises from 0.
         lr_decay: What a step after the warm-up multiplies the learning rate by; 0.9999996 in the
             second version of BigVGAN.
-        ema_decay: Of the averaged weights, which are the ones kept. It is warmed up: step n uses
-            at most (1 + n) / (10 + n), so that an early average is not the random start.
+        ema_decay: Of the averaged weights, which are the ones kept.
+        ema_warmup: Let step n use at most the decay (1 + n) / (10 + n), so that an early average
+            is not the random start; improved-diffusion does without.
+        prior_dropout: Dropout in the prior's attention and feed-forward layers; 0.05 in LAION's
+            configuration. The U-Net's is in its own configuration.
         clip_norm: Gradients are scaled down to this norm; None leaves them.
         precision: Of the forward pass; weights and averages stay float32.
         compile: Compile the networks (torch.compile), which takes minutes at the first step and at
@@ -266,6 +274,9 @@ class TrainConfig:
         validate_every: Steps between looks at held-out clips, where there are any.
         validate_batches: Batches of them a look.
         max_loss: A loss above it, or one that is no number, ends the training.
+        publish: Which average becomes the model: the "last", or where clips are held out the one
+            with the lowest loss on them, the "best".
+        publish_dtype: Precision in which its weights are stored.
     """
 
     steps: int = 200_000
@@ -275,9 +286,12 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
+    decayed: Literal["matrices", "all"] = "matrices"
     warmup: int = 0
     lr_decay: float = 1.0
     ema_decay: float = 0.9999
+    ema_warmup: bool = True
+    prior_dropout: float = 0.0
     clip_norm: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
@@ -288,6 +302,8 @@ class TrainConfig:
     validate_every: int = 5000
     validate_batches: int = 8
     max_loss: float = 1e4
+    publish: Literal["best", "last"] = "best"
+    publish_dtype: Literal["float16", "float32"] = "float16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,14 @@ def test_the_tree_shows_what_is_there():
     assert named == there
 
 
+def test_every_departure_from_the_paper_is_named():
+    from clipsonic_cli.training.departures import DEPARTURES
+
+    told = " ".join(README.split())
+    named = told.split("It departs from them in this")[1].split(": ", 1)[1].split(". ")[0]
+    assert named == "; ".join(each.name for each in DEPARTURES)
+
+
 def test_the_python_example_is_the_packages_own():
     import clipsonic_cli
 

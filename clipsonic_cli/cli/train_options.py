@@ -75,7 +75,8 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="default: suits data and machine, and says why; paper: its section 3, exactly.",
+        help="default: suits data and machine, and says why; paper: its section 3 and appendix A, "
+        "with every departure and its reason in the model card.",
         autocompletion=lambda: list(PRESETS),
         rich_help_panel=WHAT,
     ),
@@ -146,8 +147,8 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         metavar="DIR",
-        help="Go on with the run in a folder, exactly as if it had not stopped. Options of the "
-        "loop may change.",
+        help="Go on with the run in a folder; on a CPU as if it had not stopped, bit for bit. "
+        "Options of the loop may change.",
         rich_help_panel=HOW,
     ),
 ]

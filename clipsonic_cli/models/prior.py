@@ -37,6 +37,7 @@ class SoftmaxAttention(nn.Module):
         self.to_q: nn.Module = attention.to_q
         self.to_kv: nn.Module = attention.to_kv
         self.to_out: nn.Module = attention.to_out
+        self.dropout: float = attention.dropout.p
         self.rotary_emb: Any = attention.rotary_emb
 
     def forward(self, x: Tensor, attn_bias: Tensor) -> Tensor:
@@ -61,7 +62,8 @@ class SoftmaxAttention(nn.Module):
         v = torch.cat([null_v, v], dim=1)[:, None].expand(-1, self.heads, -1, -1)
         future = torch.ones(length, length + 1, dtype=torch.bool, device=x.device).triu(2)
         logits_bias = (128 * attn_bias).masked_fill(future, -torch.inf).to(q.dtype)
-        h = F.scaled_dot_product_attention(q, k, v, attn_mask=logits_bias)
+        dropout = self.dropout if self.training else 0.0
+        h = F.scaled_dot_product_attention(q, k, v, attn_mask=logits_bias, dropout_p=dropout)
         return cast(Tensor, self.to_out(h.transpose(1, 2).flatten(2)))
 
 
@@ -73,12 +75,13 @@ class Prior(nn.Module):
     stand in.
 
     Args:
-        config: Sizes and the kind of attention; the defaults are the paper's model.
+        config: Sizes and the kind of attention.
+        dropout: Of attention weights and within feed-forward layers, while training.
 
     Source: CLIPSonic appendix A.
     """
 
-    def __init__(self, config: PriorConfig) -> None:
+    def __init__(self, config: PriorConfig, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
         # Without bias, so that zero rows, which stand for "no token", stay zero.
@@ -95,6 +98,8 @@ class Prior(nn.Module):
             dim_head=config.dim_head,
             heads=config.heads,
             ff_mult=config.ff_mult,
+            attn_dropout=dropout,
+            ff_dropout=dropout,
             normformer=True,
         )
         layers = self.net.causal_transformer.layers

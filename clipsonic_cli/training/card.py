@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clipsonic_cli.atomic import written
@@ -11,6 +11,7 @@ from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
+from clipsonic_cli.training.departures import DEPARTURES, OPEN, Departure, of_part
 from clipsonic_cli.training.publish import CARD
 
 LABELS = 40
@@ -104,6 +105,9 @@ def _chapter(part: str, header: Header) -> str:
         **{f"diffusion: {name}": value for name, value in _fields(header.diffusion).items()},
         **meta["settings"],
     }
+    average = (
+        "weights are" if meta["settings"].get("ema_decay") == 0 else "weights are averages up to"
+    )
     return f"""
 ## {part}
 
@@ -113,10 +117,8 @@ Data: "{data["name"]}", {data["found"]:,} clips found, {data["kept"]:,} kept
 ({data["hours"]:.2f} hours; {splits}). Flaws seen: {flaws or "none"}.
 Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
 
-After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the weights are averages up to {kept}.{
-        vocoder
-    }
-
+After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {average} {kept}.{vocoder}
+{_compared(part, header)}
 | value at the end | mean |
 |---|---|
 {_table({name: f"{value:.4f}" for name, value in values.items()})}
@@ -125,6 +127,40 @@ After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the weights are ave
 |---|---|
 {_table(settings)}
 """
+
+
+def _compared(part: str, header: Header) -> str:
+    """Return how the training compares with the paper's."""
+    preset = header.meta["settings"].get("preset")
+    if preset != "paper":
+        return (
+            "\nThe settings below were chosen for the data and the machine; they are not the "
+            "paper's.\n"
+        )
+    changed = header.meta.get("changed", [])
+    own = [
+        "\nChanged by whoever trained it:\n",
+        "| setting | the paper's | this training's |\n|---|---|---|",
+        *(f"| {name} | {theirs} | {ours} |" for name, theirs, ours in changed),
+    ]
+    parts = [
+        "\nTrained with `--preset paper`: section 3 and appendix A of the paper (Dong et al. 2023) "
+        "and the code it names, but for what follows.",
+        *(own if changed else ()),
+        "\nWhat the paper or the code it names does otherwise:\n",
+        _departures(of_part(DEPARTURES, part)),
+        "\nWhere the paper is silent:\n",
+        _departures(of_part(OPEN, part)),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _departures(rows: Sequence[Departure]) -> str:
+    """Format departures as a table."""
+    lines = [f"| {row.name} | {row.theirs} | {row.ours} | {row.why} |" for row in rows]
+    return "\n".join(
+        ["| what | the paper, or its code | here | why |", "|---|---|---|---|", *lines]
+    )
 
 
 def _table(rows: Mapping[str, object]) -> str:

@@ -6,21 +6,22 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from clipsonic_cli.config import TrainConfig
+
 
 class Ema:
-    """An average of a network's parameters, in float32 beside it.
-
-    The decay at step n is min(decay, (1 + n) / (10 + n)): a plain 0.9999 would remember the random
-    start for tens of thousands of steps. Buffers are not averaged but copied.
+    """An average of a network's parameters, in float32. Buffers are not averaged but copied.
 
     Args:
         network: What to average; the average starts as a copy.
         decay: In [0, 1).
+        warmup: Use the decay min(decay, (1 + n) / (10 + n)) at step n: a plain 0.9999 remembers
+            the random start for tens of thousands of steps.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float, *, warmup: bool = True) -> None:
         self.network = network
-        self.decay = decay
+        self.decay, self.warmup = decay, warmup
         self._parameters = {k: v.detach().clone() for k, v in network.named_parameters()}
 
     @torch.no_grad()
@@ -30,7 +31,7 @@ class Ema:
         Args:
             step: Updates made before this one.
         """
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
         now = [parameter.detach() for parameter in self.network.parameters()]
         torch._foreach_lerp_(list(self._parameters.values()), now, 1 - decay)
 
@@ -58,3 +59,11 @@ class Ema:
         """Takes an average back."""
         for name, average in self._parameters.items():
             average.copy_(state[name])
+
+
+def share_of_start(config: TrainConfig) -> float:
+    """Return the share of the initial weights in the average after all steps, 0 to 1.
+
+    With a warm-up it is below 1e-12 after a hundred steps, and returned as 0.
+    """
+    return 0.0 if config.ema_warmup else config.ema_decay**config.steps

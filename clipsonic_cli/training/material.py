@@ -90,6 +90,7 @@ def gather(
     least: Callable[[MelSpec], float],
     spare: Path,
     accelerator: Accelerator,
+    held_out: float = HELD_OUT,
     tell: Callable[[str], None] = lambda _line: None,
     report: Report = silent,
 ) -> Material:
@@ -103,6 +104,8 @@ def gather(
         least: Seconds of sound that a clip needs.
         spare: Where prepared clips lie if the cache cannot be written, which is told.
         accelerator: The processes.
+        held_out: Share of the training clips that becomes the split "valid", where the data set
+            states no such split.
         tell: Takes a line for people.
         report: Progress.
 
@@ -138,7 +141,7 @@ def gather(
     )
     clips = list(read_clips(source.data, format=source.format, seed=source.seed))
     if all(clip.split != "valid" for clip in clips):
-        clips = [hold_out(clip, share=HELD_OUT, seed=source.seed) for clip in clips]
+        clips = [hold_out(clip, share=held_out, seed=source.seed) for clip in clips]
     if labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
     name = f"{name_of(source.data)}-{folder_name(config, rules)}"

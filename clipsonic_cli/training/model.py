@@ -30,6 +30,7 @@ from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.models import SUFFIX, ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import write_card
+from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.fad import backbone_for, held_out_fad
 from clipsonic_cli.training.metrics import MetricsLog
 from clipsonic_cli.training.samples import make_samples
@@ -116,9 +117,11 @@ class ModelInTraining:
             self._sample(progress.step, log)
 
     def finish(self, progress: Progress) -> Outcome:
-        """Keeps the best weights, publishes the model, and writes its card."""
-        best = None if self.work.held_out is None else checkpoint.load_best(self.run_dir)
-        self._write(progress, best)
+        """Keep the best average or the last, publish the model, and write its card."""
+        best = None
+        if self.work.held_out is not None and self.settings.train.publish == "best":
+            best = checkpoint.load_best(self.run_dir)
+        self._write(progress, best, final=True)
         model = self._published()
         command = self._command(model)
         write_card(model, self.settings.name, command)
@@ -146,8 +149,10 @@ class ModelInTraining:
         self.voice.tell(f"note: the model stays in {self.folder}. {reason}")
         return ModelFolder(self.folder)
 
-    def _write(self, progress: Progress, best: Mapping[str, Any] | None) -> None:
-        """Writes the part with the best weights, or with those of now."""
+    def _write(
+        self, progress: Progress, best: Mapping[str, Any] | None, *, final: bool = False
+    ) -> None:
+        """Write the part with the best average, or with that of now; a final vocoder is scored."""
         settings = self.settings
         meta: dict[str, Any] = {
             "steps": progress.step,
@@ -158,24 +163,29 @@ class ModelInTraining:
             "warm_start": settings.warm_start and Path(settings.warm_start).name,
             "licence": settings.licence,
             "settings": settings_of(settings),
+            "changed": changed_from_paper(
+                settings, self.data["splits"].get("train", 0), progress.step
+            ),
             "run": run_id(settings),
         }
         weights = progress.weights if best is None else best["weights"]
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
-            meta |= self._scores(plain) if settings.stage == "vocoder" else {}
+        if final and settings.stage == "vocoder" and self.work.held_out is not None:
+            meta |= self._scores(plain)
         header = dataclasses.replace(self.work.header, meta=meta)
-        halves = {name: weight.half() for name, weight in plain.items()}
+        dtype = getattr(torch, settings.train.publish_dtype)
+        stored = {name: weight.to(dtype) for name, weight in plain.items()}
         path = self.folder / f"{settings.part}{SUFFIX}"
-        bundle.write(path, Bundle(header=header, weights=halves))
+        bundle.write(path, Bundle(header=header, weights=stored))
 
     def _scores(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Says which vocoder is better on held-out clips: the trained one, or none."""
         config, spec = self.settings.network, self.work.header.mel
         assert isinstance(config, VocoderConfig)
         assert spec is not None  # a vocoder's header has one
-        assert self.work.held_out is not None  # else there is no best
+        assert self.work.held_out is not None  # else nothing is scored
         vocoder = BigVGAN(config, spec).eval()
         vocoder.load_state_dict(dict(weights))
         both = {"bigvgan": vocoder, "griffin-lim": GriffinLim(spec)}
@@ -236,6 +246,7 @@ class ModelInTraining:
 def settings_of(settings: Settings) -> dict[str, Any]:
     """Gives the settings that a part's file does not tell elsewhere, for its card."""
     return {
+        "preset": settings.preset,
         "stage": settings.stage,
         "condition dropped": settings.cond_drop,
         **dataclasses.asdict(settings.beyond),

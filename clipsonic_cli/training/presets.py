@@ -34,6 +34,9 @@ Network = UNetConfig | PriorConfig | VocoderConfig
 GIGABYTE = 1e9
 MANY_CLIPS = 20_000
 """Above it, the paper trains for as long as on VGGSound."""
+EPOCH = 171_899 // 32
+"""Steps in which the paper's batches of 32 go through the paper's VGGSound once (CLIPSonic section
+3): BigVGAN's learning rate decays by the epoch, which on a small data set would end it early."""
 FEW_CLIPS = 2_000
 """Below it, the paper's network would learn the clips by heart."""
 
@@ -170,7 +173,9 @@ def choose(
     else:
         size, why = _size(machine, facts, paper=paper)
     network = begun.network if begun else SIZES[stage][size]
-    of_preset = _paper(stage, facts) if paper else _usual(size, stage, machine, facts)
+    if paper and begun is None and isinstance(network, PriorConfig):
+        network = replace(network, attention="softmax_bias128")  # as CLIPSonic-PD's (appendix A)
+    of_preset = paper_settings(stage, facts.clips) if paper else _usual(size, stage, machine, facts)
     if not paper:  # a batch that can be shared
         share = -(-of_preset["batch_size"] // machine.processes)
         of_preset["batch_size"] = share * machine.processes
@@ -192,7 +197,7 @@ def choose(
 
 def _size(machine: Machine, facts: Facts, *, paper: bool) -> tuple[str, str]:
     if paper:
-        return "large", "the paper's"
+        return "large", "the paper's, as far as it says"
     if machine.device == "cpu":
         return "mini", "what a CPU can train in hours"
     if 0 < machine.memory < 6 * GIGABYTE:
@@ -203,11 +208,17 @@ def _size(machine: Machine, facts: Facts, *, paper: bool) -> tuple[str, str]:
 
 
 def size_of(network: Network, stage: Stage) -> str | None:
-    """Gives the name of a network's size, whatever encoder it is for; None is one of its own."""
-    given = _for_encoder(network, Facts(clips=0))
+    """Return the name of a network's size, or None for a size of its own.
+
+    Neither the encoder it is for nor a prior's kind of attention matters.
+    """
+
+    def plain(network: Network) -> Network:
+        network = _for_encoder(network, Facts(clips=0))
+        return replace(network, attention="cosine") if isinstance(network, PriorConfig) else network
+
     sizes: Mapping[str, Network] = SIZES[stage]
-    same = (name for name, each in sizes.items() if _for_encoder(each, Facts(clips=0)) == given)
-    return next(same, None)
+    return next((name for name, each in sizes.items() if plain(each) == plain(network)), None)
 
 
 def _for_encoder(network: Network, facts: Facts) -> Network:
@@ -239,24 +250,39 @@ def _diffusion(stage: Stage, *, paper: bool) -> DiffusionConfig | None:
             return None
 
 
-def _paper(stage: Stage, facts: Facts) -> dict[str, Any]:
-    """CLIPSonic section 3 and appendix A.
+def paper_settings(stage: Stage, clips: int) -> dict[str, Any]:
+    """Return the fields of TrainConfig that make a training the paper's.
 
-    The vocoder is trained as BigVGAN's first version (Lee et al. 2023), which is trained as
+    Where the paper is silent they are those of the code it names: improved-diffusion's trainer of
+    the U-Net, dalle2-pytorch's of the prior, and BigVGAN's first version, which is trained as
     HiFi-GAN is (Kong et al. 2020, section 3) and averages no weights.
+
+    Args:
+        stage: What is trained.
+        clips: Fit for training.
+
+    Source: CLIPSonic section 3 and appendix A.
     """
+    loop: dict[str, Any] = {"ema_warmup": False, "publish": "last", "publish_dtype": "float32"}
     match stage:
         case "unet":
-            return {"steps": 500_000 if facts.clips >= MANY_CLIPS else 200_000}
+            return loop | {"steps": 500_000 if clips >= MANY_CLIPS else 200_000}
         case "prior":
-            return {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6, "steps": 200_000}
+            return loop | {
+                "weight_decay": 0.06,
+                "betas": (0.9, 0.99),
+                "eps": 1e-6,
+                "clip_norm": 0.5,
+                "prior_dropout": 0.05,
+                "steps": 200_000,
+            }
         case "vocoder":
-            epoch = max(1, facts.clips // 32)
-            return {
+            return loop | {
                 "betas": (0.8, 0.99),
                 "clip_norm": 1000.0,
                 "weight_decay": 0.01,
-                "lr_decay": 0.999 ** (1 / epoch),
+                "decayed": "all",
+                "lr_decay": 0.999 ** (1 / EPOCH),
                 "ema_decay": 0.0,
                 "steps": 500_000,
             }

@@ -27,8 +27,10 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.store.models import ModelFolder
 from clipsonic_cli.training import checkpoint, publish
 from clipsonic_cli.training.card import data_summary
+from clipsonic_cli.training.ema import share_of_start
 from clipsonic_cli.training.fad import why_none
 from clipsonic_cli.training.material import (
+    HELD_OUT,
     Material,
     check_any,
     gather,
@@ -62,6 +64,9 @@ from clipsonic_cli.training.wish import (
     place_of_start,
 )
 from clipsonic_cli.types import Space, Stage
+
+NOTABLE_SHARE = 0.01
+"""Share of the initial weights in an average above which a line says so."""
 
 
 def begin(
@@ -131,6 +136,7 @@ def _begin(
         least=lambda spec: least_seconds(wish.stage, wish.beyond.window, spec),
         spare=wish.run_dir / "prepared",
         accelerator=accelerator,
+        held_out=0.0 if wish.preset == "paper" else HELD_OUT,
         tell=voice.tell,
         report=voice.report,
     )
@@ -283,6 +289,7 @@ def decide(
         network=chosen.network,
         diffusion=diffusion,
         train=chosen.train,
+        preset=wish.preset,
         beyond=wish.beyond,
         sample_every=chosen.sample_every if every is None else every,
         trackers=wish.trackers,
@@ -323,7 +330,13 @@ def _train(
     model = ModelInTraining(settings, work, run_dir, accelerator.device, voice)
     if accelerator.is_main_process:
         if work.held_out is None:
-            voice.tell("no clips are held out: too few, so the last weights are kept, not the best")
+            why = "as in the paper" if settings.preset == "paper" else "too few"
+            voice.tell(f"no clips are held out ({why}): the last average is kept, not the best")
+        if (start := share_of_start(settings.train)) > NOTABLE_SHARE:
+            voice.tell(
+                f"after {settings.train.steps:,} steps the average still holds {start:.0%} of the "
+                "weights it began with, as the paper's has no warm-up: train longer"
+            )
         no_fad = why_none(work.dataset, work.held_out, accelerator.device)
         if no_fad is not None and settings.sample_every:  # it is made with the samples
             voice.tell(no_fad)

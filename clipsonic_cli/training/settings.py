@@ -22,7 +22,7 @@ from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"
-FORMAT = 1
+FORMAT = 2
 
 PARTS: dict[tuple[Stage, Space], str] = {
     ("unet", "clip-image"): "unet",
@@ -126,6 +126,7 @@ class Settings:
         network: Of what is trained.
         diffusion: The process; None for a vocoder.
         train: The loop.
+        preset: A name of ``config.PRESETS``, which chose what was not asked for.
         beyond: What is not in the paper.
         cond_drop: Share of clips whose condition is dropped.
         sample_every: Steps between sounds made of ``prompts`` and ``pictures``; 0 makes none.
@@ -144,6 +145,7 @@ class Settings:
     network: UNetConfig | PriorConfig | VocoderConfig
     diffusion: DiffusionConfig | None
     train: TrainConfig
+    preset: str = "default"
     beyond: Beyond = Beyond()
     cond_drop: float = 0.1
     sample_every: int = 0

@@ -146,7 +146,7 @@ def _prior(settings: Settings, catalogue: Catalogue, encoder: Clip) -> Work:
 
     config = cast(PriorConfig, settings.network)
     process = cast(DiffusionConfig, settings.diffusion)
-    prior = Prior(config)
+    prior = Prior(config, dropout=settings.train.prior_dropout)
     texts = texts_of(catalogue, encoder)
 
     def drawn(split: Split) -> Drawn | None:

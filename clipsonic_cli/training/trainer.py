@@ -177,7 +177,8 @@ class _Run:
             generator=torch.Generator().manual_seed(self.config.seed),
         )
         self.updater = Updater(self.objective, self.config, self.accelerator, share)
-        self.ema = Ema(next(iter(self.updater.networks.values())), self.config.ema_decay)
+        kept = next(iter(self.updater.networks.values()))
+        self.ema = Ema(kept, self.config.ema_decay, warmup=self.config.ema_warmup)
 
     def advance(self) -> None:
         """Does one step."""

@@ -251,15 +251,17 @@ class Updater:
 
 
 def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Makes the optimizer of a network; only matrices (two axes or more) decay.
+    """Build the optimizer of a network.
 
-    Source: Loshchilov & Hutter 2019; which tensors decay, as in the trainer of dalle2-pytorch.
+    Source: Loshchilov & Hutter 2019; that only matrices (two axes or more) decay, if so, as in the
+    trainer of dalle2-pytorch.
     """
     parameters = list(network.parameters())
+    least_axes = 0 if config.decayed == "all" else 2
     fused = parameters[0].device.type in ("cpu", "cuda")  # several times as fast there
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim >= 2]},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= least_axes]},
+        {"params": [p for p in parameters if p.ndim < least_axes], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         groups,

@@ -18,6 +18,16 @@ def test_the_average_is_the_closed_form():
     assert ema.state_dict()["weight"].item() == pytest.approx(average, rel=1e-6)
 
 
+def test_without_a_warm_up_the_decay_is_the_same_from_the_first_step_on():
+    network = nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(0.0)
+    ema = Ema(network, decay=0.75, warmup=False)
+    network.weight.data.fill_(1.0)
+    for step in range(3):
+        ema.update(step)
+    assert ema.state_dict()["weight"].item() == pytest.approx(1 - 0.75**3)
+
+
 def test_the_first_update_forgets_nine_tenths_of_the_start():
     network = nn.Linear(1, 1, bias=False)
     network.weight.data.fill_(0.0)

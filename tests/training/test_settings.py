@@ -61,7 +61,7 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "format 2, this clipsonic reads 1"),
+        ({"format": 1}, "format 1, this clipsonic reads 2"),
         ({"name": 3}, "run.name is 3, not of type str"),
         ({"stage": "vocal"}, "allowed: unet, prior, vocoder"),
         ({"stage": "prior", "space": "clap-text"}, "do not go together"),

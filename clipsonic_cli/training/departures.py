@@ -1,0 +1,267 @@
+"""How a training with ``--preset paper`` differs from the paper, and where the paper is silent.
+
+One table that the model card prints, the README lists and the tests check. Knows: the paper and
+the code it names (improved-diffusion, dalle2-pytorch, BigVGAN). Does not know: how to train.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clipsonic_cli.config import PriorConfig
+from clipsonic_cli.training.presets import paper_settings, size_of
+from clipsonic_cli.training.settings import Beyond, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """A difference from the paper or its code, or a choice where both are silent.
+
+    Args:
+        name: A few words, for the README.
+        parts: The parts of a model whose training it concerns (``settings.PARTS``).
+        theirs: What the paper says, or the code it names does.
+        ours: What is done here.
+        why: The reason.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    theirs: str
+    ours: str
+    why: str
+
+
+UNETS = ("unet", "unet-clip-text", "unet-clap-text")
+ALL = (*UNETS, "prior-sd", "vocoder")
+
+DEPARTURES: tuple[Departure, ...] = (
+    Departure(
+        name="clips are drawn with replacement",
+        parts=ALL,
+        theirs="improved-diffusion, dalle2-pytorch and BigVGAN go through a data set in epochs",
+        ours="every clip of a batch is drawn on its own from all training clips",
+        why="one generator's state is then the whole position in the data: a run resumes exactly",
+    ),
+    Departure(
+        name="unusable clips are left out",
+        parts=ALL,
+        theirs="all 171,899 videos of VGGSound and 1,055 of MUSIC, without a word on flaws",
+        ours="unreadable, silent (below -60 dB), too short and duplicate clips are not trained on",
+        why="a window of silence, or none, teaches nothing; data.csv lists each with its reason",
+    ),
+    Departure(
+        name="one frame a second",
+        parts=("unet", "prior-sd"),
+        theirs="a frame of the video, extracted at random",
+        ours="one of the frames taken once a second, at random (--frame-rate changes the rate)",
+        why="each frame goes through CLIP once, before training, and its vector is kept",
+    ),
+    Departure(
+        name="features are kept in float16",
+        parts=(*UNETS, "prior-sd"),
+        theirs="mels and CLIP vectors in float32",
+        ours="both are stored in float16: a mel is off by 0.004 of a natural logarithm at most",
+        why="half the disk and half the reading",
+    ),
+    Departure(
+        name="convolutions may use TF32",
+        parts=ALL,
+        theirs="float32 on RTX 2080 Ti, which has no TF32",
+        ours="float32, of which PyTorch's default rounds the factors of convolutions to TF32 on "
+        "NVIDIA GPUs since Ampere",
+        why="it is PyTorch's default, several times as fast",
+    ),
+    Departure(
+        name="the vocoder is trained on the data given",
+        parts=("vocoder",),
+        theirs="one BigVGAN, trained on VGGSound, serves both data sets",
+        ours="a vocoder of the data set it is trained on",
+        why="to do as the paper did, train it on VGGSound and give that model as --base",
+    ),
+    Departure(
+        name="the vocoder hears recorded levels",
+        parts=("vocoder",),
+        theirs="BigVGAN scales every file to a peak of 0.95",
+        ours="sounds keep the level they were recorded at",
+        why="the U-Net's mels keep it too, and the two must agree",
+    ),
+    Departure(
+        name="mels of the vocoder are cut from whole clips",
+        parts=("vocoder",),
+        theirs="BigVGAN computes the mel of each segment of 8,192 samples, with reflected ends",
+        ours="the mel of the clip is computed, and cut",
+        why="the mels it will be given hold no reflections inside a sound",
+    ),
+    Departure(
+        name="the vocoder's rate decays by steps",
+        parts=("vocoder",),
+        theirs="BigVGAN multiplies the rate by 0.999 after every epoch of its data",
+        ours="by as much every 5,371 steps, which is an epoch of the paper's VGGSound",
+        why="the same on VGGSound; on 1,000 clips it would reach 1e-11 before the end",
+    ),
+    Departure(
+        name="gradients of all critics are clipped together",
+        parts=("vocoder",),
+        theirs="BigVGAN clips those of its two kinds of discriminators apart, each to 1,000",
+        ours="to 1,000 together",
+        why="a network has one optimizer and one norm here, and so large a bound seldom acts",
+    ),
+)
+"""What the paper or the code it names does otherwise."""
+
+OPEN: tuple[Departure, ...] = (
+    Departure(
+        name="size of the U-Net",
+        parts=UNETS,
+        theirs="follows the architecture of improved-diffusion",
+        ours="its published network for 64 x 64: 128 channels times 1, 2, 3, 4, three blocks",
+        why="the paper's mels are 64 x 64",
+    ),
+    Departure(
+        name="where the condition enters",
+        parts=UNETS,
+        theirs="a conditional signal",
+        ours="a linear layer, added to the embedding of the time",
+        why="improved-diffusion adds its class there",
+    ),
+    Departure(
+        name="the absent condition",
+        parts=UNETS,
+        theirs="dropped for 10 % of the clips",
+        ours="a learned vector stands in",
+        why="a vector of zeros could be a query",
+    ),
+    Departure(
+        name="length of vectors",
+        parts=(*UNETS, "prior-sd"),
+        theirs="CLIP embeddings",
+        ours="all of length 1",
+        why="texts and images can only be swapped on the unit sphere",
+    ),
+    Departure(
+        name="range of the mel",
+        parts=UNETS,
+        theirs="a mel spectrogram",
+        ours="natural logarithm, from ln 1e-5 to 3.5 linearly to -1 to 1, and clamped",
+        why="silence is -1, the loudest tones are below 1",
+    ),
+    Departure(
+        name="loss",
+        parts=UNETS,
+        theirs="improved-diffusion's framework and cosine schedule",
+        ours="its hybrid loss with learned variances, drawing steps uniformly",
+        why="its published models with this schedule are trained so",
+    ),
+    Departure(
+        name="average of the U-Net",
+        parts=UNETS,
+        theirs="-",
+        ours="decay 0.9999 from the first step on, without a warm-up; the last one is published",
+        why="improved-diffusion's default",
+    ),
+    Departure(
+        name="batch on two GPUs",
+        parts=UNETS,
+        theirs="a batch of 32 on two GPUs; improved-diffusion counts it on each",
+        ours="32 over all processes",
+        why="the paper's number, whatever the number of GPUs",
+    ),
+    Departure(
+        name="sound of a frame",
+        parts=("unet",),
+        theirs="the mel of the audio and a random frame",
+        ours="the window around the frame's moment, moved inside the clip at its ends",
+        why="the first author's CLIPSep does so",
+    ),
+    Departure(
+        name="steps on other data",
+        parts=UNETS,
+        theirs="200,000 on MUSIC, 500,000 on VGGSound",
+        ours="500,000 from 20,000 clips on, else 200,000",
+        why="between the sizes of the two",
+    ),
+    Departure(
+        name="optimizer of the prior",
+        parts=("prior-sd",),
+        theirs="AdamW, rate 1e-4, weight decay 0.06",
+        ours="betas 0.9 and 0.99, epsilon 1e-6, decay of matrices alone, gradients clipped to 0.5",
+        why="as in dalle2-pytorch's trainer and its configuration",
+    ),
+    Departure(
+        name="network of the prior",
+        parts=("prior-sd",),
+        theirs="the architecture of CLIPSonic-PD",
+        ours="LAION's configuration: 12 heads of 64, dropout 0.05, and the attention of "
+        "dalle2-pytorch before 1.4.3",
+        why="LAION's published prior, which is CLIPSonic-PD's, was trained so",
+    ),
+    Departure(
+        name="average of the prior",
+        parts=("prior-sd",),
+        theirs="decay 0.9999; dalle2-pytorch's begins after some steps and moves every tenth",
+        ours="decay 0.9999, from the first step on and at every step",
+        why="as the paper's words say",
+    ),
+    Departure(
+        name="size of the vocoder",
+        parts=("vocoder",),
+        theirs="BigVGAN",
+        ours="its large network for 64 mels and a hop of 512, 121 M parameters; first version: "
+        "segments of 8,192 samples, mel weight 45",
+        why="the paper is of 2023-06, before the second version",
+    ),
+)
+"""Where the paper is silent: what is done here, and why."""
+
+NAMES = {"lr": "learning rate", "batch_size": "batch"}
+BOOKKEEPING = (
+    *("micro_batch", "compile", "seed", "save_every", "keep", "log_every", "validate_every"),
+    *("validate_batches", "max_loss"),
+)
+"""Fields of TrainConfig that change what a training takes or shows, and not what it is."""
+
+
+def changed_from_paper(settings: Settings, clips: int, steps: int) -> list[list[str]]:
+    """Return what a person changed of the paper's preset, as rows: name, the paper's, this one.
+
+    Args:
+        settings: A training with any preset.
+        clips: Training clips.
+        steps: Steps done, which may be fewer than were asked for.
+
+    Returns:
+        No rows for another preset.
+    """
+    if settings.preset != "paper":
+        return []
+    train = settings.train
+    theirs = asdict(type(train)(**paper_settings(settings.stage, clips)))
+    ours = {**asdict(train), "steps": steps}
+    rows = [
+        [NAMES.get(name, name.replace("_", " ")), _shown(theirs[name]), _shown(ours[name])]
+        for name in theirs
+        if name not in BOOKKEEPING and theirs[name] != ours[name]
+    ]
+    if (size := size_of(settings.network, settings.stage)) != "large":
+        rows.append(["size", "large", size or "its own"])
+    if isinstance(settings.network, PriorConfig) and settings.network.attention == "cosine":
+        rows.append(["attention", "softmax_bias128", "cosine"])
+    if settings.warm_start is not None:
+        rows.append(["begun with", "random weights", Path(settings.warm_start).name])
+    beyond, usual = asdict(settings.beyond), asdict(Beyond())
+    rows += [
+        [name.replace("_", " "), _shown(usual[name]), _shown(beyond[name])]
+        for name in usual
+        if beyond[name] != usual[name]
+    ]
+    return rows
+
+
+def of_part(rows: Sequence[Departure], part: str) -> list[Departure]:
+    """Return the rows that concern a part."""
+    return [row for row in rows if part in row.parts]
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Query, Space
 
 
@@ -149,13 +150,11 @@ def query_of(given: str | Path) -> Query:
     """Tells a picture from a text: a Path, or a name with a picture's ending, is a picture.
 
     Raises:
-        UsageError: It is a blank text.
+        UsageError: It is a text without a word, or is not UTF-8.
     """
     if isinstance(given, Path):
         return Query(image=given)
     text = given.strip()
-    if not text:
-        raise UsageError("The prompt is empty; give words such as 'a photo of violin'.")
     if text.lower().endswith(IMAGE_SUFFIXES):
         return Query(image=Path(text))
-    return Query(text=text)
+    return Query(text=check_words(text))

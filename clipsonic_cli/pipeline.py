@@ -32,6 +32,7 @@ from clipsonic_cli.parts import Parts, check_vocoder
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.text import printable
 from clipsonic_cli.types import Query, Report, Waveform, silent
 
 NATIVE_FRAMES = 128
@@ -73,7 +74,7 @@ class Sound(Waveform):
             self.sample_rate,
             subtype=subtype,
             metadata={
-                "title": self.recipe.query.name,
+                "title": printable(self.recipe.query.name),
                 "software": f"clipsonic {__version__}",
                 "comment": json.dumps(told, allow_nan=False),
             },

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import query_of
+from clipsonic_cli.modes import IMAGE_SUFFIXES, query_of
+from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Query
 
 STDIN = "-"
@@ -44,7 +45,7 @@ class Request:
 
 
 def requests(
-    prompts: Sequence[str], images: Sequence[Path], file: Path | None, stdin: TextIO
+    prompts: Sequence[str], images: Sequence[Path], file: Path | None, stdin: TextIO | None
 ) -> list[Request]:
     """Gathers everything asked for, in the order given.
 
@@ -53,7 +54,7 @@ def requests(
             ending is a picture, so that ``--image *.jpg`` works as the shell expands it.
         images: What ``--image`` named.
         file: A txt, csv or jsonl file, or "-" for lines from standard input.
-        stdin: Standard input.
+        stdin: Standard input; None where it is closed.
 
     Returns:
         Requests; none if nothing is asked for.
@@ -66,9 +67,9 @@ def requests(
         raise UsageError("Standard input ('-') is asked for twice; it can be read once.")
     found = [Request(query=_there(Query(image=path))) for path in images]
     for prompt in prompts:
-        found += _lines(stdin) if prompt == STDIN else [Request(query=_there(query_of(prompt)))]
+        found += _stdin(stdin) if prompt == STDIN else [Request(query=_there(query_of(prompt)))]
     if str(file) == STDIN:
-        found += _lines(stdin)
+        found += _stdin(stdin)
     elif file is not None:
         if found:
             raise UsageError("Both --file and a prompt or picture are given; use one of them.")
@@ -101,12 +102,26 @@ def _there(query: Query) -> Query:
     return query
 
 
+def _stdin(stdin: TextIO | None) -> list[Request]:
+    """Read one prompt, or picture, a line from standard input."""
+    if stdin is None or stdin.closed:
+        raise UsageError("Standard input is closed; give the prompts by a pipe or --file.")
+    try:
+        return _lines(stdin)
+    except OSError as error:
+        raise UsageError(f"Standard input cannot be read: {error.strerror}.") from None
+
+
 def _lines(lines: Iterable[str], path: Path | None = None) -> list[Request]:
     """Reads one prompt, or picture, a line, leaving out blank lines."""
     where = "standard input" if path is None else f"file '{path}'"
     folder = Path() if path is None else path.parent
     try:
-        found = [_line(line.strip(), folder) for line in lines if line.strip()]
+        found = [
+            _line(line.strip(), f"{where}, line {number}", folder)
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
     except UnicodeDecodeError:
         raise UsageError(f"What {where} holds is not UTF-8 text. Save it as UTF-8.") from None
     if not found:
@@ -114,12 +129,19 @@ def _lines(lines: Iterable[str], path: Path | None = None) -> list[Request]:
     return found
 
 
-def _line(text: str, folder: Path) -> Request:
+def _line(text: str, where: str, folder: Path) -> Request:
     """Makes a request of a line; a list's pictures are relative to the list, so it can move."""
-    query = query_of(text)
-    if query.image is not None:
-        query = Query(image=folder / query.image)
-    return Request(query=_there(query))
+    if text.lower().endswith(IMAGE_SUFFIXES):
+        return Request(query=_there(Query(image=folder / text)))
+    return Request(query=Query(text=_words(text, where)))
+
+
+def _words(text: str, where: str) -> str:
+    """Check that a text of a list can be a prompt."""
+    try:
+        return check_words(text, "text")
+    except UsageError as error:
+        raise UsageError(f"In {where}: {error}") from None
 
 
 def _read(path: Path) -> list[Request]:
@@ -188,10 +210,8 @@ def _row(row: dict[Any, Any], where: str, folder: Path) -> Request:
     value = _cell(str, asked[0], cells.pop(asked[0]), where)
     if asked == ["image"]:
         query = _there(Query(image=folder / value))
-    elif value.strip():
-        query = Query(text=value.strip())
     else:
-        raise UsageError(f"In {where}, the text is empty.")
+        query = Query(text=_words(value, where))
     choices: dict[str, Any] = {}
     for name, (target, kind) in COLUMNS.items():
         if name in cells:

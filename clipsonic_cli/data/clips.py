@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.text import printable
 from clipsonic_cli.types import Clip, Split
 
 TEST_SHARE = 0.1
@@ -132,9 +133,3 @@ def _completed(clips: Iterator[Clip], source: str, name: str, seed: int) -> Iter
         raise UsageError(
             f"'{source}' holds no clips in the format '{name}'; known are {', '.join(READERS)}."
         )
-
-
-def printable(name: str) -> str:
-    """Gives a file's name as text that every file and terminal takes, on one line."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -16,6 +16,7 @@ from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clap import N_MELS, PAD_ID, ClapConfig, ClapNetwork, build_clap
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Condition, Noise, Query, Report, Waveform, silent
 
 Tokenize = Callable[[Sequence[str]], Tensor]
@@ -92,8 +93,7 @@ class Clap:
         """
         rows: list[Tensor] = [torch.empty(0, self.dim)]
         for text in texts:
-            if not text.strip():
-                raise UsageError(f"The prompt {text!r} has no words. Give a text.")
+            check_words(text)
         for start in range(0, len(texts), BATCH):
             ids = self.tokenize(texts[start : start + BATCH])  # (B, L)
             with torch.inference_mode():

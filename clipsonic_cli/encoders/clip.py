@@ -27,6 +27,7 @@ from clipsonic_cli.models.clip import (
 )
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.text import check_words, has_word
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
 Tokenize = Callable[[Sequence[str]], Tensor]
@@ -112,8 +113,7 @@ class Clip:
             UsageError: A text has no words, or none that mini's tokenizer knows.
         """
         for text in texts:
-            if not text.strip():
-                raise UsageError(f"The prompt {text!r} has no words. Give a text.")
+            check_words(text)
         with torch.inference_mode():
             embed, encodings = self.network.encode_text(self.tokenize(texts).to(self._device))
         return embed.float().cpu().clone(), encodings.float().cpu().clone()
@@ -194,7 +194,8 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
         encoded = tokenizer.encode_batch(list(texts))
         for text, encoding in zip(texts, encoded, strict=True):
             pieces = zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
-            if all(special or piece == unknown for piece, special in pieces):
+            known = [piece for piece, special in pieces if not special and piece != unknown]
+            if not any(map(has_word, known)):  # signs such as "!" say nothing
                 raise UsageError(
                     f"The model knows none of the words in {text!r}; use English words."
                 )

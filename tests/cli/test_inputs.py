@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from clipsonic_cli.cli import inputs
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES
+from clipsonic_cli.text import has_word
 
 EMPTY = io.StringIO()
 
 prompts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1).filter(
-    lambda text: text.strip() and not text.strip().lower().endswith(IMAGE_SUFFIXES)
+    lambda text: has_word(text) and not text.strip().lower().endswith(IMAGE_SUFFIXES)
 )
 lines = prompts.map(lambda text: " ".join(text.split())).filter(bool)
 
@@ -58,6 +59,15 @@ def test_any_file_gives_requests_or_a_usage_error(tmp_path_factory, content, suf
     except UsageError:
         return
     assert found
+
+
+@pytest.mark.parametrize(
+    ("stdin", "part"),
+    [(None, "is closed"), (io.StringIO("rain\n...\n"), "line 2: The text '...' has no word")],
+)
+def test_standard_input_that_cannot_be_used_is_refused(stdin, part):
+    with pytest.raises(UsageError, match=part):
+        inputs.requests(["-"], [], None, stdin)
 
 
 def test_columns_replace_options_and_others_are_for_templates(tmp_path):

@@ -1,0 +1,57 @@
+"""Text from outside: whether it has a word, and how it is shown on one line.
+
+Knows characters. Does not know prompts' encoders, files or the terminal.
+"""
+
+import unicodedata
+
+from clipsonic_cli.errors import UsageError
+
+WORD = ("L", "N", "So")
+"""Unicode categories of which a prompt needs one character: letters, digits, pictographs."""
+
+
+def has_word(text: str) -> bool:
+    """Return whether a text has a letter or digit of any script, or a pictograph such as emoji."""
+    return any(unicodedata.category(sign).startswith(WORD) for sign in text)
+
+
+def check_words(text: str, what: str = "prompt") -> str:
+    """Check that a text can be a prompt.
+
+    Args:
+        text: As it was typed or read.
+        what: What the text is, for the message.
+
+    Returns:
+        The text without spaces around it.
+
+    Raises:
+        UsageError: It is empty, has no word, or holds bytes that are not UTF-8.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError(f"The {what} is empty; give words such as 'a photo of violin'.")
+    if odd := next((sign for sign in text if unicodedata.category(sign) == "Cs"), None):
+        code = ord(odd)
+        # Python keeps a byte of the command line that is not UTF-8 as a surrogate.
+        held = f"the byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
+        raise UsageError(
+            f"The {what} '{printable(text)}' is not UTF-8 text: it holds {held}; type it in a "
+            "UTF-8 terminal, or put it into a UTF-8 file for --file."
+        )
+    if not has_word(text):
+        raise UsageError(
+            f"The {what} {text!r:.60} has no word: no letter and no digit; give words such as 'a "
+            "photo of violin'."
+        )
+    return text
+
+
+def printable(name: str) -> str:
+    """Return a text, such as a file's name, as every file and terminal takes it, on one line.
+
+    Bytes that are not UTF-8, control characters and marks of direction are spelled out.
+    """
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

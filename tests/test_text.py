@@ -1,0 +1,27 @@
+import pytest
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import query_of
+from clipsonic_cli.text import check_words, has_word, printable
+
+
+@pytest.mark.parametrize("text", ["dog", "7", "犬", "कु", "собака", "🐶", "!?a"])
+def test_letters_digits_and_pictographs_are_words(text):
+    assert has_word(text)
+    assert check_words(f" {text} ") == text
+
+
+@pytest.mark.parametrize("text", ["???!!!", "...", "—", "$+=", "\u0301", "  - "])
+def test_signs_alone_are_no_prompt(text):
+    with pytest.raises(UsageError, match="has no word"):
+        query_of(text)
+
+
+@pytest.mark.parametrize(("text", "held"), [("caf\udce9", "byte 0xe9"), ("a\ud83d", "U[+]D83D")])
+def test_a_prompt_that_is_not_utf8_names_what_it_holds(text, held):
+    with pytest.raises(UsageError, match=held):
+        query_of(text)
+
+
+def test_a_name_is_shown_on_one_line_whatever_it_holds():
+    assert printable("caf\udce9\n\u202efdp") == "caf\\udce9\\n\\u202efdp"

@@ -225,6 +225,16 @@ VOCODERS = ("bigvgan", "griffin-lim")
 DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
 """Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
 
+PAPER_SAMPLING = {"sampler": "ddpm", "steps": 1000, "dtype": "float32", "seconds": 4.0}
+"""How the paper's sounds were made (CLIPSonic section 3, appendix B); of the precision, which it
+does not state, the default of improved-diffusion."""
+
+PAPER_CLIP_SECONDS = 10.0
+"""Length of the sounds that the paper reconstructs (CLIPSonic appendix B)."""
+
+PAPER_COUNT = 512
+"""Sounds that the paper scores of each model (CLIPSonic section 3)."""
+
 MAX_STEPS = 4000
 """Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
 

@@ -7,13 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from clipsonic_cli.cli import eval_options, options
 from clipsonic_cli.cli.console import Talk
-from clipsonic_cli.config import DEFAULT_STEPS, MAX_SEED
+from clipsonic_cli.config import (
+    DEFAULT_STEPS,
+    MAX_SEED,
+    PAPER_CLIP_SECONDS,
+    PAPER_SAMPLING,
+    PRESETS,
+)
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
 ABOUT_MODELS = (
     *("model", "data", "format", "split", "split_seed", "count", "modes", "guidance"),
-    *("clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
+    *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
 )
 """Options that mean nothing where a model makes no sounds."""
 ABOUT_SOUNDS = (
@@ -55,6 +61,7 @@ def evaluate(
     modes: eval_options.Modes = None,
     guidance: eval_options.Guidance = None,
     clip_seconds: eval_options.ClipSeconds = None,
+    preset: eval_options.Preset = "default",
     sampler: options.Sampler = None,
     steps: options.Steps = None,
     seconds: eval_options.Seconds = 4.0,
@@ -78,7 +85,7 @@ def evaluate(
 
     clipsonic eval --model music --data ./music --modes iq zs pd --guidance 1 1.5 2 3
 
-    clipsonic eval --model music --data ./music --table 1
+    clipsonic eval --model music --data ./music --table 1 --preset paper
 
     Interrupted, the same command goes on: sounds that were made are used again.
     """
@@ -90,6 +97,12 @@ def evaluate(
         return
     if generated:
         _refuse(given, ABOUT_MODELS, "--generated")
+    if preset not in PRESETS:
+        raise unknown("preset", preset, list(PRESETS))
+    if preset == "paper":
+        sampler, steps, dtype, seconds, clip_seconds = _as_paper(
+            given, sampler, steps, dtype, seconds, clip_seconds
+        )
     sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [], split)
     _check_paper(table, figure, of_model=not generated, data=data)
@@ -156,6 +169,26 @@ def evaluate(
             _report(results, wish.out, table, figure, talk)
     if listening_test is not None:
         _listening(results, listening_test, trials, seed, talk)
+
+
+def _as_paper(
+    given: set[str],
+    sampler: str | None,
+    steps: int | None,
+    dtype: str | None,
+    seconds: float,
+    clip_seconds: float | None,
+) -> tuple[str, int | None, str, float, float]:
+    """Return the paper's sampling, but for what was given; another sampler has its own steps."""
+    paper: dict[str, Any] = PAPER_SAMPLING
+    own = sampler in (None, paper["sampler"])
+    return (
+        sampler or paper["sampler"],
+        paper["steps"] if steps is None and own else steps,
+        dtype or paper["dtype"],
+        seconds if "seconds" in given else paper["seconds"],
+        clip_seconds or PAPER_CLIP_SECONDS,
+    )
 
 
 def _name_of(path: Path) -> str:
@@ -273,7 +306,7 @@ def _report(
     page = write_html(results, out / f"{stem}.html", figure=drawn)
     if talk.as_json:
         for row in results.rows:
-            talk.result("", details(row))
+            talk.result("", details(results, row))
     else:
         _show(table_of(results, table), talk, "they are in the report")
     talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")

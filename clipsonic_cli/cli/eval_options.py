@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from clipsonic_cli import types
 from clipsonic_cli.cli.options import DATA, HOW, OUTPUT, number, whole
+from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_SAMPLING, PRESETS
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
@@ -186,6 +187,18 @@ Guidance = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+Preset = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="default: what is quick; paper: its sampling: "
+        + ", ".join(f"{value}" for value in PAPER_SAMPLING.values())
+        + f" s, clips of {PAPER_CLIP_SECONDS:g} s. Options given come first.",
+        autocompletion=lambda: list(PRESETS),
+        rich_help_panel=HOW,
+    ),
+]
 ClipSeconds = Annotated[
     float | None,
     typer.Option(
@@ -193,7 +206,7 @@ ClipSeconds = Annotated[
         metavar="S",
         parser=number,
         help="Length of the clips' own sounds, from their middle. Default: --seconds; 10 with "
-        "--table 5.",
+        "--table 5 or --preset paper.",
         rich_help_panel=DATA,
     ),
 ]

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, VOCODERS
+from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING, VOCODERS
 from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"sampler": "dpmpp", "steps": 12},
-    "paper": {"sampler": "ddpm", "steps": 1000},
+    "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
 """Recipe fields of ``--preset``."""
 

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import paper
 from clipsonic_cli.evaluation.results import Results, save
+from clipsonic_cli.evaluation.sampling import differences, sampling_told
 from clipsonic_cli.evaluation.tables import ARROWS
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.types import Score
@@ -152,7 +153,7 @@ def figure_3(
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + LEGEND), layout="constrained")
         figure.patch.set_gid(GROUND)
-        titles = _draw(figure, panels, columns, rows)
+        titles = _draw(figure, results, panels, columns, rows)
         buffer = io.BytesIO()
         if suffix == ".png":
             figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
@@ -181,7 +182,11 @@ def _panels(results: Results, metrics: Sequence[str]) -> dict[str, list[Curve]]:
 
 
 def _draw(
-    figure: "Figure", panels: dict[str, list[Curve]], columns: int, rows: int
+    figure: "Figure",
+    results: Results,
+    panels: dict[str, list[Curve]],
+    columns: int,
+    rows: int,
 ) -> dict[str, str]:
     """Draws all panels and what they have in common; gives what lines say, by their id."""
     curves = [curve for some in panels.values() for curve in some]
@@ -215,6 +220,8 @@ def _draw(
         notes.append("bands and bars: 95 % intervals")
     if theirs:
         notes.append("faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)")
+        notes += [f"not as in the paper: {', '.join(odd)}"] if (odd := differences(results)) else []
+    notes += [told.removesuffix(".")] if (told := sampling_told(results)) is not None else []
     names = [_printable(system) for system, _ in handles]
     one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
     figure.legend(

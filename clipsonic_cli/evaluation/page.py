@@ -15,6 +15,7 @@ from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
+from clipsonic_cli.evaluation.sampling import differences, sampling_told
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
 from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores, one_window
 from clipsonic_cli.types import Report, Waveform, silent
@@ -96,6 +97,10 @@ def _scores(results: Results) -> str:
         " The paper’s own numbers are for orientation: they are of its models, its data and 512 "
         "sounds at w = 1.5."
     )
+    if odd := differences(results):
+        legend += f" Not as in the paper: {'; '.join(odd)}."
+    if (told := sampling_told(results)) is not None:
+        legend = f"{told} {legend}"
     if not all(score.as_paper for score in scores):
         legend += (
             " Scores with a network’s name in brackets are of that network, and compare with none "
@@ -103,7 +108,7 @@ def _scores(results: Results) -> str:
         )
     table = all_scores(results)
     folded = f"<details><summary>Every score in full</summary>{plain_table(table, 'Every score')}"
-    content = f'{scoreboard(results)}<p class="soft">{legend}</p>{folded}</details>'
+    content = f'{scoreboard(results)}<p class="soft">{escaped(legend)}</p>{folded}</details>'
     return _section("scores", "Scores", content + _outliers(results))
 
 

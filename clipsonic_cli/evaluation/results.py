@@ -17,9 +17,12 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.types import Score
 
 FORMAT = "clipsonic-eval/1"
+SAMPLING = ("sampler", "steps", "dtype")
+"""Settings of a model's sounds, which every row of them repeats."""
 COLUMNS = (
     *("system", "guidance", "metric", "value", "low", "high", "better", "n", "rows", "against"),
     *("backbone", "as_paper", "sample_rate", "seconds", "bias", "notes"),
+    *SAMPLING,
 )
 """Of ``report.csv``, a line a score."""
 
@@ -91,11 +94,18 @@ def heading(system: str, guidance: float | None) -> str:
     return system if guidance is None else f"{system} w={guidance:g}"
 
 
-def details(row: Row) -> dict[str, Any]:
-    """Gives a row as JSON has it."""
+def sampling_of(results: Results, row: Row) -> dict[str, Any]:
+    """Return the fields of :data:`SAMPLING` of a row's sounds; None for sounds not made here."""
+    made = "model" in results.settings and row.guidance is not None
+    return {name: results.settings.get(name) if made else None for name in SAMPLING}
+
+
+def details(results: Results, row: Row) -> dict[str, Any]:
+    """Return a row as JSON has it."""
     return {
         "system": row.system,
         "guidance": row.guidance,
+        **sampling_of(results, row),
         "scores": [{"label": score.label, **asdict(score)} for score in row.scores],
         "outliers": dict(row.outliers),
         "left_out": dict(row.left_out),
@@ -121,7 +131,7 @@ def write_json(results: Results, path: Path) -> None:
         "format": FORMAT,
         "name": results.name,
         "settings": dict(results.settings),
-        "rows": [details(row) for row in results.rows],
+        "rows": [details(results, row) for row in results.rows],
         "samples": [
             {
                 "name": sample.name,
@@ -154,6 +164,7 @@ def write_csv(results: Results, path: Path) -> None:
                 "low": low,
                 "high": high,
                 "notes": " ".join(score.notes),
+                **sampling_of(results, row),
             }
             lines.append([cells[column] for column in COLUMNS])
     table = io.StringIO(newline="")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.audio import files
-from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generated
@@ -22,9 +22,8 @@ from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.types import Clip, Report, Split, silent
 
-PAPER_COUNT = 512
 COMMON_COUNT = 16
-"""Sounds of each system where no number is asked for: with a data set, and without."""
+"""Sounds of each system where neither a number is asked for nor a data set given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

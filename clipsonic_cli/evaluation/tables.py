@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from clipsonic_cli.evaluation import paper
 from clipsonic_cli.evaluation.ratings import QUESTIONS, Mean, OpinionScore
 from clipsonic_cli.evaluation.results import Results, Row, heading
+from clipsonic_cli.evaluation.sampling import differences, sampling_told
 from clipsonic_cli.types import Score
 
 NONE = "-"
@@ -152,7 +153,10 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
     """
     theirs = {**paper.TABLE_3, **paper.TABLE_4}
     datasets = (*paper.DATASETS, "ImageHear")
+    if any(score.system.split(" ")[0] == "iq" for score in scores):  # of images, as in Table 4
+        scores = [*scores, *_baselines()]
     modes = {heading(mode, paper.W): mode for mode in paper.TABLE_1} | {"truth": "truth"}
+    modes |= {name: name for name in paper.BASELINES}
     rows = []
     for score in scores:
         own = theirs.get(modes.get(score.system, ""), {})
@@ -177,6 +181,15 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
     )
 
 
+def _baselines() -> list[OpinionScore]:
+    """Return scores without ratings for the systems that the paper alone compares with."""
+    return [
+        OpinionScore(system=name, question=question, ratings=None, raters=None)
+        for name in paper.BASELINES
+        for question in QUESTIONS
+    ]
+
+
 def notes_of(results: Results) -> list[str]:
     """Gives what a reader must know of the scores: each note once, with whose it is."""
     told = {"reference": "Compared with", "prompt": "Prompts"}
@@ -191,6 +204,7 @@ def notes_of(results: Results) -> list[str]:
             for note in score.notes:
                 whose.setdefault(note, {})[f"{score.label} of {row.system}"] = None
     scores = [score for row in results.rows for score in row.scores]
+    known += [how] if (how := sampling_told(results)) is not None else []
     known += [INTERVAL] if any(score.interval is not None for score in scores) else []
     known += one_window(results)
     for note, those in whose.items():
@@ -319,6 +333,8 @@ def _table(
     beside = "The paper's columns are its own numbers, of its own models and data, for orientation."
     if any(not score.as_paper for _, score in scores):
         beside += " Scores with another network in brackets compare with none of them."
+    if odd := differences(results):
+        beside += f" Not as in the paper: {'; '.join(odd)}."
     title = f"Table {which}. {paper.TABLES[which].title}: {results.name}"
     others = dict.fromkeys(
         score.label

@@ -127,6 +127,56 @@ def test_quiet_says_nothing_but_the_table(call, sets):
     assert Path("there/report.csv").is_file()
 
 
+@pytest.fixture
+def asked(call, micro, pets, monkeypatch):
+    """Return what an evaluation of a model is asked for, and evaluate nothing."""
+    from clipsonic_cli.evaluation import run as evaluation
+    from clipsonic_cli.evaluation.results import Results
+
+    wishes = []
+
+    def evaluate(wish, **_):
+        wishes.append(wish)
+        return Results(name=wish.name)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+
+    def asked(*arguments):
+        assert call("--model", micro, "--data", pets, *arguments)[0] == 0
+        subject = wishes[-1].subject
+        how = subject.how
+        return how.sampler, how.steps, subject.dtype, how.seconds, subject.clip_seconds
+
+    return asked
+
+
+def test_the_papers_preset_samples_as_the_paper_does(asked):
+    paper = ("ddpm", 1000, "float32", 4.0, 10.0)
+    for table in (1, 2, 5):
+        assert asked("--preset", "paper", "--table", table) == paper
+    assert asked("--preset", "paper") == paper
+    assert asked("--table", 1) == ("dpmpp", 25, "auto", 4.0, None)
+
+
+def test_options_come_before_the_preset(asked):
+    given = ["--steps", 7, "--dtype", "bfloat16", "--seconds", 2, "--clip-seconds", 5]
+    assert asked("--preset", "paper", *given) == ("ddpm", 7, "bfloat16", 2.0, 5.0)
+    assert asked("--preset", "paper", "--sampler", "ddim")[:2] == ("ddim", 50)
+
+
+def test_a_report_of_the_papers_preset_says_what_is_still_different(ask):
+    code, _, err = ask("--preset", "paper", "--table", 1, "--modes", "iq", "--out", "paper")
+    told = " ".join(err)
+    assert code == 0
+    assert "Sounds made by ddpm in 2 steps, float32, 0.6 s each; reconstructions of 2.2 s" in told
+    assert "Not as in the paper: 2 steps of ddpm instead of 1000 of ddpm" in told
+    settings = json.loads(Path("paper/table-1.json").read_text())["settings"]
+    assert (settings["sampler"], settings["dtype"], settings["clip_seconds"]) == (
+        *("ddpm", "float32"),
+        10.0,
+    )
+
+
 def test_statistics_are_kept_and_used(call, sets):
     code, out, err = call("--reference", "truth", "--save-stats", "t.npz", "--metrics", "fad")
     assert (code, out, err[-1]) == (0, [], "statistics: t.npz")
@@ -222,6 +272,8 @@ BAD = [
     (["--table", "1"], 2, "give --data"),
     (["--table", "4"], 2, "--listening-test DIR"),
     (["--table", "6"], 2, "Known: 1, 2, 5"),
+    (["--preset", "papr", "-d", "."], 2, "Did you mean 'paper'"),
+    (["--preset", "paper", "--generated", "."], 2, "--preset has no meaning beside --generated"),
     (["--table", "2", "--metrics", "fad", "-d", "."], 2, "Table 2 has no column for fad;"),
     (["--table", "1", "--metrics", "kad:mini", "fad", "-d", "."], 2, "no column for kad:mini;"),
     (["--figure", "3"], 2, "give --data"),

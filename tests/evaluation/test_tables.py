@@ -224,6 +224,28 @@ def test_opinions_stand_beside_those_of_the_same_mode_at_its_w():
     assert "paper: ImageHear" not in table.columns
 
 
+def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
+    def rated(system):
+        mean = Mean(n=6, value=3.0, half_width=0.5)
+        questions = ("fidelity", "relevance")
+        return [
+            OpinionScore(system=system, question=q, ratings=mean, raters=mean) for q in questions
+        ]
+
+    table = opinions(rated("iq w=1.5"))
+    told = {(row[0], row[1]): row[-1] for row in table.rows}
+    assert told == {
+        ("iq w=1.5", "fidelity"): "3.29 ± 0.16",
+        ("SpecVQGAN", "fidelity"): "2.15 ± 0.17",
+        ("IM2WAV", "fidelity"): "2.19 ± 0.15",
+        ("iq w=1.5", "relevance"): "3.80 ± 0.19",
+        ("SpecVQGAN", "relevance"): "2.54 ± 0.23",
+        ("IM2WAV", "relevance"): "3.90 ± 0.22",
+    }
+    assert cells(table, 1)["MOS"] == "-"
+    assert not any("IM2WAV" in row for row in opinions(rated("pd w=1.5")).rows)
+
+
 def test_json_keeps_everything(results, tmp_path):
     write_json(results, tmp_path / "report.json")
     told = json.loads((tmp_path / "report.json").read_text())

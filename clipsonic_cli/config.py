@@ -5,12 +5,15 @@ embedded model ``mini`` is the same classes with smaller numbers. A model file s
 ``dataclasses.asdict`` of these.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from clipsonic_cli import ranges
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.ranges import check_fields, shown
 from clipsonic_cli.types import Query
 
 Prediction = Literal["eps", "x0", "v"]
@@ -208,12 +211,18 @@ class PreparationConfig:
         frame_rate: Frames a second that CLIP sees (1 in CLIPSep, Dong et al. 2023).
         encoder: Identity of that CLIP; None keeps no frames, as a vocoder needs none.
         waves: Keep the sound itself too, which a vocoder needs.
+
+    Raises:
+        UsageError: The frame rate is out of its range.
     """
 
     mel: MelSpec = MelSpec()
     frame_rate: float = 1.0
     encoder: str | None = None
     waves: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"frame_rate": ranges.FRAME_RATE})
 
 
 PRESETS = ("default", "paper")
@@ -234,15 +243,6 @@ PAPER_CLIP_SECONDS = 10.0
 
 PAPER_COUNT = 512
 """Sounds that the paper scores of each model (CLIPSonic section 3)."""
-
-MAX_STEPS = 4000
-"""Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
-
-MAX_SECONDS = 600.0
-"""Longest sound made in one piece; a guard against typing errors, not a limit of the method."""
-
-MAX_SEED = 2**63 - 1
-"""Largest seed a generator takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +312,14 @@ class TrainConfig:
     validate_every: int = 5000
     validate_batches: int = 8
     max_loss: float = 1e4
+
+    def __post_init__(self) -> None:
+        check_fields(self, ranges.TRAIN)
+        betas = tuple(ranges.BETA.check("betas", beta) for beta in self.betas)
+        if len(betas) != 2:
+            raise UsageError(f"betas are {shown(self.betas)}; they must be two numbers.")
+        object.__setattr__(self, "betas", betas)
+
     publish: Literal["best", "last"] = "best"
     publish_dtype: Literal["float16", "float32"] = "float16"
 
@@ -336,12 +344,12 @@ class Recipe:
         steps: Steps of the sampler, 1 to 4000.
         seconds: Duration asked for, up to 600.
         seed: Seed of this one sample, 0 to 2**63 - 1.
-        candidates: Embeddings the prior draws, of which the nearest to the text is kept.
+        candidates: Embeddings the prior draws, 1 to 100, of which the nearest to the text is kept.
         device: Where it ran ("cpu", "cuda", "mps").
         dtype: Precision of the U-Net ("float32", "bfloat16", "float16").
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, :data:`ranges.RECIPE`, or a text is none.
     """
 
     text: str | None = None
@@ -364,22 +372,17 @@ class Recipe:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        # "not a <= x <= b" also refuses nan.
-        if not 0 <= self.guidance_scale <= 100:
-            raise UsageError(
-                f"Guidance w is {self.guidance_scale:g}; it must be a number from 0 (ignores the "
-                "query) to 100. The paper's is 1.5."
-            )
-        if not 1 <= self.steps <= MAX_STEPS:
-            raise UsageError(f"Steps are {self.steps}; they must be from 1 to {MAX_STEPS}.")
-        if not 0.001 <= self.seconds <= MAX_SECONDS:
-            raise UsageError(
-                f"Seconds are {self.seconds:g}; they must be from 0.001 to {MAX_SECONDS:g}."
-            )
-        if not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"Seed is {self.seed}; it must be from 0 to 2**63 - 1.")
-        if self.candidates < 1:
-            raise UsageError(f"Candidates are {self.candidates}; there must be at least 1.")
+        check_fields(self, ranges.RECIPE)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            optional = field.default is None
+            if (
+                field.name in ranges.RECIPE
+                or isinstance(value, str)
+                or (optional and value is None)
+            ):
+                continue
+            raise UsageError(f"{field.name} is {shown(value)}; it must be text.")
 
     @property
     def query(self) -> Query:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from clipsonic_cli import ranges
 from clipsonic_cli.cli import eval_options, options
 from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.config import (
     DEFAULT_STEPS,
-    MAX_SEED,
     PAPER_CLIP_SECONDS,
     PAPER_SAMPLING,
     PRESETS,
@@ -40,7 +40,6 @@ ABOUT_SOUNDS = (
     *("listening_test", "trials", "seed"),
 )
 """And those that mean nothing beside --ratings."""
-MAX_COUNT = 100_000
 
 
 def evaluate(
@@ -106,7 +105,19 @@ def evaluate(
     sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [], split)
     _check_paper(table, figure, of_model=not generated, data=data)
-    _check_numbers(count, trials, workers, clip_seconds, seed)
+    numbers: dict[str, object] = {
+        "count": count,
+        "trials": trials,
+        "workers": workers,
+        "clip_seconds": clip_seconds,
+        "seed": seed,
+        "split_seed": split_seed,
+        "steps": steps,
+        "seconds": seconds,
+    }
+    ranges.check_all(ranges.EVAL, numbers, "--{}")
+    for scale in guidance or []:
+        ranges.EVAL["guidance"].check("--guidance", scale)
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.evaluation import paper, run
     from clipsonic_cli.evaluation.generated import How
@@ -271,22 +282,6 @@ def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -
             f"Table {table} has no column for {', '.join(odd)}; its metrics are "
             f"{', '.join(columns)}. Leave --table out for others."
         )
-
-
-def _check_numbers(
-    count: int | None, trials: int, workers: int | None, clip_seconds: float | None, seed: int
-) -> None:
-    """Refuses numbers out of their range; a recipe's are its own to check."""
-    if count is not None and not 1 <= count <= MAX_COUNT:
-        raise UsageError(f"--count is {count}; it must be from 1 to {MAX_COUNT}.")
-    if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"--seed is {seed}; it must be from 0 to 2**63 - 1.")
-    if trials < 1:
-        raise UsageError(f"--trials is {trials}; it must be 1 or more.")
-    if workers is not None and workers < 0:
-        raise UsageError(f"--workers is {workers}; it must be 0 or more.")
-    if clip_seconds is not None and not 0.1 <= clip_seconds <= 600:
-        raise UsageError(f"--clip-seconds is {clip_seconds:g}; it must be from 0.1 to 600.")
 
 
 def _report(

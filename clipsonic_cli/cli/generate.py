@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipsonic_cli import ranges
 from clipsonic_cli.cli import generate_options, inputs, options, outputs, plan
 from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.errors import UsageError
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from clipsonic_cli.pipeline import ClipSonic, Sound
     from clipsonic_cli.types import Score
 
+OPTIONS = {"guidance_scale": "guidance"}
+"""Fields of a recipe that options call otherwise."""
+RANGES = {OPTIONS.get(name, name): one for name, one in ranges.RECIPE.items()}
+
 ENGINE = ("model", "device", "dtype")
 """Fields of a recipe that hold for a whole run."""
-
-MAX_VARIATIONS = 10_000
 
 
 def generate(
@@ -65,8 +68,7 @@ def generate(
     talk = Talk(quiet=quiet, as_json=as_json)
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
-    if not 1 <= variations <= MAX_VARIATIONS:
-        raise UsageError(f"Variations are {variations}; they must be from 1 to {MAX_VARIATIONS}.")
+    ranges.check_all(ranges.GENERATE, {"variations": variations}, "--{}")
     if keep is not None:
         _check_keep(keep, variations, skip_existing=skip_existing)
     choices = options.given(
@@ -78,6 +80,8 @@ def generate(
         seed=seed,
         vocoder=vocoder,
     )
+    told = {OPTIONS.get(name, name): value for name, value in choices.items()}
+    ranges.check_all(RANGES, told, "--{}")
     if negative is not None:
         choices |= inputs.negative_fields(negative)
     requests = inputs.requests(prompts or [], image or [], file, sys.stdin)

@@ -11,14 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 
+from clipsonic_cli import ranges
 from clipsonic_cli.cli import options, train_options
 from clipsonic_cli.cli.console import Bars, Talk, plain
-from clipsonic_cli.config import MAX_SEED
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 
@@ -112,8 +112,9 @@ def train(
         save_every=save_every,
         validate_every=validate_every,
     )
-    others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers, "seed": seed}
-    _check(loop | others | {"sample_every": sample_every})
+    others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers}
+    ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "--{}")
+    ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "--{}")
     for value, kind, known in (
         (stage, "stage", train_options.STAGES),
         (condition, "condition", train_options.CONDITIONS),
@@ -198,25 +199,6 @@ def train(
         _leave()
     if outcome is not None:
         _end(talk, outcome)
-
-
-def _check(numbers: dict[str, Any]) -> None:
-    """Refuses numbers that make no sense.
-
-    Raises:
-        UsageError: One does not; names it, and what is allowed.
-    """
-    for name, value in numbers.items():
-        if value is None or isinstance(value, bool | str):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if name in ("minutes", "frame_rate", "lr"):
-            if not 0 < value < 1e9:  # also refuses nan
-                raise UsageError(f"{option} is {value:g}; it must be above 0.")
-            continue
-        least = 0 if name in ("workers", "sample_every", "seed") else 1
-        if not least <= value <= MAX_SEED:
-            raise UsageError(f"{option} is {value}; it must be at least {least}.")
 
 
 def _check_changeable(ctx: typer.Context) -> None:

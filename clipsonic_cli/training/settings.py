@@ -5,10 +5,10 @@ Standard library only: what is wrong with a wish is said before anything is read
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipsonic_cli import ranges
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import (
     DiffusionConfig,
@@ -18,6 +18,7 @@ from clipsonic_cli.config import (
     VocoderConfig,
 )
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.ranges import check_fields
 from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Space, Stage
 
@@ -72,18 +73,12 @@ class Beyond:
     multi_scale: bool = False
 
     def __post_init__(self) -> None:
-        # "not a <= x" also refuses nan.
-        if self.window < HALVED or self.window % HALVED:
+        check_fields(self, ranges.EXTENSIONS, "--{}")
+        if self.window % HALVED:
             raise UsageError(
                 f"--window is {self.window}; it must be a multiple of {HALVED}, as the U-Net "
                 "halves it three times. The paper's is 64."
             )
-        if self.mean_of < 1:
-            raise UsageError(f"--mean-of is {self.mean_of}; it must be at least 1.")
-        if not 0 <= self.cond_noise < math.inf:
-            raise UsageError(f"--cond-noise is {self.cond_noise:g}; it must be at least 0.")
-        if self.min_snr is not None and not 0 < self.min_snr < math.inf:
-            raise UsageError(f"--min-snr is {self.min_snr:g}; it must be above 0.")
         if self.min_snr is not None and self.zero_snr:
             raise UsageError(
                 "--min-snr and --zero-snr are given together: the first gives no weight to pure "

@@ -261,7 +261,7 @@ BAD = [
     (["--split", "tets"], 2, "Did you mean 'test'"),
     (["--modes", "iq", "x"], 2, "Unknown mode 'x'"),
     (["--guidance", "1", "much"], 2, "'much' is not a number"),
-    (["--guidance", "1", "nan"], 2, "Guidance w is nan"),
+    (["--guidance", "1", "nan"], 2, "--guidance is nan"),
     (["--sampler", "ddin"], 2, "Did you mean 'dd"),
     (["-n", "0"], 2, "--count is 0"),
     (["--trials", "0"], 2, "--trials is 0"),

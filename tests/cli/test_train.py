@@ -155,6 +155,11 @@ def test_what_is_wrong_is_one_line_before_any_work(call, videos, arguments, code
         ("min-snr", "0"),
         ("steps", "many"),
         ("lr", "fast"),
+        *((name, "1" + "0" * 400) for name in ("steps", "batch-size", "seed", "workers")),
+        *((name, "1e400") for name in ("lr", "minutes", "frame-rate", "cond-noise", "min-snr")),
+        ("lr", "1e9"),
+        ("steps", "2.5"),
+        ("window", "1000000"),
     ],
 )
 def test_numbers_that_make_no_sense_are_named(call, videos, option, value):

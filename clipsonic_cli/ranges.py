@@ -1,0 +1,216 @@
+"""Numbers that people give, each between two ends; whoever reads one checks it here.
+
+A range knows what is allowed and says so with the value seen. Numbers of NumPy and the like are
+taken and become Python's own, so that they can be written as JSON.
+"""
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clipsonic_cli.errors import UsageError
+
+MAX_DIGITS = 40
+"""Of a number that a message shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """What a number may be.
+
+    Args:
+        low: The least.
+        high: The greatest.
+        whole: Whether it must be a whole number.
+        above: Whether it must be above ``low``, rather than at least that.
+        optional: Whether it may be None.
+        note: What a message adds, a sentence.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    above: bool = False
+    optional: bool = False
+    note: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        ends = (self.low, self.high)
+        low, high = (f"{end:,}" if end == int(end) >= 10_000 else f"{end:g}" for end in ends)
+        if self.above:
+            return f"above {low} and at most {high}"
+        return f"{'a whole number ' if self.whole else ''}from {low} to {high}"
+
+    def check(self, name: str, value: object) -> Any:
+        """Check a number.
+
+        Args:
+            name: What it is called in the message, such as "--lr".
+            value: What was given: an int or a float, or a number of NumPy's.
+
+        Returns:
+            The number as Python's own int or float; or None.
+
+        Raises:
+            UsageError: It is not a number, or out of the range; NaN and bool are out of any.
+        """
+        if value is None and self.optional:
+            return None
+        number: int | float | None = None
+        if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+            number = int(value)
+        elif isinstance(value, numbers.Real) and not (self.whole or isinstance(value, bool)):
+            number = float(value)
+        if number is not None:
+            if not self.whole and abs(number) < 1e300:  # no float holds any whole number
+                number = float(number) + 0.0  # so that -0.0 is 0.0
+            if self.low <= number <= self.high and not (self.above and number == self.low):
+                return number
+        note = f" {self.note}" if self.note else ""
+        raise UsageError(f"{name} is {shown(value)}; it must be {self.allowed}.{note}")
+
+
+def check_all(
+    ranges: Mapping[str, Range], values: Mapping[str, object], name: str = "{}"
+) -> dict[str, Any]:
+    """Check each of some numbers that has a range.
+
+    Args:
+        ranges: By name.
+        values: By name.
+        name: How messages call one, such as "--{}"; underscores become hyphens after "--".
+
+    Returns:
+        Those numbers as Python's own.
+
+    Raises:
+        UsageError: One is not as its range has it.
+    """
+    checked = {}
+    for key in [key for key in values if key in ranges]:
+        told = key.replace("_", "-") if name.startswith("--") else key
+        checked[key] = ranges[key].check(name.format(told), values[key])
+    return checked
+
+
+def check_fields(value: object, ranges: Mapping[str, Range], name: str = "{}") -> None:
+    """Check numbers of a frozen dataclass, and make them Python's own.
+
+    Args:
+        value: Just built.
+        ranges: By field.
+        name: How messages call one; see :func:`check_all`.
+
+    Raises:
+        UsageError: One is not as its range has it.
+    """
+    fields = {field: getattr(value, field) for field in ranges}
+    for field, number in check_all(ranges, fields, name).items():
+        object.__setattr__(value, field, number)
+
+
+def shown(value: object) -> str:
+    """Format a value for a message, which may be a number of any length or no number at all."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        if value.bit_length() > 128:  # Python refuses to write out thousands of digits
+            digits = int(value.bit_length() * math.log10(2)) + 1
+            return f"a number of some {digits:,} digits"
+        return str(value)
+    if isinstance(value, numbers.Real):
+        text = f"{float(value):g}"
+        return f"{text}.0" if text.removeprefix("-").isdecimal() else text
+    text = repr(value)
+    return text if len(text) <= MAX_DIGITS else f"{text[:MAX_DIGITS]}..."
+
+
+MAX_STEPS = 4000
+"""Most steps a sampler can take: the paper's training schedule (CLIPSonic section 3)."""
+
+MAX_SECONDS = 600.0
+"""Longest sound made in one piece; a guard against typing errors, not a limit of the method."""
+
+MAX_SEED = 2**63 - 1
+"""Largest seed a generator takes."""
+
+MAX_CANDIDATES = 100
+"""Most embeddings that the prior draws for a text; all of them are in memory at once."""
+
+COUNT = Range(low=1, high=10**9, whole=True)
+"""Steps, and steps between two things."""
+
+TRAIN = {
+    "steps": COUNT,
+    "batch_size": Range(low=1, high=65_536, whole=True),
+    "micro_batch": Range(low=1, high=65_536, whole=True, optional=True),
+    "lr": Range(low=0, high=1, above=True),
+    "eps": Range(low=0, high=1, above=True),
+    "weight_decay": Range(low=0, high=10),
+    "warmup": Range(low=0, high=10**9, whole=True),
+    "lr_decay": Range(low=0, high=1, above=True),
+    "ema_decay": Range(low=0, high=1),
+    "clip_norm": Range(low=0, high=1e9, above=True, optional=True),
+    "seed": Range(low=0, high=MAX_SEED, whole=True),
+    "save_every": COUNT,
+    "keep": COUNT,
+    "prior_dropout": Range(low=0, high=0.99),
+    "log_every": COUNT,
+    "validate_every": COUNT,
+    "validate_batches": COUNT,
+    "max_loss": Range(low=0, high=1e30, above=True),
+}
+"""What the numbers of a ``config.TrainConfig`` may be."""
+
+RECIPE = {
+    "guidance_scale": Range(
+        low=0, high=100, note="0 ignores the query, 1 only follows it; the paper's w is 1.5."
+    ),
+    "steps": Range(low=1, high=MAX_STEPS, whole=True),
+    "seconds": Range(low=0.001, high=MAX_SECONDS),
+    "seed": TRAIN["seed"],
+    "candidates": Range(low=1, high=MAX_CANDIDATES, whole=True),
+}
+"""What the numbers of a ``config.Recipe`` may be."""
+
+FRAME_RATE = Range(low=0, high=1000, above=True)
+"""Frames a second that CLIP sees."""
+
+BETA = Range(low=0, high=0.999999)
+"""Each of AdamW's two averages."""
+
+EXTENSIONS = {
+    "window": Range(low=8, high=8192, whole=True),
+    "mean_of": Range(low=1, high=1000, whole=True),
+    "cond_noise": Range(low=0, high=100),
+    "min_snr": Range(low=0, high=1e6, above=True, optional=True),
+}
+"""What the numbers of ``training.settings.Beyond`` may be."""
+
+GENERATE = {"variations": Range(low=1, high=10_000, whole=True)}
+"""Numbers of ``clipsonic generate`` besides those of a recipe."""
+
+RUN = {
+    "minutes": Range(low=0, high=5_256_000, above=True, optional=True, note="That is ten years."),
+    "frame_rate": FRAME_RATE,
+    "workers": Range(low=0, high=1024, whole=True, optional=True),
+    "sample_every": Range(low=0, high=10**9, whole=True, optional=True),
+}
+"""Numbers of ``clipsonic train`` besides those of the loop."""
+
+EVAL = {
+    "count": Range(low=1, high=100_000, whole=True, optional=True),
+    "trials": Range(low=1, high=10_000, whole=True),
+    "workers": RUN["workers"],
+    "clip_seconds": Range(low=0.1, high=MAX_SECONDS, optional=True),
+    "seed": RECIPE["seed"],
+    "split_seed": RECIPE["seed"],
+    "guidance": RECIPE["guidance_scale"],
+    "steps": Range(low=1, high=MAX_STEPS, whole=True, optional=True),
+    "seconds": RECIPE["seconds"],
+}
+"""Numbers of ``clipsonic eval``; ``guidance`` is each of several."""

@@ -16,6 +16,7 @@ import soxr
 import torch
 
 from clipsonic_cli.atomic import why_unwritable, written
+from clipsonic_cli.audio.downmix import Downmix
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 
@@ -59,15 +60,17 @@ class NotSound(UsageError):
         self.reason = reason
 
 
-def read(path: Path, sample_rate: int) -> torch.Tensor:
-    """Gives a sound file as mono at a sample rate.
+def read(path: Path, sample_rate: int, mix: Downmix | None = None) -> torch.Tensor:
+    """Read a sound file as mono at a sample rate.
 
     Args:
         path: Any file libsndfile reads: WAV, FLAC, OGG, MP3 and more.
         sample_rate: Hz wanted; other rates are resampled by soxr at its high quality.
+        mix: Mixes the channels, and knows afterwards whether they cancel each other; None mixes
+            without a look at that.
 
     Returns:
-        (N,) float32, the mean of the channels; in [-1, 1] up to what resampling overshoots.
+        (N,) float32; in [-1, 1] up to what resampling overshoots.
 
     Raises:
         NotSound: The file is missing, empty, not sound, or may not be read.
@@ -78,7 +81,7 @@ def read(path: Path, sample_rate: int) -> torch.Tensor:
             channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
         except soundfile.LibsndfileError as error:
             raise not_sound(path, error) from error
-    samples = channels.mean(axis=1)
+    samples = (mix or Downmix())(channels.T)
     if rate != sample_rate:
         samples = soxr.resample(samples, rate, sample_rate)
     if not len(samples) or not np.isfinite(samples).all():
@@ -197,15 +200,37 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     Raises:
         NotSound: The file is missing, not sound, or may not be read.
     """
+    check_readable(path)
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise not_sound(path, error) from error
+
+
+def check_readable(path: Path) -> None:
+    """Check that there is a file which may be read; decoders call all else "System error".
+
+    Raises:
+        NotSound: There is not.
+    """
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
             raise NotSound(f"'{path}' {what}; give a sound file.", what)
         with path.open("rb"):
-            pass  # libsndfile calls all that the system may say "System error"
-        return soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
+            pass
+    except OSError as error:
         raise not_sound(path, error) from error
+
+
+def has_more(path: Path) -> bool:
+    """Return whether another WAV follows a WAV in a file, as where recordings were joined."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head[:4] != b"RIFF":
+            return False
+        file.seek(8 + int.from_bytes(head[4:], "little"))
+        return file.read(4) == b"RIFF"
 
 
 def is_cut(file: soundfile.SoundFile) -> bool:

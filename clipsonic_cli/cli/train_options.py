@@ -11,7 +11,7 @@ from clipsonic_cli.config import PRESETS, UNET_SIZES
 
 STAGES, CONDITIONS = get_args(types.Stage), get_args(types.Space)
 PRECISIONS = ("float32", "bfloat16")
-DROPPABLE = ("clipped", "still")
+DROPPABLE = ("clipped", "still", "damaged")
 """Flaws that drop a clip only when asked to."""
 
 WHAT, BEYOND = "What is trained", "Beyond the paper, off unless asked"

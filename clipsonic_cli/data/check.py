@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clipsonic_cli.data.media import every, is_picture, read_frames
+from clipsonic_cli.audio.downmix import SILENCE_DB, decibels
+from clipsonic_cli.data.media import Audio, choose_video, every, is_picture, read_frames
 from clipsonic_cli.types import Clip
 
-Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate"]
+Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate", "damaged", "note"]
 DROP: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
 """Flaws that drop a clip unless something else is asked for."""
 
@@ -37,7 +38,7 @@ class Rules:
 
     sample_rate: int = 16_000
     window_seconds: float = 64 * 512 / 16_000
-    silence_db: float = -60.0
+    silence_db: float = SILENCE_DB
     clipped_share: float = 0.005
     frame_rate: float = 2.0
     still_level: int = 3
@@ -81,13 +82,20 @@ def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
         samples: (N,), full scale is 1, N > 0, at the rules' sample rate.
         rules: The thresholds.
     """
-    power = float(np.square(samples, dtype=np.float64).mean())
-    decibels = 10 * np.log10(max(power, 1e-20))
-    if decibels < rules.silence_db:
-        yield Flaw(kind="silent", reason=f"{decibels:.0f} dB of full scale")
+    level = decibels(samples)
+    if level < rules.silence_db:
+        yield Flaw(kind="silent", reason=f"{level:.0f} dB of full scale")
     share = float((np.abs(samples) >= 0.999).mean())
     if share > rules.clipped_share:
         yield Flaw(kind="clipped", reason=f"{share:.1%} of the samples at full scale")
+
+
+def audio_notes(audio: Audio) -> Iterator[Flaw]:
+    """Yield what is worth knowing of how audio was read: what is damaged, and choices made."""
+    if audio.damage:
+        yield Flaw(kind="damaged", reason=audio.damage)
+    for note in audio.notes:
+        yield Flaw(kind="note", reason=note)
 
 
 def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
@@ -98,21 +106,26 @@ def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
 
 
 def picture_flaws(clip: Clip, rules: Rules) -> tuple[Flaw, ...]:
-    """Gives a flaw for a video whose picture never changes; reads it up to the first change.
+    """Return a flaw for a video whose picture never changes; reads it up to the first change.
+
+    A note says where not the first video stream is the film.
 
     Raises:
         Unreadable: There is no picture.
     """
+    if is_picture(clip.media):
+        next(read_frames(clip, [0.0]))
+        return ()
+    note = choose_video(clip)[1]
+    notes = (Flaw(kind="note", reason=note),) if note else ()
     frames = read_frames(clip, chain([0.0], every(rules.frame_rate)))
     first = thumbnail(next(frames))
-    if is_picture(clip.media):
-        return ()
     seen = 1
     for frame in frames:
         if np.abs(thumbnail(frame) - first).max() > rules.still_level:
-            return ()
+            return notes
         seen += 1
-    return (Flaw(kind="still", reason=f"no change in {seen} looks"),)
+    return (*notes, Flaw(kind="still", reason=f"no change in {seen} looks"))
 
 
 def thumbnail(image: Image.Image) -> NDArray[np.int16]:

@@ -6,11 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_FILM = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".mpg", ".mpeg", ".ts")
-VIDEOS = frozenset((*_FILM, ".mts", ".m2ts", ".3gp", ".ogv", ".gif"))
+VIDEOS = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".f4v", ".3gp", ".3g2", ".mkv", ".webm", ".ogv", ".ogm"),
+        *(".mpg", ".mpeg", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".avi", ".divx"),
+        *(".flv", ".wmv", ".asf", ".rm", ".rmvb", ".mxf", ".dv", ".nut", ".mj2", ".gif"),
+    )
+)
 PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 SOUNDS = frozenset(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma")
+    (
+        *(".wav", ".wave", ".w64", ".rf64", ".caf", ".aif", ".aiff", ".aifc", ".au", ".snd"),
+        *(".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".m4a", ".m4b", ".aac", ".ac3"),
+        *(".eac3", ".dts", ".wma", ".wv", ".ape", ".tta", ".mka", ".weba", ".amr", ".voc"),
+    )
 )
 
 

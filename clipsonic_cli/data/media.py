@@ -1,45 +1,47 @@
 """What a clip looks and sounds like: PyAV decodes, whatever the file is.
 
 Time is the clip's own: 0 is ``clip.start`` after the earliest moment of picture and sound, so that
-both stay together. Only the containers of :data:`CONTAINERS` are opened: a playlist would name
-other files and hosts. Every failure is :class:`Unreadable` with its reason, memory is bounded by
-``MAX_SECONDS`` and :data:`MAX_PIXELS`, and FFmpeg logs nothing.
+both stay together. Every failure is :class:`Unreadable` with its reason, and memory is bounded by
+``MAX_SECONDS`` and :data:`MAX_PIXELS`.
 """
 
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import count
+from functools import lru_cache
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import soxr
 from av.container import InputContainer
-from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from clipsonic_cli.audio.downmix import SILENCE_DB, Downmix, decibels
+from clipsonic_cli.data.container import (
+    Damage,
+    audio_order,
+    container_of,
+    decoded,
+    origin,
+    video_order,
+)
 from clipsonic_cli.data.files import PICTURES
+from clipsonic_cli.data.orientation import display_matrix, square_pixels, upright
 from clipsonic_cli.data.source import Unreadable, opened
 from clipsonic_cli.data.timeline import MAX_SECONDS, Timeline, too_long
 from clipsonic_cli.encoders.images import FORMATS, to_rgb
 from clipsonic_cli.types import Clip, Member
 
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegts,ogg,gif,"
-    "wav,w64,flac,mp3,aac,aiff,au,caf"
-)
 MAX_PIXELS = 64_000_000
 MAX_RATE = 768_000
 MANY_CHANNELS = 8
 """In as many planes as this, PyAV 18 reads beyond the last and may crash the process."""
-PREROLL = 1.0
-"""Seconds decoded before a start that was jumped to, which codecs need to be exact from there."""
-INDEXED = ("mov", "matroska", "wav")
-"""Containers in which a jump lands where it says."""
 CUT_OFF = 0.5
 """Seconds by which sound may end before its stated end."""
 ROUNDING = 0.001
@@ -67,8 +69,32 @@ class Probe:
     channels: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """Decoded audio.
+
+    Args:
+        samples: (N,) float32, mono, finite.
+        sample_rate: In Hz.
+        damage: What of it could not be decoded, or nothing.
+        cut: Whether the file is shorter than its header says; a clip that is cut is not read.
+        notes: What a person may want to know of how it was read.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    damage: str = ""
+    cut: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether its level is under :data:`SILENCE_DB`."""
+        return decibels(self.samples) < SILENCE_DB
+
+
 def probe(clip: Clip) -> Probe:
-    """Gives what the headers of a clip's files say; nothing is decoded.
+    """Return what the headers of a clip's files say; nothing is decoded.
 
     Raises:
         Unreadable: They cannot be read.
@@ -78,67 +104,82 @@ def probe(clip: Clip) -> Probe:
         with _picture(clip) as image:
             said |= {"width": image.width, "height": image.height}
     else:
-        with _container(clip, clip.media) as container:
-            said |= _seconds(container) | _sound_said(container)
-            if (stream := _video_stream(container)) is not None:
-                said |= {"width": stream.codec_context.width, "height": stream.codec_context.height}
+        with container_of(clip, clip.media) as container:
+            said |= _seconds(container) | _audio_header(container)
+            if order := video_order(container):
+                stream = container.streams.video[order[0]]
+                context = stream.codec_context
+                if context is not None:
+                    said |= {"width": context.width, "height": context.height}
                 said["fps"] = float(stream.average_rate) if stream.average_rate else None
     if clip.sound is not None:
-        with _container(clip, clip.sound) as container:
-            said |= _seconds(container) | _sound_said(container)
+        with container_of(clip, clip.sound) as container:
+            said |= _seconds(container) | _audio_header(container)
     return Probe(**said)
 
 
 def read_sound(clip: Clip, sample_rate: int) -> NDArray[np.float32]:
-    """Gives the sound of a clip as mono.
+    """Return the samples of :func:`read_audio`, (N,) float32."""
+    return read_audio(clip, sample_rate).samples
+
+
+def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
+    """Read the audio of a clip as mono.
+
+    Of several streams the one that a player takes is read, unless it cannot be decoded or is silent
+    throughout while another is not. Where the channels cancel each other, the loudest is used.
 
     Args:
         clip: Its ``start`` and ``seconds`` are kept to the sample of the file's own rate.
-        sample_rate: Hz wanted; soxr resamples at its high quality.
+        sample_rate: Hz wanted, by soxr at its high quality; None keeps the file's own.
 
     Returns:
-        (N,) float32, finite, the mean of the channels, in [-1, 1] up to what codecs and resampling
-        overshoot; N is ``seconds * sample_rate``, or less where the sound ends before. Where it
-        begins after the picture, or pauses, there are zeros.
+        Samples in [-1, 1] up to what codecs and resampling overshoot; N is ``seconds *
+        sample_rate``, or less where the audio ends before. Where it begins after the picture, or
+        pauses, there are zeros.
 
     Raises:
-        Unreadable: There is no sound, or none in the clip; it is damaged, cut off, or longer than
+        Unreadable: There is no audio, or none in the clip; it is damaged, cut off, or longer than
             an hour.
     """
     media = clip.media if clip.sound is None else clip.sound
     if clip.sound is None and is_picture(media):
         raise Unreadable(clip.id, "a still picture without sound")
-    with _container(clip, media) as container:
-        stream = container.streams.best("audio")
-        if stream is None:
-            raise Unreadable(clip.id, "no sound")
-        context: Any = stream.codec_context
-        if context is None or not 0 < context.sample_rate <= MAX_RATE:
-            raise Unreadable(clip.id, "its sound is in a coding this program does not know")
-        rate = context.sample_rate
-        begin = _origin(container) + Fraction(clip.start)
-        stated = _stated_end(container, stream, begin)
-        _check_length(clip, stated)
-        limits = [limit for limit in (clip.seconds, stated) if limit is not None]
-        timeline = Timeline(clip, rate, sample_rate, min(limits, default=None))
-        packed = av.AudioResampler("flt")
-        for frame in _decoded(container, stream, begin):
-            at = None if frame.pts is None else frame.pts * frame.time_base - begin
-            if not timeline.put(_mono(clip, frame, rate, packed), at):
-                break
-        if stated is not None and timeline.seconds < min(stated, clip.seconds or stated) - CUT_OFF:
-            raise Unreadable(
-                clip.id, f"cut off: the sound ends after {timeline.seconds:.1f} of {stated:.1f} s"
-            )
-        return timeline.samples()
+    with container_of(clip, media) as container:
+        order = audio_order(container)
+    if not order:
+        raise Unreadable(clip.id, "no sound")
+    quiet: Audio | None = None
+    failure: Unreadable | None = None
+    for number in order:
+        try:
+            audio = _read_stream(clip, media, number, sample_rate)
+            if audio.silent and number != order[-1] and not _is_audible(clip, media, number):
+                quiet = quiet or audio
+                continue
+        except Unreadable as error:
+            failure = failure or error
+            continue
+        if number != order[0] and not (audio.silent and quiet):
+            why = f"the first {'cannot be decoded' if failure else 'is silent'}"
+            note = f"audio stream {order.index(number) + 1} of {len(order)} is used, as {why}"
+            return replace(audio, notes=(note, *audio.notes))
+        return quiet or audio
+    if quiet is not None:
+        return quiet
+    assert failure is not None  # a stream was read, was quiet, or failed
+    raise failure
 
 
-def read_frames(clip: Clip, times: Iterable[float]) -> Iterator[Image.Image]:
-    """Gives the pictures that are seen at some moments of a clip.
+def read_frames(
+    clip: Clip, times: Iterable[float], damage: Damage | None = None
+) -> Iterator[Image.Image]:
+    """Yield the pictures that are seen at some moments of a clip.
 
     Args:
         clip: Any; a still picture is given once, whatever the times.
         times: Seconds into the clip, ascending; may be endless, such as :func:`every`.
+        damage: Counts packets that cannot be decoded and are passed over.
 
     Yields:
         An RGB picture for each time, upright and with square pixels, until the video or the clip
@@ -150,22 +191,53 @@ def read_frames(clip: Clip, times: Iterable[float]) -> Iterator[Image.Image]:
     """
     if is_picture(clip.media):
         with _picture(clip) as image:
-            upright = to_rgb(image)
-        yield upright
+            shown = to_rgb(image)
+        yield shown
         return
-    with _container(clip, clip.media) as container:
-        stream = _video_stream(container)
-        if stream is None:
-            raise Unreadable(clip.id, "no picture")
+    number, _ = choose_video(clip)
+    with container_of(clip, clip.media) as container:
+        stream = container.streams.video[number]
         if stream.codec_context is None:
             raise Unreadable(clip.id, "its picture is in a coding this program does not know")
         _check_pixels(clip, stream.codec_context.width, stream.codec_context.height)
         stream.codec_context.thread_count = 1  # clips are decoded side by side, not frames
-        yield from _shown(clip, container, stream, iter(times))
+        yield from _shown(clip, container, stream, iter(times), damage or Damage())
+
+
+@lru_cache(maxsize=4)
+def choose_video(clip: Clip) -> tuple[int, str]:
+    """Return the number of the video stream that is the film, and a note where it is not the first.
+
+    A stream that cannot be decoded or has a single frame gives way to one that has more.
+
+    Raises:
+        Unreadable: There is no picture.
+    """
+    with container_of(clip, clip.media) as container:
+        order = video_order(container)
+    if not order:
+        raise Unreadable(clip.id, "no picture")
+    if len(order) == 1:
+        return order[0], ""
+    counts = {}
+    for number in order:
+        with container_of(clip, clip.media) as container:
+            stream = container.streams.video[number]
+            counts[number] = 0
+            if stream.codec_context is not None:
+                frames = decoded(container, stream, origin(container), Damage())
+                counts[number] = len(list(islice(frames, 2)))
+        if counts[number] == 2:
+            break
+    best = max(counts, key=lambda number: (counts[number], -order.index(number)))
+    if best == min(order):
+        return best, ""
+    note = f"video stream {best + 1} is used, as an earlier one is a still or cannot be decoded"
+    return best, note
 
 
 def every(rate: float) -> Iterator[float]:
-    """Gives the middles of pieces of 1/rate seconds, without end: times for :func:`read_frames`.
+    """Yield the middles of pieces of 1/rate seconds, without end: times for :func:`read_frames`.
 
     Source: 1 frame a second in CLIPSep (Dong et al. 2023), whose frame k shows second k - 0.5.
     """
@@ -173,33 +245,15 @@ def every(rate: float) -> Iterator[float]:
 
 
 def is_picture(media: Path | Member) -> bool:
-    """Whether a file is a still picture by its name; a GIF may move."""
+    """Return whether a file is a still picture by its name; a GIF may move."""
     name = media.name if isinstance(media, Member) else str(media)
     suffix = Path(name).suffix.lower()
     return suffix in PICTURES and suffix != ".gif"
 
 
 @contextmanager
-def _container(clip: Clip, media: Path | Member) -> Iterator[InputContainer]:
-    """Opens a file for decoding, and gives every failure of FFmpeg in one line."""
-    with opened(clip, media) as file:
-        known = False
-        try:
-            options = {"format_whitelist": CONTAINERS}
-            with av.open(file, "r", options=options, metadata_errors="replace") as container:
-                known = True
-                yield container
-        except MemoryError:
-            raise Unreadable(clip.id, "needs too much memory") from None
-        except av.FFmpegError as error:
-            what = "damaged" if known else "cut off, or no media this program reads"
-            reason = (error.strerror or str(error)).lower()
-            raise Unreadable(clip.id, f"{what}: {reason}") from None
-
-
-@contextmanager
 def _picture(clip: Clip) -> Iterator[Image.Image]:
-    """Opens a still picture, and gives every failure of PIL in one line."""
+    """Open a still picture, and report every failure of PIL in one line."""
     try:
         with opened(clip, clip.media) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata
@@ -214,20 +268,116 @@ def _picture(clip: Clip) -> Iterator[Image.Image]:
         raise Unreadable(clip.id, f"a damaged picture: {' '.join(str(error).split())}") from None
 
 
+def _read_stream(
+    clip: Clip,
+    media: Path | Member,
+    number: int,
+    sample_rate: int | None,
+    channel: int | None = None,
+) -> Audio:
+    """Read one audio stream; ``channel`` is used alone instead of the mix of all."""
+    with container_of(clip, media) as container:
+        stream = container.streams.audio[number]
+        context: Any = stream.codec_context
+        if context is None or not 0 < context.sample_rate <= MAX_RATE:
+            raise Unreadable(clip.id, "its sound is in a coding this program does not know")
+        rate = context.sample_rate
+        begin = origin(container) + Fraction(clip.start)
+        stated = _stated_end(container, stream, begin)
+        _check_length(clip, stated)
+
+        # Decode, mix, and put together.
+        limits = [limit for limit in (clip.seconds, stated) if limit is not None]
+        timeline = Timeline(clip, rate, sample_rate or rate, min(limits, default=None))
+        damage, mix = Damage(), Downmix(channel)
+        for piece, at in _pieces(container, stream, begin, damage, mix):
+            if not timeline.put(piece, at):
+                break
+        damage.check(clip, "sound")
+        if stated is not None and timeline.seconds < min(stated, clip.seconds or stated) - CUT_OFF:
+            raise Unreadable(
+                clip.id, f"cut off: the sound ends after {timeline.seconds:.1f} of {stated:.1f} s"
+            )
+        samples = timeline.samples()
+
+    # Use the loudest channel where they cancel.
+    if (loudest := mix.cancelled_by) is not None:
+        audio = _read_stream(clip, media, number, sample_rate, loudest)
+        note = f"its channels cancel each other: channel {loudest + 1} alone is used"
+        return replace(audio, notes=(note, *audio.notes))
+    joined = f"{damage.joins + 1} recordings joined end to end" if damage.joins else ""
+    return Audio(
+        samples=samples,
+        sample_rate=sample_rate or rate,
+        damage=damage.describe("sound"),
+        notes=(joined,) if joined else (),
+    )
+
+
+def _pieces(
+    container: InputContainer, stream: Any, begin: Fraction, damage: Damage, mix: Downmix
+) -> Iterator[tuple[NDArray[np.float32], Fraction | None]]:
+    """Yield mono pieces (N,) at the stream's sample rate, with their moments after ``begin``."""
+    rate = stream.codec_context.sample_rate
+    packed = av.AudioResampler("flt")
+    other: tuple[int, soxr.ResampleStream] | None = None  # of a recording joined at another rate
+    for frame, moment in decoded(container, stream, begin, damage):
+        piece = mix(_channels(frame, packed), [channel.name for channel in frame.layout.channels])
+        if other is not None and other[0] != frame.sample_rate:
+            yield other[1].resample_chunk(np.zeros(0, np.float32), last=True), None
+            other = None
+        if frame.sample_rate == rate:
+            yield piece, None if moment is None else moment - begin
+            continue
+        if other is None:
+            resample = soxr.ResampleStream(frame.sample_rate, rate, 1, dtype="float32")
+            other = (frame.sample_rate, resample)
+        yield other[1].resample_chunk(piece), None
+    if other is not None:
+        yield other[1].resample_chunk(np.zeros(0, np.float32), last=True), None
+
+
+def _channels(frame: Any, packed: av.AudioResampler) -> NDArray[np.floating]:
+    """Return the channels of a frame, (C, N), full scale 1."""
+    if frame.format.is_planar and frame.layout.nb_channels >= MANY_CHANNELS:
+        [frame] = packed.resample(frame)
+    values: NDArray[Any] = frame.to_ndarray()  # (C, N), or (1, N * C) where channels alternate
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    if values.dtype == np.uint8:
+        return (values.astype(np.float64) - 128) / 128
+    if values.dtype.kind == "i":
+        return values / -float(np.iinfo(values.dtype).min)
+    return values
+
+
+def _is_audible(clip: Clip, media: Path | Member, number: int) -> bool:
+    """Return whether a stream is audible anywhere in its file, though not in the clip."""
+    if not clip.start and clip.seconds is None:
+        return False
+    with container_of(clip, media) as container:
+        stream = container.streams.audio[number]
+        pieces = _pieces(container, stream, origin(container), Damage(), Downmix())
+        return any(decibels(piece) >= SILENCE_DB for piece, _ in pieces)
+
+
 def _shown(
-    clip: Clip, container: InputContainer, stream: Any, times: Iterator[float]
+    clip: Clip, container: InputContainer, stream: Any, times: Iterator[float], damage: Damage
 ) -> Iterator[Image.Image]:
+    """Yield the picture of each time: of the last frame that begins at it or before."""
     wanted = next(times, None)
     if wanted is None:
         return
-    begin = _origin(container) + Fraction(clip.start)
+    begin = origin(container) + Fraction(clip.start)
     limit = MAX_SECONDS if clip.seconds is None else clip.seconds
     shown, image, given = None, None, 0
     end = 0.0
     usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
-    for index, frame in enumerate(_decoded(container, stream, begin + Fraction(wanted))):
-        base = frame.time_base or stream.time_base
-        at = float(index * usual if frame.pts is None else frame.pts * base - begin)
+    frames = decoded(container, stream, begin + Fraction(wanted), damage)
+    for index, (frame, moment) in enumerate(frames):
+        at = float(index * usual if moment is None else moment - begin)
+
+        # Yield the frame before, for all times until this one begins.
         while shown is not None and wanted is not None and wanted < min(at - ROUNDING, limit):
             image = image or _upright(clip, shown, stream)
             yield image
@@ -237,71 +387,28 @@ def _shown(
         if at > MAX_SECONDS and shown is not None:
             raise Unreadable(clip.id, too_long())
         shown, image = frame, None
+        base = frame.time_base or stream.time_base
         end = at + float(frame.duration * base if frame.duration else usual)
     if shown is None:
-        raise Unreadable(clip.id, "no picture could be decoded")
+        why = damage.describe("picture")
+        raise Unreadable(clip.id, f"damaged: {why}" if why else "no picture could be decoded")
+
+    # Yield the last frame until it ends.
     while wanted is not None and (not given or wanted < min(end - ROUNDING, limit)):
         image = image or _upright(clip, shown, stream)
         yield image
         given, wanted = given + 1, next(times, None)
 
 
-def _decoded(container: InputContainer, stream: Any, begin: Fraction) -> Iterator[Any]:
-    """Gives frames from a moment of the file on, or from some time before it."""
-    if begin - _origin(container) > 2 * PREROLL and container.format.name.startswith(INDEXED):
-        container.seek(int((begin - Fraction(PREROLL)) / stream.time_base), stream=stream)
-        frames = container.decode(stream)
-        first = next(frames, None)
-        if first is not None and first.pts is not None and first.pts * first.time_base <= begin:
-            yield first
-            yield from frames
-            return
-        container.seek(0)
-    yield from container.decode(stream)
-
-
-def _mono(clip: Clip, frame: Any, rate: int, packed: av.AudioResampler) -> NDArray[np.float32]:
-    """Gives the mean of a frame's channels, (N,) in [-1, 1]."""
-    if frame.sample_rate != rate:
-        raise Unreadable(clip.id, f"its sample rate changes from {rate} to {frame.sample_rate}")
-    if frame.format.is_planar and frame.layout.nb_channels >= MANY_CHANNELS:
-        [frame] = packed.resample(frame)
-    values: NDArray[Any] = frame.to_ndarray()  # (C, N), or (1, N * C) where channels alternate
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    mean: NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
-    if values.dtype == np.uint8:
-        mean = (mean - 128) / 128
-    elif values.dtype.kind == "i":
-        mean = mean / -float(np.iinfo(values.dtype).min)
-    return mean.astype(np.float32)
-
-
 def _upright(clip: Clip, frame: Any, stream: Any) -> Image.Image:
-    """Gives a decoded frame in RGB as a player shows it."""
+    """Return a decoded frame in RGB as a player shows it."""
     _check_pixels(clip, frame.width, frame.height)
-    image: Image.Image = frame.to_image()
-    aspect = stream.sample_aspect_ratio
-    if aspect and aspect != 1 and 0.1 < aspect < 10:  # pixels that are not square
-        image = image.resize((max(1, round(image.width * aspect)), image.height))
-    if rotation := round(frame.rotation):
-        image = image.rotate(rotation, expand=True)
-    return image
-
-
-def _video_stream(container: InputContainer) -> Any:
-    """Gives the first video; the cover of an album is none."""
-    streams = container.streams.video
-    return next((s for s in streams if not s.disposition & Disposition.attached_pic), None)
-
-
-def _origin(container: InputContainer) -> Fraction:
-    """Gives the earliest moment of the file in seconds."""
-    return Fraction(container.start_time or 0, av.time_base)
+    image = square_pixels(frame.to_image(), stream.sample_aspect_ratio)
+    return upright(image, display_matrix(frame))
 
 
 def _stated_end(container: InputContainer, stream: Any, begin: Fraction) -> float | None:
-    """Gives where the sound ends, in seconds of the clip, where the container knows exactly.
+    """Return where the sound ends, in seconds of the clip, where the container knows exactly.
 
     It matters: the last frames of a codec are padded.
     """
@@ -327,9 +434,10 @@ def _seconds(container: InputContainer) -> dict[str, float]:
     return {"seconds": container.duration / av.time_base} if container.duration else {}
 
 
-def _sound_said(container: InputContainer) -> dict[str, int]:
-    stream = container.streams.best("audio")
-    if stream is None or stream.codec_context is None:
-        return {}
-    context: Any = stream.codec_context
-    return {"sample_rate": context.sample_rate, "channels": context.layout.nb_channels}
+def _audio_header(container: InputContainer) -> dict[str, int]:
+    """Return the rate and channels of the audio stream that a player takes."""
+    for number in audio_order(container)[:1]:
+        context: Any = container.streams.audio[number].codec_context
+        if context is not None:
+            return {"sample_rate": context.sample_rate, "channels": context.layout.nb_channels}
+    return {}

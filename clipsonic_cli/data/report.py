@@ -15,7 +15,9 @@ from clipsonic_cli.data.check import Finding, Kind
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.types import Clip, Member
 
-KINDS: tuple[Kind, ...] = ("unreadable", "silent", "short", "duplicate", "clipped", "still")
+KINDS: tuple[Kind, ...] = (
+    *("unreadable", "silent", "short", "duplicate", "clipped", "still", "damaged", "note"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

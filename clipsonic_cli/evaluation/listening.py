@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from clipsonic_cli.atomic import written
-from clipsonic_cli.audio import files
+from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation.inline import escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.ratings import KEY_FORMAT
@@ -144,6 +146,5 @@ def _prompt(query: Query) -> dict[str, str]:
 
 def _sound(path: Path) -> str:
     """Gives a sound as the page holds it: its own format, names and recipe would tell who."""
-    with files.open_sound(path) as file:
-        sample_rate = file.samplerate
-    return sound_uri(files.read(path, sample_rate), sample_rate)
+    audio = read_sound_file(path)
+    return sound_uri(torch.from_numpy(audio.samples), audio.sample_rate)

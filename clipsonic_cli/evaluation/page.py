@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clipsonic_cli.audio import files
+import torch
+
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import MelSpec
+from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
@@ -233,12 +235,11 @@ def _sound(system: str, path: Path, asked: str) -> str:
     known = ' class="truth"' if system == TRUTH else ""
     name = "truth: the clip’s own sound" if system == TRUTH else system
     try:
-        with files.open_sound(path) as file:
-            sample_rate = file.samplerate
-        samples = files.read(path, sample_rate)
+        audio, spec = read_sound_file(path), MelSpec()
+        samples, sample_rate = torch.from_numpy(audio.samples), audio.sample_rate
         shown = samples[: round(MAX_SECONDS * sample_rate)]
-        spec = MelSpec()
-        heard = files.read(path, spec.sample_rate)[: round(MAX_SECONDS * spec.sample_rate)]
+        resampled = torch.from_numpy(read_sound_file(path, spec.sample_rate).samples)
+        heard = resampled[: round(MAX_SECONDS * spec.sample_rate)]
     except UsageError as error:
         why = f'<p class="warn">{escaped(error)}</p>'
         return f"<figure{known}><figcaption><b>{escaped(name)}</b></figcaption>{why}</figure>"

@@ -12,20 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import torch
+
 from clipsonic_cli.audio import files
+from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import SHOWN, Features, of_sounds
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.pipeline import read_recipe
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
 
-SUFFIXES = frozenset(
-    (
-        *(".wav", ".wave", ".w64", ".rf64", ".caf", ".aiff", ".aif", ".aifc", ".au", ".snd"),
-        *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
-    )
-)
-"""Endings of what libsndfile reads."""
+DAMAGED = "damaged in part; what cannot be decoded is passed over"
 NAME_COLUMNS = ("file", "name", "path", "id")
 TEXT_COLUMNS = ("prompt", "text", "caption", "label")
 
@@ -55,7 +52,7 @@ def sound_files(folder: Path) -> dict[str, Path]:
     """Gives the sound files of a folder, nested or not, sorted by name.
 
     Args:
-        folder: Files with other endings than :data:`SUFFIXES`, and hidden ones, are not looked at.
+        folder: Files that are no sounds by their names, and hidden ones, are not looked at.
 
     Returns:
         By name: the path within the folder without its ending, which is kept where the name would
@@ -95,7 +92,7 @@ def _inside(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files_here:
             path = Path(place, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+            if is_sound(path) and not name.startswith("."):
                 yield path.relative_to(folder)
 
 
@@ -129,7 +126,8 @@ def heard(
     """
     broken: dict[str, list[str]] = {}
     cut: list[str] = []
-    readable = _readable(sounds, broken, cut)
+    noted: dict[str, list[str]] = {}
+    readable = _readable(sounds, broken, cut, noted)
     try:
         features = of_sounds(readable, backbone, windows=windows, report=report, total=len(sounds))
     except UsageError as error:
@@ -142,6 +140,7 @@ def heard(
     notes = _left_out(broken)
     if cut:
         notes.append(f"{_listed(cut)} cut off: shorter than the header says.")
+    notes += [f"{_listed(names)}: {note}." for note, names in noted.items()]
     unread = {name: reason for reason, names in broken.items() for name in names}
     return replace(
         features, notes=(*notes, *features.notes), left_out={**unread, **features.left_out}
@@ -149,19 +148,22 @@ def heard(
 
 
 def _readable(
-    sounds: Mapping[str, Path], broken: dict[str, list[str]], cut: list[str]
+    sounds: Mapping[str, Path],
+    broken: dict[str, list[str]],
+    cut: list[str],
+    noted: dict[str, list[str]],
 ) -> Iterator[tuple[str, Waveform]]:
-    """Gives the sounds that can be read, and puts down why others cannot, and which are cut."""
+    """Yield the sounds that can be read; collect the names of others by why, and by notes."""
     for name, path in sounds.items():
         try:
-            with files.open_sound(path) as file:
-                sample_rate, is_cut = file.samplerate, files.is_cut(file)
-            samples = files.read(path, sample_rate)
+            audio = read_sound_file(path)
         except files.NotSound as error:
             broken.setdefault(error.reason, []).append(name)
             continue
-        cut += [name] if is_cut else []
-        yield name, Waveform(samples=samples, sample_rate=sample_rate)
+        cut += [name] if audio.cut else []
+        for note in [*audio.notes, *([DAMAGED] if audio.damage else [])]:
+            noted.setdefault(note, []).append(name)
+        yield name, Waveform(samples=torch.from_numpy(audio.samples), sample_rate=audio.sample_rate)
 
 
 def _left_out(broken: Mapping[str, Sequence[str]]) -> list[str]:

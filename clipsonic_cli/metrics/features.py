@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipsonic_cli.audio.downmix import SILENCE_DB, decibels
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.frechet import Moments, Statistics
 from clipsonic_cli.metrics.windows import Windows
@@ -248,7 +249,7 @@ def of_sounds(
                 seconds.append(sound.seconds)
                 rates[sound.sample_rate] = rates.get(sound.sample_rate, 0) + 1
                 peak = float(sound.samples.abs().max())
-                mute += [] if peak else [name]
+                mute += [name] if decibels(sound.samples.numpy()) < SILENCE_DB else []
                 beyond += [name] if peak > 1 else []
                 loudest = max(loudest, peak)
             report(backbone.name, done, total)

@@ -9,8 +9,9 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsonic_cli.data.check import Flaw, Rules, picture_flaws, sound_flaws
-from clipsonic_cli.data.media import every, is_picture, read_frames, read_sound
+from clipsonic_cli.data.check import Flaw, Rules, audio_notes, picture_flaws, sound_flaws
+from clipsonic_cli.data.container import Damage
+from clipsonic_cli.data.media import every, is_picture, read_audio, read_frames
 from clipsonic_cli.data.source import Unreadable, digest
 from clipsonic_cli.encoders.images import square
 from clipsonic_cli.types import Clip
@@ -50,27 +51,32 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
     """
     try:
         content = digest(clip)
-        heard = read_sound(clip, rules.sample_rate)
+        audio = read_audio(clip, rules.sample_rate)
         seen = () if size is None else picture_flaws(clip, rules)
-        seconds = len(heard) / rules.sample_rate
+        seconds = len(audio.samples) / rules.sample_rate
         rate = min(frame_rate, MAX_FRAMES / seconds)
-        frames = _frames(clip, rate, seconds, size)
+        damage = Damage()
+        frames = _frames(clip, rate, seconds, size, damage)
     except Unreadable as error:
         return Flaw(kind="unreadable", reason=error.reason)
+    what = damage.describe("picture")
+    passed_over = [Flaw(kind="damaged", reason=what)] if what else []
     return Decoded(
         digest=content,
-        samples=heard.clip(-1, 1),
+        samples=audio.samples.clip(-1, 1),
         frames=frames,
         frame_rate=0.0 if is_picture(clip.media) else rate,
-        flaws=(*sound_flaws(heard, rules), *seen),
+        flaws=(*sound_flaws(audio.samples, rules), *audio_notes(audio), *seen, *passed_over),
     )
 
 
-def _frames(clip: Clip, rate: float, seconds: float, size: int | None) -> NDArray[np.uint8]:
-    """Gives the frames while there is sound, (n, S, S, 3), at least one."""
+def _frames(
+    clip: Clip, rate: float, seconds: float, size: int | None, damage: Damage
+) -> NDArray[np.uint8]:
+    """Return the frames while there is sound, (n, S, S, 3), at least one."""
     if size is None:
         return np.zeros((0, 1, 1, 3), np.uint8)
     first = min(0.5 / rate, seconds / 2)
     times = (first if k == 0 else time for k, time in enumerate(every(rate)))
-    shown = read_frames(clip, takewhile(lambda time: time < seconds, times))
+    shown = read_frames(clip, takewhile(lambda time: time < seconds, times), damage)
     return np.stack([np.asarray(square(image, size)) for image in shown])

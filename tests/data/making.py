@@ -91,6 +91,16 @@ def rotate(path: Path, quarter_turns: int) -> None:
     path.write_bytes(content)
 
 
+def set_display_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
+    """Writes the part (a, b, c, d) of the display matrix into the header of an MP4."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # version 0: the matrix of 9 numbers of 32 bits
+    a, b, c, d = linear
+    for index, value in enumerate([a, b, 0, c, d, 0]):
+        content[at + 4 * index : at + 4 * index + 4] = (value << 16).to_bytes(4, "big", signed=True)
+    path.write_bytes(content)
+
+
 def put(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

@@ -65,7 +65,7 @@ def test_a_survey_counts_what_is_kept_and_all_that_is_flawed():
     good = [finding(name, label="dog", split="train") for name in "ad"]
     survey = summarize([good[0], *flawed, good[1]])
     assert (survey.found, survey.kept) == (4, 3)
-    none = {"unreadable": 0, "short": 0, "duplicate": 0, "clipped": 0}
+    none = {"unreadable": 0, "short": 0, "duplicate": 0, "clipped": 0, "damaged": 0, "note": 0}
     assert survey.flaws == none | {"silent": 1, "still": 2}
     assert survey.hours == pytest.approx(4 / 3600)
     assert (survey.labels, survey.splits) == ({"dog": 2}, {"train": 2, "valid": 1})

@@ -9,8 +9,6 @@ from making import grey, put, rotate, write_media
 
 UNOPENED = "unreadable: cut off, or no media this program reads"
 DROPPED = {
-    "cut.mp4": "unreadable: damaged",
-    "damaged.mp4": "unreadable: damaged",
     "folder.mp4": "unreadable: a folder, no file",
     "blind.mp4": "unreadable: no picture",
     "itself.mp4": "unreadable: too many levels of symbolic links",
@@ -37,6 +35,9 @@ KEPT = {
     "192k.mkv": "",
     "8k.mp4": "",
     "clipped.mkv": "clipped: 100.0% of the samples at full scale",
+    "cut.mp4": "damaged: 1 of 11 packets of its sound cannot be decoded",
+    "damaged.mp4": "damaged: 3 of 17 packets of its sound cannot be decoded; "
+    "damaged: 1 of 7 packets of its picture cannot be decoded",
     "eight-channels.mkv": "",
     "good.mp4": "",
     "line\\nbreak.mp4": "",
@@ -70,7 +71,8 @@ def write_zoo(root: Path) -> Path:
     put(root / "text.mp4", b"This is no video.\n" * 50)
     put(root / "noise.mp4", np.random.default_rng(2).bytes(20_000))
     put(root / "playlist.mp4", b"#EXTM3U\n#EXTINF:3,\ngood.mp4\n")
-    put(root / "damaged.mp4", whole[:900] + bytes(800) + whole[1700:])
+    other = write_media(root / "damaged.mp4", samples=loud(21)).read_bytes()
+    put(root / "damaged.mp4", other[:900] + bytes(800) + other[1700:])
     write_media(root / "mute.mp4", sound=None)
     write_media(root / "blind.mp4", picture=None, samples=loud(3))
     write_media(root / "matroska-named.mp4", container="matroska", samples=loud(4))

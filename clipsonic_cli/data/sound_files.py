@@ -1,0 +1,66 @@
+"""Sound files of every kind as mono: libsndfile where it reads all there is, PyAV elsewhere.
+
+libsndfile reads uncompressed files and FLAC exactly. It reads only the first of recordings that are
+joined end to end, does not know which channel is which, and writes lines of its own about MP3s.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from clipsonic_cli.audio import files
+from clipsonic_cli.audio.downmix import Downmix
+from clipsonic_cli.data.files import SOUNDS, VIDEOS
+from clipsonic_cli.data.media import Audio, read_audio
+from clipsonic_cli.data.source import Unreadable
+from clipsonic_cli.types import Clip
+
+SUFFIXES = (SOUNDS | VIDEOS) - {".gif"}
+"""Endings of files that are read as sound; a video is read for its sound."""
+EXACT = frozenset(
+    (".wav", ".wave", ".w64", ".rf64", ".caf", ".aiff", ".aif", ".aifc", ".au", ".snd", ".flac")
+)
+"""Endings of files that libsndfile reads whole."""
+
+
+def is_sound(path: Path) -> bool:
+    """Return whether a file is read as sound, by its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
+    """Read a sound file as mono.
+
+    Args:
+        path: WAV, FLAC, MP3, Ogg, Opus, M4A, a video with sound, and more (:data:`SUFFIXES`).
+        sample_rate: Hz wanted, by soxr at its high quality; None keeps the file's own.
+
+    Returns:
+        (N,) float32, N > 0, finite; channels are mixed as in training, and the notes say what was
+        not read.
+
+    Raises:
+        NotSound: The file is missing, empty, no sound, silent about its coding, or damaged.
+    """
+    if path.suffix.lower() in EXACT:
+        with files.open_sound(path) as file:
+            plain = file.channels <= 2
+            rate, is_cut = file.samplerate, files.is_cut(file)
+        if plain:
+            mix = Downmix()
+            samples = files.read(path, sample_rate or rate, mix)
+            notes = []
+            if (loudest := mix.cancelled_by) is not None:
+                samples = files.read(path, sample_rate or rate, Downmix(loudest))
+                notes.append(f"channels cancel each other: channel {loudest + 1} alone is used")
+            if files.has_more(path):
+                notes.append("only the first of recordings joined end to end is read")
+            rate = sample_rate or rate
+            return Audio(samples=samples.numpy(), sample_rate=rate, cut=is_cut, notes=tuple(notes))
+    files.check_readable(path)
+    try:
+        audio = read_audio(Clip(id=path.name, media=path), sample_rate)
+    except Unreadable as error:
+        raise files.NotSound(
+            f"Cannot read '{path}' as sound: {error.reason}; give another sound file.", error.reason
+        ) from error
+    return replace(audio, cut=path.suffix.lower() == ".mp3" and files.mp3_is_cut(path))

@@ -1,7 +1,7 @@
 """The clips of a data set, whatever its format.
 
-Knows: which format it is, that ids are unique, who is in which split. Does not know: how a format
-is laid out (a reader each), nor what a clip holds.
+Knows: that ids are unique, who is in which split. Does not know: which
+format it is (``data/listing.py``), how one is laid out (a reader each), nor what a clip holds.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,12 +32,12 @@ class Reader:
     read: Callable[[str], Iterator[Clip]]
 
 
-def read_clips(source: str, *, format: str | None = None, seed: int = 0) -> Iterator[Clip]:  # noqa: A002
+def read_clips(source: str, *, format: str, seed: int = 0) -> Iterator[Clip]:  # noqa: A002
     """Lists the clips of a data set, each with its own id and a split.
 
     Args:
         source: A folder, a file, or an address of shards; see the readers.
-        format: A name of ``READERS``; None finds it.
+        format: A name of ``READERS``.
         seed: Decides the split where the data set states none.
 
     Returns:
@@ -47,26 +47,10 @@ def read_clips(source: str, *, format: str | None = None, seed: int = 0) -> Iter
         UsageError: The source is missing, empty, or of another format; at the call, or at the
             first clip.
     """
-    name = READERS.check(format) if format else detect(source)
+    name = READERS.check(format)
     check_exists(source)
     reader: Reader = READERS.load(name)
     return _completed(reader.read(source), source, name, seed)
-
-
-def detect(source: str) -> str:
-    """Gives the name of the first of ``READERS`` whose format a source has.
-
-    Raises:
-        UsageError: The source is missing, or of no known format.
-    """
-    check_exists(source)
-    for name in READERS:
-        if READERS.load(name).detect(source):
-            return name
-    raise UsageError(
-        f"'{source}' has no known data format. Give a folder of videos, or name its format: "
-        f"{', '.join(READERS)}."
-    )
 
 
 def check_exists(source: str) -> None:

@@ -1,6 +1,7 @@
 """Files below a folder, each once and in one order, whatever links and permissions do."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Found:
         return self.path.suffix.lower()
 
 
-def walk(root: Path) -> Iterator[Found]:
+def walk(root: Path, *, hidden: bool = False) -> Iterator[Found]:
     """Finds the files below a folder.
 
     Links are followed after all that lies in the folder itself, and no folder is entered twice, so
@@ -45,6 +46,8 @@ def walk(root: Path) -> Iterator[Found]:
 
     Args:
         root: The folder.
+        hidden: Find files and folders whose names begin with a dot too; such folders are found
+            and not entered. Files that macOS keeps for itself (._x, .DS_Store) are never found.
 
     Yields:
         Files folder by folder, sorted by name, and folders that are not entered. A folder whose
@@ -65,13 +68,37 @@ def walk(root: Path) -> Iterator[Found]:
         for here, folders, names in os.walk(top, onerror=failed.append):
             own = os.stat(here)  # noqa: PTH116 - for speed, as os.walk gives text
             entered.add((own.st_dev, own.st_ino))
+            if hidden:
+                yield from (Found(Path(here, name)) for name in sorted(folders) if name[0] == ".")
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = [Path(here, name) for name in folders]
             pending.extend(path for path in below if path.is_symlink())
             yield from (Found(path) for path in below if path.suffix.lower() in VIDEOS)
-            yield from (Found(Path(here, name)) for name in sorted(names) if name[0] != ".")
+            yield from (
+                Found(Path(here, name))
+                for name in sorted(names)
+                if name[0] != "." or (hidden and not _is_of_system(name))
+            )
             yield from _failures(failed)
         yield from _failures(failed)
+
+
+def _is_of_system(name: str) -> bool:
+    """Return whether macOS keeps a file for itself: what it knows of another, or of a folder."""
+    return name.startswith("._") or name in (".DS_Store", ".localized")
+
+
+def is_part_of_download(path: Path) -> bool:
+    """Return whether a file is what yt-dlp leaves of a download: unfinished, or not yet joined.
+
+    "a.f137.mp4" is one stream of "a.mp4", and is a part of it only where that is there.
+    """
+    stem, suffix = Path(path.stem), path.suffix.lower()
+    if suffix in (".part", ".ytdl", ".crdownload", ".download") or stem.suffix == ".temp":
+        return True
+    if not re.fullmatch(r"\.f\d+(-\w+)?|\.fhls\S*|\.fdash\S*", stem.suffix):
+        return False
+    return any(path.with_name(stem.stem + known).is_file() for known in VIDEOS)
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -9,29 +9,14 @@ from itertools import groupby
 from pathlib import Path
 
 from clipsonic_cli.data.clips import Reader
-from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS, Found, label_of, name_of, walk
+from clipsonic_cli.data.files import PICTURES, SOUNDS, Found, label_of, name_of, walk
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
-SEARCHED = 10_000
-"""Files looked at before a folder counts as none of pairs."""
-
 
 def detect(source: str) -> bool:
-    """A folder in which a picture and a sound of one name are found before any video."""
-    root = Path(source)
-    if not root.is_dir():
-        return False
-    stems: dict[Path, set[bool]] = {}
-    for count, file in enumerate(walk(root)):
-        if file.suffix in VIDEOS - PICTURES or count >= SEARCHED:
-            return False
-        if file.suffix in PICTURES | SOUNDS:
-            kinds = stems.setdefault(file.path.with_suffix(""), set())
-            kinds.add(file.suffix in SOUNDS)
-            if len(kinds) == 2:
-                return True
-    return False
+    """Return whether it is a folder; whether most of it are pairs, ``data/listing.py`` weighs."""
+    return Path(source).is_dir()
 
 
 def read(source: str) -> Iterator[Clip]:
@@ -57,9 +42,8 @@ def _in_folder(files: list[Found], root: Path) -> Iterator[Clip]:
             problem = problem or (
                 "another sound has the same name" if stem in pictures else "no picture of its name"
             )
-        elif file.suffix not in PICTURES:
-            suffix = file.suffix or "no suffix"
-            problem = problem or f"neither picture nor sound by its name ({suffix})"
+        elif file.suffix not in PICTURES and problem is None:
+            continue
         elif (sound := sounds.get(stem)) is None:
             problem = problem or "no sound of its name"
         yield Clip(

@@ -7,7 +7,7 @@ judged (``data/check.py``), nor how a report is shown.
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipsonic_cli.atomic import written
@@ -32,6 +32,7 @@ class Survey:
         labels: Clips kept by label, in order of the labels; clips without one are not counted.
         splits: Clips kept by split.
         flawed: Every finding with a flaw, in the order of the clips.
+        left_out: Files that are no clips, with the reason.
     """
 
     found: int
@@ -41,6 +42,7 @@ class Survey:
     labels: Mapping[str, int]
     splits: Mapping[str, int]
     flawed: tuple[Finding, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def summarize(looked_at: Iterable[Finding]) -> Survey:
@@ -74,7 +76,7 @@ def summarize(looked_at: Iterable[Finding]) -> Survey:
 
 
 def write_csv(survey: Survey, path: Path) -> None:
-    """Writes every flaw of every clip as a row, whole or not at all.
+    """Write every flaw of every clip, and every file left out, as a row, whole or not at all.
 
     Args:
         survey: What was found.
@@ -95,6 +97,8 @@ def write_csv(survey: Survey, path: Path) -> None:
                 for flaw in finding.flaws:
                     row = [clip.id, flaw.kind, flaw.reason, dropped, clip.label, clip.split]
                     rows.writerow([*row, _file(clip)])
+            for name, reason in survey.left_out.items():
+                rows.writerow([name, "left out", reason, "yes", None, None, name])
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; nothing was left behind."

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,8 @@ import torch
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files
-from clipsonic_cli.data.clips import drawn, read_clips
+from clipsonic_cli.data.clips import drawn
+from clipsonic_cli.data.listing import Listing, list_clips
 from clipsonic_cli.data.media import read_frames, read_sound
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.source import digest
@@ -89,14 +90,14 @@ def draw_clips(
     split: Split,
     split_seed: int,
     seed: int,
-) -> list[Clip]:
-    """Lists the clips of a split in the order in which they are drawn.
+) -> Listing:
+    """Lists the clips of a split in the order in which they are drawn, and how they were found.
 
     More are drawn by going on: the first clips stay the same whatever their number, so that what
     was made of them is used again.
 
     Args:
-        source: See :func:`~clipsonic_cli.data.clips.read_clips`.
+        source: See :func:`~clipsonic_cli.data.listing.list_clips`.
         format: See there.
         split: Which clips.
         split_seed: That of the training, where the data set states no split.
@@ -105,7 +106,8 @@ def draw_clips(
     Raises:
         UsageError: There are no such data, or none in the split.
     """
-    clips = list(read_clips(source, format=format, seed=split_seed))
+    listing = list_clips(source, format=format, seed=split_seed)
+    clips = listing.clips
     found = [clip for clip in clips if clip.split == split]
     if not found:
         counts = Counter(clip.split for clip in clips)
@@ -113,7 +115,8 @@ def draw_clips(
         raise UsageError(
             f"'{source}' has no clips in the split '{split}'; it has {there}: give another --split."
         )
-    return sorted(found, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
+    order = sorted(found, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
+    return replace(listing, clips=order)
 
 
 def take(

@@ -79,6 +79,7 @@ class Results:
         samples: Some or all of the queries.
         notes: What is not as was asked, a line each; what concerns one score is in its own notes.
         left_out: Sounds of the reference that could not be heard, by name, and why.
+        files_left_out: Files of the folders given that are not scored, with the reason.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Results:
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    files_left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def heading(system: str, guidance: float | None) -> str:
@@ -143,6 +145,7 @@ def write_json(results: Results, path: Path) -> None:
         ],
         "notes": list(results.notes),
         "left_out_of_reference": dict(results.left_out),
+        "files_left_out": dict(results.files_left_out),
     }
     save(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
 

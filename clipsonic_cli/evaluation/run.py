@@ -149,6 +149,7 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         samples=tuple(_samples(material, {**known, **material.truth})),
         notes=(*notes, *material.notes, *scored.notes),
         left_out=scored.left_out,
+        files_left_out=material.left_out,
     )
 
 

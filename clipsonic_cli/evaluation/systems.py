@@ -93,6 +93,7 @@ class Material:
         vectors: For "similarity".
         settings: What decided them.
         notes: What is not as was asked.
+        left_out: Files of the folders given that are not scored, with the reason.
     """
 
     systems: tuple[System, ...]
@@ -100,6 +101,7 @@ class Material:
     vectors: tuple[Vectors, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_folders(folders: Folders, *, worded: bool) -> Material:
@@ -172,16 +174,20 @@ class Asking:
         if wanted and not modes:
             raise UsageError(f"Nothing can be made. {skipped[0]}")
         self.clips: list[Clip] = []
+        self.left_out: Mapping[str, str] = {}
         if wish.data is None:
             self.modes = self._of_words(modes)
         else:
-            self.clips = draw_clips(
+            listing = draw_clips(
                 wish.data,
                 format=wish.format,
                 split=wish.split,
                 split_seed=wish.split_seed,
                 seed=wish.seed,
             )
+            self.clips = list(listing.clips)
+            self.notes += listing.notes
+            self.left_out = listing.left_out
             self.modes = self._of_data(modes)
         self.spec: MelSpec = generated.spec_of(self.sonic, self.modes)
 
@@ -226,6 +232,7 @@ class Asking:
             vectors=tuple(vectors),
             settings=self._settings(len(questions), truth),
             notes=tuple(self.notes),
+            left_out=self.left_out,
         )
 
     @property

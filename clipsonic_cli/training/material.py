@@ -6,7 +6,7 @@ networks but the image encoder.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,8 @@ from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.config import MelSpec, PreparationConfig
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
-from clipsonic_cli.data.clips import check_exists, detect, hold_out, is_address, read_clips
+from clipsonic_cli.data.clips import check_exists, hold_out, is_address
+from clipsonic_cli.data.listing import find_format, list_clips
 from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
@@ -139,7 +140,10 @@ def gather(
         window_seconds=least(config.mel),
         drop=DROP | set(source.drop),
     )
-    clips = list(read_clips(source.data, format=source.format, seed=source.seed))
+    listing = list_clips(source.data, format=source.format, seed=source.seed)
+    for note in listing.notes:
+        tell(note)
+    clips = list(listing.clips)
     if all(clip.split != "valid" for clip in clips):
         clips = [hold_out(clip, share=held_out, seed=source.seed) for clip in clips]
     if labels and all(clip.label is None for clip in clips):
@@ -160,7 +164,7 @@ def gather(
     )
     accelerator.wait_for_everyone()
     catalogue, findings = collect(clips, indices(folder), folder, config, rules)
-    survey = summarize(findings)
+    survey = replace(summarize(findings), left_out=listing.left_out)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
     return Material(catalogue=catalogue, path=path, survey=survey, clips=clips)
 
@@ -189,7 +193,7 @@ def check_source(source: Source) -> None:
     if source.format is not None:
         READERS.check(source.format)
     elif not is_catalogue(source.data):
-        detect(source.data)
+        find_format(source.data)
 
 
 def name_of(data: str) -> str:

@@ -100,7 +100,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
     """
     pictures = read_lines(need(out / "data", "pictures.jsonl", "data.py"))
     unseen = {row["label"] for row in pictures if row["split"] == "test"}
-    clips = draw_clips(str(data), format=None, split="test", split_seed=0, seed=0)[:count]
+    clips = draw_clips(str(data), format=None, split="test", split_seed=0, seed=0).clips[:count]
     sets: dict[str, dict[str, str]] = {"seen": {}, "not seen": {}}
     for clip in clips:
         of = sets["not seen" if clip.label in unseen else "seen"]

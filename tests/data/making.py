@@ -2,12 +2,15 @@
 
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from clipsonic_cli.data.listing import list_clips
+from clipsonic_cli.types import Clip
 
 
 def grey(frame: int) -> int:
@@ -99,6 +102,11 @@ def set_display_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
     for index, value in enumerate([a, b, 0, c, d, 0]):
         content[at + 4 * index : at + 4 * index + 4] = (value << 16).to_bytes(4, "big", signed=True)
     path.write_bytes(content)
+
+
+def clips_of(source: str, **how) -> Sequence[Clip]:
+    """The clips of a data set, in the format that is found."""
+    return list_clips(source, **how).clips
 
 
 def put(path: Path, content: bytes) -> Path:

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import put
+from making import clips_of, put
 
-from clipsonic_cli.data.clips import read_clips
 from clipsonic_cli.data.manifest import COLUMNS
 from clipsonic_cli.data.vggsound import spellings
 from clipsonic_cli.errors import UsageError
 
 
 def rows(path: Path) -> dict[str, object]:
-    return {clip.id: clip for clip in read_clips(str(path))}
+    return {clip.id: clip for clip in clips_of(str(path))}
 
 
 def test_a_folder_names_the_label_and_none_is_fine(make, tmp_path):
@@ -24,14 +23,6 @@ def test_a_folder_names_the_label_and_none_is_fine(make, tmp_path):
     labels = {name: clip.label for name, clip in clips.items()}
     assert labels["dog/a.mp4"] == "dog"
     assert labels["d.mp4"] is None
-
-
-def test_what_is_no_video_by_its_name_is_told(make, tmp_path):
-    root = make["folder"](tmp_path)
-    put(root / "notes.txt", b"x")
-    put(root / ".hidden", b"x")
-    assert rows(root)["notes.txt"].problem == "no video by its name (.txt)"
-    assert ".hidden" not in rows(root)
 
 
 def test_loops_of_links_end_and_linked_folders_are_read(make, tmp_path):
@@ -83,7 +74,7 @@ def test_a_manifests_columns_arrive(tmp_path):
 )
 def test_a_row_that_makes_no_sense_costs_that_row(tmp_path, row, problem):
     put(tmp_path / "list.csv", f"media,start\n{row}\nb.mp4,2\n".encode())
-    bad, good = read_clips(str(tmp_path / "list.csv"))
+    bad, good = clips_of(str(tmp_path / "list.csv"))
     assert (bad.id, good.id) == ("list.csv:2", "b.mp4@2")
     assert problem in bad.problem
     assert good.problem is None
@@ -103,7 +94,7 @@ def test_no_manifest_makes_the_program_crash(tmp_path, content, head):
     for name in ("list.csv", "list.jsonl"):
         put(tmp_path / name, head + content)
         with suppress(UsageError):
-            list(read_clips(str(tmp_path / name), format="manifest"))
+            list(clips_of(str(tmp_path / name), format="manifest"))
 
 
 value = st.one_of(st.none(), st.text(max_size=20), st.integers(), st.floats(), st.booleans())

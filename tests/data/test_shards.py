@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from making import write_tar
+from making import clips_of, write_tar
 from server import Fault, Server
 
 from clipsonic_cli.data import remote, shards
-from clipsonic_cli.data.clips import read_clips
 from clipsonic_cli.data.media import read_frames, read_sound
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.errors import UsageError
@@ -25,7 +24,7 @@ def test_patterns_stand_for_shards():
 
 
 def test_labels_come_from_text_and_json(make, tmp_path):
-    clips = list(read_clips(str(make["shards"](tmp_path))))
+    clips = list(clips_of(str(make["shards"](tmp_path))))
     told = [(clip.id, clip.label) for clip in clips]
     assert told == [("000.tar/a", "dog"), ("000.tar/b", None), ("001.tar/a", "cat")]
 
@@ -34,7 +33,7 @@ def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
     root = make["shards"](tmp_path)
     whole = (root / "000.tar").read_bytes()
     (root / "000.tar").write_bytes(whole[:3000])
-    clips = list(read_clips(str(root)))
+    clips = list(clips_of(str(root)))
     assert [clip.id for clip in clips] == ["000.tar/a", "000.tar", "001.tar/a"]
     assert "listed up to here" in clips[1].problem
     with pytest.raises(Unreadable, match="its shard ends in the middle of it"):
@@ -44,7 +43,7 @@ def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
 
 @pytest.mark.parametrize("name", ["../../a.mp4", "/etc/a.mp4", "a\\b.mp4"])
 def test_names_that_lead_out_of_a_shard_are_refused(tmp_path, name):
-    [clip] = read_clips(str(write_tar(tmp_path / "a.tar", {name: b"x"})))
+    [clip] = clips_of(str(write_tar(tmp_path / "a.tar", {name: b"x"})))
     assert clip.problem == "its name leads out of the shard"
 
 
@@ -53,14 +52,14 @@ def test_links_in_a_shard_are_refused(tmp_path):
         info = tarfile.TarInfo("a.mp4")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(info)
-    [clip] = read_clips(str(tmp_path))
+    [clip] = clips_of(str(tmp_path))
     assert "no file" in clip.problem
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b'{"start": -1}', b"\xff", b"[" * 100_000])
 def test_bad_json_costs_that_clip(tmp_path, text):
     write_tar(tmp_path / "a.tar", {"a.mp4": b"x", "a.json": text, "b.mp4": b"x"})
-    bad, good = read_clips(str(tmp_path))
+    bad, good = clips_of(str(tmp_path))
     assert "JSON" in bad.problem
     assert good.problem is None
 
@@ -105,10 +104,10 @@ def object_store(files: dict[str, bytes], busy: int = 0) -> Iterator[tuple[str, 
 
 def test_shards_are_read_from_the_web_without_a_copy(make, tmp_path):
     root = make["shards"](tmp_path)
-    local = list(read_clips(str(root)))
+    local = list(clips_of(str(root)))
     files = {f"/{name}.tar": (root / f"{name}.tar").read_bytes() for name in ("000", "001")}
     with object_store(files) as (base, _):
-        clips = list(read_clips(f"{base}/{{000..001}}.tar"))
+        clips = list(clips_of(f"{base}/{{000..001}}.tar"))
         sounds = [read_sound(clip, 16_000) for clip in clips]
         pictures = [next(read_frames(clip, [0.1])) for clip in clips]
     told = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
@@ -121,7 +120,7 @@ def test_listing_a_remote_shard_skips_what_is_large(tmp_path):
     big = bytes(2_000_000)
     content = write_tar(tmp_path / "a.tar", {"a.mp4": big, "b.mp4": big}).read_bytes()
     with object_store({"/a.tar": content}) as (base, sent):
-        assert len(list(read_clips(f"{base}/a.tar"))) == 2
+        assert len(list(clips_of(f"{base}/a.tar"))) == 2
     assert sum(sent) < 6 * remote.BLOCK
 
 
@@ -136,5 +135,5 @@ def test_a_server_that_is_busy_for_a_while_is_asked_again():
 def test_a_shard_that_is_not_there_or_not_in_parts_is_told():
     with Server() as server:
         url = server.serve("/a.tar", b"x" * 1000, Fault(ranges=False))
-        assert "not given in parts" in next(read_clips(url)).problem
-        assert "404" in next(read_clips(f"{server.base}/b.tar")).problem
+        assert "not given in parts" in clips_of(url)[0].problem
+        assert "404" in clips_of(f"{server.base}/b.tar")[0].problem

@@ -30,7 +30,7 @@ def clips(pets):
     found = [
         clip
         for split in ("train", "test")
-        for clip in draw_clips(str(pets), format=None, split=split, split_seed=3, seed=0)
+        for clip in draw_clips(str(pets), format=None, split=split, split_seed=3, seed=0).clips
     ]
     assert len(found) == 11
     return found
@@ -86,7 +86,7 @@ def test_more_queries_begin_with_the_same_ones(clips, tmp_path):
 def test_another_seed_draws_others_with_other_noise(pets):
     def ids(seed):
         drawn = draw_clips(str(pets), format=None, split="train", split_seed=0, seed=seed)
-        return [clip.id for clip in drawn]
+        return [clip.id for clip in drawn.clips]
 
     assert ids(0) != ids(1)
     assert sorted(ids(0)) == sorted(ids(1))

@@ -4,12 +4,11 @@ import csv
 import random
 
 import pytest
-from making import grey, put, tone, write_media, write_tar
+from making import clips_of, grey, put, tone, write_media, write_tar
 from pairs import gathered, write_pair
 from zoo import DROPPED, KEPT, lock, write_zoo
 
 from clipsonic_cli.data.check import Rules
-from clipsonic_cli.data.clips import read_clips
 from clipsonic_cli.data.report import summarize, write_csv
 from clipsonic_cli.preparation import prepare as module
 from clipsonic_cli.types import Clip
@@ -20,7 +19,7 @@ RULES = Rules(window_seconds=0.5)
 def test_bad_media_are_reported_file_by_file_and_the_rest_is_kept(
     prepared, tmp_path, monkeypatch, capfd
 ):
-    clips = list(read_clips(str(write_zoo(tmp_path / "zoo"))))
+    clips = list(clips_of(str(write_zoo(tmp_path / "zoo"))))
     lock(monkeypatch)
     capfd.readouterr()
     catalogue = prepared(tmp_path / "p", clips, rules=RULES)
@@ -55,7 +54,7 @@ def test_processes_find_in_tar_files_what_one_finds(prepared, tmp_path):
     first = {"a.mp4": video, "a.txt": b"dog\n", "b.png": picture, "b.wav": sound}
     write_tar(tmp_path / "tars" / "000.tar", first)
     write_tar(tmp_path / "tars" / "001.tar", {"a.mp4": video, "a.json": b'{"label": "cat"}'})
-    clips = list(read_clips(str(tmp_path / "tars")))
+    clips = list(clips_of(str(tmp_path / "tars")))
     rules = Rules(drop=frozenset())
     alone, together = (
         prepared(tmp_path / f"{workers}", clips, rules=rules, workers=workers).findings

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
+from making import clips_of
 from pairs import gathered, write_pair
 
 from clipsonic_cli.config import PreparationConfig
-from clipsonic_cli.data.clips import read_clips
 
 CLIPS = 12
 PROGRAM = """
@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
-from clipsonic_cli.data.clips import read_clips
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation import prepare as module
 from clipsonic_cli.store import bundle
@@ -24,7 +23,7 @@ from clipsonic_cli.store import bundle
 data, root, clip = (Path(each) for each in sys.argv[1:])
 torch.set_num_threads(1)  # threads do not survive a fork
 module.SHARD_CLIPS = 2
-clips, when = list(read_clips(str(data))), random.Random(0)
+clips, when = list(clips_of(str(data))), random.Random(0)
 encoder = load_clip(bundle.load(clip, kind="clip"))
 config = PreparationConfig(encoder=encoder.identity, waves=True)
 
@@ -61,7 +60,7 @@ def test_kills_lose_nothing_and_change_nothing(tmp_path, micro, content):
         write_pair(data / f"{number}", 2.1 + 0.1 * number, 200.0 + 20 * number)
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, data, tmp_path]
     subprocess.run([*command, micro / "clip.safetensors"], check=True, timeout=120)
-    clips = list(read_clips(str(data)))
+    clips = list(clips_of(str(data)))
     config = PreparationConfig(encoder="micro-clip", waves=True)
     killed, unbroken = (
         content(gathered(tmp_path / name, clips, config)) for name in ("killed", "unbroken")

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import videos
+from making import clips_of
 from PIL import Image
 
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
-from clipsonic_cli.data.clips import detect, read_clips
+from clipsonic_cli.data.listing import find_format
 from clipsonic_cli.data.media import every, read_frames, read_sound
 from clipsonic_cli.data.report import summarize
 from clipsonic_cli.encoders.clip import load_clip
@@ -152,12 +153,12 @@ def surveyed(clips, folder, micro):
 
 def test_the_videos_are_fit_for_training_as_a_list_and_as_a_folder(out, run, micro, capsys):
     run("--repeat", "2")
-    survey = surveyed(list(read_clips(str(out / "videos.jsonl"))), out / "prepared", micro)
+    survey = surveyed(list(clips_of(str(out / "videos.jsonl"))), out / "prepared", micro)
     assert (survey.kept, set(survey.flaws.values())) == (20, {0})
     assert survey.splits == {"train": 12, "valid": 4, "test": 4}
     folder = str(out / "videos" / "train")
-    assert detect(folder) == "folder"
-    assert Counter(clip.label for clip in read_clips(folder)) == {"fire truck": 6, "cat": 6}
+    assert find_format(folder) == "folder"
+    assert Counter(clip.label for clip in clips_of(folder)) == {"fire truck": 6, "cat": 6}
     told = capsys.readouterr().out
     assert "videos: 20 of 2 labels, 20 of them made now" in told
     assert "2 of test show a training picture; 5 clips of 1 labels left out" in told

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from making import tone, write_media
+from making import clips_of, tone, write_media
 from small_videos import write_videos
 
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, PriorConfig, TrainConfig, VocoderConfig
 from clipsonic_cli.data.check import DROP, Rules
-from clipsonic_cli.data.clips import read_clips
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared, Segments
@@ -90,7 +89,7 @@ def published(outcome):
 def test_all_training_clips_are_trained_on(run, videos):
     run_dir, _, told = run
     catalogue = read_catalogue(read_settings(run_dir).catalogue)
-    listed = {clip.id for clip in read_clips(str(videos), seed=3) if clip.split == "train"}
+    listed = {clip.id for clip in clips_of(str(videos), seed=3) if clip.split == "train"}
     assert {catalogue.ids[number] for number in catalogue.numbers("train")} == listed
     assert "valid" not in catalogue.splits
     assert "no clips are held out (as in the paper): the last average is kept, not the best" in told

@@ -1,0 +1,105 @@
+"""Which format a folder is read in, decided by all its files, and what is left out of it."""
+
+import pytest
+from making import put, write_tar
+
+from clipsonic_cli.data.listing import find_format, list_clips
+from clipsonic_cli.errors import UsageError
+
+DOWNLOADS = ["a.mp4", "a.m4a", "a.jpg", "b.mp4", "b.m4a", "b.webp", "a.info.json", "b.en.vtt"]
+
+
+def lay(root, names):
+    for name in names:
+        put(root / name, b"x")
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (DOWNLOADS, "folder"),
+        (["a.mp4", "Thumbs.db", "notes.tar"], "folder"),
+        (["a.jpg", "a.wav", "b.jpg", "b.wav", "zz.mp4"], "pairs"),
+        (["0.jpg", "0.wav", "a.mp4", "b.mp4"], "folder"),
+        (["a.gif", "b.gif"], "folder"),
+        (["a.gif", "a.wav"], "pairs"),
+        (["dog/a.png", "cat/a.wav", "dog/a.mp4"], "folder"),
+    ],
+)
+def test_most_files_decide_the_format(tmp_path, names, expected):
+    assert find_format(lay(tmp_path, names)) == expected
+
+
+def test_archives_decide_by_the_clips_they_hold(tmp_path):
+    write_tar(tmp_path / "000.tar", {"a.mp4": b"x", "b.mp4": b"x"})
+    put(tmp_path / "sample.mp4", b"x")
+    assert find_format(str(tmp_path)) == "shards"
+    lay(tmp_path, ["b.mp4", "c.mp4"])
+    assert find_format(str(tmp_path)) == "folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("manifest.csv", b"media\ngone.mp4\n"), ("x.csv", b"gone,3,dog,train\n")],
+)
+def test_a_list_of_files_that_are_not_there_does_not_decide(tmp_path, name, content):
+    put(tmp_path / name, content)
+    put(tmp_path / "here.mp4", b"x")
+    assert find_format(str(tmp_path)) == "folder"
+
+
+def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
+    listing = list_clips(lay(tmp_path, DOWNLOADS))
+    assert listing.notes[0] == (
+        "found 2 videos, 2 sounds, 2 pictures, 2 other files: reading as a folder of videos; "
+        "--format pairs reads pictures with sounds of the same name (2)"
+    )
+    assert [clip.id for clip in listing.clips] == ["a.mp4", "b.mp4"]
+    assert set(listing.left_out.values()) == {"goes with the video of its name"}
+    assert listing.notes[1].startswith("left out 6 files: goes with the video of its name (6: '")
+
+
+def test_a_named_format_is_not_a_guess_and_still_says_what_it_leaves_out(tmp_path):
+    listing = list_clips(lay(tmp_path, ["a.jpg", "a.wav", "v.mp4"]), format="pairs")
+    assert listing.notes == ("left out 1 file: not a picture or sound by its name (1: 'v.mp4')",)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.f137.mp4", "a part of a download"),
+        ("a.temp.mp4", "a part of a download"),
+        ("b.mp4.part", "a part of a download"),
+        ("notes.txt", "not a video by its name"),
+        ("old.zip", "not a video by its name"),
+        (".secret.mp4", "hidden"),
+        (".git/config", "hidden"),
+        ("a.description", "goes with the video of its name"),
+    ],
+)
+def test_every_file_left_out_has_its_reason(tmp_path, name, reason):
+    listing = list_clips(lay(tmp_path, ["a.mp4", name]))
+    assert listing.left_out == {name.removesuffix("/config"): reason}
+    assert [clip.id for clip in listing.clips] == ["a.mp4"]
+
+
+def test_files_that_systems_keep_for_themselves_are_no_matter(tmp_path):
+    listing = list_clips(lay(tmp_path, ["a.mp4", "._a.mp4", ".DS_Store"]))
+    assert not listing.left_out
+
+
+def test_a_stream_that_was_never_joined_is_a_video(tmp_path):
+    assert [clip.id for clip in list_clips(lay(tmp_path, ["a.f137.mp4"])).clips] == ["a.f137.mp4"]
+
+
+def test_videos_that_a_list_does_not_name_are_told(tmp_path):
+    put(tmp_path / "manifest.csv", b"media\na.mp4\n")
+    listing = list_clips(lay(tmp_path, ["a.mp4", "b.mp4"]))
+    assert listing.format == "manifest"
+    assert listing.left_out == {"b.mp4": "not in the list"}
+
+
+def test_a_folder_without_videos_says_what_is_there(tmp_path):
+    with pytest.raises(UsageError, match=r"holds no videos: found 1 sound, 1 other file\."):
+        find_format(lay(tmp_path, ["a.wav", "b.txt"]))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clipsonic_cli.config import PriorConfig
+from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.training.presets import paper_settings, size_of
 from clipsonic_cli.training.settings import Beyond, Settings
 
@@ -222,13 +223,16 @@ BOOKKEEPING = (
 """Fields of TrainConfig that change what a training takes or shows, and not what it is."""
 
 
-def changed_from_paper(settings: Settings, clips: int, steps: int) -> list[list[str]]:
+def changed_from_paper(
+    settings: Settings, clips: int, steps: int, encoder: str | None
+) -> list[list[str]]:
     """Return what a person changed of the paper's preset, as rows: name, the paper's, this one.
 
     Args:
         settings: A training with any preset.
         clips: Training clips.
         steps: Steps done, which may be fewer than were asked for.
+        encoder: Identity of the CLIP or CLAP that conditions it; None for a vocoder.
 
     Returns:
         No rows for another preset.
@@ -247,6 +251,8 @@ def changed_from_paper(settings: Settings, clips: int, steps: int) -> list[list[
         rows.append(["size", "large", size or "its own"])
     if isinstance(settings.network, PriorConfig) and settings.network.attention == "cosine":
         rows.append(["attention", "softmax_bias128", "cosine"])
+    if settings.space != "clap-text" and not (encoder or PAPER).startswith(PAPER):
+        rows.append(["CLIP", "ViT-L/14 of OpenAI", f"{encoder}"])
     if settings.warm_start is not None:
         rows.append(["begun with", "random weights", Path(settings.warm_start).name])
     beyond, usual = asdict(settings.beyond), asdict(Beyond())

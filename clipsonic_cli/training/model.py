@@ -164,7 +164,10 @@ class ModelInTraining:
             "licence": settings.licence,
             "settings": settings_of(settings),
             "changed": changed_from_paper(
-                settings, self.data["splits"].get("train", 0), progress.step
+                settings,
+                self.data["splits"].get("train", 0),
+                progress.step,
+                self.work.header.encoder,
             ),
             "run": run_id(settings),
         }

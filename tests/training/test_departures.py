@@ -318,6 +318,7 @@ def test_the_card_lists_what_was_changed_by_hand(run):
         "| batch | 32 | 1 |",
         "| size | large | its own |",
         "| begun with | random weights | micro |",
+        "| CLIP | ViT-L/14 of OpenAI | micro-clip |",
     ):
         assert line in card
 
@@ -330,13 +331,13 @@ def test_nothing_is_changed_where_nothing_was_asked_for(run):
         plain[stage] = dataclasses.replace(
             settings, stage=stage, network=chosen.network, train=chosen.train, warm_start=None
         )
-        assert changed_from_paper(plain[stage], 1000, chosen.train.steps) == []
+        assert changed_from_paper(plain[stage], 1000, chosen.train.steps, None) == []
     other = dataclasses.replace(plain["unet"], beyond=Beyond(window=128))
-    assert changed_from_paper(other, 1000, 200_000) == [["window", "64", "128"]]
-    assert changed_from_paper(plain["unet"], 1000, 1000) == [["steps", "200,000", "1,000"]]
+    assert changed_from_paper(other, 1000, 200_000, None) == [["window", "64", "128"]]
+    assert changed_from_paper(plain["unet"], 1000, 1000, None) == [["steps", "200,000", "1,000"]]
     cosine = dataclasses.replace(plain["prior"], network=PriorConfig())
-    assert changed_from_paper(cosine, 1000, 200_000)[0][0] == "attention"
+    assert changed_from_paper(cosine, 1000, 200_000, None)[0][0] == "attention"
     default = dataclasses.replace(plain["unet"], preset="default")
-    assert changed_from_paper(default, 1000, 7) == []
+    assert changed_from_paper(default, 1000, 7, None) == []
     assert math.isclose(plain["vocoder"].train.lr_decay, 0.999 ** (1 / EPOCH))
     assert plain["vocoder"].network == VocoderConfig()

@@ -312,6 +312,8 @@ class TrainConfig:
     validate_every: int = 5000
     validate_batches: int = 8
     max_loss: float = 1e4
+    publish: Literal["best", "last"] = "best"
+    publish_dtype: Literal["float16", "float32"] = "float16"
 
     def __post_init__(self) -> None:
         check_fields(self, ranges.TRAIN)
@@ -319,9 +321,6 @@ class TrainConfig:
         if len(betas) != 2:
             raise UsageError(f"betas are {shown(self.betas)}; they must be two numbers.")
         object.__setattr__(self, "betas", betas)
-
-    publish: Literal["best", "last"] = "best"
-    publish_dtype: Literal["float16", "float32"] = "float16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,9 @@ class Sound(Waveform):
     """A waveform and how it came to be.
 
     Args:
-        recipe: Complete: made alone (``batch_size=1``) on the same machine, the same recipe gives
-            the same samples; within a batch they differ by rounding.
+        recipe: Complete: made alone (``batch_size=1``) on the same machine, by the same PyTorch
+            with as many threads, the same recipe gives the same samples; else they differ by
+            rounding.
     """
 
     recipe: Recipe
@@ -170,7 +171,7 @@ class ClipSonic:
             guidance_scale: The paper's w: 0 ignores the query, 1 follows it, more exaggerates.
             sampler: A name of ``diffusion.SAMPLERS``.
             steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
-            seconds: Duration, exact to the sample.
+            seconds: Duration, 0.001 to 600, exact to the sample.
             seed: None draws one; the sound's recipe tells which.
             negative: Words or a picture to steer away from.
             report: Called as ``report(stage, done, total)``.

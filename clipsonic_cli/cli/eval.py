@@ -78,7 +78,7 @@ def evaluate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
 ) -> None:
-    """Score a model, or any sounds, as the paper does.
+    """Score a model, or any sounds, by the paper's metrics.
 
     clipsonic eval --metrics fad clap --generated sounds/ --reference truth/
 

@@ -192,9 +192,9 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="default: what is quick; paper: its sampling: "
-        + ", ".join(f"{value}" for value in PAPER_SAMPLING.values())
-        + f" s, clips of {PAPER_CLIP_SECONDS:g} s. Options given come first.",
+        help="default: what is quick; paper: its sampling, {sampler} in {steps} steps, {dtype}, "
+        "sounds of {seconds:g} s, ".format(**PAPER_SAMPLING)
+        + f"clips of {PAPER_CLIP_SECONDS:g} s. Options given come first.",
         autocompletion=lambda: list(PRESETS),
         rich_help_panel=HOW,
     ),

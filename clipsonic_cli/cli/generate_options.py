@@ -7,6 +7,7 @@ import typer
 
 from clipsonic_cli.cli import inputs, outputs
 from clipsonic_cli.cli.options import HOW, OUTPUT, PRESET_HELP, QUERY, number, whole
+from clipsonic_cli.ranges import RECIPE
 
 Prompts = Annotated[
     list[str] | None,
@@ -78,7 +79,7 @@ Seconds = Annotated[
         "-s",
         metavar="S",
         parser=number,
-        help="Any length, exact to the sample. Default: 4.",
+        help=f"Length of each sound, {RECIPE['seconds'].allowed}, exact to the sample. Default: 4.",
         rich_help_panel=HOW,
     ),
 ]

@@ -85,7 +85,8 @@ Vocoder = Annotated[
     typer.Option(
         "--vocoder",
         metavar="NAME",
-        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made.",
+        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made; where "
+        "nothing was scored, bigvgan if the model has one.",
         autocompletion=lambda: list(VOCODERS),
         rich_help_panel=HOW,
     ),

@@ -98,8 +98,8 @@ Base = Annotated[
         "--base",
         metavar="NAME",
         help="Model that gives CLIP, prior and what else is not trained; 'published' is "
-        "downloaded weights alone. Default: the model itself if it exists, published weights "
-        "with a GPU, else mini.",
+        "downloaded weights alone. Default: the model itself if it exists; published weights for "
+        "the paper's preset, or if downloaded with a GPU; else mini.",
         rich_help_panel=WHAT,
     ),
 ]
@@ -147,8 +147,8 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         metavar="DIR",
-        help="Go on with the run in a folder; on a CPU as if it had not stopped, bit for bit. "
-        "Options of the loop may change.",
+        help="Go on with the run in a folder as if it had not stopped: on a CPU, with as many "
+        "threads, bit for bit. Options of the loop may change.",
         rich_help_panel=HOW,
     ),
 ]
@@ -215,7 +215,7 @@ Compiled = Annotated[
     bool | None,
     typer.Option(
         "--compile/--no-compile",
-        help="Compile the networks first. Default: with a GPU.",
+        help="Compile the networks first. Default: with CUDA on Linux, except for --preset paper.",
         show_default=False,
         rich_help_panel=HOW,
     ),

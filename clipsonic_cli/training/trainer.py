@@ -2,8 +2,8 @@
 
 Knows: order of things, averages, checkpoints, when to stop. Does not know: what is trained
 (``objective.py``), on what (``batches.py``), or how weights are moved (``updates.py``). A run that
-was interrupted and resumed is, on the CPU, bit for bit the run that was not; a run of many
-processes is, but for rounding and dropout, the run of one.
+was interrupted and resumed is, on the CPU with as many threads, bit for bit the run that was not; a
+run of many processes is, but for rounding and dropout, the run of one.
 """
 
 import dataclasses

@@ -223,16 +223,6 @@ def check_readable(path: Path) -> None:
         raise not_sound(path, error) from error
 
 
-def has_more(path: Path) -> bool:
-    """Return whether another WAV follows a WAV in a file, as where recordings were joined."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        if head[:4] != b"RIFF":
-            return False
-        file.seek(8 + int.from_bytes(head[4:], "little"))
-        return file.read(4) == b"RIFF"
-
-
 def is_cut(file: soundfile.SoundFile) -> bool:
     """Whether a file is shorter than its header says, as after a download that broke off.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
@@ -86,6 +86,16 @@ def container_of(clip: Clip, media: Path | Member) -> Iterator[InputContainer]:
             what = "damaged" if known else "cut off, or no media this program reads"
             reason = (error.strerror or str(error)).lower()
             raise Unreadable(clip.id, f"{what}: {reason}") from None
+
+
+def has_more(file: BinaryIO) -> bool:
+    """Return whether another WAV follows a WAV in a file, as where recordings were joined."""
+    file.seek(0)
+    head = file.read(8)
+    if head[:4] != b"RIFF":
+        return False
+    file.seek(8 + int.from_bytes(head[4:], "little"))
+    return file.read(4) == b"RIFF"
 
 
 def origin(container: InputContainer) -> Fraction:

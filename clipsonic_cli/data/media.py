@@ -28,6 +28,7 @@ from clipsonic_cli.data.container import (
     audio_order,
     container_of,
     decoded,
+    has_more,
     origin,
     video_order,
 )
@@ -306,6 +307,9 @@ def _read_stream(
         note = f"its channels cancel each other: channel {loudest + 1} alone is used"
         return replace(audio, notes=(note, *audio.notes))
     joined = f"{damage.joins + 1} recordings joined end to end" if damage.joins else ""
+    with opened(clip, media) as file:
+        if has_more(file):
+            joined = "only the first of recordings joined end to end is read"
     return Audio(
         samples=samples,
         sample_rate=sample_rate or rate,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.downmix import Downmix
+from clipsonic_cli.data.container import has_more
 from clipsonic_cli.data.files import SOUNDS, VIDEOS
 from clipsonic_cli.data.media import Audio, read_audio
 from clipsonic_cli.data.source import Unreadable
@@ -41,7 +42,8 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
     Raises:
         NotSound: The file is missing, empty, no sound, silent about its coding, or damaged.
     """
-    if path.suffix.lower() in EXACT:
+    files.check_readable(path)
+    if path.suffix.lower() in EXACT and not _is_joined(path):
         with files.open_sound(path) as file:
             plain = file.channels <= 2
             rate, is_cut = file.samplerate, files.is_cut(file)
@@ -52,11 +54,8 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
             if (loudest := mix.cancelled_by) is not None:
                 samples = files.read(path, sample_rate or rate, Downmix(loudest))
                 notes.append(f"channels cancel each other: channel {loudest + 1} alone is used")
-            if files.has_more(path):
-                notes.append("only the first of recordings joined end to end is read")
             rate = sample_rate or rate
             return Audio(samples=samples.numpy(), sample_rate=rate, cut=is_cut, notes=tuple(notes))
-    files.check_readable(path)
     try:
         audio = read_audio(Clip(id=path.name, media=path), sample_rate)
     except Unreadable as error:
@@ -64,3 +63,9 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
             f"Cannot read '{path}' as sound: {error.reason}; give another sound file.", error.reason
         ) from error
     return replace(audio, cut=path.suffix.lower() == ".mp3" and files.mp3_is_cut(path))
+
+
+def _is_joined(path: Path) -> bool:
+    """Return whether a WAV follows in the file, which libsndfile takes for damage."""
+    with path.open("rb") as file:
+        return has_more(file)

@@ -46,6 +46,35 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
     assert image.getpixel((10, 35))[2] > 200
 
 
+STORED = {  # how upright pixels are stored, by EXIF orientation: the inverse of how it is shown
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_all_eight_orientations_come_upright(orientation, suffix, tmp_path):
+    upright = halves()
+    upright.paste(WHITE, (0, 0, 20, 10))  # a corner, so that no two orientations look alike
+    turn, exif = STORED[orientation], Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright if turn is None else upright.transpose(turn)
+    lossless = (
+        {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
+    )
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **lossless)
+    read = read_image(tmp_path / f"a.{suffix}")
+    assert read.size == upright.size
+    assert np.abs(np.asarray(read, int) - np.asarray(upright, int)).mean() < 8
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])
 def test_transparent_and_deep_pictures_are_turned_upright_too(tmp_path, mode):
     exif = Image.Exif()

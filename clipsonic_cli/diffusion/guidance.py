@@ -3,6 +3,7 @@
 Knows how outputs are combined; does not know what a condition means.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -47,10 +48,13 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) ->
 
 
 def windowed(denoise: Denoise, frames: int, window: int, hop: int) -> Denoise:
-    """Lets a network see a long x_t through overlapping windows and averages what it says.
+    """Bind a network to a long x_t: it predicts overlapping windows, which are blended.
 
     Windows start every ``hop`` frames; the last one ends with x_t. They are evaluated one after
-    another, so memory does not grow with the length. What fits one window is not cut.
+    another, so memory does not grow with the length. A window's prediction (and its variance
+    logits) counts by a Hann window, so that it enters and leaves without a step: with equal weights
+    the mel jumps where a window begins or ends. The weights of a frame sum to 1, also at both ends
+    of x_t, which only one window covers. What fits one window is not cut.
 
     Args:
         denoise: Called with x_t (B, ..., window).
@@ -62,22 +66,25 @@ def windowed(denoise: Denoise, frames: int, window: int, hop: int) -> Denoise:
         ValueError: A hop that leaves gaps or does not advance.
 
     Source:
-        Bar-Tal et al. 2023 (MultiDiffusion), eq. 5 with equal weights.
+        Bar-Tal et al. 2023 (MultiDiffusion), eq. 5, with a Hann window for the weights.
     """
     if not 1 <= hop <= window:
         raise ValueError(f"hop must lie in 1 .. {window}, the window: {hop}")
     if frames <= window:
         return denoise
     starts = [*range(0, frames - window, hop), frames - window]
-    count = torch.zeros(frames)
+    # Sampled between its zeros: every frame of a window counts, the outermost least.
+    hann = torch.sin(math.pi * (torch.arange(window) + 0.5) / window) ** 2
+    total = torch.zeros(frames)
     for start in starts:
-        count[start : start + window] += 1
+        total[start : start + window] += hann
+    weights = [hann / total[start : start + window] for start in starts]  # (window,)
 
-    def average(x_t: Tensor, t: Tensor) -> Tensor:
+    def blend(x_t: Tensor, t: Tensor) -> Tensor:
         outputs = [denoise(x_t[..., start : start + window], t) for start in starts]
-        total = x_t.new_zeros(*outputs[0].shape[:-1], frames)
-        for start, output in zip(starts, outputs, strict=True):
-            total[..., start : start + window] += output
-        return total / count.to(total)
+        blended = x_t.new_zeros(*outputs[0].shape[:-1], frames)
+        for start, weight, output in zip(starts, weights, outputs, strict=True):
+            blended[..., start : start + window] += weight.to(x_t) * output
+        return blended
 
-    return average
+    return blend

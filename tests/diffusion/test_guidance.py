@@ -77,16 +77,30 @@ def test_windows_of_a_framewise_network_give_the_whole(frames, hop):
     torch.testing.assert_close(pieces, whole)
 
 
-def test_what_two_windows_share_is_their_average():
-    calls = []
+def numbered(calls):
+    """Returns a network that answers with how often it was called, by prediction and logits."""
 
     def denoise(x_t, t):
         calls.append(x_t.shape[-1])
-        return torch.full_like(x_t, float(len(calls)))
+        return torch.cat([torch.full_like(x_t, float(len(calls)))] * 2, dim=1)
 
-    out = windowed(denoise, 12, 8, 4)(long(12), TIMES)
-    assert out[0, 0, 0].tolist() == [1.0] * 4 + [1.5] * 4 + [2.0] * 4
-    assert calls == [8, 8]
+    return denoise
+
+
+@pytest.mark.parametrize(("frames", "hop"), [(96, 32), (97, 32), (65, 32), (311, 32), (120, 60)])
+def test_no_frame_steps_where_a_window_begins_or_ends(frames, hop):
+    calls = []
+    out = windowed(numbered(calls), frames, 64, hop)(long(frames), TIMES)[0]
+    assert calls == [64] * (-(-(frames - 64) // hop) + 1)
+    assert out.diff(dim=-1).abs().max() < 0.25  # equal weights: 0.5 or more
+    assert (out[:, :, 0] == 1).all()  # at either end there is one window, which counts in full
+    assert (out[:, :, -1] == len(calls)).all()
+    torch.testing.assert_close(out[0], out[1])  # the variance logits follow the prediction
+
+
+def test_windows_that_do_not_overlap_are_put_side_by_side():
+    out = windowed(numbered([]), 16, 8, 8)(long(16), TIMES)[0, 0, 0]
+    assert out.tolist() == [1.0] * 8 + [2.0] * 8
 
 
 def test_what_fits_one_window_is_not_cut():

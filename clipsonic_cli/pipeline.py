@@ -19,6 +19,7 @@ from torch import Tensor
 from clipsonic_cli import __version__
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.mel import denormalize
+from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
 from clipsonic_cli.diffusion import SAMPLERS
@@ -85,20 +86,25 @@ class Sound(Waveform):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Gives the recipe that a sound file carries.
+    """Read the recipe that a sound file carries, also one that was converted since.
 
     Raises:
-        UsageError: The file is missing, not sound, or not made by clipsonic.
+        UsageError: The file is missing, not sound, not made by clipsonic, or converted by a program
+            that leaves texts out.
     """
-    comment = files.read_metadata(path)
-    try:
-        told = json.loads(comment or "")
-        recipe = from_dict(Recipe, told["recipe"], "recipe")
-        recipe.query, recipe.negative_query  # noqa: B018 - raise where they are no query
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        why = f" ({error})" if comment else ""
-        raise UsageError(f"'{path}' carries no recipe of clipsonic{why}.") from None
-    return recipe
+    why = "another program may have taken it out; give the file as clipsonic wrote it"
+    for text in read_texts(path):
+        if not text.lstrip().startswith("{"):
+            continue
+        try:
+            told = json.loads(text)
+            recipe = from_dict(Recipe, told["recipe"], "recipe")
+            recipe.query, recipe.negative_query  # noqa: B018 - raise where they are no query
+        except (UsageError, ValueError, TypeError, LookupError, RecursionError) as error:
+            why = f"what looks like one cannot be used: {error}".rstrip(".")
+        else:
+            return recipe
+    raise UsageError(f"'{path}' carries no recipe of clipsonic ({why}).")
 
 
 class ClipSonic:

@@ -35,6 +35,8 @@ SIZES = re.compile(
     r"^ *(?:RIFF|RIFX|riff|Riff size|data|FORM|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.M
 )
 """How libsndfile's log of a file says that a size in its header is not that of the file."""
+MAX_COMMENT = 1 << 20
+"""Bytes of a comment; one that is longer is left out."""
 XING = re.compile(rb"(?:Xing|Info)\0{3}(.)(.{8})", re.DOTALL)
 """How an MP3 says its size: a name, flags, and numbers of 4 bytes as far as the flags say so."""
 FRAMES, BYTES = 1, 2
@@ -274,7 +276,7 @@ def riff_comment(path: Path) -> str | None:
             name, size = head[:4], int.from_bytes(head[4:], "little")
             if name == b"LIST" and file.read(4) == b"INFO":
                 continue  # step into the list: its chunks follow
-            if name == b"ICMT":
+            if name == b"ICMT" and size <= MAX_COMMENT:
                 return file.read(size).rstrip(b"\0").decode("utf-8", "replace") or None
             file.seek(size - 4 * (name == b"LIST") + size % 2, os.SEEK_CUR)
     return None

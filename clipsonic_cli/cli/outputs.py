@@ -1,5 +1,6 @@
 """What sounds are called and where they go: safe names, templates, never two sounds to one file."""
 
+import contextlib
 import os
 import string
 import unicodedata
@@ -196,9 +197,11 @@ def like(original: Path, *, again: bool) -> tuple[str, str | None]:
     """
     import soundfile
 
-    info = soundfile.info(original)
-    ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
-    bits = {"PCM_16": "16", "PCM_24": "24", "FLOAT": "float"}.get(info.subtype)
+    ending, bits = "wav", None
+    with contextlib.suppress(soundfile.LibsndfileError):  # of a format such as MP4
+        info = soundfile.info(original)
+        ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
+        bits = {"PCM_16": "16", "PCM_24": "24", "FLOAT": "float"}.get(info.subtype)
     stem = DEFAULT_NAME.rpartition(".")[0]
     if again:
         stem = f"{original.stem}-again".replace("{", "{{").replace("}", "}}")

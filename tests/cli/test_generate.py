@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 import soundfile
 import torch
 from PIL import Image
 
+from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import main, run
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
@@ -88,6 +90,26 @@ def test_like_alone_gives_the_same_samples_in_the_same_format(call, suffix, bits
     assert soundfile.info(again[0]).subtype == soundfile.info(first).subtype
     assert soundfile.read(first)[0].tolist() == soundfile.read(again[0])[0].tolist()
     assert call("--like", again[0])[1] == [f"rain-again-again.{suffix}"]
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.opus", "a.mka"])
+def test_a_sound_that_another_program_converted_is_made_again(call, name):
+    assert call("dog", *FAST, "--seed", 5, "-o", "a.wav")[0] == 0
+    (comment,) = [text for text in read_texts(Path("a.wav")) if text.startswith("{")]
+    with av.open("a.wav") as wav, av.open(name, "w") as other:
+        other.metadata["comment"] = comment
+        stream = other.add_stream(
+            {"a.mp3": "mp3", "a.m4a": "aac"}.get(name, "libopus"), rate=48_000
+        )
+        stream.metadata["comment"] = comment
+        resampler = av.AudioResampler(stream.format.name, "mono", 48_000)
+        for frame in wav.decode(audio=0):
+            for part in resampler.resample(frame):
+                other.mux(stream.encode(part))
+        other.mux(stream.encode(None))
+    code, out, err = call("--like", name, "-o", "again.wav")
+    assert (code, out) == (0, ["again.wav"]), err
+    assert Path("again.wav").read_bytes() == Path("a.wav").read_bytes()
 
 
 def test_a_format_asked_for_beside_like_has_its_own_bits(call):

@@ -61,7 +61,7 @@ DEPARTURES: tuple[Departure, ...] = (
     Departure(
         name="features are kept in float16",
         parts=(*UNETS, "prior-sd"),
-        theirs="mels and CLIP vectors in float32",
+        theirs="improved-diffusion and BigVGAN are trained on features in float32",
         ours="both are stored in float16: a mel is off by 0.004 of a natural logarithm at most",
         why="half the disk and half the reading",
     ),
@@ -131,7 +131,7 @@ OPEN: tuple[Departure, ...] = (
         parts=UNETS,
         theirs="dropped for 10 % of the clips",
         ours="a learned vector stands in",
-        why="a vector of zeros could be a query",
+        why="the network learns what stands for no condition, as it learns improved-diffusion's classes",
     ),
     Departure(
         name="length of vectors",

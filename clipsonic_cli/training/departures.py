@@ -131,7 +131,7 @@ OPEN: tuple[Departure, ...] = (
         parts=UNETS,
         theirs="dropped for 10 % of the clips",
         ours="a learned vector stands in",
-        why="the network learns what stands for no condition, as it learns improved-diffusion's classes",
+        why="what stands for no condition is then learned, as a class of improved-diffusion is",
     ),
     Departure(
         name="length of vectors",

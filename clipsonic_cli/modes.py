@@ -3,11 +3,13 @@
 Standard library only. Adding a mode is adding a row; the help text and the README's table follow.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Query, Space
@@ -146,15 +148,21 @@ def _a(kind: str) -> str:
     return f"an {kind}" if kind == "image" else f"a {kind}"
 
 
-def query_of(given: str | Path) -> Query:
+def query_of(given: str | os.PathLike[str]) -> Query:
     """Tells a picture from a text: a Path, or a name with a picture's ending, is a picture.
 
     Raises:
-        UsageError: It is a text without a word, or is not UTF-8.
+        UsageError: It is a text without a word, is not UTF-8, or neither a text nor a path.
     """
-    if isinstance(given, Path):
-        return Query(image=given)
-    text = given.strip()
+    if isinstance(given, os.PathLike):
+        return Query(image=Path(given))
+    if not isinstance(given, str):
+        raise UsageError(
+            f"A query is {shown(given)} ({type(given).__name__}); it must be text (str) or the "
+            "path of an image file (Path). Save an image in memory to a file first; make several "
+            "sounds by one call each."
+        )
+    text = str(given).strip()
     if text.lower().endswith(IMAGE_SUFFIXES):
         return Query(image=Path(text))
     return Query(text=check_words(text))

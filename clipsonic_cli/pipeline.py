@@ -6,8 +6,9 @@ and how it travels inside a file. Does not know the command line.
 
 import functools
 import json
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from clipsonic_cli import __version__
+from clipsonic_cli import __version__, ranges
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.audio.tags import read_texts
@@ -30,6 +31,7 @@ from clipsonic_cli.encoders.images import check_image
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
 from clipsonic_cli.parts import Parts, check_vocoder
+from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, models
 from clipsonic_cli.store.strict import from_dict
@@ -69,6 +71,8 @@ class Sound(Waveform):
             UsageError: The file cannot go there.
             ClipsonicError: Writing failed; nothing is left behind.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"The path is {shown(path)}; it must be a str or a Path.")
         told = {"clipsonic": __version__, "recipe": asdict(self.recipe)}
         files.write(
             Path(path),
@@ -134,24 +138,24 @@ class ClipSonic:
         cls,
         model: str | Path = "mini",
         *,
-        device: str = "auto",
-        dtype: str = "auto",
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
         vocoder: str | None = None,
     ) -> Self:
         """Finds a model and chooses where it runs; weights are read when they are first needed.
 
         Args:
             model: A name or a folder.
-            device: "auto", "cpu", "cuda" or "mps".
-            dtype: "auto", "float32", "bfloat16" or "float16".
+            device: "auto", "cpu", "cuda" or "mps"; or such a torch.device.
+            dtype: "auto", "float32", "bfloat16" or "float16"; or such a torch.dtype.
             vocoder: "bigvgan", "griffin-lim", or None for the model's default.
 
         Raises:
             UsageError: A name is unknown, the device is not there, or cannot run the dtype.
             BadBundle: The vocoder's file is damaged.
         """
-        place, folder = choose_device(device), models.find(model)
-        parts = Parts(folder, place, choose_dtype(dtype, place))
+        place, folder = choose_device(str(device)), models.find(model)
+        parts = Parts(folder, place, choose_dtype(str(dtype).removeprefix("torch."), place))
         # Recipes travel: a folder is told as given, not with where it lies on this machine.
         told = folder.name if folder.name in models.names() else str(model)
         return cls(parts, vocoder=vocoder, model=told)
@@ -172,9 +176,12 @@ class ClipSonic:
         """Makes one sound from words or a picture; :meth:`generate` makes many.
 
         Args:
-            query: Words; or a picture, as a Path or a name such as "cat.jpg".
+            query: Words; or the path of an image file, as a Path or a name such as "cat.jpg".
+                Images in memory (PIL, arrays, tensors) have no name that a recipe could carry, and
+                are refused.
             mode: A row of ``modes.MODES``; None is "pd" for words and "iq" for pictures.
-            guidance_scale: The paper's w: 0 ignores the query, 1 follows it, more exaggerates.
+            guidance_scale: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
+                exaggerates. This and all numbers may be NumPy's.
             sampler: A name of ``diffusion.SAMPLERS``.
             steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
             seconds: Duration, 0.001 to 600, exact to the sample.
@@ -186,6 +193,9 @@ class ClipSonic:
             UsageError: An argument is out of its range, or a picture cannot be used.
             MissingWeights: The model lacks a part that the mode needs.
         """
+        for name, value in (("mode", mode), ("sampler", sampler)):
+            if value is not None and not isinstance(value, str):
+                raise UsageError(f"{name} is {shown(value)}; it must be the name of one (str).")
         asked = query_of(query)
         avoided = None if negative is None else query_of(negative)
         recipe = Recipe(
@@ -267,15 +277,15 @@ class ClipSonic:
         self.parts.vocoder(recipe.vocoder or self.vocoder, self.parts.denoiser(mode.unet).spec)
 
     def generate(
-        self, recipes: Sequence[Recipe], *, batch_size: int = 1, report: Report = silent
+        self, recipes: Iterable[Recipe], *, batch_size: int = 1, report: Report = silent
     ) -> Iterator[Sound]:
         """Makes the sounds of recipes, in their order.
 
         Args:
-            recipes: All are checked before the first sound is made.
-            batch_size: Neighbours that differ only in query and seed are computed together, as
-                many as this. Every sample has its own noise, so a batch changes a sound by
-                rounding only; 1 repeats bit for bit.
+            recipes: Any number, none too; all are checked at once, before the first sound is made.
+            batch_size: 1 to 1024. Neighbours that differ only in query and seed are computed
+                together, as many as this. Every sample has its own noise, so a batch changes a
+                sound by rounding only; 1 repeats bit for bit.
             report: Called with the stages "text", "prior" or "image", "sample" and "vocode".
 
         Raises:
@@ -283,7 +293,21 @@ class ClipSonic:
             MissingWeights: See :meth:`check`.
             ClipsonicError: The networks gave what is no number.
         """
-        checked = [self.check(recipe) for recipe in recipes]
+        size = ranges.BATCH.check("batch_size", batch_size)
+        if isinstance(recipes, str | bytes | Recipe) or not isinstance(recipes, Iterable):
+            raise UsageError(f"recipes are {shown(recipes)}; give a list of Recipe.")
+        checked = []
+        for position, recipe in enumerate(recipes):
+            if not isinstance(recipe, Recipe):
+                raise UsageError(
+                    f"recipes[{position}] is {shown(recipe)}; give Recipe(text=...) or "
+                    "Recipe(image=...)."
+                )
+            checked.append(self.check(recipe))
+        return self._each(checked, size, report)
+
+    def _each(self, checked: list[Recipe], batch_size: int, report: Report) -> Iterator[Sound]:
+        """Yield the sounds of checked recipes, in their order."""
         each: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
         for _, group in groupby(checked, key=lambda recipe: replace(recipe, **each)):
             alike = list(group)

@@ -6,6 +6,7 @@ taken and become Python's own, so that they can be written as JSON.
 
 import math
 import numbers
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +126,7 @@ def shown(value: object) -> str:
     if isinstance(value, numbers.Real):
         text = f"{float(value):g}"
         return f"{text}.0" if text.removeprefix("-").isdecimal() else text
-    text = repr(value)
+    text = " ".join(reprlib.repr(value).split())
     return text if len(text) <= MAX_DIGITS else f"{text[:MAX_DIGITS]}..."
 
 
@@ -190,6 +191,9 @@ EXTENSIONS = {
     "min_snr": Range(low=0, high=1e6, above=True, optional=True),
 }
 """What the numbers of ``training.settings.Beyond`` may be."""
+
+BATCH = Range(low=1, high=1024, whole=True)
+"""Sounds that are computed together."""
 
 GENERATE = {"variations": Range(low=1, high=10_000, whole=True)}
 """Numbers of ``clipsonic generate`` besides those of a recipe."""

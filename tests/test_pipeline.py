@@ -1,10 +1,12 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import MelSpec, Recipe
@@ -379,3 +381,59 @@ def test_a_recipe_names_a_model_as_it_was_given(micro, tmp_path, monkeypatch):
     copied(micro, tmp_path / "else" / "where")
     monkeypatch.chdir(tmp_path)
     assert ClipSonic.load("else/where").check(recipe).model == "else/where"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [None, 5, b"dog", ["dog"], np.zeros((4, 4, 3)), torch.zeros(3, 4, 4), Image.new("L", (4, 4))],
+    ids=lambda query: type(query).__name__,
+)
+def test_what_is_neither_text_nor_a_path_is_refused_in_one_line(sonic, query):
+    with pytest.raises(UsageError, match=r"must be text \(str\) or the path of an image") as caught:
+        sonic(query)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_and_texts_of_numpy_make_a_sound_whose_recipe_is_plain(sonic, tmp_path):
+    sound = sonic(
+        np.str_("dog"),
+        mode="zs",
+        guidance_scale=np.float32(1.5),
+        steps=np.int64(2),
+        seconds=np.float64(0.3),
+        seed=np.uint8(5),
+    )
+    assert read_recipe(sound.write(str(tmp_path / "a.wav"))) == sound.recipe
+    assert sound.recipe.seed == 5
+    with pytest.raises(UsageError, match="it must be a str or a Path"):
+        sound.write(5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *({"steps": 2.5}, {"seed": True}, {"seed": -1}, {"seconds": "4"}, {"guidance_scale": 1j}),
+        *({"mode": 5}, {"mode": ["zs"]}, {"sampler": []}, {"sampler": b"ddim"}),
+    ],
+)
+def test_a_choice_of_another_type_is_refused_by_name(sonic, choice):
+    with pytest.raises(UsageError, match=next(iter(choice))):
+        sonic("dog", **choice)
+
+
+def test_recipes_may_be_any_iterable_and_are_checked_before_the_first_sound(sonic):
+    recipe = Recipe(text="dog", mode="zs", steps=2, seconds=0.3)
+    assert len(list(sonic.generate(one for one in (recipe, recipe)))) == 2
+    assert list(sonic.generate([])) == list(sonic.generate(())) == []
+    for wrong in (recipe, "dog", None, [recipe, "dog"], [None]):
+        with pytest.raises(UsageError, match=r"recipes(\[\d\] is| are)"):
+            sonic.generate(wrong)
+    for size in (0, -1, 1.5, True, 10**9):
+        with pytest.raises(UsageError, match="batch_size is"):
+            sonic.generate([recipe], batch_size=size)
+
+
+def test_a_device_and_a_dtype_of_torch_are_taken(micro):
+    loaded = ClipSonic.load(micro, device=torch.device("cpu"), dtype=torch.bfloat16)
+    assert (loaded.parts.device.type, loaded.parts.dtype) == ("cpu", torch.bfloat16)

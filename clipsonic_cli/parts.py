@@ -233,7 +233,7 @@ class Parts:
 
 
 class InPieces(nn.Module):
-    """A vocoder for mels of any length in bounded memory.
+    """A vocoder that computes long mels in pieces, so that only its sound grows with them.
 
     Pieces overlap by more than the vocoder's receptive field, so that what is kept of each is what
     the vocoder gives for the whole, but for rounding. A mel of one piece is not touched.

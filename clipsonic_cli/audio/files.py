@@ -7,6 +7,7 @@ means (a recipe, as JSON), nor which sound is written.
 import io
 import os
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,8 @@ SIZES = re.compile(
     r"^ *(?:RIFF|RIFX|riff|Riff size|data|FORM|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.M
 )
 """How libsndfile's log of a file says that a size in its header is not that of the file."""
+RIFF_COMMENT = 2045
+"""Bytes of a WAV file's comment that libsndfile reads back; it leaves out 51,196 and more."""
 MAX_COMMENT = 1 << 20
 """Bytes of a comment; one that is longer is left out."""
 XING = re.compile(rb"(?:Xing|Info)\0{3}(.)(.{8})", re.DOTALL)
@@ -150,7 +153,8 @@ def write(
             what lies outside [-1, 1), so use :func:`peak_guard` first.
         sample_rate: Hz.
         subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
-        metadata: Text to travel inside, by field of :data:`FIELDS`; "comment" holds any length.
+        metadata: Text to travel inside, by field of :data:`FIELDS`; a "comment" of
+            more than :data:`MAX_COMMENT` bytes is not read back.
         overwrite: Whether the file may exist already.
 
     Raises:
@@ -261,7 +265,7 @@ def mp3_is_cut(path: Path) -> bool:
 
 
 def riff_comment(path: Path) -> str | None:
-    """Gives the comment of a WAV file; libsndfile writes any length but reads 2045 bytes at most.
+    """Gives the comment of a WAV file; libsndfile reads 2045 bytes at most.
 
     Args:
         path: A WAV file: chunks of a name, a size and a body padded to an even size, of which
@@ -328,12 +332,23 @@ def encode(
         full = 1 << (BITS[subtype] - 1)
         steps = np.rint(sound.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
         sound = steps << (32 - BITS[subtype])
-    buffer = io.BytesIO()
+    buffer, fields = io.BytesIO(), dict(metadata or {})
+    long = suffix == ".wav" and len(fields.get("comment", "").encode()) > RIFF_COMMENT
+    comment = fields.pop("comment") if long else None
     with soundfile.SoundFile(
         buffer, "w", sample_rate, channels=1, subtype=subtype, format=suffix[1:].upper()
     ) as file:
-        for field, text in (metadata or {}).items():
+        for field, text in fields.items():
             setattr(file, field, text)
         for start in range(0, len(sound), BLOCK):
             file.write(sound[start : start + BLOCK])
-    return buffer.getvalue()
+    return buffer.getvalue() if comment is None else with_riff_comment(buffer.getvalue(), comment)
+
+
+def with_riff_comment(wav: bytes, comment: str) -> bytes:
+    """Append a comment to a WAV file as a list of its own; :func:`riff_comment` reads it."""
+    text = comment.encode() + b"\0"
+    text += b"\0" * (len(text) % 2)
+    chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOICMT"
+    whole = wav + chunk + struct.pack("<I", len(text)) + text
+    return whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:]

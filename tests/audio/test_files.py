@@ -83,7 +83,7 @@ def test_any_text_survives_as_json(tmp_path_factory: pytest.TempPathFactory, tex
     assert json.loads(str(read_metadata(path)))["text"] == text
 
 
-@pytest.mark.parametrize("letters", [1, 2, 2045, 2046, 2047])
+@pytest.mark.parametrize("letters", [1, 2, 2045, 2046, 2047, 51_195, 51_196, 1_000_000])
 def test_wav_comments_are_whole_on_both_sides_of_libsndfiles_limit(
     tmp_path: Path, letters: int
 ) -> None:
@@ -91,6 +91,9 @@ def test_wav_comments_are_whole_on_both_sides_of_libsndfiles_limit(
     fields = {"title": "odd", "comment": "x" * letters, "artist": "clipsonic"}
     write(path, noise(), RATE, metadata=fields)
     assert read_metadata(path) == fields["comment"]
+    with soundfile.SoundFile(path) as file:
+        assert (file.title, file.artist) == ("odd", "clipsonic")
+        assert file.frames == len(noise())
 
 
 def test_a_file_without_comment_has_no_metadata(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ exit code: 0 done, 1 failed, 2 usage, 3 weights missing, 130 interrupted.
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -76,6 +78,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="clipsonic", standalone_mode=False)
     except Exception as error:
+        if _interrupted.is_set():
+            complain(STOPPED)
+            return INTERRUPTED
         if _debugging(arguments):
             raise
         return _explain(error)
@@ -89,11 +94,24 @@ def main() -> None:
     # Threads that spin while they wait slow a forward tenfold where anything else is running.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_memory()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell has it for the background
+            signal.signal(number, _interrupt)
     # Prompts are of any script whatever the locale; a path may hold bytes that are no UTF-8.
     for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "surrogateescape")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
     sys.exit(run(sys.argv[1:]))
+
+
+_interrupted = threading.Event()
+"""Set once a signal came, which a package that is being imported may take for its own failure."""
+
+
+def _interrupt(*_: object) -> None:
+    """End the command, which leaves nothing half written."""
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 def _debugging(arguments: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """The command as a person types it, on the micro model, in this process."""
 
+import contextlib
 import errno
 import io
 import json
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -16,6 +18,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from clipsonic_cli import cli
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import main, run
 from clipsonic_cli.diffusion import SAMPLERS
@@ -374,7 +377,8 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(call, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_run_at_once(micro, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_at_once(micro, tmp_path, number):
     command = [sys.executable, "-m", "clipsonic_cli", "generate", "rain", "--preset", "paper"]
     with subprocess.Popen(
         [*command, "--seconds", "60", "--mode", "zs", "--model", str(micro)],
@@ -386,10 +390,21 @@ def test_a_signal_ends_a_run_at_once(micro, tmp_path):
     ) as process:
         while "seed" not in process.stderr.readline():
             pass
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(timeout=30) == 130
         assert len(process.stderr.read().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_what_breaks_because_of_a_signal_is_told_as_interrupted(call, monkeypatch):
+    def interrupted_import(*_, **__):
+        with contextlib.suppress(KeyboardInterrupt):  # as a package does whose import fails
+            cli._interrupt()
+        raise RecursionError("half imported")
+
+    monkeypatch.setattr(cli, "_interrupted", threading.Event())
+    monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.load", interrupted_import)
+    assert call("dog", *FAST) == (130, [], [f"clipsonic: {cli.STOPPED}"])
 
 
 def test_damaged_weights_are_one_line(call, micro, tmp_path):
@@ -442,6 +457,7 @@ def test_the_script_reads_and_writes_utf_8_whatever_the_locale(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed, encoding="cp1252"))
     monkeypatch.setattr(sys, "argv", ["clipsonic", "--version"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # of this process they are pytest's
     with pytest.raises(SystemExit):
         main()
     assert sys.stdin.read() == "дождь"

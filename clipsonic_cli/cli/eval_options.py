@@ -87,9 +87,9 @@ Prompts = Annotated[
     Path | None,
     typer.Option(
         "--prompts",
-        metavar="CSV",
-        help="What each sound was to be: columns file and prompt. Default: the recipe inside each "
-        "file, or its name.",
+        metavar="LIST",
+        help="What each sound was to be: csv, tsv, json or jsonl with columns file and prompt. "
+        "Default: the recipe inside each file, or its name.",
         rich_help_panel=WHAT,
     ),
 ]

@@ -33,7 +33,8 @@ File = Annotated[
         "--file",
         "-f",
         metavar="FILE",
-        help="Many at once: txt with a prompt a line; csv or jsonl with text or image, and "
+        help="Many at once: txt with a prompt a line; csv, tsv, json or jsonl with text, prompt or "
+        "image, and "
         f"{', '.join(inputs.COLUMNS)} to replace the options. '-' is standard input.",
         rich_help_panel=QUERY,
     ),

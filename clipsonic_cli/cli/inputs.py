@@ -3,19 +3,23 @@
 Knows text formats. Does not look into pictures, and does not know modes.
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from clipsonic_cli.data.listed_files import ListedFiles
+from clipsonic_cli.data.lists import BadCell, Row, plain_rows, read_list
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES, query_of
-from clipsonic_cli.text import check_words
+from clipsonic_cli.text import check_words, printable
 from clipsonic_cli.types import Query
 
 STDIN = "-"
+LINE = "line"
+"""The column that the lines of a plain list are: texts or pictures."""
+MAX_REQUESTS = 100_000
+"""Rows of a file, each of which makes a sound or more."""
 
 COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "mode": ("mode", str),
@@ -112,15 +116,13 @@ def _stdin(stdin: TextIO | None) -> list[Request]:
         raise UsageError(f"Standard input cannot be read: {error.strerror}.") from None
 
 
-def _lines(lines: Iterable[str], path: Path | None = None) -> list[Request]:
-    """Reads one prompt, or picture, a line, leaving out blank lines."""
-    where = "standard input" if path is None else f"file '{path}'"
-    folder = Path() if path is None else path.parent
+def _lines(lines: Iterable[str]) -> list[Request]:
+    """Read one prompt, or picture, a line from standard input, leaving out blank lines."""
+    where = "standard input"
     try:
         found = [
-            _line(line.strip(), f"{where}, line {number}", folder)
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
+            _line(row.cells["text"], f"{where}, line {row.line}")
+            for row in plain_rows(lines, "text")
         ]
     except UnicodeDecodeError:
         raise UsageError(f"What {where} holds is not UTF-8 text. Save it as UTF-8.") from None
@@ -129,10 +131,10 @@ def _lines(lines: Iterable[str], path: Path | None = None) -> list[Request]:
     return found
 
 
-def _line(text: str, where: str, folder: Path) -> Request:
-    """Makes a request of a line; a list's pictures are relative to the list, so it can move."""
+def _line(text: str, where: str) -> Request:
+    """Make a request of a line, whose picture is named as on the command line."""
     if text.lower().endswith(IMAGE_SUFFIXES):
-        return Request(query=_there(Query(image=folder / text)))
+        return Request(query=_there(Query(image=Path(text))))
     return Request(query=Query(text=_words(text, where)))
 
 
@@ -145,89 +147,65 @@ def _words(text: str, where: str) -> str:
 
 
 def _read(path: Path) -> list[Request]:
-    """Reads a txt, csv or jsonl file; the ending says which."""
-    readers: dict[str, Callable[[TextIO, Path], list[Request]]] = {
-        ".txt": _lines,
-        ".csv": _csv,
-        ".jsonl": _jsonl,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(f"File '{path}' must end in {', '.join(readers)}, or be '-'.")
-    try:
-        # utf-8-sig: spreadsheets begin their csv with a byte order mark
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return reader(file, path)
-    except UnicodeDecodeError:
-        raise UsageError(f"File '{path}' is not UTF-8 text. Save it as UTF-8.") from None
-    except OSError as error:
-        raise UsageError(f"File '{path}' cannot be read: {error.strerror}.") from None
-
-
-def _csv(file: TextIO, path: Path) -> list[Request]:
-    """Reads rows under a header."""
-    reader = csv.DictReader(file, strict=True)
-    try:
-        # The line a row ends on, as a quoted cell may hold line breaks.
-        found = [_row(row, f"file '{path}', line {reader.line_num}", path.parent) for row in reader]
-    except csv.Error as error:
-        raise UsageError(f"File '{path}' is no csv: {error}.") from None
-    if not found:
-        raise UsageError(f"File '{path}' has no rows under a header such as: text,seed")
-    return found
-
-
-def _jsonl(file: TextIO, path: Path) -> list[Request]:
-    """Reads one JSON object a line."""
-    found = []
-    for number, line in enumerate(file, start=1):
-        where = f"file '{path}', line {number}"
-        if not line.strip():
-            continue
+    """Read a list of any kind that ``data/lists.py`` knows."""
+    files = ListedFiles(path.parent)
+    found: list[Request] = []
+    for row in read_list(path, LINE):
+        if len(found) == MAX_REQUESTS:
+            raise UsageError(f"File '{path}' has more than {MAX_REQUESTS:,} rows; split it.")
+        where = f"file '{path}', line {row.line}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"In {where}, there is no JSON: {error}.") from None
-        if not isinstance(row, dict):
-            raise UsageError(f'In {where}, there is no object such as {{"text": "rain"}}.')
-        found.append(_row(row, where, path.parent))
+            if row.problem is not None:
+                raise BadCell(row.problem)
+            found.append(_row(row, where, files))
+        except BadCell as error:
+            raise UsageError(f"In {where}, {error}.") from None
     if not found:
-        raise UsageError(f'File \'{path}\' is empty; give lines such as {{"text": "rain"}}.')
+        plain = path.suffix.lower() == ".txt"
+        raise UsageError(
+            f"There is no prompt in file '{path}'; give one a line."
+            if plain
+            else f"File '{path}' has no rows with a text or image; give columns such as: text,seed"
+        )
     return found
 
 
-def _row(row: dict[Any, Any], where: str, folder: Path) -> Request:
-    """Makes a request of a row's columns; empty ones count as absent."""
-    if None in row:
-        raise UsageError(f"In {where}, there are more cells than the header has names.")
-    cells = {str(name).strip(): value for name, value in row.items() if value not in (None, "")}
-    asked = [name for name in ("text", "image") if name in cells]
-    if len(asked) != 1:
-        raise UsageError(
-            f"In {where}, there is {'both' if asked else 'neither'} 'text' "
-            f"{'and' if asked else 'nor'} 'image'; each row needs one of them."
-        )
-    value = _cell(str, asked[0], cells.pop(asked[0]), where)
-    if asked == ["image"]:
-        query = _there(Query(image=folder / value))
+def _row(row: Row, where: str, files: ListedFiles) -> Request:
+    """Make a request of a row; empty cells count as absent.
+
+    Raises:
+        BadCell: A cell is of no use.
+        UsageError: A text has no word, or a picture is not there.
+    """
+    if (line := row.cells.get(LINE)) is not None and line.lower().endswith(IMAGE_SUFFIXES):
+        row = Row(line=row.line, cells={"image": line})  # as on the command line
+    elif line is not None:
+        row = Row(line=row.line, cells={"text": line})
+    text, image = row.column("text"), row.column("image")
+    if text == "label" and image is not None:
+        text = None  # of a picture, not a query of its own
+    if (text is None) == (image is None):
+        both = f"both '{text}' and '{image}'" if text else "neither 'text' nor 'image'"
+        columns = ", ".join(printable(name) for name in list(row.cells)[:8])
+        raise BadCell(f"there is {both}; each row needs one of them (found: {columns})")
+    if image is not None:
+        query = _there(Query(image=_listed(row.name("image") or "", files)))
     else:
-        query = Query(text=_words(value, where))
-    choices: dict[str, Any] = {}
+        query = Query(text=_words(row.text("text") or "", where))
+    used, choices = {text, image}, dict[str, Any]()
     for name, (target, kind) in COLUMNS.items():
-        if name in cells:
-            choices[target] = _cell(kind, name, cells.pop(name), where)
+        if (column := row.column(name)) is not None:
+            used.add(column)
+            choices[target] = row.text(name) if kind is str else row.number(name, whole=kind is int)
     if "negative" in choices:
-        choices |= negative_fields(choices["negative"])
-    return Request(query=query, choices=choices, columns={k: str(v) for k, v in cells.items()})
+        negative = choices["negative"]
+        if negative.lower().endswith(IMAGE_SUFFIXES):
+            negative = str(_listed(negative, files))
+        choices |= negative_fields(negative)
+    extra = {name: str(value) for name, value in row.cells.items() if name not in used}
+    return Request(query=query, choices=choices, columns=extra)
 
 
-def _cell(kind: Callable[[Any], Any], name: str, value: Any, where: str) -> Any:
-    """Reads a cell as its column's kind: csv has only text, JSON has types of its own."""
-    allowed = {int: (int, str), float: (int, float, str)}.get(kind, (str,))  # type: ignore[call-overload]
-    try:
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise ValueError
-        return kind(value)
-    except (ValueError, OverflowError):
-        noun = {int: "whole number", float: "number"}.get(kind, "text")  # type: ignore[call-overload]
-        raise UsageError(f"In {where}, {name} is {value!r}, not a {noun}.") from None
+def _listed(name: str, files: ListedFiles) -> Path:
+    """Return the path of a picture that a list names; relative to the list, so it can move."""
+    return files.folder / files.find(name)

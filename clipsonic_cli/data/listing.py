@@ -22,6 +22,7 @@ from clipsonic_cli.data.files import (
     name_of,
     walk,
 )
+from clipsonic_cli.data.manifest import unused_columns
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import printable
 from clipsonic_cli.types import Clip, Member
@@ -73,7 +74,11 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
     check_exists(source)
     if is_address(source) or not Path(source).is_dir():
         name = format or find_format(source)
-        return Listing(format=name, clips=list(read_clips(source, format=name, seed=seed)))
+        listed = list(read_clips(source, format=name, seed=seed))
+        unused = unused_columns(source) if name == "manifest" else []
+        shown = ", ".join(map(printable, unused[:SHOWN])) + ", ..." * (len(unused) > SHOWN)
+        notes = [f"columns not used: {shown}"] if unused else []
+        return Listing(format=name, clips=listed, notes=tuple(notes))
     folder = Folder(Path(source))
     name = READERS.check(format) if format else folder.choose()
     clips = list(read_clips(source, format=name, seed=seed))

@@ -16,6 +16,7 @@ from typing import Any
 
 from clipsonic_cli.data.clips import Reader, check_exists, is_address
 from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS
+from clipsonic_cli.data.lists import Row
 from clipsonic_cli.data.manifest import clip_details
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
@@ -140,7 +141,7 @@ def _details(texts: dict[str, bytes]) -> dict[str, Any]:
     described = json.loads(texts.get(".json", b"{}"))
     if not isinstance(described, dict):
         raise ValueError("no JSON object")
-    details = clip_details(described)
+    details = clip_details(Row(line=1, cells={k: v for k, v in described.items() if v != ""}))
     if details["label"] is None and ".txt" in texts:
         details["label"] = texts[".txt"].decode().strip() or None
     return details

@@ -3,10 +3,10 @@
 Knows: folders, recipes inside files, a csv of prompts. Does not know: who made the sounds.
 """
 
-import csv
 import os
 import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,16 +15,16 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from clipsonic_cli.audio import files
+from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import SHOWN, Features, of_sounds
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.text import has_word, printable
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
 
 DAMAGED = "damaged in part; what cannot be decoded is passed over"
-NAME_COLUMNS = ("file", "name", "path", "id")
-TEXT_COLUMNS = ("prompt", "text", "caption", "label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,7 @@ def _matched(
 
 def _key(name: str) -> str:
     """Gives a name as it is looked up: without spaces around, "./" and backslashes."""
-    name = name.strip().replace("\\", "/")
+    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
     return posixpath.normpath(name) if name else ""
 
 
@@ -273,43 +273,47 @@ def _two_prompts(name: str, *texts: str) -> UsageError:
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """Reads a csv of prompts.
+    """Read a list of prompts.
 
     Args:
-        path: Under a header, with one column of :data:`NAME_COLUMNS` and one of
-            :data:`TEXT_COLUMNS`; others are not looked at.
+        path: A list (``data/lists.py``) with a column for a file's name and one for its text; other
+            columns are not looked at.
 
     Returns:
         The text of each name that has one. Spaces around a name, "./" and backslashes are gone.
 
     Raises:
-        UsageError: The file cannot be read, has no such columns or rows, or two texts of a name.
+        UsageError: The file cannot be read, has no such columns or rows, a text without a word, or
+            two texts of a name.
     """
     found: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            columns = [column or "" for column in rows.fieldnames or ()]
-            key, text = (
-                next((column for column in columns if column.strip().lower() in known), None)
-                for known in (NAME_COLUMNS, TEXT_COLUMNS)
-            )
-            if key is None or text is None:
-                raise UsageError(
-                    f"'{path}' needs a column of {', '.join(NAME_COLUMNS)} and one of "
-                    f"{', '.join(TEXT_COLUMNS)}, as in 'file,prompt'; it has "
-                    f"{', '.join(columns) or 'none'}."
-                )
-            for row in rows:
-                name, said = _key(row[key] or ""), (row[text] or "").strip()
-                if said and found.setdefault(name, said) != said:
-                    raise _two_prompts(name, found[name], said)
-    except UnicodeDecodeError:
-        raise UsageError(f"'{path}' is not UTF-8 text. Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise UsageError(f"'{path}' is no csv: {error}.") from None
-    except OSError as error:
-        raise UsageError(f"Prompts '{path}' cannot be read: {error.strerror}.") from None
+    columns: dict[str, None] = {}
+    for row in read_list(path, "text", bare=_bare):
+        columns |= dict.fromkeys(row.cells)
+        where = f"'{path}', line {row.line}"
+        try:
+            if row.problem is not None:
+                raise BadCell(row.problem)
+            name, text = row.name("file"), row.text("text")
+        except BadCell as error:
+            raise UsageError(f"In {where}, {error}.") from None
+        if not name or not text:
+            continue
+        if not has_word(text):
+            raise UsageError(f"In {where}, the prompt {text!r:.60} has no word.")
+        name = _key(name)
+        if found.setdefault(name, text) != text:
+            raise _two_prompts(name, found[name], text)
     if not found:
-        raise UsageError(f"'{path}' has no rows with a prompt.")
+        names, texts = (", ".join(SYNONYMS[role][:4]) for role in ("file", "text"))
+        there = ", ".join(map(printable, columns)) or "none"
+        raise UsageError(
+            f"'{path}' has no rows with a prompt: it needs a column of {names} and one of {texts}, "
+            f"as in 'file,prompt'; it has {there}."
+        )
     return found
+
+
+def _bare(cells: Sequence[str]) -> Sequence[str] | None:
+    """Return the columns of a list without a header, of files and their texts."""
+    return ("file", "text") if len(cells) == 2 and is_sound(Path(cells[0].strip())) else None

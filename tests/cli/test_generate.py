@@ -304,7 +304,7 @@ BAD = [
     (["rain", "--stesp", "3"], 2, "No such option: --stesp"),
     (["rain", "-o"], 2, "requires an argument"),
     (["--file", "missing.txt"], 2, "cannot be read"),
-    (["--file", "bad.csv"], 2, "neither 'text' nor 'image'"),
+    (["--file", "bad.csv"], 2, "it reads 'words'"),
     (["--like", "missing.wav"], 2, "does not exist"),
     (["--like", "text.jpg"], 2, "as sound"),
     (["--like", "there.wav"], 2, "carries no recipe"),

@@ -65,11 +65,12 @@ def test_a_manifests_columns_arrive(tmp_path):
         ("/etc/passwd,", "outside"),
         ("a/../../b.mp4,", "outside"),
         (r"C:\x.mp4,", "outside"),
-        (",", "no file's name"),
+        (",1", "there is no file's name"),
         ("a.mp4,-1", "start is"),
         ("a.mp4,nan", "start is"),
         ("a.mp4,soon", "start is"),
-        ("a.mp4", "1 values for 2 columns"),
+        ("a.mp4,1,2", "3 cells for 2 columns"),
+        ('a.mp4,"1,5"', "write '.' for the comma"),
     ],
 )
 def test_a_row_that_makes_no_sense_costs_that_row(tmp_path, row, problem):

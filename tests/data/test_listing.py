@@ -103,3 +103,18 @@ def test_videos_that_a_list_does_not_name_are_told(tmp_path):
 def test_a_folder_without_videos_says_what_is_there(tmp_path):
     with pytest.raises(UsageError, match=r"holds no videos: found 1 sound, 1 other file\."):
         find_format(lay(tmp_path, ["a.wav", "b.txt"]))
+
+
+def test_columns_of_a_list_that_are_not_used_are_told(tmp_path):
+    put(tmp_path / "a.csv", b"Path;Caption;uploader\na.mp4;dog;me\n")
+    put(tmp_path / "a.mp4", b"x")
+    listing = list_clips(str(tmp_path / "a.csv"))
+    assert [clip.label for clip in listing.clips] == ["dog"]
+    assert listing.notes == ("columns not used: uploader",)
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_names_alone_are_a_list(tmp_path, name):
+    put(tmp_path / name, b"a.mp4\r\nsub\\b.mp4\r\n")
+    put(tmp_path / "sub/b.mp4", b"x")
+    assert [clip.id for clip in list_clips(str(tmp_path / name)).clips] == ["a.mp4", "sub/b.mp4"]

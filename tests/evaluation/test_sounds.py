@@ -225,10 +225,10 @@ def test_a_name_may_be_listed_twice_with_one_prompt_but_not_with_two(tmp_path):
     ("content", "reason"),
     [
         (b"", "it has none"),
-        (b"a,b\n1,2\n", "it has a, b"),
+        (b"a,b\n1,2\n", "it reads 'a', 'b'"),
         (b"file,prompt\n", "no rows"),
         (b"file,prompt\nx,\n", "no rows"),
-        (b"file,prompt\n\xff,rain\n", "not UTF-8"),
+        (b"file,prompt\nx,\xff\n", "line 2, prompt .* is not UTF-8"),
         (b'file,prompt\n"x"y,rain\n', "no csv"),
     ],
 )

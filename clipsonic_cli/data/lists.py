@@ -1,0 +1,361 @@
+"""Lists of any command: CSV, TSV, JSON Lines, JSON or plain lines, as rows of cells by column.
+
+Knows: separators, encodings, line ends, how columns may be called, and bounds. Does not know: what
+a command does with a row, nor where the files are that it names (``data/listed_files.py``).
+"""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any, TextIO
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.text import printable
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".txt")
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "text": ("text", "prompt", "caption", "description", "label"),
+    "label": ("label", "class", "category", "text", "prompt", "caption", "description"),
+    "media": ("media", "path", "file", "filename", "file_name", "video", "name", "id"),
+    "file": ("file", "name", "path", "filename", "file_name", "media", "sound", "audio", "id"),
+    "image": ("image", "picture", "img", "image_path"),
+    "sound": ("sound", "audio", "wav", "audio_path"),
+    "split": ("split", "subset", "partition"),
+    "start": ("start", "start_seconds", "start_time", "onset"),
+    "seconds": ("seconds", "duration", "length"),
+    "guidance": ("guidance", "guidance_scale", "w", "cfg", "cfg_scale"),
+    "negative": ("negative", "negative_prompt"),
+    "mode": ("mode",),
+    "sampler": ("sampler",),
+    "steps": ("steps",),
+    "seed": ("seed",),
+}
+"""What a column may be called, in every list alike; of several in one list the first counts."""
+KNOWN = frozenset(name for names in SYNONYMS.values() for name in names)
+
+MAX_BYTES = 256 << 20
+MAX_JSON = 32 << 20
+MAX_LINE = 1 << 20
+MAX_COLUMNS = 1000
+MAX_ROWS = 5_000_000
+"""Bounds of a list: its bytes, those of a JSON document, a line, columns, and rows."""
+SEPARATORS = ",;\t|"
+NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+Bare = Callable[[Sequence[str]], Sequence[str] | None]
+"""Takes the first row of a list without known columns; returns its columns if it is data."""
+
+
+class BadCell(ValueError):
+    """A cell, or a row, that cannot be used; says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of a list.
+
+    Args:
+        line: Where it begins in the file, from 1; of a JSON list, its place.
+        cells: What it holds by column, in lower case; empty cells are left out.
+        problem: Why it cannot be used.
+    """
+
+    line: int
+    cells: Mapping[str, Any]
+    problem: str | None = None
+
+    def column(self, role: str) -> str | None:
+        """Return the row's column for a role of :data:`SYNONYMS`, or None."""
+        return next((name for name in SYNONYMS[role] if name in self.cells), None)
+
+    def text(self, role: str) -> str | None:
+        """Return the text of a role without spaces around it, or None.
+
+        Raises:
+            BadCell: It is another type of JSON, or is not UTF-8.
+        """
+        value = self.name(role)
+        if value is not None and any("\ud800" <= sign <= "\udfff" for sign in value):
+            column = self.column(role)
+            raise BadCell(f"{column} '{printable(value)}' is not UTF-8; save the list as UTF-8")
+        return value
+
+    def name(self, role: str) -> str | None:
+        """Return the text of a role, whose bytes may be of no encoding, as names of files may be.
+
+        Raises:
+            BadCell: It is another type of JSON.
+        """
+        column = self.column(role)
+        if column is None:
+            return None
+        value = self.cells[column]
+        if not isinstance(value, str):
+            raise BadCell(f"{column} is {value!r:.60}, not a text")
+        return value.strip()
+
+    def number(self, role: str, *, whole: bool = False) -> float | int | None:
+        """Return the number of a role, or None.
+
+        Args:
+            role: A key of :data:`SYNONYMS`.
+            whole: Whether it must be a whole number, and is returned as one.
+
+        Raises:
+            BadCell: It is not a finite number, or not whole.
+        """
+        column = self.column(role)
+        if column is None:
+            return None
+        value, noun = self.cells[column], "whole number" if whole else "number"
+        if isinstance(value, str):
+            text = value.strip()
+            if re.fullmatch(r"[+-]?\d+,\d+", text):
+                raise BadCell(f"{column} is {text!r}, not a {noun}; write '.' for the comma")
+            if whole and re.fullmatch(r"[+-]?\d{1,40}", text, re.ASCII):
+                return int(text)
+            number = float(text) if NUMBER.fullmatch(text) else float("nan")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            if whole:
+                return value
+            number = float(value) if abs(value) < 10**40 else float("nan")
+        else:
+            number = value if isinstance(value, float) else float("nan")
+        if not abs(number) < float("inf") or (whole and number != int(number)):
+            raise BadCell(f"{column} is {value!r:.60}, not a {noun}")
+        return int(number) if whole else number
+
+
+def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[Row]:
+    """Yield the rows of a list, those without a cell left out.
+
+    CSV and TSV have a header whose columns :data:`SYNONYMS` knows, in any case; the separator is
+    the one by which it does. UTF-8, and UTF-16 and UTF-32 with their marks, are read.
+
+    Args:
+        path: The file, whose ending says which of :data:`SUFFIXES` it is.
+        plain: The column that the lines of a .txt are.
+        bare: Knows a CSV without a header by its first row.
+
+    Raises:
+        UsageError: The file is missing, no list, too large, or not text.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"List '{path}' must end in {', '.join(SUFFIXES)}.")
+    size = _check_file(path)
+    try:
+        with path.open("rb") as raw:
+            head = raw.read(4)
+        encoding = next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")
+        errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+        with path.open(encoding=encoding, errors=errors, newline="") as file:
+            if suffix == ".json":
+                rows = _json(file, path, size)
+            elif suffix == ".jsonl":
+                rows = _json_lines(_lines(file, path), path)
+            elif suffix == ".txt":
+                rows = plain_rows(_lines(file, path), plain)
+            else:
+                rows = _separated(_lines(file, path), path, bare)
+            for count, row in enumerate(rows):
+                if count == MAX_ROWS:
+                    raise UsageError(f"'{path}' has more than {MAX_ROWS:,} rows; split it.")
+                yield row
+    except UnicodeError as error:
+        raise UsageError(f"'{path}' is not {encoding} text ({error.args[-1]}).") from None
+    except OSError as error:
+        raise UsageError(f"List '{path}' cannot be read: {error.strerror}.") from None
+
+
+def plain_rows(lines: Iterable[str], column: str) -> Iterator[Row]:
+    """Yield lines that are not blank as rows of one column."""
+    for number, line in enumerate(lines, start=1):
+        if text := line.strip():
+            yield Row(line=number, cells={column: text})
+
+
+def _check_file(path: Path) -> int:
+    """Return the size of a list in bytes.
+
+    Raises:
+        UsageError: It is missing, no regular file, or larger than :data:`MAX_BYTES`.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"List '{path}' cannot be read: {reason}.") from None
+    if not S_ISREG(status.st_mode):
+        what = "a folder" if S_ISDIR(status.st_mode) else "a pipe or device"
+        raise UsageError(f"List '{path}' is {what}, not a file; give a file.")
+    if status.st_size > MAX_BYTES:
+        raise UsageError(
+            f"List '{path}' has {status.st_size / 1e6:,.0f} MB; the limit is "
+            f"{MAX_BYTES / 1e6:,.0f} MB. Split it."
+        )
+    return status.st_size
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    """Yield lines with their ends, none of them endless or with NUL characters."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise UsageError(f"'{path}', line {number} has over {MAX_LINE:,} characters.")
+        if "\0" in line:
+            raise UsageError(
+                f"'{path}', line {number} holds a NUL character: it is UTF-16 without its mark, or "
+                "not text; save it as UTF-8."
+            )
+        yield line
+
+
+def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[Row]:
+    """Yield the rows under a header."""
+    skipped, first, separator = 0, next(lines, ""), None
+    while first and (not first.strip() or separator is None):
+        if (said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)) is not None:
+            separator = said[1]  # Excel's own
+        elif first.strip():
+            separator = _separator(first, path)
+            break
+        skipped, first = skipped + 1, next(lines, "")
+    separator = separator or ","
+
+    def all_lines() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    reader = csv.reader(all_lines(), delimiter=separator, strict=True)
+    try:
+        names = [_name(cell) for cell in next(reader, [])]
+        _check_columns(names, path)
+        start = reader.line_num + 1
+        if not any(names):
+            return
+        if not KNOWN.intersection(names):
+            cells = next(csv.reader([first], delimiter=separator), [])
+            found = bare(cells) if bare is not None else None
+            if found is None:
+                shown = ", ".join(f"'{printable(cell)[:40]}'" for cell in cells[:8]) or "nothing"
+                raise UsageError(
+                    f"'{path}' needs a first line of column names such as 'text' or 'file'; it "
+                    f"reads {shown}."
+                )
+            names = list(found)
+            yield Row(line=skipped + 1, cells=dict(zip(names, cells, strict=True)))
+        for cells in reader:
+            line, start = start + skipped, reader.line_num + 1
+            if any(cell.strip() for cell in cells):
+                yield _row(line, names, cells)
+    except csv.Error as error:
+        raise UsageError(
+            f"'{path}' is no csv: line {reader.line_num + skipped}: {error}."
+        ) from None
+
+
+def _separator(header: str, path: Path) -> str:
+    """Return the separator by which a header has most known columns; of equal ones the first."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+
+    def known(separator: str) -> int:
+        try:
+            cells = next(csv.reader([header], delimiter=separator), [])
+        except csv.Error:
+            return 0
+        return len(KNOWN.intersection(map(_name, cells)))
+
+    best = max(SEPARATORS, key=known)
+    if known(best):
+        return best
+    return max(SEPARATORS, key=header.count)  # without a header: the one that is there
+
+
+def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
+    """Return a row under a header; cells beyond it may be empty, and missing ones are."""
+    if any(cell.strip() for cell in cells[len(names) :]):
+        plural = "s" if len(names) > 1 else ""
+        problem = f"{len(cells)} cells for {len(names)} column{plural}"
+        problem += "; put a text with commas in quotes"
+        return Row(line=line, cells={}, problem=problem)
+    pairs = zip(names, cells, strict=False)
+    return Row(line=line, cells={name: cell for name, cell in pairs if name and cell.strip()})
+
+
+def _json_lines(lines: Iterator[str], path: Path) -> Iterator[Row]:
+    """Yield one JSON object a line."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                reason = " ".join(str(error).split())
+                yield Row(line=number, cells={}, problem=f"there is no JSON ({reason:.80})")
+                continue
+            yield _object(number, value, path)
+
+
+def _json(file: TextIO, path: Path, size: int) -> Iterator[Row]:
+    """Yield the objects of a JSON list."""
+    if size > MAX_JSON:
+        raise UsageError(
+            f"'{path}' has {size / 1e6:,.0f} MB; the limit of JSON is {MAX_JSON / 1e6:,.0f} MB. "
+            "Give JSON Lines (.jsonl), an object a line."
+        )
+    try:
+        values = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"'{path}' is no JSON: {error}. One object a line is called .jsonl."
+        ) from None
+    if not isinstance(values, list):
+        raise UsageError(f"'{path}' must hold a JSON list of objects.")
+    for number, value in enumerate(values, start=1):
+        yield _object(number, value, path)
+
+
+def _object(number: int, value: object, path: Path) -> Row:
+    if not isinstance(value, dict):
+        return Row(line=number, cells={}, problem='there is no object such as {"text": "rain"}')
+    names = [_name(name) for name in value]
+    try:
+        _check_columns(names, path)
+    except UsageError as error:
+        return Row(line=number, cells={}, problem=str(error).rstrip("."))
+    cells = dict(zip(names, value.values(), strict=True))
+    return Row(line=number, cells={k: v for k, v in cells.items() if v not in (None, "")})
+
+
+def _name(cell: str) -> str:
+    """Return a column's name: without spaces around, in lower case, parts joined by "_"."""
+    return re.sub(r"[\s-]+", "_", cell.strip().lstrip("\ufeff").strip().casefold())
+
+
+def _check_columns(names: Sequence[str], path: Path) -> None:
+    """Check that columns are not too many, and each is there once.
+
+    Raises:
+        UsageError: They are not.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise UsageError(f"'{path}' has {len(names):,} columns; the limit is {MAX_COLUMNS:,}.")
+    seen: set[str] = set()
+    for name in names:
+        if name and name in seen:
+            raise UsageError(f"'{path}' has the column '{printable(name)}' twice; rename one.")
+        seen.add(name)

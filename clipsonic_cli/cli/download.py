@@ -125,7 +125,7 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     from clipsonic_cli.store import assets
 
     stop = threading.Event()
-    with talk.bars(of_bytes=True) as bars:
+    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
 
         def get(row: Asset) -> None:
             published.install(row, report=_stoppable(_by_asset(bars, row), stop))
@@ -212,7 +212,7 @@ def _install_shared(talk: Talk, source: str, name: str | None) -> None:
     from clipsonic_cli.cli import inventory
     from clipsonic_cli.store import shared
 
-    with talk.bars(of_bytes=True) as bars:
+    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
         model = shared.install(source, name=name, report=bars)
     told = inventory.describe_model(model)
     talk.note(

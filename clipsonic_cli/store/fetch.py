@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -309,12 +310,21 @@ def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractCont
 
     Args:
         lock: What another process or thread may hold.
-        report: Told (0, 0) every second meanwhile; what it raises ends the waiting.
+        report: Told (0, 0) every second meanwhile; what it raises ends the waiting. That there is
+            one to wait for is a ``UserWarning``.
     """
+    told = False
     while True:
         try:
             return lock.acquire(timeout=1)
         except Timeout:
+            if not told:
+                told = True
+                warnings.warn(
+                    f"Another process is fetching the same and holds {lock.lock_file}; this one "
+                    "waits for it, and Ctrl-C ends the waiting.",
+                    stacklevel=2,
+                )
             report(0, 0)
 
 

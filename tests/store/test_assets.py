@@ -173,14 +173,18 @@ def test_what_is_here_needs_no_folder_that_can_be_written(monkeypatch):
     assert install().asked == []
 
 
-def test_waiting_for_another_process_can_be_ended():
+def test_waiting_for_another_process_is_told_and_can_be_ended():
     folder = assets.folder(ASSET)
     folder.parent.mkdir()
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    with FileLock(folder.parent / "ours.lock"), pytest.raises(KeyboardInterrupt):
+    with (
+        FileLock(folder.parent / "ours.lock"),
+        pytest.warns(UserWarning, match=r"Another process .*ours\.lock; this one waits"),
+        pytest.raises(KeyboardInterrupt),
+    ):
         install_asset(ASSET, convert=None, report=stop, download=Publisher())
 
 

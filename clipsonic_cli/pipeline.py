@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli import __version__, ranges
-from clipsonic_cli.audio import files
+from clipsonic_cli.audio import files, level
 from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
@@ -54,10 +54,21 @@ class Sound(Waveform):
 
     recipe: Recipe
 
+    @property
+    def gain(self) -> float:
+        """What :meth:`write` multiplies the samples by so that no player clips: 1.0 for most.
+
+        An Ogg file may take a little less; ``audio.level.read_gain`` reads what a file has.
+        """
+        return level.peak_guard(self.samples)[1]
+
     def write(
         self, path: str | Path, *, subtype: str | None = None, overwrite: bool = False
     ) -> Path:
-        """Writes a sound file that carries its recipe; :func:`read_recipe` gives it back.
+        """Write a sound file that carries its recipe; :func:`read_recipe` returns it.
+
+        A sound that peaks above 0.98 is scaled to that, in every format; the file says by how much,
+        and ``clipsonic eval`` hears it as it was made.
 
         Args:
             path: Ends in .wav, .flac or .ogg.
@@ -74,15 +85,15 @@ class Sound(Waveform):
         if not isinstance(path, str | os.PathLike):
             raise UsageError(f"The path is {shown(path)}; it must be a str or a Path.")
         told = {"clipsonic": __version__, "recipe": asdict(self.recipe)}
-        files.write(
+        level.write(
             Path(path),
-            files.peak_guard(self.samples)[0],
+            self.samples,
             self.sample_rate,
+            told,
             subtype=subtype,
             metadata={
                 "title": printable(self.recipe.query.name),
                 "software": f"clipsonic {__version__}",
-                "comment": json.dumps(told, allow_nan=False),
             },
             overwrite=overwrite,
         )

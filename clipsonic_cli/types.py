@@ -125,7 +125,7 @@ class Waveform:
     """Sound in memory.
 
     Args:
-        samples: (N,) float32 in [-1, 1], mono.
+        samples: (N,) float32, mono; a generated sound may exceed [-1, 1], as its mel says.
         sample_rate: In Hz.
     """
 
@@ -218,7 +218,10 @@ class Encoder(Protocol):
 
 
 class Vocoder(Protocol):
-    """Turns log-mel (B, 1, F, T) into waveform (B, hop_length * T), in [-1, 1]."""
+    """Turns log-mel (B, 1, F, T) into waveform (B, hop_length * T) of the level that the mel says.
+
+    It may exceed 1: what keeps a file from clipping is ``audio/level.py``, for every vocoder.
+    """
 
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
         """Inverts natural-log mel."""

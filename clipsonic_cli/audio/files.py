@@ -150,7 +150,7 @@ def write(
     Args:
         path: Destination; ".wav", ".flac" or ".ogg".
         samples: (N,) float, mono, finite. Integer subtypes round to the nearest step and cut
-            what lies outside [-1, 1), so use :func:`peak_guard` first.
+            what lies outside [-1, 1), so use :func:`level.peak_guard` first.
         sample_rate: Hz.
         subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
         metadata: Text to travel inside, by field of :data:`FIELDS`; a "comment" of
@@ -175,29 +175,6 @@ def write(
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; nothing was left behind."
         ) from error
-
-
-def peak_guard(samples: torch.Tensor, ceiling: float = 0.98) -> tuple[torch.Tensor, float]:
-    """Makes a sound quieter if it would clip, and leaves every other sound bit for bit.
-
-    Levels belong to what the model learned, so nothing is made louder and nothing within range is
-    touched. The ceiling lies below 1 because a lossy codec overshoots the peak it is given.
-
-    Args:
-        samples: Any shape.
-        ceiling: Peak of a sound that had to be scaled, in (0, 1].
-
-    Returns:
-        The samples within [-1, 1], and the gain that was applied (1.0 for none).
-
-    Raises:
-        ValueError: The samples are not finite.
-    """
-    peak = float(samples.abs().max()) if samples.numel() else 0.0
-    if not np.isfinite(peak):
-        raise ValueError("the samples are not finite")
-    gain = ceiling / peak if peak > 1 else 1.0
-    return (samples * gain if gain != 1 else samples), gain
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:

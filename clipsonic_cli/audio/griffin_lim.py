@@ -52,7 +52,7 @@ class GriffinLim(nn.Module):
             mel: (B, 1, F, T) natural logarithm, T of at least 2.
 
         Returns:
-            (B, hop_length * T) in [-1, 1]; a row whose peak would exceed 1 is scaled, not clipped.
+            (B, hop_length * T) of the level that the mel says, which may exceed 1.
 
         Raises:
             ValueError: The mel has another shape.
@@ -70,8 +70,7 @@ class GriffinLim(nn.Module):
             ahead = consistent + self.momentum * (consistent - previous)
             angles = ahead / ahead.abs().clamp(min=TINY)
             previous = consistent
-        waveform = self.istft(magnitude * angles)
-        return waveform / waveform.abs().amax(dim=-1, keepdim=True).clamp(min=1)
+        return self.istft(magnitude * angles)
 
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
         """Inverts the filters: the non-negative spectrum of least divergence from a linear mel.

@@ -6,6 +6,7 @@ until then.
 
 import dataclasses
 import itertools
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -191,6 +192,8 @@ def _make(
     overwrite: bool,
 ) -> None:
     """Makes sounds one after another, writes those that are kept, and says so."""
+    from clipsonic_cli.audio.level import read_gain
+
     run = sonic.check(rounds[0].jobs[0].recipe)
     why = sonic.vocoder_reason
     if run.vocoder != sonic.vocoder:
@@ -209,9 +212,15 @@ def _make(
             path = one.path(made.job, rank)
             path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
             made.sound.write(path, subtype=subtype, overwrite=overwrite)
+            gain = read_gain(path)
+            if gain < 1:
+                talk.note(
+                    f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made "
+                    f"it, so that no player clips it; the file says so, and eval undoes it"
+                )
             if ranking is not None:
                 talk.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")
-            talk.result(str(path), _details(path, made))
+            talk.result(str(path), _details(path, made, gain))
 
 
 def _rank(made: Made) -> float:
@@ -241,13 +250,14 @@ def _sound(
     return Made(job=job, sound=sound, elapsed=elapsed, score=score)
 
 
-def _details(path: Path, made: Made) -> dict[str, Any]:
-    """Gives what another program wants to know."""
+def _details(path: Path, made: Made, gain: float) -> dict[str, Any]:
+    """Return what another program wants to know; the file holds the sound times ``gain``."""
     sound, elapsed = made.sound, made.elapsed
     details: dict[str, Any] = {
         "path": str(path),
         "seed": sound.recipe.seed,
         "seconds": sound.seconds,
+        "gain": gain,
         "elapsed_seconds": round(elapsed, 3),
         "real_time_factor": round(elapsed / sound.seconds, 3),
         "recipe": dataclasses.asdict(sound.recipe),

@@ -4,7 +4,6 @@ Knows: which clips are drawn, what of them is kept and under which name. Does no
 """
 
 import functools
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +11,11 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.audio import files
+from clipsonic_cli.audio import level
 from clipsonic_cli.data.clips import drawn
 from clipsonic_cli.data.listing import Listing, list_clips
 from clipsonic_cli.data.media import read_frames, read_sound
@@ -195,7 +193,7 @@ def _take(clip: Clip, *, cut: Cut, folder: Path) -> None:
     sound, picture = _sound(folder, name, cut), _picture(folder, name)
     told = {"clip": clip.id, "content": digest(clip).hex(), "seconds": cut.seconds}
     told |= {"sample_rate": cut.sample_rate}
-    before = _told(sound)
+    before = level.read_description(sound)
     if before.get("content", told["content"]) != told["content"]:
         picture.unlink(missing_ok=True)  # of what the clip was before
     if before == told and (picture.is_file() or not cut.picture):
@@ -208,27 +206,5 @@ def _take(clip: Clip, *, cut: Cut, folder: Path) -> None:
     if before != told:
         wanted = round(cut.seconds * cut.sample_rate)
         start = max(len(samples) - wanted, 0) // 2
-        write_sound(sound, samples[start : start + wanted], cut.sample_rate, json.dumps(told))
-
-
-def _told(sound: Path) -> dict[str, Any]:
-    """Gives what a cut sound says of its clip; nothing where there is none, or another's."""
-    try:
-        told = json.loads(comment(sound) or "")
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def comment(path: Path) -> str | None:
-    """Gives what a sound file says of itself, or None, also where it cannot be read."""
-    try:
-        return files.read_metadata(path)
-    except UsageError:
-        return None
-
-
-def write_sound(path: Path, samples: torch.Tensor, sample_rate: int, told: str) -> None:
-    """Writes a sound that says of itself how it came to be."""
-    guarded, _ = files.peak_guard(samples)
-    files.write(path, guarded, sample_rate, metadata={"comment": told}, overwrite=True)
+        part = samples[start : start + wanted]
+        level.write(sound, part, cut.sample_rate, told, overwrite=True)

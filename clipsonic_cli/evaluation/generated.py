@@ -6,7 +6,6 @@
 Knows: which recipe answers which question. Does not know: which questions there are (``clips.py``).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from clipsonic_cli.audio import files
+from clipsonic_cli.audio import level
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.evaluation.clips import Question, comment, write_sound
-from clipsonic_cli.evaluation.sounds import System
+from clipsonic_cli.evaluation.clips import Question
+from clipsonic_cli.evaluation.sounds import System, read_as_made
 from clipsonic_cli.metrics.features import Features, of_vectors
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.modes import MODES, Mode
@@ -177,9 +176,9 @@ def reconstruct(
     for done, question in enumerate(questions, start=1):
         assert question.sound is not None  # as they are of a data set
         path = sounds[question.name] = folder / f"{question.name}.wav"
-        told = json.dumps({"of": bundle.identity(question.sound), "vocoder": identity})
-        if comment(path) != told:
-            samples = files.read(question.sound, spec.sample_rate)
+        told = {"of": bundle.identity(question.sound), "vocoder": identity}
+        if level.read_description(path) != told:
+            samples = torch.from_numpy(read_as_made(question.sound, spec.sample_rate).samples)
             whole = F.pad(samples, (0, -len(samples) % spec.hop_length))
             mel = mel_of(whole, log_mel).T[None, None]  # (1, 1, F, T)
             if not mel.shape[-1]:  # too short for one
@@ -188,7 +187,7 @@ def reconstruct(
             with torch.no_grad():
                 vocode = sonic.parts.vocoder(name, spec)
                 made = vocode(mel.to(sonic.parts.device)).float().cpu()[0, : len(samples)]
-            write_sound(path, made, spec.sample_rate, told)
+            level.write(path, made, spec.sample_rate, told, overwrite=True)
         report("reconstruction", done, len(questions))
     prompts = {q.name: q.text for q in questions if q.text is not None and q.name in sounds}
     return System(name="reconstruction", sounds=sounds, prompts=prompts, of_reference=True)
@@ -270,7 +269,7 @@ def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
 
 def _is_made(path: Path, recipe: Recipe) -> bool:
     """Whether a file has the sound of a recipe; its picture counts by content, wherever it lies."""
-    if not path.is_file():
+    if not level.read_description(path):
         return False
     try:
         return replace(read_recipe(path), image=recipe.image) == recipe

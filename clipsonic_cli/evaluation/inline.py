@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from clipsonic_cli.audio import files
+from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.encoders.images import read_image
 
 JPEG_QUALITY = 90
@@ -33,7 +34,7 @@ def sound_uri(samples: torch.Tensor, sample_rate: int) -> str:
         samples: (N,) float32, mono, finite.
         sample_rate: In Hz.
     """
-    sound = files.encode(files.peak_guard(samples)[0], sample_rate, ".flac", "PCM_16", None)
+    sound = files.encode(peak_guard(samples)[0], sample_rate, ".flac", "PCM_16", None)
     return _uri("audio/flac", sound)
 
 

@@ -5,20 +5,22 @@ sounds came about.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import MelSpec
-from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.inline import drawing_uri, escaped, filled, photo_uri, sound_uri
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
 from clipsonic_cli.evaluation.sampling import differences, sampling_told
 from clipsonic_cli.evaluation.scoreboard import framed, plain_table, scoreboard
+from clipsonic_cli.evaluation.sounds import read_as_made
 from clipsonic_cli.evaluation.tables import BIAS, INTERVAL, NONE, all_scores, one_window
 from clipsonic_cli.types import Report, Waveform, silent
 
@@ -235,10 +237,10 @@ def _sound(system: str, path: Path, asked: str) -> str:
     known = ' class="truth"' if system == TRUTH else ""
     name = "truth: the clip’s own sound" if system == TRUTH else system
     try:
-        audio, spec = read_sound_file(path), MelSpec()
+        audio, spec = read_as_made(path), MelSpec()
         samples, sample_rate = torch.from_numpy(audio.samples), audio.sample_rate
         shown = samples[: round(MAX_SECONDS * sample_rate)]
-        resampled = torch.from_numpy(read_sound_file(path, spec.sample_rate).samples)
+        resampled = torch.from_numpy(read_as_made(path, spec.sample_rate).samples)
         heard = resampled[: round(MAX_SECONDS * spec.sample_rate)]
     except UsageError as error:
         why = f'<p class="warn">{escaped(error)}</p>'
@@ -246,6 +248,8 @@ def _sound(system: str, path: Path, asked: str) -> str:
     seconds = f"{len(samples) / sample_rate:.1f} s"
     if len(shown) < len(samples):
         seconds = f"first {MAX_SECONDS:g} of {seconds}"
+    if (gain := peak_guard(shown)[1]) < 1:
+        seconds += f", played {-20 * math.log10(gain):.1f} dB quieter than it was scored"
     mel = mel_picture(Waveform(samples=heard, sample_rate=spec.sample_rate), spec)
     alt = escaped(f"Mel spectrogram of {system}, for {asked}")
     label = escaped(f"{system}, for {asked}")

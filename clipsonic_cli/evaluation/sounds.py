@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
 
-from clipsonic_cli.audio import files
+from clipsonic_cli.audio import files, level
 from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
+from clipsonic_cli.data.media import Audio
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import SHOWN, Features, of_sounds
@@ -156,7 +158,7 @@ def _readable(
     """Yield the sounds that can be read; collect the names of others by why, and by notes."""
     for name, path in sounds.items():
         try:
-            audio = read_sound_file(path)
+            audio = read_as_made(path)
         except files.NotSound as error:
             broken.setdefault(error.reason, []).append(name)
             continue
@@ -164,6 +166,24 @@ def _readable(
         for note in [*audio.notes, *([DAMAGED] if audio.damage else [])]:
             noted.setdefault(note, []).append(name)
         yield name, Waveform(samples=torch.from_numpy(audio.samples), sample_rate=audio.sample_rate)
+
+
+def read_as_made(path: Path, sample_rate: int | None = None) -> Audio:
+    """Read a sound at the level it was made at: what the guard against clipping took is given back.
+
+    Args:
+        path: See :func:`~clipsonic_cli.data.sound_files.read_sound_file`.
+        sample_rate: Hz wanted; None keeps the file's own.
+
+    Returns:
+        A sound whose file says its gain may exceed [-1, 1]; any other is as the file has it.
+
+    Raises:
+        NotSound: The file cannot be read, or says an impossible gain.
+    """
+    audio = read_sound_file(path, sample_rate)
+    gain = level.read_gain(path)
+    return audio if gain == 1 else replace(audio, samples=audio.samples / np.float32(gain))
 
 
 def _left_out(broken: Mapping[str, Sequence[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.encoders.clap import HOP_LENGTH, SAMPLE_RATE, SAMPLES, Clap, load_clap
 from clipsonic_cli.metrics.windows import spread
 from clipsonic_cli.store import bundle
@@ -64,7 +65,8 @@ class ClapBackbone:
         draws excerpts at random, as many windows of 10 s are heard as cover it, evenly spread.
 
         Args:
-            samples: (N,) mono, in [-1, 1].
+            samples: (N,) mono. CLAP's own front end clips at full scale: a sound that exceeds
+                [-1, 1] is made quieter instead.
             sample_rate: In Hz.
 
         Returns:
@@ -73,6 +75,7 @@ class ClapBackbone:
         Raises:
             ValueError: The samples are empty, not (N,) or not finite.
         """
+        samples, _ = peak_guard(samples, ceiling=1.0)
         whole = SAMPLES * sample_rate // SAMPLE_RATE
         # Less than half a frame more than 10 s is no reason for a second window.
         if len(samples) * SAMPLE_RATE <= (SAMPLES + HOP_LENGTH // 2) * sample_rate:

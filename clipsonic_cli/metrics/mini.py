@@ -106,7 +106,7 @@ class MiniBackbone:
         A shorter sound than a window is followed by silence. Loudness is heard, not evened out.
 
         Args:
-            samples: (N,) mono, in [-1, 1].
+            samples: (N,) mono.
             sample_rate: In Hz; others than the listener's are resampled by soxr at its high
                 quality.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.audio.files import peak_guard
+from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
@@ -111,7 +111,6 @@ def _make(
     """Makes one sound and its picture, in files and in the log."""
     recipe = _answerable(sonic, recipe, notes)
     sound = next(sonic.generate([recipe]))
-    sound = replace(sound, samples=peak_guard(sound.samples)[0])
     spec = sonic.parts.header(MODES[recipe.mode].unet).mel
     assert spec is not None  # a U-Net's header has one
     picture = mel_picture(sound, spec)
@@ -122,7 +121,7 @@ def _make(
     png = wav.with_suffix(".png")
     with written(png) as temporary:
         picture.save(temporary, format="PNG")
-    log.sound(step, f"sounds/{stem}", sound)
+    log.sound(step, f"sounds/{stem}", replace(sound, samples=peak_guard(sound.samples)[0]))
     log.picture(step, f"mels/{stem}", picture)
     return wav, png
 

@@ -20,7 +20,6 @@ from clipsonic_cli.audio.files import (
     check_writable,
     is_cut,
     open_sound,
-    peak_guard,
     read,
     read_metadata,
     write,
@@ -297,21 +296,3 @@ def test_unfit_samples_are_refused(tmp_path: Path, samples: torch.Tensor) -> Non
 def test_an_unknown_metadata_field_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="recipe"):
         write(tmp_path / "a.wav", noise(), RATE, metadata={"recipe": "{}"})
-
-
-def test_peak_guard_leaves_what_fits_untouched() -> None:
-    samples = noise(peak=1.0)
-    guarded, gain = peak_guard(samples)
-    assert gain == 1.0
-    assert guarded is samples
-
-
-def test_peak_guard_scales_what_would_clip() -> None:
-    guarded, gain = peak_guard(torch.tensor([0.5, -2.0]), ceiling=0.9)
-    assert gain == pytest.approx(0.45)
-    assert guarded.tolist() == pytest.approx([0.225, -0.9])
-
-
-def test_peak_guard_refuses_numbers_that_are_not_finite() -> None:
-    with pytest.raises(ValueError, match="finite"):
-        peak_guard(torch.tensor([float("nan")]))

@@ -529,3 +529,27 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_made(call, arguments,
     code, out, (line,) = call(*arguments)
     assert (code, out) == (2, [])
     assert words in line
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_sound_that_would_clip_is_made_quieter_and_that_is_said(call, monkeypatch, suffix):
+    from clipsonic_cli.parts import Parts
+
+    def loud(*_):
+        return lambda mel: 2.4 * torch.sin(torch.arange(mel.shape[-1] * 512) * 0.3)[None]
+
+    monkeypatch.setattr(Parts, "vocoder", loud)
+    code, out, err = call("rain", *FAST, "--seed", 1, "--json", "--format", suffix)
+    told = json.loads(out[0])
+    assert (code, told["path"]) == (0, f"rain-1.{suffix}")
+    assert told["gain"] == pytest.approx(0.98 / 2.4, rel=0.1)  # an Ogg takes more
+    assert any(" dB quieter than the model made it" in line for line in err)
+    assert abs(soundfile.read(told["path"])[0]).max() <= 0.98 + 2**-15
+    _, again, _ = call("--like", told["path"], "-o", f"again.{suffix}")
+    assert soundfile.read(again[0])[0].tolist() == soundfile.read(told["path"])[0].tolist()
+
+
+def test_a_sound_that_fits_is_not_said_to_be_quieter(call):
+    _, out, err = call("rain", *FAST, "--json")
+    assert json.loads(out[0])["gain"] == 1
+    assert not any("quieter" in line for line in err)

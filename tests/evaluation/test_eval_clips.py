@@ -1,7 +1,6 @@
 """Queries from a data set: which clips, and what is taken of them."""
 
 import dataclasses
-import json
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ import soundfile
 from PIL import Image
 from small_videos import LABELS
 
+from clipsonic_cli.audio.level import read_description
 from clipsonic_cli.data.media import read_sound
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.clips import (
@@ -102,7 +102,7 @@ def test_what_was_taken_is_not_taken_again_unless_something_changed(clips, tmp_p
     [sound] = sound_files(tmp_path).values()
     soundfile.write(sound, np.zeros(9), 16_000)  # no longer says what it was cut of
     assert taken() != first
-    assert json.loads(_comment(sound))["seconds"] == 0.5
+    assert read_description(sound)["seconds"] == 0.5
 
 
 def test_a_sound_stays_the_same_whether_pictures_are_wanted_or_not(clips, tmp_path):
@@ -122,12 +122,6 @@ def test_a_picture_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
     shutil.copyfile(other.media, clip.media)
     take([clip], 1, dataclasses.replace(CUT, picture=False), tmp_path / "taken", seed=0, workers=0)
     assert not question.picture.exists()
-
-
-def _comment(path):
-    from clipsonic_cli.evaluation.clips import comment
-
-    return comment(path)
 
 
 def test_an_empty_split_is_refused(pets):

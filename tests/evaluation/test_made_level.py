@@ -1,0 +1,77 @@
+"""Metrics hear sounds at the level they were made at, whatever their files can hold."""
+
+import pytest
+import torch
+
+from clipsonic_cli.audio import files, level
+from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.evaluation.clips import Question
+from clipsonic_cli.evaluation.generated import How, make, reconstruct
+from clipsonic_cli.evaluation.sounds import heard, read_as_made
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.pipeline import ClipSonic, Sound
+
+RATE = 16_000
+
+
+@pytest.fixture
+def loud():
+    """Returns a sound of 0.5 s whose peak is 2.4, as Griffin-Lim made some of mini's."""
+    noise = torch.randn(8000, generator=torch.Generator().manual_seed(0))
+    return Sound(
+        samples=2.4 * noise / noise.abs().max(), sample_rate=RATE, recipe=Recipe(text="rain")
+    )
+
+
+class Loudness:
+    """A backbone that hears nothing but the level."""
+
+    name, dim, identity = "loudness", 1, ""
+
+    def embed(self, samples, sample_rate):
+        return samples.square().mean().sqrt().reshape(1, 1)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_a_sound_that_was_guarded_is_heard_as_it_was_made(loud, tmp_path, suffix):
+    path = loud.write(tmp_path / f"a{suffix}")
+    assert files.read(path, RATE).abs().max() <= 0.98 + 2**-15
+    features = heard({"a": path}, Loudness())
+    made = Loudness().embed(loud.samples, RATE)
+    torch.testing.assert_close(features.rows, made, rtol=0.01, atol=0)
+    assert loud.gain == pytest.approx(0.98 / 2.4)
+
+
+def test_a_gain_that_cannot_be_is_a_reason_to_leave_a_sound_out(loud, tmp_path):
+    good = loud.write(tmp_path / "good.wav")
+    bad = tmp_path / "bad.wav"
+    files.write(bad, loud.samples / 3, RATE, metadata={"comment": '{"clipsonic_gain": 0}'})
+    features = heard({"good": good, "bad": bad}, Loudness())
+    assert "its gain is 0" in features.left_out["bad"]
+    assert list(features.names) == ["good"]
+
+
+def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
+    sonic = ClipSonic.load(micro, device="cpu")
+    samples = 0.97 * torch.sin(torch.arange(32_000) * 0.3).sign()  # its peaks grow by new phases
+    level.write(tmp_path / "true.wav", samples, RATE, {"of": "a clip"})
+    question = Question(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
+    system = reconstruct(sonic, [question], MelSpec(), tmp_path / "out", vocoder="griffin-lim")
+    path = system.sounds["q"]
+    assert level.read_gain(path) < 1
+    again = torch.from_numpy(read_as_made(path).samples)
+    assert again.square().mean().sqrt() == pytest.approx(samples.square().mean().sqrt(), rel=0.2)
+
+
+def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_path):
+    sonic = ClipSonic.load(micro, device="cpu")
+    how, question = (
+        How(sampler="dpmpp", steps=1, seconds=0.2),
+        Question(name="q", seed=0, label="x"),
+    )
+    [path] = make(sonic, [question], MODES["zs"], 1.5, how, tmp_path).sounds.values()
+    told = files.read_metadata(path).replace("clipsonic_gain", "other")
+    files.write(path, torch.zeros(3200), RATE, metadata={"comment": told}, overwrite=True)
+    make(sonic, [question], MODES["zs"], 1.5, how, tmp_path)
+    assert level.read_gain(path) <= 1
+    assert files.read(path, RATE).abs().max() > 0

@@ -61,7 +61,7 @@ class PannsBackbone:
         too, and follows those under 2 s by silence.)
 
         Args:
-            samples: (N,) mono, in [-1, 1].
+            samples: (N,) mono, about in [-1, 1].
             sample_rate: In Hz; others than 16 kHz are resampled by soxr at its high quality.
 
         Returns:

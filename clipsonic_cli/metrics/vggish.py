@@ -66,7 +66,7 @@ class VGGishBackbone:
         leaves out this sound and all that follow.
 
         Args:
-            samples: (N,) mono, in [-1, 1].
+            samples: (N,) mono, about in [-1, 1].
             sample_rate: In Hz; others than 16 kHz are resampled by soxr at its high quality.
 
         Returns:
@@ -92,7 +92,7 @@ def log_mel_windows(samples: Tensor, sample_rate: int) -> Tensor:
     ln(mel + 0.01).
 
     Args:
-        samples: (N,) mono, in [-1, 1].
+        samples: (N,) mono, about in [-1, 1].
         sample_rate: In Hz; resampled to 16 kHz where it is another.
 
     Returns:

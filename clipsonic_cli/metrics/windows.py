@@ -39,7 +39,7 @@ def at_rate(samples: Tensor, sample_rate: int, wanted: int) -> Tensor:
     """Gives a sound as a network listens to it.
 
     Args:
-        samples: (N,) mono, in [-1, 1].
+        samples: (N,) mono, about in [-1, 1].
         sample_rate: In Hz.
         wanted: In Hz; a sound of another rate is resampled by soxr at its high quality.
 

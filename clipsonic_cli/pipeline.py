@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli import __version__, ranges
-from clipsonic_cli.audio import files, level
+from clipsonic_cli.audio import level
 from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe

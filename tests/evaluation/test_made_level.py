@@ -38,7 +38,7 @@ def test_a_sound_that_was_guarded_is_heard_as_it_was_made(loud, tmp_path, suffix
     assert files.read(path, RATE).abs().max() <= 0.98 + 2**-15
     features = heard({"a": path}, Loudness())
     made = Loudness().embed(loud.samples, RATE)
-    torch.testing.assert_close(features.rows, made, rtol=0.01, atol=0)
+    torch.testing.assert_close(features.rows, made, rtol=0.05, atol=0)  # an Ogg loses some noise
     assert loud.gain == pytest.approx(0.98 / 2.4)
 
 

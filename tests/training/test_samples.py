@@ -144,7 +144,7 @@ def test_a_damaged_vocoder_ends_nothing(model, tmp_path, log):
 
 
 def test_steps_out_of_range_are_refused_before_anything_is_made(micro, tmp_path, log):
-    with pytest.raises(UsageError, match="Steps are 0"):
+    with pytest.raises(UsageError, match="steps is 0"):
         make_samples(micro, [TEXT], tmp_path, 1, log, device=CPU, steps=0)
     assert not (tmp_path / "samples").exists()
 

@@ -6,6 +6,8 @@ it in well under a second. ``violin_picture`` is a small JPEG. Tests that change
 """
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,20 @@ from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConf
 settings.register_profile("clipsonic", deadline=None)
 settings.load_profile("clipsonic")
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return 0 (this process) where only files or single tests are named; else let xdist decide."""
+    files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    return 0 if files else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Give each worker, and what it starts, one thread, unless the caller says otherwise."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 DIM = 32
 ENCODER = "micro-clip"
 
@@ -31,6 +47,19 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLIPSONIC_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals() -> Iterator[None]:
+    """Handle signals as in the foreground: what a shell starts in the background ignores Ctrl-C.
+
+    What tests start inherits it.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

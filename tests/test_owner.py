@@ -107,7 +107,9 @@ def test_a_disk_without_locks_is_told_and_used(lockless, tmp_path):
         assert (tmp_path / owner.OWNER).exists()
 
 
-@pytest.mark.parametrize(("pid", "free"), [(os.getpid(), False), (2**22 + 1, True)])
+@pytest.mark.parametrize(
+    ("pid", "free"), [(os.getpid(), False), (2**22 + 1, True)], ids=["alive", "gone"]
+)
 @pytest.mark.filterwarnings("ignore:The disk of")
 def test_there_what_the_owner_wrote_down_counts_while_it_lives(lockless, tmp_path, pid, free):
     told = {"work": "w", "pid": pid, "host": socket.gethostname(), "since": "now"}

@@ -184,8 +184,6 @@ def test_an_interrupted_download_ends_at_once_and_starts_no_other(web, home, mon
         command,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell lets what it starts in the background ignore Ctrl-C, and so would this process.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         while web.sent < 400_000 or len(list(home.glob("weights/*/*.part"))) < 4:

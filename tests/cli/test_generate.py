@@ -385,8 +385,6 @@ def test_a_signal_ends_a_run_at_once(micro, tmp_path, number):
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell lets what it starts in the background ignore Ctrl-C, and so would this process.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         while "seed" not in process.stderr.readline():
             pass

@@ -225,11 +225,15 @@ def test_a_picture_or_a_text_without_words_is_refused(clap, violin_picture):
 
 def test_a_bundle_comes_back_as_the_same_clap(tmp_path, bundle, clap):
     write(tmp_path / "clap.safetensors", bundle)
-    again = load_clap(load(tmp_path / "clap.safetensors", kind="clap"))
+    stored = load(tmp_path / "clap.safetensors", kind="clap")
+    assert stored.weights.keys() == bundle.weights.keys()
+    assert all(torch.equal(stored.weights[name], w) for name, w in bundle.weights.items())
+    again = load_clap(stored)
     assert again.identity == clap.identity
     assert again.config == SMALL
-    assert torch.equal(again.embed_text(["rain"]), clap.embed_text(["rain"]))
-    assert torch.equal(again.embed_audio([tone(440)]), clap.embed_audio([tone(440)]))
+    # Weights in a file are aligned in another way, by which kernels round otherwise.
+    torch.testing.assert_close(again.embed_text(["rain"]), clap.embed_text(["rain"]))
+    torch.testing.assert_close(again.embed_audio([tone(440)]), clap.embed_audio([tone(440)]))
 
 
 def changed(bundle, weights=None, kind="clap", **config):

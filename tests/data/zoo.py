@@ -19,7 +19,6 @@ DROPPED = {
     "mute.mp4": "unreadable: no sound",
     "noise.mp4": UNOPENED,
     "not-\\udcff-text.mp4": UNOPENED,
-    "notes.txt": "unreadable: no video by its name (.txt)",
     "nowhere.mp4": "unreadable: there is no such file",
     "picture-named.mp4": UNOPENED,
     "pipe.mp4": "unreadable: a pipe or device, no file",
@@ -59,7 +58,7 @@ def loud(seed: int) -> np.ndarray:
 
 
 def write_zoo(root: Path) -> Path:
-    """Writes the files of :data:`KEPT` and :data:`DROPPED` into a new folder."""
+    """Write the files of :data:`KEPT` and :data:`DROPPED`, and notes, into a new folder."""
     root.mkdir()
     good = write_media(root / "good.mp4", samples=loud(0))
     whole = good.read_bytes()

@@ -108,7 +108,7 @@ def test_texts_are_put_beside_the_sounds(backbone):
     assert texts.shape == (2, backbone.dim)
     torch.testing.assert_close(texts.norm(dim=1), torch.ones(2))
     assert 1 < backbone.logit_scale <= 100
-    with pytest.raises(UsageError, match="has no words"):
+    with pytest.raises(UsageError, match="prompt is empty"):
         backbone.embed_text([" "])
 
 

@@ -4,11 +4,15 @@ Knows characters. Does not know prompts' encoders, files or the terminal.
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 from clipsonic_cli.errors import UsageError
 
 WORD = ("L", "N", "So")
 """Unicode categories of which a prompt needs one character: letters, digits, pictographs."""
+
+SHOWN = 3
+"""Names that a line holds at most."""
 
 
 def has_word(text: str) -> bool:
@@ -46,6 +50,19 @@ def check_words(text: str, what: str = "prompt") -> str:
             "photo of violin'."
         )
     return text
+
+
+def listed(names: Sequence[str], noun: str) -> str:
+    """Return names as "2 files (a, b)", without more of them than a line can hold.
+
+    Args:
+        names: One or more.
+        noun: What each is, in the singular.
+    """
+    more = ", ..." if len(names) > SHOWN else ""
+    plural = noun if len(names) == 1 else f"{noun}s"
+    shown = ", ".join(printable(name) for name in names[:SHOWN])
+    return f"{len(names)} {plural} ({shown}{more})"
 
 
 def printable(name: str) -> str:

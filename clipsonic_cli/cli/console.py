@@ -1,6 +1,7 @@
 """How the commands talk: results on standard output, everything else on standard error."""
 
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from clipsonic_cli.cli.layout import Layout
+from clipsonic_cli.text import printable
 
 
 class Talk:
@@ -35,14 +37,16 @@ class Talk:
 
     def __init__(self, *, quiet: bool, as_json: bool = False) -> None:
         self.quiet = quiet
+        logging.getLogger("clipsonic_cli").setLevel(logging.ERROR if quiet else logging.WARNING)
         self.as_json = as_json
         # Made per command, so that it finds the standard error of this moment; Rich minds
         # NO_COLOR, TERM=dumb and whether it is a terminal.
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        # No markup: what is shown may hold brackets from anywhere.
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
 
     def note(self, text: str) -> None:
         """Says a line to the person, unless quiet."""
-        self.console.print(plain(text), markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def noting_warnings(self) -> Iterator[None]:
@@ -61,7 +65,7 @@ class Talk:
 
     def table(self, table: Table) -> None:
         """Gives a table as result; not folded where standard output is no terminal."""
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False, emoji=False)
         if not console.is_terminal:
             console.width = 200
         console.print(table)
@@ -87,13 +91,13 @@ class Talk:
         Returns:
             Those that were left out.
         """
-        columns = [plain(column) for column in columns]
-        rows = [[plain(cell) for cell in row] for row in rows]
-        console = Console(highlight=False)
+        columns = [printable(column) for column in columns]
+        rows = [[printable(cell) for cell in row] for row in rows]
+        console = Console(highlight=False, markup=False, emoji=False)
         width = console.width if console.is_terminal else None
         layout = Layout.choose(columns, rows, words=words, details=details, width=width)
         console.width = max(console.width, layout.total)
-        console.print(layout.draw(plain(title), columns, rows, words=words))
+        console.print(layout.draw(printable(title), columns, rows, words=words))
         return tuple(name for place, name in enumerate(columns) if place not in layout.widths)
 
     def bars(self, title: str = "", *, of_bytes: bool = False) -> "Bars":
@@ -128,7 +132,7 @@ class Bars:
             [DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]
         )
         self._progress = Progress(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             *counts,
             TimeRemainingColumn(elapsed_when_finished=True),
@@ -155,16 +159,12 @@ class Bars:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Moves the bar of a stage; a total of 0 is one that is not known."""
         if stage not in self._stages:
-            self._stages[stage] = self._progress.add_task(f"{self.title}{stage}", total=None)
+            title = printable(f"{self.title}{stage}")
+            self._stages[stage] = self._progress.add_task(title, total=None)
         self._progress.update(self._stages[stage], completed=done, total=total or None)
-
-
-def plain(text: str) -> str:
-    """Gives text whose control characters, which could steer a terminal, are spelt out."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def complain(message: str) -> None:
     """Says an error in one line on standard error, whatever the message holds."""
-    line = plain(" ".join(message.split()))
+    line = printable(" ".join(message.split()))
     print(f"clipsonic: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Talk, complain, plain
+from clipsonic_cli.cli.console import Talk, complain
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
+from clipsonic_cli.text import printable
 from clipsonic_cli.types import Report
 
 AT_ONCE = 4
@@ -243,7 +244,7 @@ def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everythi
         hashed = name not in headers_only
         sound = "sound" if hashed else "headers are sound; no digests of it are recorded"
         told = {"name": name, "faults": wrong, "hashed": hashed}
-        talk.result(plain(f"{name}: {'; '.join(wrong) or sound}"), told)
+        talk.result(printable(f"{name}: {'; '.join(wrong) or sound}"), told)
     if any(faults.values()):
         raise typer.Exit(1)
 

@@ -36,8 +36,8 @@ ABOUT_MODELS = (
 )
 """Options that mean nothing where a model makes no sounds."""
 ABOUT_SOUNDS = (
-    *("metrics", "generated", "reference", "prompts", "save_stats", "table", "figure", "out"),
-    *("listening_test", "trials", "seed"),
+    *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
+    *("figure", "out", "listening_test", "trials", "seed"),
 )
 """And those that mean nothing beside --ratings."""
 
@@ -48,6 +48,7 @@ def evaluate(
     generated: eval_options.Generated = None,
     reference: eval_options.Reference = None,
     prompts: eval_options.Prompts = None,
+    pictures: eval_options.Pictures = None,
     save_stats: eval_options.SaveStats = None,
     table: eval_options.TableNumber = None,
     figure: eval_options.FigureNumber = None,
@@ -131,7 +132,12 @@ def evaluate(
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     subject: Folders | Generation | None
     if generated:
-        subject, name = Folders(folders=tuple(generated), prompts=prompts), _names_of(generated)
+        if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
+            raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
+        folders = Folders(folders=tuple(generated), prompts=prompts, pictures=tuple(pictures or ()))
+        subject, name = folders, _names_of(generated)
+    elif pictures:
+        raise UsageError("--pictures is for recipes inside the sounds of --generated; give both.")
     elif prompts is not None:
         raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:

@@ -93,6 +93,16 @@ Prompts = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Pictures = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--pictures",
+        metavar="FOLDER...",
+        help="Folders of pictures that recipes inside the sounds may name. Pictures elsewhere are "
+        "not read, as a recipe may be from anybody.",
+        rich_help_panel=WHAT,
+    ),
+]
 SaveStats = Annotated[
     Path | None,
     typer.Option(

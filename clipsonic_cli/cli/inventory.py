@@ -7,11 +7,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from clipsonic_cli.cli.console import Talk, plain
+from clipsonic_cli.cli.console import Talk
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import assets, bundle, models
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset
+from clipsonic_cli.text import printable
 
 COLUMNS = ("name", "what", "size", "licence", "state")
 
@@ -25,7 +26,7 @@ def show(talk: Talk, rows: Sequence[Asset], folders: Sequence[models.ModelFolder
     for told in details:
         words = told | {"what": told["title"], "size": megabytes(told["bytes"])}
         # What a shared model says of itself is any text, and is shown as nothing else.
-        table.add_row(*(Text(plain(words[column])) for column in COLUMNS))
+        table.add_row(*(Text(printable(words[column])) for column in COLUMNS))
         if talk.as_json:
             talk.result("", told)
     if not talk.as_json:

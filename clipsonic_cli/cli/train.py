@@ -18,9 +18,10 @@ from rich.table import Table
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options, train_options
-from clipsonic_cli.cli.console import Bars, Talk, plain
+from clipsonic_cli.cli.console import Bars, Talk
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import printable
 
 if TYPE_CHECKING:
     from clipsonic_cli.data.report import Survey
@@ -283,7 +284,7 @@ def _show(talk: Talk, survey: "Survey") -> None:
         or "none",
     }
     for title, text in rows.items():
-        table.add_row(title, plain(text))
+        table.add_row(title, printable(text))
     talk.console.print(table)
     for finding in survey.flawed[:3]:
         flaw = finding.flaws[0]

@@ -16,16 +16,20 @@ import numpy as np
 import torch
 
 from clipsonic_cli.audio import files, level
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
 from clipsonic_cli.data.media import Audio
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.metrics.features import SHOWN, Features, of_sounds
+from clipsonic_cli.metrics.features import Features, of_sounds
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.pipeline import read_recipe
-from clipsonic_cli.text import has_word, printable
+from clipsonic_cli.store.bundle import identity
+from clipsonic_cli.text import SHOWN, has_word, listed, printable
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
 
+MAX_PICTURE = 1 << 28
+"""Bytes of a picture that a recipe names."""
 DAMAGED = "damaged in part; what cannot be decoded is passed over"
 
 
@@ -141,8 +145,8 @@ def heard(
         raise UsageError(f"No sound can be scored. {why} Give WAV, FLAC, OGG or MP3.") from None
     notes = _left_out(broken)
     if cut:
-        notes.append(f"{_listed(cut)} cut off: shorter than the header says.")
-    notes += [f"{_listed(names)}: {note}." for note, names in noted.items()]
+        notes.append(f"{listed(cut, 'file')} cut off: shorter than the header says.")
+    notes += [f"{listed(names, 'file')}: {note}." for note, names in noted.items()]
     unread = {name: reason for reason, names in broken.items() for name in names}
     return replace(
         features, notes=(*notes, *features.notes), left_out={**unread, **features.left_out}
@@ -188,18 +192,14 @@ def read_as_made(path: Path, sample_rate: int | None = None) -> Audio:
 
 def _left_out(broken: Mapping[str, Sequence[str]]) -> list[str]:
     """Gives a line a reason."""
-    return [f"{_listed(names)} left out: {reason}." for reason, names in broken.items()]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Gives "2 files (a, b)", without more names than a line can hold."""
-    more = ", ..." if len(names) > SHOWN else ""
-    plural = "files" if len(names) > 1 else "file"
-    return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"
+    return [f"{listed(names, 'file')} left out: {reason}." for reason, names in broken.items()]
 
 
 def find_prompts(
-    sounds: Mapping[str, Path], listed: Mapping[str, str] | None
+    sounds: Mapping[str, Path],
+    listed_prompts: Mapping[str, str] | None,
+    *,
+    folders: Sequence[Path] = (),
 ) -> tuple[dict[str, str], dict[str, Path], list[str]]:
     """Gives what sounds were to be of.
 
@@ -208,7 +208,9 @@ def find_prompts(
 
     Args:
         sounds: By name.
-        listed: From :func:`read_prompts`.
+        listed_prompts: From :func:`read_prompts`.
+        folders: Where pictures that recipes name may be. A recipe is somebody's words: a picture
+            elsewhere is not read, nor is one whose digest is not the recipe's.
 
     Returns:
         Texts and pictures by name, and notes of where they are from, and of what is of no file.
@@ -216,26 +218,35 @@ def find_prompts(
     Raises:
         UsageError: The list says two things of a file, or what it names may be several.
     """
-    if listed is not None:
-        texts, strays = _matched(sounds, listed)
+    if listed_prompts is not None:
+        texts, strays = _matched(sounds, listed_prompts)
         return texts, {}, strays
     prompts: dict[str, str] = {}
     pictures: dict[str, Path] = {}
     guessed: list[str] = []
+    unseen: list[str] = []
     for name, path in sounds.items():
         try:
-            query = read_recipe(path).query
+            recipe = read_recipe(path)
         except UsageError:
             text = " ".join(re.split(r"[-_ ]+", re.sub(r"[-_ ]\d+$", "", path.stem)))
             if re.search(r"[^\W\d_]{2}", text):
                 prompts[name] = text
                 guessed.append(text)
             continue
-        if query.image is not None:
-            pictures[name] = query.image
+        if recipe.image is None:
+            prompts[name] = str(recipe.text)
+        elif (picture := _picture(recipe, folders)) is not None:
+            pictures[name] = picture
         else:
-            prompts[name] = str(query.text)
+            unseen.append(recipe.image)
     notes = []
+    if unseen:
+        notes.append(
+            f"pictures that recipes name are not shown for {len(unseen)} of {len(sounds)} sounds, "
+            f"such as '{printable(unseen[0])}': not in the folders given, or another picture; "
+            f"name its folder by --pictures"
+        )
     if guessed:
         notes.append(
             f"prompts are the names of files, such as '{guessed[0]}', for {len(guessed)} of "
@@ -243,6 +254,22 @@ def find_prompts(
             f"otherwise"
         )
     return prompts, pictures, notes
+
+
+def _picture(recipe: Recipe, folders: Sequence[Path]) -> Path | None:
+    """Return the picture of a recipe, where it is in one of the folders and is the same picture."""
+    named = Path(str(recipe.image))
+    inside = [folder.resolve() for folder in folders]
+    for path in (named, *(folder / named.name for folder in folders)):
+        try:
+            place = path.resolve()
+            if not any(place.is_relative_to(folder) for folder in inside) or not place.is_file():
+                continue
+            if place.stat().st_size <= MAX_PICTURE and identity(place) == recipe.image_sha256:
+                return place
+        except (OSError, ValueError):  # a name that no system takes
+            continue
+    return None
 
 
 def _matched(

@@ -16,10 +16,11 @@ from clipsonic_cli.evaluation import generated
 from clipsonic_cli.evaluation.clips import Cut, Question, common_questions, draw_clips, take
 from clipsonic_cli.evaluation.generated import How
 from clipsonic_cli.evaluation.sounds import System, find_prompts, read_prompts, sound_files
-from clipsonic_cli.metrics.features import SHOWN, Features
+from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import SHOWN
 from clipsonic_cli.types import Clip, Report, Split, silent
 
 COMMON_COUNT = 16
@@ -33,10 +34,12 @@ class Folders:
     Args:
         folders: A system each, of its name.
         prompts: A csv of what each was to be.
+        pictures: Folders of pictures that recipes inside the files may name, besides ``folders``.
     """
 
     folders: tuple[Path, ...]
     prompts: Path | None = None
+    pictures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,7 @@ def of_folders(folders: Folders, *, worded: bool) -> Material:
     notes: list[str] = []
     for folder in folders.folders:
         sounds = sound_files(folder)
-        prompts, pictures, told = find_prompts(sounds, listed)
+        prompts, pictures, told = find_prompts(sounds, listed, folders=(folder, *folders.pictures))
         if listed is not None and not prompts:
             raise UsageError(
                 f"'{folders.prompts}' names none of the sounds in '{folder}', such as "

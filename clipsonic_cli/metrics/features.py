@@ -20,12 +20,11 @@ from clipsonic_cli.audio.downmix import SILENCE_DB, decibels
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.frechet import Moments, Statistics
 from clipsonic_cli.metrics.windows import Windows
+from clipsonic_cli.text import listed
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
 
 BLOCK = 8192
 """Rows that are looked at at once."""
-SHOWN = 3
-"""Names in a note; of more, their number is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -253,7 +252,9 @@ def of_sounds(
                 beyond += [name] if peak > 1 else []
                 loudest = max(loudest, peak)
             report(backbone.name, done, total)
-        notes = [f"{_listed(those)} left out: {fault}." for fault, those in left_out.items()]
+        notes = [
+            f"{listed(those, 'sound')} left out: {fault}." for fault, those in left_out.items()
+        ]
         if not names:
             why = " ".join(notes) or "There are none."
             raise UsageError(f"No sound can be scored. {why} Give one sound or more.")
@@ -266,9 +267,11 @@ def of_sounds(
             rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=shape))
     if mute:
         verb = "are" if len(mute) > 1 else "is"
-        notes.append(f"{_listed(mute)} {verb} silent, and scored all the same.")
+        notes.append(f"{listed(mute, 'sound')} {verb} silent, and scored all the same.")
     if beyond:
-        notes.append(f"{_listed(beyond)} beyond full scale, with peaks of up to {loudest:.4g}.")
+        notes.append(
+            f"{listed(beyond, 'sound')} beyond full scale, with peaks of up to {loudest:.4g}."
+        )
     if len(rates) > 1:
         told = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
         notes.append(f"The sounds have different sample rates: {told}.")
@@ -321,10 +324,3 @@ def _fault(sound: Waveform) -> str | None:
     if not sound.samples.numel():
         return "no samples"
     return None if sound.samples.isfinite().all() else "samples that are not finite"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Gives "2 sounds (a, b)", without more names than a line can hold."""
-    more = ", ..." if len(names) > SHOWN else ""
-    plural = "sounds" if len(names) > 1 else "sound"
-    return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"

@@ -160,9 +160,9 @@ def fetch_json(
     (address,) = web.sources((url,), {**environ, "CLIPSONIC_MIRROR": ""})
 
     def ask() -> Any:
-        with session.get(address, timeout=timeout) as response:
+        with session.get(address, timeout=timeout, stream=True) as response:
             web.check_status(response, address, resumed=False)
-            return response.json()
+            return web.read_json(response, address)
 
     with web.Session(environ) as session:
         try:

@@ -9,10 +9,13 @@ Knows: what may be in a shared model. Does not know: the command line.
 
 import hashlib
 import json
+import lzma
 import re
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,13 +23,14 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from clipsonic_cli.errors import BadBundle, ClipsonicError, FetchFailed, UsageError
+from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch, fetch_json
 from clipsonic_cli.store.fits import check_fits
 from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.models import SUFFIX, ModelFolder, find, names
+from clipsonic_cli.store.web import sources
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]{1,32})?\.safetensors")
@@ -39,6 +43,14 @@ STEMS = {
 """What a U-Net's file is called, by the space it was trained on."""
 BLOAT = 20
 """How many times its own size an archive may unpack to; weights hardly pack at all."""
+
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, EOFError, RuntimeError, ValueError, struct.error),
+)
+"""What zipfile and the codecs within it raise for a damaged archive, or one they cannot read."""
+MEMBERS = 10_000
+"""Entries of an archive at most."""
 
 Report = Callable[[str, int, int], None]
 
@@ -69,6 +81,8 @@ def install(
         FetchFailed: It could not be got or written.
         BadBundle: It holds no parts, or parts that are damaged or do not fit each other.
     """
+    if "://" in source:
+        sources((source,), {})  # before any other code parses it
     name = name or default_name(source)
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -98,7 +112,9 @@ def install(
                 parts.rename(shelf / name)
             except FetchFailed:
                 raise  # what came is gone on with
-            except ClipsonicError:
+            except OSError:
+                raise  # the disk is full, say: what came is kept
+            except Exception:  # whatever it is, the same bytes would fail the same way again
                 shutil.rmtree(aside)
                 raise
             finally:
@@ -246,6 +262,11 @@ def _unpack(archive: Path, parts: Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as files:
+            if len(files.infolist()) > MEMBERS:
+                raise BadBundle(
+                    f"'{archive.name}' has {len(files.infolist()):,} entries, allowed are "
+                    f"{MEMBERS:,}."
+                )
             wanted: dict[str, zipfile.ZipInfo] = {}
             for entry in files.infolist():
                 path = PurePosixPath(entry.filename)
@@ -274,7 +295,11 @@ def _unpack(archive: Path, parts: Path) -> None:
             for name, entry in sorted(wanted.items()):
                 with files.open(entry) as packed, (parts / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+                    if file.tell() != entry.file_size:
+                        raise BadBundle(f"'{archive.name}' is damaged: {name} ends early.")
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; bz2's own have no number
         raise BadBundle(f"'{archive.name}' is no zip archive, or damaged ({error}).") from None
 
 

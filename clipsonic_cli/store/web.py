@@ -11,6 +11,8 @@ Environment:
 Knows: HTTP. Does not know: files (``store/fetch.py``).
 """
 
+import json
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,7 @@ import urllib3
 
 from clipsonic_cli.errors import FetchFailed, UsageError
 from clipsonic_cli.store import connection
+from clipsonic_cli.text import printable
 
 T = TypeVar("T")
 
@@ -33,6 +36,13 @@ PROGRESS = 1 << 18
 """Bytes that count as having got further; a server that trickles and stalls is given up."""
 LONGEST_WAIT = 120.0
 """Seconds between two attempts at most, whatever a server asks for."""
+NOTABLE_WAIT = 5.0
+"""Seconds of waiting for a server from which on it is said."""
+LOGGER = logging.getLogger(__name__)
+
+
+MAX_JSON = 16 << 20
+"""Bytes of a JSON answer; the listing of a hub repository with thousands of files has 1 MB."""
 
 
 class Unavailable(Exception):
@@ -69,6 +79,7 @@ class Session(requests.Session):
             raise UsageError("HF_TOKEN holds blanks or signs that no token has; set it again.")
         self.headers["Accept-Encoding"] = "identity"  # the bytes on disk are the file's own
         self.auth = self._authorize  # requests asks .netrc only where there is no auth
+        self.hooks["response"].append(_drop_redirect_body)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request, once the environment lets it be encrypted.
@@ -125,14 +136,42 @@ def sources(urls: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     endpoint = environ.get("HF_ENDPOINT", "").rstrip("/")
     named = [("CLIPSONIC_MIRROR", mirror), ("HF_ENDPOINT", endpoint)]
     for name, url in [pair for pair in named if pair[1]] + [("The address", url) for url in urls]:
-        if not re.fullmatch(r"https?://[^/?#\s\[\]\\]+([/?#]\S*)?", url):
-            raise UsageError(f"{name} is '{url}', which is none like https://example.org/path.")
+        if not is_url(url):
+            raise UsageError(
+                f"{name} is '{printable(url)}', which is none like https://example.org/path."
+            )
     hub = f"https://{HUB}/"
     mirrored = [f"{mirror}/{_host(url)}{urlsplit(url).path}" for url in urls] if mirror else []
     return mirrored + [
         f"{endpoint}/{url.removeprefix(hub)}" if endpoint and url.startswith(hub) else url
         for url in urls
     ]
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is an address of the web that can be asked."""
+    if not re.fullmatch(r"https?://[^/?#\s\[\]\\]+([/?#]\S*)?", text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0  # a port beyond 65535 is a ValueError
+    except ValueError:
+        return False
+
+
+def read_json(response: requests.Response, url: str) -> Any:
+    """Return the JSON value of an answer.
+
+    Raises:
+        Unavailable: It is larger than :data:`MAX_JSON`, or no JSON.
+    """
+    body = response.raw.read(MAX_JSON + 1)
+    if len(body) > MAX_JSON:
+        raise Unavailable(f"{show(url)} gives over {MAX_JSON:,} bytes of JSON, which are not read.")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"{show(url)} is not usable (no JSON: {str(error)[:80]}).") from None
 
 
 def check_status(response: requests.Response, url: str, *, resumed: bool) -> None:
@@ -206,7 +245,14 @@ def insist(
             wait = getattr(error, "wait", None)
             if wait is None:
                 wait = 2 ** (failures - 1) * jitter.uniform(0.5, 1)
-        for begun in range(math.ceil(wait := min(wait, LONGEST_WAIT))):
+            elif wait >= NOTABLE_WAIT:
+                again, wait = f"{wait:,.0f}", min(wait, LONGEST_WAIT)
+                LOGGER.warning(
+                    "%s asks to be left alone for %s s; it is asked again in %.0f s (attempt %d of "
+                    "%d). Ctrl-C keeps what came.",
+                    *(show(url), again, wait, failures + 1, attempts),
+                )
+        for begun in range(math.ceil(wait)):
             sleep(min(wait - begun, 1))
 
 
@@ -223,6 +269,13 @@ def show(url: str) -> str:
     return f"{urlsplit(url).scheme}://{_host(url)}{urlsplit(url).path}"
 
 
+def _drop_redirect_body(response: requests.Response, **_: Any) -> None:
+    """Close a redirect without its body, which requests would read whole."""
+    if response.is_redirect:
+        response.raw.close()
+        response._content, response._content_consumed = b"", True
+
+
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
@@ -230,10 +283,10 @@ def _host(url: str) -> str:
 def _retry_after(response: requests.Response) -> float | None:
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return float(text)
+        return float(text[:12])
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (date - datetime.now(UTC)).total_seconds())

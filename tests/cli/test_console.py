@@ -4,8 +4,10 @@ import warnings
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from clipsonic_cli.cli.console import Bars, Talk, complain
+from clipsonic_cli.text import printable
 
 
 def screen(width=80):
@@ -75,3 +77,20 @@ def test_a_complaint_is_one_line(capsys):
 def test_what_could_steer_a_terminal_is_spelt_out(capsys):
     complain("no \x1b[2J\n file '\udc80é☂'")
     assert capsys.readouterr().err == "clipsonic: no \\x1b[2J file '\\udc80é☂'\n"
+
+
+@pytest.mark.parametrize("text", ["[/nope]", "[red]a", "\udcff", "\x1b[31m", ":smile:", "a\nb"])
+def test_foreign_text_is_shown_as_it_is_everywhere(text, capsys):
+    talk = Talk(quiet=False)
+    talk.note(text)
+    with Bars(screen(), "", shown=True) as bars:
+        bars(text, 1, 2)
+    table = Table()
+    table.add_column("label")
+    table.add_row(printable(text))
+    talk.table(table)
+    talk.numbers(text, ["label", text], [[text, "1"]], words={"label"}, details=())
+    shown = capsys.readouterr()
+    assert printable(text) in shown.err
+    assert printable(text) in shown.out
+    assert "\x1b" not in shown.err + shown.out

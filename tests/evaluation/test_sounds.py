@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.sounds import find_prompts, heard, read_prompts, sound_files
 from clipsonic_cli.pipeline import Sound
+from clipsonic_cli.store.bundle import identity
 
 
 def test_names_are_paths_without_endings_where_these_are_not_needed(ears, tmp_path):
@@ -154,13 +156,45 @@ def test_a_recipe_inside_says_what_a_sound_was_to_be_and_else_its_name(tmp_path,
     silence = torch.zeros(16)
     for name, asked in (("1", {"text": "rain"}), ("2", {"image": str(violin_picture)})):
         recipe = Recipe(**asked, mode="pd" if "text" in asked else "iq")
+        if recipe.image is not None:
+            recipe = replace(recipe, image_sha256=identity(violin_picture))
         Sound(samples=silence, sample_rate=16_000, recipe=recipe).write(tmp_path / f"{name}.wav")
     soundfile.write(tmp_path / "dog_barking-17.wav", silence.numpy(), 16_000)
     soundfile.write(tmp_path / "0003.wav", silence.numpy(), 16_000)
-    prompts, pictures, notes = find_prompts(sound_files(tmp_path), None)
+    prompts, pictures, notes = find_prompts(
+        sound_files(tmp_path), None, folders=[violin_picture.parent]
+    )
     assert prompts == {"1": "rain", "dog_barking-17": "dog barking"}
     assert pictures == {"2": violin_picture}
     assert "such as 'dog barking', for 1 of 4 sounds" in notes[0]
+
+
+@pytest.mark.parametrize("digest", ["0" * 16, None])
+def test_a_picture_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_picture, digest):
+    recipe = Recipe(image=str(violin_picture), image_sha256=digest, mode="iq")
+    Sound(samples=torch.zeros(16), sample_rate=16_000, recipe=recipe).write(tmp_path / "a.wav")
+    _, pictures, notes = find_prompts(sound_files(tmp_path), None, folders=[violin_picture.parent])
+    assert pictures == {}
+    assert notes[0].startswith("pictures that recipes name are not shown for 1 of 1 sounds")
+
+
+def test_a_picture_outside_the_folders_is_shown_only_where_its_folder_is_named(
+    tmp_path, violin_picture
+):
+    private = tmp_path / "private" / "passport.png"
+    private.parent.mkdir()
+    private.write_bytes(violin_picture.read_bytes())
+    recipe = Recipe(image=str(private), image_sha256=identity(private), mode="iq")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    Sound(samples=torch.zeros(16), sample_rate=16_000, recipe=recipe).write(shared / "a.wav")
+    sounds = sound_files(shared)
+    _, pictures, notes = find_prompts(sounds, None, folders=[shared])
+    assert pictures == {}
+    assert "name its folder by --pictures" in notes[0]
+    _, pictures, notes = find_prompts(sounds, None, folders=[shared, private.parent])
+    assert pictures == {"a": private}
+    assert notes == []
 
 
 @pytest.mark.parametrize(

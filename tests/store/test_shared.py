@@ -90,6 +90,61 @@ def test_an_archive_cut_short_leaves_no_model(micro, tmp_path, length):
     assert "cut" not in models.names()
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_one_line_and_nothing_is_left(micro, tmp_path, home, method):
+    source = tmp_path / "m.zip"
+    with zipfile.ZipFile(source, "w", method) as file:
+        for name, content in parts_of(micro).items():
+            file.writestr(name, content)
+        first = file.infolist()[0]
+    content = bytearray(source.read_bytes())
+    begin = len(first.filename) + 30
+    for place in range(begin + 5, begin + first.compress_size, 97):
+        content[place] ^= 0xFF
+    source.write_bytes(content)
+    with pytest.raises(BadBundle, match=r"'m\.zip' is no zip archive, or damaged"):
+        install(source)
+    assert not [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_path):
+    good = packed_parts(tmp_path / "good.zip", micro)
+    damaged = bytearray(good)
+    for place in range(60, len(damaged) // 2, 97):
+        damaged[place] ^= 0xFF
+    served = [bytes(damaged), good]
+
+    def download(urls, target, *, report):
+        if not target.exists():
+            target.write_bytes(served.pop(0))
+        return Fetched(path=target, bytes=0, sha256="")
+
+    options = {"name": "m", "report": lambda *_: None, "download": download}
+    with pytest.raises(BadBundle):
+        shared.install("https://example.org/m.zip", **options)
+    assert shared.install("https://example.org/m.zip", **options).name == "m"
+
+
+def packed_parts(path, micro):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in parts_of(micro).items():
+            file.writestr(name, content)
+    return path.read_bytes()
+
+
+def test_an_archive_of_countless_entries_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "MEMBERS", 5)
+    source = archive(tmp_path / "m.zip", {f"{number}.txt": b"" for number in range(6)})
+    with pytest.raises(BadBundle, match="6 entries, allowed are 5"):
+        install(source)
+
+
+@pytest.mark.parametrize("source", ["http://[::1/m.zip", "https:///m.zip", "http://a:x/m.zip"])
+def test_what_is_no_address_is_one_line(source):
+    with pytest.raises(UsageError, match="none like https://example"):
+        install(source)
+
+
 def test_a_part_under_the_name_of_another_is_refused(micro, tmp_path):
     parts = parts_of(micro)
     parts["vocoder.safetensors"] = parts["unet.safetensors"]

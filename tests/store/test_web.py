@@ -1,11 +1,16 @@
+import contextlib
 import shutil
+import threading
 import time
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from store.server import CONTENT, DIGEST, OTHER, Fault, Server, certificate
 
 from clipsonic_cli.errors import FetchFailed, UsageError
+from clipsonic_cli.store.fetch import fetch_json
+from clipsonic_cli.store.web import sources
 
 
 def test_a_mirror_is_asked_first_and_verified_the_same(server, get, target):
@@ -28,6 +33,62 @@ def test_a_server_is_left_alone_as_long_as_it_asks(server, get, waits):
         with pytest.raises(FetchFailed):
             get(server.serve("/a", CONTENT, fault), attempts=2)
         assert least <= sum(waits) <= most
+
+
+def test_a_long_wait_is_said_and_bounded(server, get, waits, caplog):
+    far = formatdate(time.time() + 10**9, usegmt=True)
+    for retry_after in ("5000", "9" * 400, far):
+        caplog.clear()
+        waits.clear()
+        fault = Fault(status=429, headers={"Retry-After": retry_after})
+        with pytest.raises(FetchFailed):
+            get(server.serve("/a", CONTENT, fault), attempts=2)
+        assert sum(waits) == 120
+        assert "is asked again in 120 s (attempt 2 of 2)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1/m.zip", "http:///m.zip", "ftp://a/m.zip", "http://a:99999/m.zip"),
+        *("http://a:0/m.zip", "http://a:b/m.zip", "http://a b/m.zip", "file:///etc/passwd.zip"),
+    ],
+)
+def test_what_is_no_address_is_refused_before_anything_is_asked(url):
+    with pytest.raises(UsageError, match="none like https://example"):
+        sources([url], {})
+
+
+def test_an_answer_of_json_without_end_is_not_read(server, monkeypatch):
+    monkeypatch.setattr("clipsonic_cli.store.web.MAX_JSON", 1000)
+    url = server.serve("/j", b"[" + b"1," * 5000 + b"1]")
+    with pytest.raises(FetchFailed, match="over 1,000 bytes of JSON"):
+        fetch_json(url, environ={})
+
+
+def test_the_body_of_a_redirect_is_not_read(server, get):
+    there, sent = server.serve("/b", CONTENT), []
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", there)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client hangs up
+                while len(sent) < 100:
+                    self.wfile.write(bytes(1 << 20))
+                    sent.append(1)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Endless) as redirecting:
+        serving = threading.Thread(target=redirecting.handle_request)
+        serving.start()
+        fetched = get(f"http://127.0.0.1:{redirecting.server_port}/a")
+        serving.join()
+    assert fetched.bytes == len(CONTENT)
+    assert len(sent) < 100
 
 
 def test_waits_double_between_attempts(server, get, waits):

@@ -231,6 +231,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VOCODERS = ("bigvgan", "griffin-lim")
 
+TRAIN_FRAMES = 64
+"""Frames of mel a U-Net sees in training where its file does not say (CLIPSonic section 3)."""
+
 DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
 """Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
 

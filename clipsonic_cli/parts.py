@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from clipsonic_cli.audio.griffin_lim import GriffinLim
-from clipsonic_cli.config import VOCODERS, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    TRAIN_FRAMES,
+    VOCODERS,
+    MelSpec,
+    PriorConfig,
+    UNetConfig,
+    VocoderConfig,
+)
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.clap import Clap, load_clap
@@ -34,6 +41,9 @@ from clipsonic_cli.store.fits import check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
+MAX_WINDOW = 16_384
+"""Most frames a U-Net is trained on; beyond any use."""
+
 T = TypeVar("T")
 N = TypeVar("N", bound=nn.Module)
 Maker = Callable[..., Encoder]
@@ -47,11 +57,13 @@ class Denoiser:
         unet: In evaluation mode, where and in which precision it runs.
         process: The process it was trained on.
         spec: The geometry of its mels.
+        window: Frames it saw in training.
     """
 
     unet: UNet
     process: Process
     spec: MelSpec
+    window: int
 
 
 class Parts:
@@ -213,7 +225,12 @@ class Parts:
         unet.to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert part.header.diffusion is not None  # a U-Net's header has both
         assert part.header.mel is not None
-        return Denoiser(unet=unet, process=Process(part.header.diffusion), spec=part.header.mel)
+        return Denoiser(
+            unet=unet,
+            process=Process(part.header.diffusion),
+            spec=part.header.mel,
+            window=training_window(part.header),
+        )
 
     def _read_bigvgan(self) -> nn.Module:
         """Reads the trained vocoder; always float32, as half precision is audible in a vocoder."""
@@ -261,6 +278,22 @@ class InPieces(nn.Module):
             hop = waveform.shape[-1] // (min(start + self.frames + self.margin, total) - left)
             pieces.append(waveform[:, (start - left) * hop :][:, : self.frames * hop])
         return torch.cat(pieces, dim=-1)
+
+
+def training_window(header: bundle.Header) -> int:
+    """Return the frames of mel a U-Net saw in training: as its file says, or the paper's.
+
+    Raises:
+        BadBundle: Its file says what no window is.
+    """
+    settings = header.meta.get("settings")
+    window = settings.get("window", TRAIN_FRAMES) if isinstance(settings, dict) else TRAIN_FRAMES
+    if type(window) is not int or not 1 <= window <= MAX_WINDOW:
+        raise BadBundle(
+            f"The U-Net says that it was trained on {window!r:.40} frames; allowed: 1 to "
+            f"{MAX_WINDOW}."
+        )
+    return window
 
 
 @contextmanager

@@ -6,6 +6,7 @@ and how it travels inside a file. Does not know the command line.
 
 import functools
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from clipsonic_cli import __version__, ranges
 from clipsonic_cli.audio import level
-from clipsonic_cli.audio.mel import denormalize
+from clipsonic_cli.audio.mel import denormalize, onset
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
@@ -39,7 +40,8 @@ from clipsonic_cli.text import printable
 from clipsonic_cli.types import Query, Report, Waveform, silent
 
 NATIVE_FRAMES = 128
-"""Frames sampled in one piece: 4 s, as the paper does with a network trained on 64."""
+"""Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
+was trained on more gets as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,17 +410,24 @@ class ClipSonic:
     def _sample(
         self, recipe: Recipe, cond: Tensor, uncond: Tensor, noise: SeededNoise, report: Report
     ) -> Tensor:
-        """Stage 2: (B, D) to natural-log mel (B, 1, F, T), T rounded up to what the U-Net takes."""
+        """Stage 2: (B, D) to natural-log mel (B, 1, F, T).
+
+        T is the sound's, or the training window's where that is longer, as the U-Net knows no
+        shorter sounds; rounded up to what the U-Net takes.
+        """
         denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
         unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
-        frames = -(-spec.frames(recipe.seconds) // unet.multiple) * unet.multiple
+        frames, piece = (
+            unet.multiple * math.ceil(max(wanted, denoiser.window) / unet.multiple)
+            for wanted in (spec.frames(recipe.seconds), NATIVE_FRAMES)
+        )
         denoise = guided(
             lambda x_t, t, cond: unet(x_t, process.network_time(t), cond),
             cond,
             uncond,
             recipe.guidance_scale,
         )
-        denoise = windowed(denoise, frames, NATIVE_FRAMES, NATIVE_FRAMES // 2)
+        denoise = windowed(denoise, frames, piece, piece // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
         timesteps = spaced_timesteps(process.config.train_steps, recipe.steps)
         sample = SAMPLERS.load(recipe.sampler)
@@ -426,11 +435,22 @@ class ClipSonic:
         return denormalize(x_0, spec)
 
     def _vocode(self, recipe: Recipe, mel: Tensor, report: Report) -> tuple[Tensor, int]:
-        """Stage 3: natural-log mel (B, 1, F, T) to waveforms (B, N), N exactly as asked, and Hz."""
-        spec = self.parts.denoiser(MODES[recipe.mode].unet).spec
+        """Stage 3: natural-log mel (B, 1, F, T) to waveforms (B, N), N exactly as asked, and Hz.
+
+        Of a training window that is longer than the sound, the part is kept that begins with the
+        sound's onset: the samples that a longer sound of the same seed has there.
+        """
+        denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
+        spec, samples = denoiser.spec, denoiser.spec.samples(recipe.seconds)
+        frames = spec.frames(recipe.seconds)
         vocode = self.parts.vocoder(recipe.vocoder or self.vocoder, spec)
         report("vocode", 0, 1)
-        waveforms = vocode(mel).float().cpu()[:, : spec.samples(recipe.seconds)]
+        waveforms = vocode(mel).float().cpu()
+        short = frames < denoiser.window
+        starts = [spec.hop_length * onset(one, frames) if short else 0 for one in mel[:, 0].cpu()]
+        waveforms = torch.stack(
+            [wave[start : start + samples] for wave, start in zip(waveforms, starts, strict=True)]
+        )
         report("vocode", 1, 1)
         if not waveforms.isfinite().all():
             raise ClipsonicError(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clipsonic_cli import ClipSonic
-from clipsonic_cli.config import MelSpec, Recipe
+from clipsonic_cli.config import TRAIN_FRAMES, MelSpec, Recipe
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.modes import MODES, negative_mode_for
@@ -437,3 +437,60 @@ def test_recipes_may_be_any_iterable_and_are_checked_before_the_first_sound(soni
 def test_a_device_and_a_dtype_of_torch_are_taken(micro):
     loaded = ClipSonic.load(micro, device=torch.device("cpu"), dtype=torch.bfloat16)
     assert (loaded.parts.device.type, loaded.parts.dtype) == ("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize("vocoder", ["bigvgan", "griffin-lim"])
+@pytest.mark.parametrize("seconds", [0.001, 0.3, 1.1])
+def test_a_short_sound_is_part_of_the_training_windows_of_its_seed(micro, seconds, vocoder):
+    sonic = ClipSonic.load(micro, device="cpu", vocoder=vocoder)
+    short, whole = (
+        sonic("rain", mode="zs", steps=2, seed=4, seconds=length).samples
+        for length in (seconds, MelSpec().seconds(TRAIN_FRAMES))
+    )
+    places = whole.unfold(0, len(short), MelSpec().hop_length)
+    assert (places == short).all(dim=1).any()
+
+
+@pytest.mark.parametrize(
+    ("meta", "window"),
+    [
+        ({}, 64),
+        ({"settings": {}}, 64),
+        ({"settings": {"window": 24}}, 24),
+        ({"settings": None}, 64),
+    ],
+)
+def test_no_sound_is_sampled_on_less_than_the_u_net_was_trained_on(micro, tmp_path, meta, window):
+    sonic = of_meta(micro, tmp_path, meta)
+    unet = sonic.parts.denoiser("unet").unet
+    widths = []
+    unet.register_forward_pre_hook(lambda _, arguments: widths.append(arguments[0].shape[-1]))
+    for seconds in (0.1, 2.5):
+        sonic("rain", mode="zs", steps=1, seconds=seconds, seed=1)
+    assert widths == [window, 80]
+
+
+def test_long_sounds_are_sampled_in_windows_of_the_training_where_those_are_longer(micro, tmp_path):
+    sonic = of_meta(micro, tmp_path, {"settings": {"window": 160}})
+    unet = sonic.parts.denoiser("unet").unet
+    widths = []
+    unet.register_forward_pre_hook(lambda _, arguments: widths.append(arguments[0].shape[-1]))
+    sonic("rain", mode="zs", steps=1, seconds=7.0, seed=1)  # 219 frames
+    assert widths == [160, 160]
+
+
+@pytest.mark.parametrize("window", [0, -8, 10**9, "64", 64.0, True, None])
+def test_a_training_window_that_cannot_be_is_a_bad_bundle(micro, tmp_path, window):
+    with pytest.raises(BadBundle, match=r"trained on .* frames; allowed: 1 to 16384"):
+        of_meta(micro, tmp_path, {"settings": {"window": window}})("rain", mode="zs", **FAST)
+
+
+def of_meta(micro, tmp_path, meta):
+    """Returns micro with what its U-Net's file says of the training."""
+    from clipsonic_cli.store import bundle
+
+    folder = copied(micro, tmp_path / "trained")
+    part = bundle.load(folder / "unet.safetensors", kind="unet")
+    header = dataclasses.replace(part.header, meta=meta)
+    bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
+    return ClipSonic.load(folder, device="cpu")

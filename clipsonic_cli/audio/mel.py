@@ -20,6 +20,9 @@ LOG_STEP = math.log(6.4) / 27.0  # ... logarithmic above, 27 mels from 1 to 6.4 
 POWER_FLOOR = 1e-9  # inside the square root, so that its gradient is finite in silence
 MAGNITUDE_FLOOR = 1e-5  # exp(MelSpec.log_min)
 
+ONSET = 0.1
+"""Share of a mel's largest energy at which a sound has begun: 10 dB below."""
+
 
 def hz_to_mel(hz: float) -> float:
     """Gives the Slaney mel of a frequency in Hz."""
@@ -119,6 +122,22 @@ class LogMel(nn.Module):
         magnitude = (torch.view_as_real(stft).square().sum(-1) + POWER_FLOOR).sqrt()
         mel = (self.filters @ magnitude).clamp(min=MAGNITUDE_FLOOR).log()
         return mel.unsqueeze(1)  # (B, 1, F, T)
+
+
+def onset(mel: torch.Tensor, frames: int) -> int:
+    """Find where a sound begins in a mel that is longer than what is kept of it.
+
+    Args:
+        mel: (F, T) natural logarithm.
+        frames: Kept, up to T.
+
+    Returns:
+        The frame before the first whose energy is within 10 dB of the largest, or an earlier one
+        where fewer than ``frames`` would follow; 0 for a mel that is the same all over.
+    """
+    energy = (2 * mel.double()).exp().sum(dim=0)  # (T,)
+    first = int((energy >= ONSET * energy.max()).nonzero()[0])
+    return min(max(first - 1, 0), mel.shape[-1] - frames)
 
 
 def normalize(mel: torch.Tensor, spec: MelSpec) -> torch.Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 from clipsonic_cli import ranges
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import (
+    TRAIN_FRAMES,
     DiffusionConfig,
     PriorConfig,
     TrainConfig,
@@ -65,7 +66,7 @@ class Beyond:
         UsageError: A number is out of its range.
     """
 
-    window: int = 64
+    window: int = TRAIN_FRAMES
     mean_of: int = 1
     cond_noise: float = 0.0
     min_snr: float | None = None

@@ -10,6 +10,7 @@ from clipsonic_cli.audio.mel import (
     mel_filters,
     mel_to_hz,
     normalize,
+    onset,
 )
 from clipsonic_cli.config import MelSpec
 
@@ -123,3 +124,15 @@ def test_a_wrong_waveform_is_refused(shape: tuple[int, ...]) -> None:
 def test_bands_beyond_half_the_sample_rate_are_refused() -> None:
     with pytest.raises(ValueError, match="f_max"):
         mel_filters(MelSpec(sample_rate=8000))
+
+
+@pytest.mark.parametrize(("place", "kept", "start"), [(20, 16, 19), (0, 16, 0), (60, 16, 48)])
+def test_a_sound_begins_a_frame_before_it_is_near_its_loudest(place, kept, start):
+    mel = torch.full((4, 64), -8.0)
+    mel[2, place : place + 4] = torch.tensor([0.0, 0.5, 1.0, 0.2])[: 64 - place]
+    mel[2, :place] += 2.0  # noise before it
+    assert onset(mel, kept) == start
+
+
+def test_a_mel_that_is_the_same_all_over_begins_at_its_beginning():
+    assert onset(torch.full((4, 64), -11.5), 16) == 0

@@ -20,6 +20,11 @@ def has_word(text: str) -> bool:
     return any(unicodedata.category(sign).startswith(WORD) for sign in text)
 
 
+def is_words(text: str) -> bool:
+    """Return whether a text can be a prompt or a label: it has a word, and UTF-8 can hold it."""
+    return has_word(text) and not any(unicodedata.category(sign) == "Cs" for sign in text)
+
+
 def check_words(text: str, what: str = "prompt") -> str:
     """Check that a text can be a prompt.
 

@@ -185,7 +185,8 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     """
     check_readable(path)
     try:
-        return soundfile.SoundFile(path)
+        # soundfile would write the name as UTF-8, which it need not be.
+        return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise not_sound(path, error) from error
 
@@ -216,7 +217,7 @@ def is_cut(file: soundfile.SoundFile) -> bool:
         file: From :func:`open_sound`.
     """
     if file.format == "MP3":
-        return mp3_is_cut(Path(file.name))
+        return mp3_is_cut(Path(os.fsdecode(file.name)))
     sizes = [(int(said), int(held)) for said, held in SIZES.findall(file.extra_info)]
     return any(said < STREAMED and held < CUT * said for said, held in sizes)
 

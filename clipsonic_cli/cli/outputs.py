@@ -45,8 +45,11 @@ def slug(text: str) -> str:
 
 
 def _cap(text: str, limit: int) -> str:
-    """Cuts a text to a number of UTF-8 bytes, between characters."""
-    return text.encode("utf-8", "ignore")[:limit].decode("utf-8", "ignore")
+    """Cut a text to a number of UTF-8 bytes, between characters; bytes of a name stay."""
+    text = text[:limit]
+    while len(text.encode("utf-8", "surrogatepass")) > limit:
+        text = text[:-1]
+    return text
 
 
 def parse(
@@ -195,11 +198,10 @@ def like(original: Path, *, again: bool) -> tuple[str, str | None]:
         A default for :func:`parse`, of the original's format but not its name; and the original's
         bits, one of ``SUBTYPES``, or None where its format knows none.
     """
-    import soundfile
+    from clipsonic_cli.audio.files import NotSound, open_sound
 
     ending, bits = "wav", None
-    with contextlib.suppress(soundfile.LibsndfileError):  # of a format such as MP4
-        info = soundfile.info(original)
+    with contextlib.suppress(NotSound), open_sound(original) as info:  # or a format such as MP4
         ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
         bits = {"PCM_16": "16", "PCM_24": "24", "FLOAT": "float"}.get(info.subtype)
     stem = DEFAULT_NAME.rpartition(".")[0]

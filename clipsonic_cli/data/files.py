@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipsonic_cli.text import is_words
+
 VIDEOS = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".qt", ".f4v", ".3gp", ".3g2", ".mkv", ".webm", ".ogv", ".ogm"),
@@ -107,8 +109,11 @@ def name_of(path: Path, root: Path) -> str:
 
 
 def label_of(path: Path, root: Path) -> str | None:
-    """Gives the folder a file lies in as its label; None where that is the data set's own."""
-    return None if path.parent == root else path.parent.name
+    """Return the folder a file is in as its label; None where it is the data set's own, or no text.
+
+    A name without a word, or that is not UTF-8, is no label.
+    """
+    return path.parent.name if path.parent != root and is_words(path.parent.name) else None
 
 
 def media_by_stem(root: Path) -> dict[str, Path]:

@@ -84,7 +84,8 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
     clips = list(read_clips(source, format=name, seed=seed))
     left_out = folder.left_out(clips, name)
     notes = [] if format else [folder.reading_as(name)]
-    notes += [_left_out(left_out)] if left_out else []
+    notes += [left_out_line(left_out)] if left_out else []
+    notes += folder.unlabelled(clips, name)
     return Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out)
 
 
@@ -199,6 +200,22 @@ class Folder:
         ]
         return "; ".join([f"found {self.counts}: reading as {TITLES[name]}", *others])
 
+    def unlabelled(self, clips: Iterable[Clip], name: str) -> list[str]:
+        """Return a line of the folders whose names are no labels, where folders are labels."""
+        if name not in ("folder", "pairs"):
+            return []
+        folders = Counter(
+            clip.media.parent
+            for clip in clips
+            if clip.label is None and isinstance(clip.media, Path) and clip.problem is None
+        )
+        odd = [printable(name_of(place, self.root)) for place in folders if place != self.root]
+        if not odd:
+            return []
+        shown = ", ".join(f"'{one}'" for one in odd[:SHOWN]) + ", ..." * (len(odd) > SHOWN)
+        count = sum(folders[place] for place in folders if place != self.root)
+        return [f"no label for {count:,} clips: {shown} has no word, or is not UTF-8"]
+
     def left_out(self, clips: Iterable[Clip], name: str) -> dict[str, str]:
         """Return the files that no clip names, with the reason.
 
@@ -249,7 +266,7 @@ def _reason(file: Found, name: str, stems: set[Path]) -> str:
     return f"not {wanted.get(name, 'media')} by its name"
 
 
-def _left_out(left_out: Mapping[str, str]) -> str:
+def left_out_line(left_out: Mapping[str, str]) -> str:
     """Return a line of what is left out: by reason the number, suffixes and first names."""
     parts = []
     for reason, count in Counter(left_out.values()).most_common():

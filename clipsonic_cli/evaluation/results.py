@@ -183,7 +183,9 @@ def save(path: Path, content: str | bytes) -> None:
     """
     try:
         with written(path) as temporary:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            temporary.write_bytes(
+                content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+            )
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; give another --out."

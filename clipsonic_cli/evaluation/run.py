@@ -13,11 +13,12 @@ import torch
 
 from clipsonic_cli import __version__
 from clipsonic_cli.atomic import why_unwritable
+from clipsonic_cli.data.listing import left_out_line
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import hearing
 from clipsonic_cli.evaluation.results import Results, Row, Sample, heading
 from clipsonic_cli.evaluation.scoring import OF_TRUTH, Reference, score
-from clipsonic_cli.evaluation.sounds import sound_files
+from clipsonic_cli.evaluation.sounds import other_files, sound_files
 from clipsonic_cli.evaluation.systems import Asking, Folders, Generation, Material, of_folders
 from clipsonic_cli.metrics.frechet import read_statistics
 from clipsonic_cli.owner import owned
@@ -89,6 +90,10 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     listening = [one for one in hearings if one.metric.against != "images"]
     notes += hearing.notes_of(hearings)
     reference = None if wish.reference is None else _reference(wish.reference, listening)
+    others: dict[str, str] = {}
+    if wish.reference is not None and wish.reference.is_dir():
+        others = other_files(wish.reference)
+    notes += [f"reference: {left_out_line(others)}"] if others else []
     if came_along is not None and any(one.metric.statistics for one in listening):
         reference = replace(_reference(came_along, listening), told=TRUTH_TOLD)
         notes.append(
@@ -149,7 +154,7 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         samples=tuple(_samples(material, {**known, **material.truth})),
         notes=(*notes, *material.notes, *scored.notes),
         left_out=scored.left_out,
-        files_left_out=material.left_out,
+        files_left_out={**material.left_out, **others},
     )
 
 

@@ -17,6 +17,7 @@ import torch
 
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.data.files import name_of, walk
 from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
 from clipsonic_cli.data.media import Audio
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
@@ -25,7 +26,7 @@ from clipsonic_cli.metrics.features import Features, of_sounds
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.pipeline import read_recipe
 from clipsonic_cli.store.bundle import identity
-from clipsonic_cli.text import SHOWN, has_word, listed, printable
+from clipsonic_cli.text import SHOWN, has_word, is_words, listed, printable
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
 
 MAX_PICTURE = 1 << 28
@@ -100,6 +101,17 @@ def _inside(folder: Path) -> Iterator[Path]:
             path = Path(place, name)
             if is_sound(path) and not name.startswith("."):
                 yield path.relative_to(folder)
+
+
+def other_files(folder: Path) -> dict[str, str]:
+    """Return the files of a folder that are not scored, hidden ones too, with the reason."""
+    left_out = {}
+    for file in walk(folder, hidden=True):
+        hidden = file.path.name.startswith(".")
+        if hidden or not is_sound(file.path):
+            name = printable(name_of(file.path, folder))
+            left_out[name] = "hidden" if hidden else file.problem or "not a sound by its name"
+    return left_out
 
 
 def _locked(error: OSError) -> UsageError:
@@ -230,12 +242,13 @@ def find_prompts(
             recipe = read_recipe(path)
         except UsageError:
             text = " ".join(re.split(r"[-_ ]+", re.sub(r"[-_ ]\d+$", "", path.stem)))
-            if re.search(r"[^\W\d_]{2}", text):
+            if re.search(r"[^\W\d_]{2}", text) and is_words(text):
                 prompts[name] = text
                 guessed.append(text)
             continue
         if recipe.image is None:
-            prompts[name] = str(recipe.text)
+            if is_words(str(recipe.text)):
+                prompts[name] = str(recipe.text)
         elif (picture := _picture(recipe, folders)) is not None:
             pictures[name] = picture
         else:

@@ -10,12 +10,19 @@ from typing import Any
 
 from clipsonic_cli.audio import files
 from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
+from clipsonic_cli.data.listing import left_out_line
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generated
 from clipsonic_cli.evaluation.clips import Cut, Question, common_questions, draw_clips, take
 from clipsonic_cli.evaluation.generated import How
-from clipsonic_cli.evaluation.sounds import System, find_prompts, read_prompts, sound_files
+from clipsonic_cli.evaluation.sounds import (
+    System,
+    find_prompts,
+    other_files,
+    read_prompts,
+    sound_files,
+)
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
@@ -120,6 +127,7 @@ def of_folders(folders: Folders, *, worded: bool) -> Material:
     listed = None if folders.prompts is None else read_prompts(folders.prompts)
     systems: list[System] = []
     notes: list[str] = []
+    left_out: dict[str, str] = {}
     for folder in folders.folders:
         sounds = sound_files(folder)
         prompts, pictures, told = find_prompts(sounds, listed, folders=(folder, *folders.pictures))
@@ -133,9 +141,14 @@ def of_folders(folders: Folders, *, worded: bool) -> Material:
             raise UsageError(f"Two folders are called '{name}'; rename one to tell them apart.")
         notes += [f"{name}: {note}" for note in told if worded]
         systems.append(System(name=name, sounds=sounds, prompts=prompts, pictures=pictures))
+        if others := other_files(folder):
+            notes.append(f"{name}: {left_out_line(others)}")
+            left_out |= {f"{name}/{file}": why for file, why in others.items()}
     settings: dict[str, Any] = {"generated": [str(folder) for folder in folders.folders]}
     settings |= {"prompts": str(folders.prompts)} if folders.prompts else {}
-    return Material(systems=tuple(systems), settings=settings, notes=tuple(notes))
+    return Material(
+        systems=tuple(systems), settings=settings, notes=tuple(notes), left_out=left_out
+    )
 
 
 class Asking:

@@ -118,3 +118,13 @@ def test_names_alone_are_a_list(tmp_path, name):
     put(tmp_path / name, b"a.mp4\r\nsub\\b.mp4\r\n")
     put(tmp_path / "sub/b.mp4", b"x")
     assert [clip.id for clip in list_clips(str(tmp_path / name)).clips] == ["a.mp4", "sub/b.mp4"]
+
+
+def test_folders_whose_names_are_no_words_are_no_labels_and_told(tmp_path):
+    listing = list_clips(lay(tmp_path, ["dog/a.mp4", "---/b.mp4", "caf\udce9/c.mp4"]))
+    assert {clip.id: clip.label for clip in listing.clips} == {
+        "dog/a.mp4": "dog",
+        "---/b.mp4": None,
+        "caf\\udce9/c.mp4": None,
+    }
+    assert listing.notes[1].startswith("no label for 2 clips: '---', 'caf\\udce9' has no word")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import generate_options, inputs, options, outputs, plan
 from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ def generate(
                 f"The weights of model '{original.model}' are not those that '{like}' was "
                 f"made with. Give --model {original.model} to use them anyway."
             )
+    for note in dict.fromkeys(too_few(one.sampler, one.steps) for one in checked):
+        if note is not None:
+            talk.note(f"note: {note}")
     with talk.noting_warnings():
         ranking = None
         if keep is not None:

@@ -2,6 +2,24 @@
 
 from clipsonic_cli.errors import UsageError
 
+LEAST_OF_DDPM = 100
+"""Steps of ancestral sampling below which its draws are heard as noise; measured in
+``benchmarks/results/steps.md``."""
+
+
+def too_few(sampler: str, steps: int) -> str | None:
+    """Return what is wrong with a number of steps that a sampler runs with but sounds bad in.
+
+    Returns:
+        A line that names the steps and what to use instead; None where there is nothing to say.
+    """
+    if sampler != "ddpm" or steps >= LEAST_OF_DDPM:
+        return None
+    return (
+        f"{steps} steps are too few for ddpm, which leaves speckle in the sound below "
+        f"{LEAST_OF_DDPM}: use dpmpp for few steps, or ddpm with more (the paper's are 1000)"
+    )
+
 
 def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
     """Gives the timesteps to visit, evenly spread with both ends kept, noisiest first.

@@ -12,6 +12,7 @@ from clipsonic_cli.audio import files
 from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
 from clipsonic_cli.data.listing import left_out_line
 from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generated
 from clipsonic_cli.evaluation.clips import Cut, Question, common_questions, draw_clips, take
@@ -187,6 +188,8 @@ class Asking:
         wanted = list(MODES) if wish.modes is None else list(dict.fromkeys(wish.modes))
         modes, skipped = generated.able(self.sonic, wanted, how)
         self.notes = skipped if wish.modes is not None else []
+        if sounds and (note := too_few(how.sampler, how.steps)) is not None:
+            self.notes.append(note)
         if wanted and not modes:
             raise UsageError(f"Nothing can be made. {skipped[0]}")
         self.clips: list[Clip] = []

@@ -551,3 +551,14 @@ def test_a_sound_that_fits_is_not_said_to_be_quieter(call):
     _, out, err = call("rain", *FAST, "--json")
     assert json.loads(out[0])["gain"] == 1
     assert not any("quieter" in line for line in err)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "said"), [("ddpm", 3, True), ("ddpm", 100, False), ("dpmpp", 3, False)]
+)
+def test_ddpm_in_too_few_steps_is_said_once(call, sampler, steps, said):
+    how = ("--mode", "zs", "--seconds", 0.1, "--sampler", sampler, "--steps", steps)
+    _, _, err = call("rain", "dog", *how)
+    notes = [line for line in err if "too few" in line]
+    assert len(notes) == said
+    assert all("3 steps" in note and "use dpmpp" in note for note in notes)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps
+from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps, too_few
 from clipsonic_cli.errors import UsageError
 
 
@@ -52,3 +52,11 @@ def test_inner_timesteps_are_distinct_and_as_many_as_asked(numbers):
 def test_steps_the_schedule_does_not_have_are_a_usage_error(timesteps, steps):
     with pytest.raises(UsageError, match=rf"{steps} steps.*1 to 4000"):
         timesteps(4000, steps)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "few"),
+    [("ddpm", 99, True), ("ddpm", 100, False), ("dpmpp", 5, False), ("ddim", 5, False)],
+)
+def test_only_ancestral_sampling_in_few_steps_is_warned_of(sampler, steps, few):
+    assert (too_few(sampler, steps) is not None) == few

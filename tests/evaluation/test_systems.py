@@ -169,3 +169,11 @@ def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_p
     wish = dataclasses.replace(asked, model=str(bare), how=how, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
         Asking(wish, device="cpu", sounds=True, vectors=False)
+
+
+@pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])
+def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(judge, asked, sampler, said):
+    how, told = dataclasses.replace(HOW, sampler=sampler), []
+    results = judge(dataclasses.replace(asked, modes=("zs",), how=how, count=2), "clap", told=told)
+    assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
+    assert sum("2 steps are too few for ddpm" in note for note in told) == said

@@ -1,8 +1,8 @@
 """Section 3 of the paper as frozen dataclasses. Standard library only.
 
-Defaults are the paper's, or where it is silent improved-diffusion's and BigVGAN's; the
-embedded model ``mini`` is the same classes with smaller numbers. A model file stores exactly
-``dataclasses.asdict`` of these.
+Networks and processes default to the paper's, or where it is silent to improved-diffusion's and
+BigVGAN's; the embedded model ``mini`` is the same classes with smaller numbers. A model file stores
+exactly ``dataclasses.asdict`` of these.
 """
 
 import dataclasses

@@ -389,7 +389,7 @@ def test_a_signal_ends_a_run_at_once(micro, tmp_path, number):
         while "seed" not in process.stderr.readline():
             pass
         process.send_signal(number)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=120) == 130
         assert len(process.stderr.read().splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

@@ -167,7 +167,7 @@ def test_a_folder_that_takes_nothing_is_one_line(material, tmp_path):
 def context(browser) -> Iterator:
     """A browser of one person, whose page complains of nothing and asks nobody for anything."""
     made = browser.new_context(viewport={"width": 390, "height": 844})
-    made.set_default_timeout(5_000)
+    made.set_default_timeout(60_000)
     made.complaints = complaints = []
     made.on("console", lambda message: complaints.append(message.text))
     made.on("weberror", lambda error: complaints.append(str(error.error)))

@@ -236,7 +236,7 @@ def opened(request, browser, page_file):
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, color_scheme=request.param
     )
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(60_000)
     complaints: list[str] = []
     context.on("console", lambda message: complaints.append(message.text))
     context.on("request", lambda one: complaints.append(one.url))

@@ -8,7 +8,7 @@ from pairs import gathered, write_pair
 
 from clipsonic_cli.config import PreparationConfig
 
-CLIPS = 12
+CLIPS = 20
 PROGRAM = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_kills_lose_nothing_and_change_nothing(tmp_path, micro, content):
     for number in range(CLIPS):
         write_pair(data / f"{number}", 2.1 + 0.1 * number, 200.0 + 20 * number)
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, data, tmp_path]
-    subprocess.run([*command, micro / "clip.safetensors"], check=True, timeout=120)
+    subprocess.run([*command, micro / "clip.safetensors"], check=True, timeout=600)
     clips = list(clips_of(str(data)))
     config = PreparationConfig(encoder="micro-clip", waves=True)
     killed, unbroken = (

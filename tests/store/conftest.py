@@ -27,7 +27,7 @@ def get(target, waits):
     """Fetches without the machine's environment and without waiting."""
 
     def get(*urls, **expected):
-        options = {"environ": {}, "timeout": (1, 0.5), "sleep": waits.append}
+        options = {"environ": {}, "timeout": (60, 60), "sleep": waits.append}
         return fetch(urls, target, **(options | expected))
 
     return get

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if fault.chunked else piece)
             time.sleep(fault.pause)
         if fault.stall_after is not None:
-            self.server.ours.closing.wait(5)
+            self.server.ours.closing.wait(600)
         if limits:
             self.close_connection = True
         elif fault.chunked:

@@ -15,6 +15,11 @@ def asked_ranges(server):
     return [asked.headers["Range"] for asked in server.requests]
 
 
+def patience(fault, silence):
+    """Return seconds for a connection and an answer: few only for a server that falls silent."""
+    return (60, 60 if fault.stall_after is None else silence)
+
+
 def test_a_file_is_fetched_under_its_name_with_nothing_beside_it(server, get, target):
     fetched = get(server.serve("/a", CONTENT), size=len(CONTENT), sha256=DIGEST[:8].upper())
     assert fetched.path.read_bytes() == CONTENT
@@ -40,7 +45,8 @@ def test_a_file_is_fetched_under_its_name_with_nothing_beside_it(server, get, ta
     ],
 )
 def test_a_fault_that_passes_ends_in_the_right_file(server, get, target, fault, ranges):
-    fetched = get(server.serve("/a", CONTENT, fault, FINE), size=len(CONTENT), sha256=DIGEST)
+    expected = {"size": len(CONTENT), "sha256": DIGEST, "timeout": patience(fault, 2)}
+    fetched = get(server.serve("/a", CONTENT, fault, FINE), **expected)
     assert (target.read_bytes(), fetched.sha256) == (CONTENT, DIGEST)
     assert asked_ranges(server) == ranges
 
@@ -67,8 +73,9 @@ def test_a_fault_that_passes_ends_in_the_right_file(server, get, target, fault, 
 )
 def test_a_fault_that_stays_ends_in_one_clear_line(server, get, target, fault, line):
     url = server.serve("/a", CONTENT, fault)
+    expected = {"size": len(CONTENT), "sha256": DIGEST, "timeout": patience(fault, 0.5)}
     with pytest.raises(FetchFailed, match=line) as error:
-        get(url, size=len(CONTENT), sha256=DIGEST, attempts=3)
+        get(url, attempts=3, **expected)
     assert "\n" not in str(error.value)
     assert not target.exists()
 

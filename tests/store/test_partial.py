@@ -31,7 +31,8 @@ def start(url, target):
 
 
 def test_a_download_killed_again_and_again_goes_on_from_there(server, target):
-    url = server.serve("/a", CONTENT, Fault(block=10_000, pause=0.005))
+    stalls = [Fault(block=10_000, stall_after=250_000)] * 3  # so that it never ends before
+    url = server.serve("/a", CONTENT, Fault(stall_after=1), *stalls, FINE)
     for kept in (1, 250_000, 500_000, 750_000):
         with start(url, target) as process:
             while server.sent < kept:
@@ -59,6 +60,7 @@ def test_killed_just_before_its_name_a_file_needs_no_further_request(server, get
     assert len(server.requests) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Another process is fetching the same")
 def test_two_processes_and_threads_at_once_fetch_once(server, target):
     url = server.serve("/a", CONTENT, Fault(block=10_000, pause=0.005))
     processes = [start(url, target) for _ in range(2)]

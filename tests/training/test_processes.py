@@ -86,7 +86,7 @@ def run(folder, *launcher):
     program = folder / "program.py"
     program.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{PROGRAM}")
     command = [sys.executable, "-W", "ignore", *launcher, str(program), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return folder
 

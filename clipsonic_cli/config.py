@@ -234,8 +234,9 @@ VOCODERS = ("bigvgan", "griffin-lim")
 TRAIN_FRAMES = 64
 """Frames of mel a U-Net sees in training where its file does not say (CLIPSonic section 3)."""
 
-DEFAULT_STEPS = {"dpmpp": 25, "ddim": 50, "ddpm": 1000}
-"""Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3)."""
+DEFAULT_STEPS = {"dpmpp": 12, "ddim": 50, "ddpm": 1000}
+"""Steps of a sampler when none are asked for; 1000 is the paper's (CLIPSonic section 3). With 12 of
+``dpmpp`` clap[mini] and fad[mini] are as with 50 (``benchmarks/results/steps.md``)."""
 
 PAPER_SAMPLING = {"sampler": "ddpm", "steps": 1000, "dtype": "float32", "seconds": 4.0}
 """How the paper's sounds were made (CLIPSonic section 3, appendix B); of the precision, which it
@@ -366,7 +367,7 @@ class Recipe:
     vocoder: str | None = None
     guidance_scale: float = 1.5
     sampler: str = "dpmpp"
-    steps: int = 25
+    steps: int = DEFAULT_STEPS["dpmpp"]
     seconds: float = 4.0
     seed: int = 0
     candidates: int = 2

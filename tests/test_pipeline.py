@@ -364,7 +364,7 @@ def test_a_vocoder_is_kept_for_one_geometry(sonic):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "asked", "steps"), [("dpmpp", None, 25), ("ddpm", None, 1000), ("ddpm", 7, 7)]
+    ("sampler", "asked", "steps"), [("dpmpp", None, 12), ("ddpm", None, 1000), ("ddpm", 7, 7)]
 )
 def test_steps_not_given_are_the_samplers(sonic, monkeypatch, sampler, asked, steps):
     monkeypatch.setattr(ClipSonic, "generate", lambda _, recipes, **__: iter(recipes))

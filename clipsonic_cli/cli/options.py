@@ -10,7 +10,7 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"sampler": "dpmpp", "steps": 12},
+    "fast": {"sampler": "dpmpp", "steps": 8},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
 """Recipe fields of ``--preset``."""

@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M): a deterministic second-order multistep solver, good in 15 to 30 steps."""
+"""DPM-Solver++(2M): a deterministic second-order multistep solver, good from about 12 steps."""
 
 from collections.abc import Sequence
 

@@ -14,7 +14,7 @@ import torch
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.audio.picture import mel_picture
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.parts import Parts
@@ -49,7 +49,7 @@ def make_samples(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     guidance_scale: float = 1.5,
-    steps: int = 25,
+    steps: int = DEFAULT_STEPS["dpmpp"],
     seconds: float = 4.0,
     report: Report = silent,
 ) -> Samples:

@@ -37,6 +37,7 @@ from clipsonic_cli.store import bundle
 
 RESULTS = Path(__file__).parent / "results"
 SPEC = MelSpec()
+STEPS = 25  # of dpmpp, as of the published results
 SECONDS = SPEC.seconds(classifier.FRAMES)
 MODES = ("iq", "pd", "zs")
 PARTS = ("clip", "prior", "unet")
@@ -199,7 +200,9 @@ class Maker:
             if mode == "iq" and not held:
                 continue
             for count in range(per_label):
-                recipe = Recipe(mode=mode, seconds=SECONDS, seed=1000 * labels.index(label) + count)
+                recipe = Recipe(
+                    mode=mode, steps=STEPS, seconds=SECONDS, seed=1000 * labels.index(label) + count
+                )
                 if mode == "iq":
                     picture = self.out / "data" / held[count % len(held)]["path"]
                     recipe = replace(recipe, image=str(picture))
@@ -230,7 +233,7 @@ class Maker:
 def words(count: int) -> dict[str, Recipe]:
     """Gives the recipes of prompts outside the labels."""
     return {
-        f"{i}-{seed}": Recipe(text=prompt, mode="pd", seconds=SECONDS, seed=seed)
+        f"{i}-{seed}": Recipe(text=prompt, mode="pd", steps=STEPS, seconds=SECONDS, seed=seed)
         for i, prompt in enumerate(OTHER_WORDS)
         for seed in range(count)
     }
@@ -242,6 +245,7 @@ def photographs(data: Path) -> dict[str, Recipe]:
         f"{Path(name).stem}-{seed}": Recipe(
             image=str(need(data, f"photos/{name}", "data.py")),
             mode="iq",
+            steps=STEPS,
             seconds=SECONDS,
             seed=seed,
         )
@@ -281,7 +285,9 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
     spreads = {}
     for label in ("violin", "piano", "dog", "drum kit"):
         recipes = {
-            str(seed): Recipe(text=f"a photo of {label}", mode="pd", seconds=SECONDS, seed=seed)
+            str(seed): Recipe(
+                text=f"a photo of {label}", mode="pd", steps=STEPS, seconds=SECONDS, seed=seed
+            )
             for seed in range(SPREAD_SEEDS)
         }
         rows = [i for i, clip in enumerate(clips) if clip["label"] == label][:SPREAD_SEEDS]

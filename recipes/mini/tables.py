@@ -52,7 +52,17 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     sections = []
     for name, asked in ASKED.items():
-        command = ["clipsonic", "eval", "--data", str(data), "-n", str(arguments.count), *asked]
+        command = [
+            "clipsonic",
+            "eval",
+            "--data",
+            str(data),
+            "-n",
+            str(arguments.count),
+            "--steps",
+            "25",
+            *asked,
+        ]
         command += ["--dtype", "bfloat16", "--out", str(made)]
         run([sys.executable, "-m", "clipsonic_cli", *command[1:], "--quiet"], keep=True)
         for path in sorted(made.glob(f"{name}.*")):

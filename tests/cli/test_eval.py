@@ -155,7 +155,7 @@ def test_the_papers_preset_samples_as_the_paper_does(asked):
     for table in (1, 2, 5):
         assert asked("--preset", "paper", "--table", table) == paper
     assert asked("--preset", "paper") == paper
-    assert asked("--table", 1) == ("dpmpp", 25, "auto", 4.0, None)
+    assert asked("--table", 1) == ("dpmpp", 12, "auto", 4.0, None)
 
 
 def test_options_come_before_the_preset(asked):

@@ -189,9 +189,9 @@ def test_quiet_leaves_nothing_but_the_path(call):
 @pytest.mark.parametrize(
     ("arguments", "sampler", "steps"),
     [
-        ((), "dpmpp", 25),
+        ((), "dpmpp", 12),
         (("--sampler", "ddim"), "ddim", 50),
-        (("--preset", "fast"), "dpmpp", 12),
+        (("--preset", "fast"), "dpmpp", 8),
         (("--preset", "fast", "--steps", 3), "dpmpp", 3),
         (("--preset", "paper", "--steps", 4), "ddpm", 4),
     ],

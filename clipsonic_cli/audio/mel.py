@@ -128,15 +128,16 @@ def onset(mel: torch.Tensor, frames: int) -> int:
     """Find where a sound begins in a mel that is longer than what is kept of it.
 
     Args:
-        mel: (F, T) natural logarithm.
+        mel: (F, T) natural logarithm, on the CPU.
         frames: Kept, up to T.
 
     Returns:
         The frame before the first whose energy is within 10 dB of the largest, or an earlier one
-        where fewer than ``frames`` would follow; 0 for a mel that is the same all over.
+        where fewer than ``frames`` would follow; 0 for a mel that is the same all over, or holds what is no number.
     """
     energy = (2 * mel.double()).exp().sum(dim=0)  # (T,)
-    first = int((energy >= ONSET * energy.max()).nonzero()[0])
+    loud = (energy >= ONSET * energy.max()).numpy()  # nowhere, of what is no number
+    first = int(loud.argmax())
     return min(max(first - 1, 0), mel.shape[-1] - frames)
 
 

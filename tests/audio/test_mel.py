@@ -134,5 +134,6 @@ def test_a_sound_begins_a_frame_before_it_is_near_its_loudest(place, kept, start
     assert onset(mel, kept) == start
 
 
-def test_a_mel_that_is_the_same_all_over_begins_at_its_beginning():
-    assert onset(torch.full((4, 64), -11.5), 16) == 0
+@pytest.mark.parametrize("value", [-11.5, float("nan")])
+def test_a_mel_that_is_the_same_all_over_begins_at_its_beginning(value):
+    assert onset(torch.full((4, 64), value), 16) == 0

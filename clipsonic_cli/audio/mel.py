@@ -133,7 +133,8 @@ def onset(mel: torch.Tensor, frames: int) -> int:
 
     Returns:
         The frame before the first whose energy is within 10 dB of the largest, or an earlier one
-        where fewer than ``frames`` would follow; 0 for a mel that is the same all over, or holds what is no number.
+        where fewer than ``frames`` would follow; 0 for a mel that is the same all
+        over, or holds what is no number.
     """
     energy = (2 * mel.double()).exp().sum(dim=0)  # (T,)
     loud = (energy >= ONSET * energy.max()).numpy()  # nowhere, of what is no number

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from making import clips_of
 from pairs import gathered, write_pair
@@ -20,7 +21,10 @@ from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation import prepare as module
 from clipsonic_cli.store import bundle
 
-data, root, clip = (Path(each) for each in sys.argv[1:])
+data, root, clip, making = (Path(each) for each in sys.argv[1:])
+sys.path.insert(0, str(making))
+from making import clips_of
+
 torch.set_num_threads(1)  # threads do not survive a fork
 module.SHARD_CLIPS = 2
 clips, when = list(clips_of(str(data))), random.Random(0)
@@ -59,7 +63,8 @@ def test_kills_lose_nothing_and_change_nothing(tmp_path, micro, content):
     for number in range(CLIPS):
         write_pair(data / f"{number}", 2.1 + 0.1 * number, 200.0 + 20 * number)
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, data, tmp_path]
-    subprocess.run([*command, micro / "clip.safetensors"], check=True, timeout=600)
+    making = Path(__file__).parents[1] / "data"
+    subprocess.run([*command, micro / "clip.safetensors", making], check=True, timeout=600)
     clips = list(clips_of(str(data)))
     config = PreparationConfig(encoder="micro-clip", waves=True)
     killed, unbroken = (

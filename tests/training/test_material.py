@@ -112,11 +112,11 @@ def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
     [
         ("nowhere", None, "There is no data at"),
         ("", "vgsound", "Did you mean 'vggsound'"),
-        ("file.txt", None, "no known data format"),
+        ("file.xyz", None, "no known data format"),
     ],
 )
 def test_what_is_no_data_set_is_refused_unread(tmp_path, data, given, reason):
-    put(tmp_path / "file.txt", b"words")
+    put(tmp_path / "file.xyz", b"words")
     with pytest.raises(UsageError, match=reason):
         check_source(Source(data=str(tmp_path / data), format=given))
 

@@ -31,6 +31,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if files else None
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test of CUDA where there is none."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Give each worker, and what it starts, one thread, unless the caller says otherwise."""

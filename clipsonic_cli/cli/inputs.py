@@ -3,8 +3,9 @@
 Knows text formats. Does not look into pictures, and does not know modes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,11 +42,13 @@ class Request:
         query: The words or the picture.
         choices: Recipe fields that this row sets for itself.
         columns: The row's other columns, which a template may use.
+        where: The file and line it is from; empty for the command line.
     """
 
     query: Query
     choices: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    where: str = ""
 
 
 def requests(
@@ -86,6 +89,17 @@ def requests(
     return found
 
 
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Let errors of the block name the file and line that a request is from, where it is."""
+    try:
+        yield
+    except BadCell as error:
+        raise UsageError(f"In {where}, {error}.") from None
+    except UsageError as error:
+        raise UsageError(f"In {where}: {error}" if where else str(error)) from None
+
+
 def negative_fields(negative: str) -> dict[str, str | None]:
     """Gives the recipe's fields for a negative text or picture.
 
@@ -99,9 +113,16 @@ def negative_fields(negative: str) -> dict[str, str | None]:
 
 def _there(query: Query) -> Query:
     """Gives the query back if its picture is a file."""
-    if query.image is not None and not query.image.exists():
+    if query.image is None:
+        return query
+    try:
+        is_there, is_file = query.image.exists(), query.image.is_file()
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"Image '{query.image!s:.200}' cannot be read: {reason}.") from None
+    if not is_there:
         raise UsageError(f"There is no image '{query.image}'. Check the path.")
-    if query.image is not None and not query.image.is_file():
+    if not is_file:
         raise UsageError(f"Image '{query.image}' is not a file; name each picture.")
     return query
 
@@ -133,17 +154,10 @@ def _lines(lines: Iterable[str]) -> list[Request]:
 
 def _line(text: str, where: str) -> Request:
     """Make a request of a line, whose picture is named as on the command line."""
-    if text.lower().endswith(IMAGE_SUFFIXES):
-        return Request(query=_there(Query(image=Path(text))))
-    return Request(query=Query(text=_words(text, where)))
-
-
-def _words(text: str, where: str) -> str:
-    """Check that a text of a list can be a prompt."""
-    try:
-        return check_words(text, "text")
-    except UsageError as error:
-        raise UsageError(f"In {where}: {error}") from None
+    with located(where):
+        if text.lower().endswith(IMAGE_SUFFIXES):
+            return Request(query=_there(Query(image=Path(text))), where=where)
+        return Request(query=Query(text=check_words(text, "text")), where=where)
 
 
 def _read(path: Path) -> list[Request]:
@@ -154,12 +168,10 @@ def _read(path: Path) -> list[Request]:
         if len(found) == MAX_REQUESTS:
             raise UsageError(f"File '{path}' has more than {MAX_REQUESTS:,} rows; split it.")
         where = f"file '{path}', line {row.line}"
-        try:
+        with located(where):
             if row.problem is not None:
                 raise BadCell(row.problem)
-            found.append(_row(row, where, files))
-        except BadCell as error:
-            raise UsageError(f"In {where}, {error}.") from None
+            found.append(replace(_row(row, files), where=where))
     if not found:
         plain = path.suffix.lower() == ".txt"
         raise UsageError(
@@ -170,7 +182,7 @@ def _read(path: Path) -> list[Request]:
     return found
 
 
-def _row(row: Row, where: str, files: ListedFiles) -> Request:
+def _row(row: Row, files: ListedFiles) -> Request:
     """Make a request of a row; empty cells count as absent.
 
     Raises:
@@ -191,7 +203,7 @@ def _row(row: Row, where: str, files: ListedFiles) -> Request:
     if image is not None:
         query = _there(Query(image=_listed(row.name("image") or "", files)))
     else:
-        query = Query(text=_words(row.text("text") or "", where))
+        query = Query(text=check_words(row.text("text") or "", "text"))
     used, choices = {text, image}, dict[str, Any]()
     for name, (target, kind) in COLUMNS.items():
         if (column := row.column(name)) is not None:

@@ -24,7 +24,7 @@ DEVICES = {
     "prn",
     "aux",
     "nul",
-    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789"),
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
 }
 
 

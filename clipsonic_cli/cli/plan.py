@@ -78,18 +78,19 @@ def recipes(
     drawn = secrets.randbits(32)
     planned: list[Recipe] = []
     for request in requests:
-        query, made = request.query, choices | request.choices
-        sampler = SAMPLERS.check(made.get("sampler", base.get("sampler", "dpmpp")))
-        if preset is None and (original is None or "sampler" in made):
-            made = {"steps": DEFAULT_STEPS[sampler]} | made
-        # The mode of --like is for its kind of query only.
-        alike = original is not None and original.query.kind == query.kind
-        mode = made.get("mode", base["mode"] if alike else None)
-        fields = base | made
-        fields |= {"text": query.text, "image": query.image and str(query.image)}
-        fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
-        seed = fields.setdefault("seed", drawn)
-        planned += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]
+        with inputs.located(request.where):
+            query, made = request.query, choices | request.choices
+            sampler = SAMPLERS.check(made.get("sampler", base.get("sampler", "dpmpp")))
+            if preset is None and (original is None or "sampler" in made):
+                made = {"steps": DEFAULT_STEPS[sampler]} | made
+            # The mode of --like is for its kind of query only.
+            alike = original is not None and original.query.kind == query.kind
+            mode = made.get("mode", base["mode"] if alike else None)
+            fields = base | made
+            fields |= {"text": query.text, "image": query.image and str(query.image)}
+            fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
+            seed = fields.setdefault("seed", drawn)
+            planned += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]
     return planned
 
 

@@ -24,7 +24,7 @@ from clipsonic_cli.data.files import (
 )
 from clipsonic_cli.data.manifest import unused_columns
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.text import printable
+from clipsonic_cli.text import SHOWN, printable
 from clipsonic_cli.types import Clip, Member
 
 LISTS = ("vggsound", "music", "manifest")
@@ -37,8 +37,6 @@ TITLES = {
     "pairs": "pictures with sounds of the same name",
     "folder": "a folder of videos",
 }
-SHOWN = 3
-"""Names in a line."""
 ROWS, MEMBERS, ARCHIVES = 1000, 1000, 100
 """Rows of a list, members of an archive, and archives looked at to weigh a format."""
 

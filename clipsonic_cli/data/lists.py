@@ -155,7 +155,7 @@ def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[R
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"List '{path}' must end in {', '.join(SUFFIXES)}.")
-    size = _check_file(path)
+    size = check_file(path)
     try:
         with path.open("rb") as raw:
             head = raw.read(4)
@@ -165,11 +165,11 @@ def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[R
             if suffix == ".json":
                 rows = _json(file, path, size)
             elif suffix == ".jsonl":
-                rows = _json_lines(_lines(file, path), path)
+                rows = _json_lines(bounded_lines(file, path), path)
             elif suffix == ".txt":
-                rows = plain_rows(_lines(file, path), plain)
+                rows = plain_rows(bounded_lines(file, path), plain)
             else:
-                rows = _separated(_lines(file, path), path, bare)
+                rows = _separated(bounded_lines(file, path), path, bare)
             for count, row in enumerate(rows):
                 if count == MAX_ROWS:
                     raise UsageError(f"'{path}' has more than {MAX_ROWS:,} rows; split it.")
@@ -187,7 +187,7 @@ def plain_rows(lines: Iterable[str], column: str) -> Iterator[Row]:
             yield Row(line=number, cells={column: text})
 
 
-def _check_file(path: Path) -> int:
+def check_file(path: Path) -> int:
     """Return the size of a list in bytes.
 
     Raises:
@@ -209,7 +209,7 @@ def _check_file(path: Path) -> int:
     return status.st_size
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
+def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
     """Yield lines with their ends, none of them endless or with NUL characters."""
     number = 0
     while line := file.readline(MAX_LINE + 1):

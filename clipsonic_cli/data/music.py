@@ -15,6 +15,7 @@ from typing import Any
 
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import media_by_stem
+from clipsonic_cli.data.lists import MAX_JSON, check_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
@@ -56,8 +57,10 @@ def _indexes(path: Path) -> dict[Path, dict[str, list[str]]]:
         if file.suffix.lower() != ".json" or not file.is_file():
             continue
         try:
+            if check_file(file) > MAX_JSON:
+                continue
             content: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError, RecursionError):
+        except (UsageError, OSError, ValueError, RecursionError):
             continue
         videos = content.get("videos") if isinstance(content, dict) else None
         if isinstance(videos, dict) and all(_is_names(names) for names in videos.values()):

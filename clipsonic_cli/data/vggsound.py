@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import media_by_stem
+from clipsonic_cli.data.lists import bounded_lines, check_file
 from clipsonic_cli.data.manifest import SPLITS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
@@ -33,9 +34,10 @@ def read(source: str) -> Iterator[Clip]:
     if table is None:
         raise UsageError(f"'{source}' holds no CSV of VGGSound's (id, start, label, split).")
     media = media_by_stem(table.parent)
+    check_file(table)
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
+            rows = csv.reader(bounded_lines(file, table))
             for row in rows:
                 if _is_row(row):
                     yield _clip(row, media, table.parent)

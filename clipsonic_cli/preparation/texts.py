@@ -16,6 +16,7 @@ from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.encoders.clap import Clap
 from clipsonic_cli.encoders.clip import Clip
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.store.bundle import utf8_path
 from clipsonic_cli.types import Space
 
 
@@ -47,7 +48,8 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
     told = "\n".join([space, encoder.identity, *labels])
     path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
     try:
-        kept = load_file(path)
+        with utf8_path(path) as plain:
+            kept = load_file(plain)
     except (OSError, SafetensorError):  # not there, or damaged
         kept = _encode(labels, encoder, space)
         try:

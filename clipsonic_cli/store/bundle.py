@@ -17,7 +17,8 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -240,6 +241,18 @@ def read_header(path: Path) -> Header:
     return header
 
 
+@contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Open a file by a path that safetensors takes, which is to be UTF-8; that of most files is."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield path
+
+
 def load(path: Path, *, kind: Kind) -> Bundle:
     """Reads a part.
 
@@ -261,7 +274,8 @@ def load(path: Path, *, kind: Kind) -> Bundle:
     if header.kind != kind:
         raise BadBundle(f"{path} holds a {header.kind}, not a {kind}.")
     try:
-        weights = load_file(path)
+        with utf8_path(path) as plain:
+            weights = load_file(plain)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise BadBundle(f"{path} is damaged ({error}). Get or write it again.") from None
     return Bundle(header=header, weights=weights)

@@ -17,6 +17,7 @@ from numpy._core.multiarray import _reconstruct, scalar
 from safetensors.torch import load_file
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
+from clipsonic_cli.store.bundle import utf8_path
 
 READING = threading.Lock()
 NUMPY: tuple[Any, ...] = (
@@ -50,7 +51,8 @@ def read_foreign(path: Path) -> Any:
         raise MissingWeights(f"There is no weights file {path}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            with utf8_path(path) as plain:
+                return load_file(plain)
         # Both contexts change what holds for the whole process.
         with (
             READING,

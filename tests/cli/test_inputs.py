@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.cli import inputs
+from clipsonic_cli.cli import inputs, plan
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES
 from clipsonic_cli.text import has_word
@@ -118,7 +118,8 @@ def test_a_negative_is_a_picture_by_its_ending(tmp_path):
         ("x.csv", "text\nrain,more\n", "line 2, 2 cells for 1 column"),
         ("x.csv", 'text\n"rain', "no csv"),
         ("x.csv", "text\n   \n", "no rows"),
-        ("x.csv", "image\ncat.png\n", "There is no image"),
+        ("x.csv", "image\ncat.png\n", "line 2: There is no image"),
+        ("x.csv", f"image\n{'x' * 300}.png\n", "cannot be read: File name too long"),
         ("x.jsonl", "", "no rows"),
         ("x.jsonl", "rain\n", "line 1, there is no JSON"),
         ("x.jsonl", '"rain"\n', "no object"),
@@ -156,3 +157,9 @@ def test_arguments_that_cannot_be_used_are_refused(tmp_path, monkeypatch, argume
     with pytest.raises(UsageError) as error:
         inputs.requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))
     assert part in str(error.value)
+
+
+def test_a_number_out_of_range_names_its_row(tmp_path):
+    found = read(tmp_path / "x.csv", "prompt,steps\nrain,2\nwind,0\n")
+    with pytest.raises(UsageError, match=r"x.csv', line 3: steps"):
+        plan.recipes(found, None, None, {}, 1)

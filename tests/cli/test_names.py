@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 from PIL import Image
 
 from clipsonic_cli.cli import run
+from clipsonic_cli.store import models
 
 NAMES = [b"caf\xe9.png", b"a\nb.png", b"\xe2\x80\xaeabc.png", b"a\x1bb.png", b"x" * 251 + b".png"]
 
@@ -56,3 +58,11 @@ def test_sounds_of_any_name_are_scored_and_reported(tmp_path):
     for name in ("report.html", "report.csv"):
         assert (out / name).read_text("utf-8")
     assert run([*arguments[:3], "--listening-test", str(tmp_path / "listen")]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_model_in_a_folder_of_any_name_makes_sound(tmp_path):
+    model = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(models.find("mini").path, model)
+    arguments = ["generate", "dog", "--model", str(model), "--steps", "1", "-s", "0.5"]
+    assert run([*arguments, "-o", str(tmp_path / "a.wav")]) == 0

@@ -34,6 +34,7 @@ def test_a_slug_keeps_letters_of_any_script():
     assert outputs.slug("../etc/passwd") == "etc-passwd"
     assert outputs.slug("?!") == "sound"
     assert outputs.slug("CON") == "CON_"
+    assert outputs.slug("com¹") == "com¹_"
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(0, 3)), max_size=12))

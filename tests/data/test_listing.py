@@ -128,3 +128,12 @@ def test_folders_whose_names_are_no_words_are_no_labels_and_told(tmp_path):
         "caf\\udce9/c.mp4": None,
     }
     assert listing.notes[1].startswith("no label for 2 clips: '---', 'caf\\udce9' has no word")
+
+
+@pytest.mark.parametrize("name", ["vggsound", "music", "manifest"])
+def test_lists_of_gigabytes_are_not_read(tmp_path, name):
+    path = tmp_path / ("list.json" if name == "music" else "list.csv")
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(UsageError):
+        list_clips(str(path), format=name)

@@ -94,8 +94,7 @@ def test_an_archive_cut_short_leaves_no_model(micro, tmp_path, length):
 def test_a_damaged_member_is_one_line_and_nothing_is_left(micro, tmp_path, home, method):
     source = tmp_path / "m.zip"
     with zipfile.ZipFile(source, "w", method) as file:
-        for name, content in parts_of(micro).items():
-            file.writestr(name, content)
+        file.writestr("vocoder.safetensors", parts_of(micro)["vocoder.safetensors"][:50_000])
         first = file.infolist()[0]
     content = bytearray(source.read_bytes())
     begin = len(first.filename) + 30
@@ -127,8 +126,7 @@ def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_
 
 def packed_parts(path, micro):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in parts_of(micro).items():
-            file.writestr(name, content)
+        file.writestr("vocoder.safetensors", parts_of(micro)["vocoder.safetensors"])
     return path.read_bytes()
 
 

@@ -5,7 +5,6 @@ files in ``store/assets.py``; here they meet. Warm starts are not converted: a t
 through their adapter when it begins.
 """
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from clipsonic_cli import bounded
 from clipsonic_cli.errors import BadBundle, ClipsonicError
 from clipsonic_cli.store.bundle import Bundle, Header
 from clipsonic_cli.store.install import install as install_asset
@@ -166,8 +166,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         BadBundle: It is none.
     """
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        described = bounded.read_json(path, 16 << 20)
+    except ValueError as error:
         raise BadBundle(f"{path} is no JSON ({error}). Get it again.") from None
     if not isinstance(described, dict):
         raise BadBundle(f"{path} holds no JSON object. Get it again.")

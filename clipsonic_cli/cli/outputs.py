@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
 """``--bits`` to the names of ``audio.files``."""
 FIELDS = ("prompt", "seed", "mode", "index")
 DEFAULT_NAME = "{prompt}-{seed}.wav"
+WIDTH = "0[1-9]d?"
+"""What may follow a field of a template, after a colon."""
 MAX_SLUG_BYTES = 120  # a file name holds 255 bytes on most systems; the rest is for other fields
 MAX_NAME_BYTES = 240  # room for "-1000" and for the temporary name beside it
 # Names that are devices on Windows, whatever their ending.
@@ -152,16 +155,22 @@ def fields_of(template: str) -> set[str]:
     """Gives the fields a template uses.
 
     Raises:
-        UsageError: The braces do not match, or hold more than a name and a format.
+        UsageError: The braces do not match, or hold more than a name and a width (``{index:03}``).
     """
     try:
-        parsed = [(name, conv) for _, name, _, conv in string.Formatter().parse(template)]
+        parsed = [(name, spec) for _, name, spec, _ in string.Formatter().parse(template)]
     except ValueError as error:
         raise UsageError(f"Output template '{template}' is malformed: {error}.") from None
     used = {name for name, _ in parsed if name is not None}
     # {seed.__class__}, {0} and {seed!r} are Python's, not ours.
     if bad := [name for name in used if not name.isidentifier()]:
         raise UsageError(f"Output template '{template}': '{{{bad[0]}}}' is no field name.")
+    # Other formats can be of any width, and of what another field says.
+    if wide := [spec for _, spec in parsed if spec and not re.fullmatch(WIDTH, spec)]:
+        raise UsageError(
+            f"Output template '{template}' is malformed: ':{wide[0]}' is not a width; allowed are "
+            f"':01' to ':09', which put zeros before a number."
+        )
     return used
 
 

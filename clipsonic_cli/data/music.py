@@ -8,14 +8,14 @@ drawn, 9 to 1, from each id and the seed, so that videos that vanish move none o
 Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3, "Data".
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clipsonic_cli import bounded
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import media_by_stem
-from clipsonic_cli.data.lists import MAX_JSON, check_file
+from clipsonic_cli.data.lists import MAX_JSON
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
@@ -57,10 +57,8 @@ def _indexes(path: Path) -> dict[Path, dict[str, list[str]]]:
         if file.suffix.lower() != ".json" or not file.is_file():
             continue
         try:
-            if check_file(file) > MAX_JSON:
-                continue
-            content: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (UsageError, OSError, ValueError, RecursionError):
+            content: Any = bounded.read_json(file, MAX_JSON, encoding="utf-8-sig")
+        except (OSError, ValueError):
             continue
         videos = content.get("videos") if isinstance(content, dict) else None
         if isinstance(videos, dict) and all(_is_names(names) for names in videos.values()):

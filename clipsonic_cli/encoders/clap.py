@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.encoders.clip import TOKENIZER, texts_of
+from clipsonic_cli.encoders.tokenizers import bytes_of, checked
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clap import N_MELS, PAD_ID, ClapConfig, ClapNetwork, build_clap
 from clipsonic_cli.store.bundle import Bundle
@@ -128,7 +129,7 @@ def load_clap(bundle: Bundle) -> Clap:
     if TOKENIZER not in bundle.weights:
         raise BadBundle(f"The CLAP bundle lacks its '{TOKENIZER}'.")
     weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
-    tokenize = word_pieces(bytes(bundle.weights[TOKENIZER].tolist()), config)
+    tokenize = word_pieces(bytes_of(bundle.weights[TOKENIZER]), config)
     return Clap(build_clap(config, weights), config, tokenize, bundle.header.encoder)
 
 
@@ -144,8 +145,9 @@ def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
     """
     from tokenizers import Tokenizer
 
+    text = checked(description, "CLAP")
     try:
-        tokenizer = Tokenizer.from_str(description.decode())
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exception
         raise BadBundle(f"The CLAP bundle's tokenizer is damaged ({error}).") from None
     pad, size = tokenizer.token_to_id("<pad>"), tokenizer.get_vocab_size()

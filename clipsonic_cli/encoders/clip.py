@@ -16,12 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from clipsonic_cli.encoders.images import read_image, square
+from clipsonic_cli.encoders.tokenizers import bytes_of, checked
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clip import (
     MINI,
     ClipConfig,
     ClipNetwork,
     build_clip,
+    check_weights,
     import_open_clip,
     load_weights,
 )
@@ -147,12 +149,13 @@ def load_clip(bundle: Bundle) -> Clip:
             f"The CLIP bundle has a configuration that cannot be used: {error}."
         ) from None
     weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
+    check_weights(config, weights)
     network = build_clip(config)
     load_weights(network, weights)
     if config.architecture == MINI:
         if TOKENIZER not in bundle.weights:
             raise BadBundle(f"The CLIP bundle lacks its '{TOKENIZER}'.")
-        tokenize = word_pieces(bytes(bundle.weights[TOKENIZER].tolist()), config.max_text_len)
+        tokenize = word_pieces(bytes_of(bundle.weights[TOKENIZER]), config.max_text_len)
     else:
         tokenize = byte_pairs(
             import_open_clip().get_tokenizer(config.architecture), config.max_text_len
@@ -175,8 +178,9 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     """
     from tokenizers import Tokenizer
 
+    text = checked(description, "CLIP")
     try:
-        tokenizer = Tokenizer.from_str(description.decode())
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exception
         raise BadBundle(f"The CLIP bundle's tokenizer is damaged ({error}).") from None
     tokenizer.enable_truncation(max_text_len)

@@ -5,6 +5,7 @@ Knows: how candidates are drawn and which is kept. Does not know: the prior's la
 
 import contextlib
 import hashlib
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import ddim
@@ -28,6 +30,9 @@ GRIDS = {"cosine": spaced_timesteps, "softmax_bias128": inner_timesteps}
 """Which steps are visited, by the prior's attention: LAION's as by the package it was made with."""
 MAX_KEPT = 10_000
 """Embeddings kept on disk, the newest; 1 to 3 kB each."""
+
+MAX_VECTOR = 1 << 20
+"""Bytes of a kept vector at most."""
 
 
 class PriorEncoder:
@@ -149,7 +154,8 @@ class PriorEncoder:
     def _recall(self, key: str) -> Tensor | None:
         if key not in self._memory and self.cache is not None:
             try:
-                embed = torch.from_numpy(np.load(self.cache / f"{key}.npy", allow_pickle=False))
+                stored = io.BytesIO(bounded.read_bytes(self.cache / f"{key}.npy", MAX_VECTOR))
+                embed = torch.from_numpy(np.load(stored, allow_pickle=False))
             except (OSError, ValueError, EOFError):
                 return None  # not there; or damaged, and then drawn and written again
             if embed.shape == (self.clip.dim,) and embed.dtype == torch.float32:

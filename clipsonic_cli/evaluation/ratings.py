@@ -4,7 +4,6 @@ Knows: the files a page saves, the key that opens them, and intervals. Does not 
 looks (``evaluation/listening.py``), nor how scores are shown.
 """
 
-import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from clipsonic_cli import bounded
 from clipsonic_cli.errors import UsageError
 
 Question = Literal["fidelity", "relevance"]
 
 FORMAT = "clipsonic-ratings/1"
+MAX_BYTES = 64 << 20
+"""Bytes of a file of ratings, or of a key, at most."""
 KEY_FORMAT = "clipsonic-listening-key/1"
 QUESTIONS: tuple[Question, ...] = ("fidelity", "relevance")
 SCALE = range(1, 6)
@@ -288,10 +290,10 @@ def _number(path: Path, sample: str, answer: object, question: Question) -> int:
 
 def _read_json(path: Path, format_: str, wanted: str) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_text("utf-8-sig"))
+        fields = bounded.read_json(path, MAX_BYTES, encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}; give {wanted}.") from error
-    except (ValueError, RecursionError) as error:  # also what is not UTF-8
+    except ValueError as error:  # also what is not UTF-8
         raise UsageError(f"'{path}' is damaged, or no JSON; give {wanted}.") from error
     if not isinstance(fields, dict) or fields.get("format") != format_:
         raise UsageError(f"'{path}' is not of the format '{format_}'; give {wanted}.")

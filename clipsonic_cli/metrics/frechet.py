@@ -4,20 +4,28 @@ Knows: means and covariances, and the file they are kept in. Does not know: what
 features of; the name of the network that gave them is only compared.
 """
 
+import io
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import UsageError
 
 ROUNDING = 1e-6
 """How far a covariance may be from one, against its largest number, before it is refused."""
+MAX_DIM = 4096
+"""Dimensions of features at most; PANNs has 2048."""
+MAX_BYTES = 256 << 20
+"""Bytes of a file of statistics at most."""
 FIELDS = {
     "n": ("i", 0),
     "mean": ("f", 1),
@@ -320,17 +328,42 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
         OSError: The file cannot be opened.
         ValueError: It has other arrays, or is damaged.
     """
-    with path.open("rb") as file:
-        try:
-            read = np.load(file, allow_pickle=False)
-            fields = {name: read[name] for name in read.files}
-        # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says. Of
-        # some files NumPy says how to unpickle them, which is no advice to pass on.
-        except Exception as error:
-            raise ValueError("it is damaged, or no .npz") from error
+    content = io.BytesIO(bounded.read_bytes(path, MAX_BYTES))
+    try:
+        _check_arrays(content)
+        content.seek(0)
+        read = np.load(content, allow_pickle=False)
+        fields = {name: read[name] for name in read.files}
+    # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says. Of
+    # some files NumPy says how to unpickle them, which is no advice to pass on.
+    except Exception as error:
+        raise ValueError("it is damaged, or no .npz") from error
     seen = {name: (field.dtype.kind, field.ndim) for name, field in fields.items()}
     if seen != FIELDS:
         raise ValueError(
             f"it has {', '.join(sorted(seen)) or 'nothing'}, not {', '.join(sorted(FIELDS))}"
         )
     return fields
+
+
+def _check_arrays(content: IO[bytes]) -> None:
+    """Check the arrays of an .npz by their headers, before anything of their sizes is allocated.
+
+    Raises:
+        ValueError: There are too many, or one is larger than its part of the file, or than any
+            statistics of :data:`MAX_DIM` dimensions.
+    """
+    with zipfile.ZipFile(content) as archive:
+        entries = archive.infolist()
+        if len(entries) > 2 * len(FIELDS):
+            raise ValueError(f"{len(entries)} arrays")
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            size = math.prod(shape) * dtype.itemsize
+            if any(n > MAX_DIM for n in shape) or size > entry.file_size or dtype.hasobject:
+                raise ValueError(f"an array of {shape} {dtype}")

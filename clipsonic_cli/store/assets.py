@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from clipsonic_cli import bounded
 from clipsonic_cli.errors import MissingWeights
 from clipsonic_cli.store.home import data_home, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import ASSETS, Asset, standing_in
@@ -146,7 +147,7 @@ def recorded_digest(path: Path) -> str | None:
 def read_receipt(place: Path) -> dict[str, Any] | None:
     """Gives the receipt of a folder, or None where there is none that can be read."""
     try:
-        receipt = json.loads((place / RECEIPT).read_bytes(), parse_constant=_refuse)
+        receipt = json.loads(bounded.read_bytes(place / RECEIPT, 1 << 20), parse_constant=_refuse)
         kept = receipt["kept"]
         sound = kept and all(
             type(told["bytes"]) is int and re.fullmatch("[0-9a-f]{64}", told["sha256"])

@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
@@ -174,7 +175,7 @@ def _pins() -> Iterator[dict[str, str]]:
     path = _pins_path()
     with FileLock(path.with_suffix(".lock")):
         try:
-            pins = json.loads(path.read_bytes())
+            pins = bounded.read_json(path, 1 << 20)
         except FileNotFoundError:
             pins = {}
         except (ValueError, RecursionError):

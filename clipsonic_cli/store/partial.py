@@ -19,6 +19,7 @@ from pathlib import Path
 import requests
 from urllib3 import BaseHTTPResponse
 
+from clipsonic_cli import bounded
 from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.store.web import Unavailable, show
 
@@ -100,8 +101,8 @@ class Partial:
         self.path = target.with_name(f"{target.name}.part")
         self.sidecar = target.with_name(f"{target.name}.part.json")
         self.origin: Origin | None = None
-        with suppress(FileNotFoundError, ValueError, RecursionError):  # half-written, or not ours
-            self.origin = from_dict(Origin, json.loads(self.sidecar.read_bytes()), "part")
+        with suppress(OSError, ValueError):  # half-written, or not ours
+            self.origin = from_dict(Origin, bounded.read_json(self.sidecar, 1 << 20), "part")
         self.in_pieces = False
         """Whether it came in several answers."""
         self.done = 0

@@ -16,10 +16,14 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
+from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.types import Waveform
+
+MAX_LOG = 1 << 30
+"""Bytes of a log of metrics at most."""
 
 
 class Means:
@@ -219,6 +223,26 @@ def check_trackers(names: Sequence[str]) -> None:
             )
 
 
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the whole lines of a log of metrics, each with its step.
+
+    Raises:
+        ClipsonicError: It cannot be read, or a line of it is damaged.
+    """
+    whole: list[tuple[int, str]] = []
+    try:
+        for line in bounded.read_text(path, MAX_LOG).splitlines(keepends=True):
+            if line.endswith("\n"):  # the last may be half written
+                whole.append((int(json.loads(line)["step"]), line))
+        return whole
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        where = getattr(error, "strerror", None) or f"its line {len(whole) + 1} is damaged"
+        raise ClipsonicError(
+            f"{path} cannot be gone on with ({where}). Delete that line, or the file: it is only "
+            "a log, and the training is in the checkpoints."
+        ) from None
+
+
 class MetricsLog:
     """The run's metrics.jsonl and the trackers that were asked for.
 
@@ -236,8 +260,7 @@ class MetricsLog:
         self.path = run_dir / "metrics.jsonl"
         last = 0
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [(int(json.loads(x)["step"]), x) for x in lines if x.endswith("\n")]
+            whole = _lines(self.path)
             last = max((of for of, _ in whole), default=0)
             temporary = self.path.with_suffix(".part")
             kept = "".join(line for of, line in whole if of <= step)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clipsonic_cli import bounded
 from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.config import VocoderConfig
 from clipsonic_cli.data.report import Survey
@@ -41,6 +42,8 @@ from clipsonic_cli.training.vocoder import compare_vocoders
 from clipsonic_cli.types import Query, Report, silent
 
 SUMMARY = "data.json"
+MAX_SUMMARY = 64 << 20
+"""Bytes of it at most; it has some numbers, and a line for each label."""
 """What is said of the data, in the run's folder."""
 TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
 """What a person is most likely to want to hear, first."""
@@ -91,6 +94,26 @@ class Outcome:
     command: str | None
 
 
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """Return what a run's data held, for its model card.
+
+    Raises:
+        ClipsonicError: The file is missing or damaged.
+    """
+    path = run_dir / SUMMARY
+    try:
+        summary = bounded.read_json(path, MAX_SUMMARY)
+        if not isinstance(summary, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClipsonicError(
+            f"{path}, which says what the run is trained on, cannot be used ({reason}). Put a copy "
+            "back, or begin another run on the same data: what was prepared is used again."
+        ) from None
+    return summary
+
+
 class ModelInTraining:
     """The model that a run is making, as it stands."""
 
@@ -100,7 +123,7 @@ class ModelInTraining:
         self.settings, self.work, self.run_dir = settings, work, run_dir
         self.device, self.voice = device, voice
         self.folder = run_dir / "model"
-        self.data = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8"))
+        self.data = read_summary(run_dir)
         done = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
         self.sampled = max(done, default=0)
 

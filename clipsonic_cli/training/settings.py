@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipsonic_cli import ranges
+from clipsonic_cli import bounded, ranges
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import (
     TRAIN_FRAMES,
@@ -24,6 +24,8 @@ from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"
+MAX_BYTES = 1 << 20
+"""Bytes of a run's settings at most."""
 FORMAT = 2
 
 PARTS: dict[tuple[Stage, Space], str] = {
@@ -181,12 +183,12 @@ def read_settings(run_dir: Path) -> Settings:
             "runs/music, or begin one: clipsonic train --data FOLDER."
         )
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = bounded.read_json(path, MAX_BYTES)
         if (version := told.pop("format")) != FORMAT:
             raise ValueError(f"format {version!r}, this clipsonic reads {FORMAT}")
         settings = from_dict(Settings, told, "run")
         if (pair := (settings.stage, settings.space)) not in PARTS:
             raise ValueError(f"a stage and a space that do not go together: {pair}")
-    except (UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ClipsonicError(f"{path} cannot be used ({error}). Begin another run.") from None
     return settings

@@ -84,6 +84,8 @@ def test_a_template_is_filled_with_safe_values():
         ("{0}.wav", None, "no field name"),
         ("{}.wav", None, "no field name"),
         ("{prompt:d}.wav", None, "malformed"),
+        ("{seed:9999999999}.wav", None, "':9999999999' is not a width"),
+        ("{seed:{seed}}.wav", None, "is not a width"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(output, suffix, part):

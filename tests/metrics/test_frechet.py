@@ -1,5 +1,6 @@
 import io
 import math
+import zipfile
 
 import hypothesis.strategies as st
 import numpy as np
@@ -343,3 +344,14 @@ def test_vectors_that_are_alike_are_worth_fewer_and_their_covariance_less_so():
     seen = statistics(drawn(12, 2), sounds=4, windows=3, alike=0.5)
     assert (seen.independent(1), seen.independent(2)) == (12 / 2, 12 / 1.5)
     assert statistics(drawn(12, 2), sounds=4, windows=3, alike=1).independent(1) == 4
+
+
+def test_statistics_that_unpack_to_gigabytes_are_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (12_000, 12_000)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cov.npy", header.getvalue() + bytes(1000))
+    with pytest.raises(UsageError, match=r"damaged, or no \.npz"):
+        read_statistics(path, backbone="mini")

@@ -244,3 +244,9 @@ def test_openais_activation_is_quick_gelu(tiny_open_clip):
 
     kinds = {type(m).__name__ for m in tiny_open_clip.modules() if "GELU" in type(m).__name__}
     assert kinds == {QuickGELU.__name__}
+
+
+def test_an_architecture_of_gigabytes_over_few_bytes_is_refused_before_it_is_built():
+    config = clip.ClipConfig(architecture="ViT-bigG-14-quickgelu")
+    with pytest.raises(BadBundle, match=r"has [\d,]{10,} numbers, the file 1"):
+        clip.check_weights(config, {"a": torch.zeros(1)})

@@ -196,6 +196,18 @@ def test_a_header_that_is_not_exactly_right_is_refused(path, change, complaint):
         read_header(path)
 
 
+@pytest.mark.parametrize("place", ["mel.f_max", "config.dropout", "config.channels"])
+def test_a_number_that_no_float_holds_is_refused(path, place):
+    part, name = place.split(".")
+
+    def change(header):
+        header[part][name] = 10**400
+
+    rewrite(path, change)
+    with pytest.raises(BadBundle, match=rf"{name} is .*some 401 digits"):
+        read_header(path)
+
+
 def test_a_foreign_safetensors_file_is_refused(tmp_path):
     from safetensors.torch import save_file
 

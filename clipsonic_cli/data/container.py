@@ -91,10 +91,10 @@ def container_of(clip: Clip, media: Path | Member) -> Iterator[InputContainer]:
 def has_more(file: BinaryIO) -> bool:
     """Return whether another WAV follows a WAV in a file, as where recordings were joined."""
     file.seek(0)
-    head = file.read(8)
-    if head[:4] != b"RIFF":
+    head = file.read(12)
+    if (head[:4], head[8:]) != (b"RIFF", b"WAVE"):  # an AVI is read to the end
         return False
-    file.seek(8 + int.from_bytes(head[4:], "little"))
+    file.seek(8 + int.from_bytes(head[4:8], "little"))
     return file.read(4) == b"RIFF"
 
 

@@ -155,6 +155,15 @@ def test_joined_vorbis_is_read_to_the_end(tmp_path):
     assert abs(pitch(audio.samples[-2 * RATE :]) - 880) < 1
 
 
+def test_joined_avis_are_read_to_the_end(tmp_path):
+    part = write_media(tmp_path / "0.avi", picture="mpeg4", sound="pcm_s16le", seconds=2.0)
+    path = tmp_path / "a.avi"
+    path.write_bytes(2 * part.read_bytes())
+    audio = read_audio(clip(path), RATE)
+    assert abs(len(audio.samples) / RATE - 4) < 0.2
+    assert audio.notes in ((), ("2 recordings joined end to end",))
+
+
 def test_frames_of_joined_films_go_on(tmp_path):
     for number in range(2):
         write_media(tmp_path / f"{number}.ts", picture="libx264", sound="mp2", seconds=3.0, fps=5)

@@ -27,6 +27,11 @@ FILE = "run.json"
 MAX_BYTES = 1 << 20
 """Bytes of a run's settings at most."""
 FORMAT = 2
+ADDED = {
+    name: getattr(TrainConfig(), name)
+    for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype")
+}
+"""Fields of ``TrainConfig`` that format 1 (version 0.1.0) had not: what was done then."""
 
 PARTS: dict[tuple[Stage, Space], str] = {
     ("unet", "clip-image"): "unet",
@@ -184,8 +189,10 @@ def read_settings(run_dir: Path) -> Settings:
         )
     try:
         told = bounded.read_json(path, MAX_BYTES)
-        if (version := told.pop("format")) != FORMAT:
-            raise ValueError(f"format {version!r}, this clipsonic reads {FORMAT}")
+        if (version := told.pop("format")) == 1:
+            told = {"preset": "default"} | told | {"train": ADDED | told["train"]}
+        elif version != FORMAT:
+            raise ValueError(f"format {version!r}, this clipsonic reads 1 and {FORMAT}")
         settings = from_dict(Settings, told, "run")
         if (pair := (settings.stage, settings.space)) not in PARTS:
             raise ValueError(f"a stage and a space that do not go together: {pair}")

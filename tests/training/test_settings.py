@@ -61,7 +61,7 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 1}, "format 1, this clipsonic reads 2"),
+        ({"format": 3}, "format 3, this clipsonic reads 1 and 2"),
         ({"name": 3}, "run.name is 3, not of type str"),
         ({"stage": "vocal"}, "allowed: unet, prior, vocoder"),
         ({"stage": "prior", "space": "clap-text"}, "do not go together"),
@@ -76,6 +76,16 @@ def test_settings_of_another_shape_are_refused(tmp_path, change, reason):
     with pytest.raises(ClipsonicError, match=reason) as caught:
         read_settings(tmp_path)
     assert "Begin another run" in str(caught.value)
+
+
+def test_the_settings_of_a_run_of_the_first_version_are_read(tmp_path):
+    write_settings(tmp_path, SETTINGS)
+    stored = json.loads((tmp_path / FILE).read_text(encoding="utf-8")) | {"format": 1}
+    del stored["preset"]
+    for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
+        del stored["train"][name]
+    (tmp_path / FILE).write_text(json.dumps(stored), encoding="utf-8")
+    assert read_settings(tmp_path) == SETTINGS
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}'])

@@ -154,12 +154,16 @@ class PriorEncoder:
     def _recall(self, key: str) -> Tensor | None:
         if key not in self._memory and self.cache is not None:
             try:
-                stored = io.BytesIO(bounded.read_bytes(self.cache / f"{key}.npy", MAX_VECTOR))
-                embed = torch.from_numpy(np.load(stored, allow_pickle=False))
-            except (OSError, ValueError, EOFError):
-                return None  # not there; or damaged, and then drawn and written again
-            if embed.shape == (self.clip.dim,) and embed.dtype == torch.float32:
-                self._memory[key] = embed
+                stored = bounded.read_bytes(self.cache / f"{key}.npy", MAX_VECTOR)
+            except OSError:
+                return None
+            # By its own bytes, as NumPy's parser of headers raises what it likes and allocates
+            # what they say.
+            numbers = 4 * self.clip.dim
+            if stored[:-numbers] == _stored(torch.zeros(self.clip.dim))[:-numbers]:
+                embed = np.frombuffer(stored[-numbers:], np.float32)
+                self._memory[key] = torch.from_numpy(embed.copy())
+            # Else it is damaged, and drawn and written again.
         return self._memory.get(key)
 
     def _keep(self, key: str) -> None:
@@ -168,7 +172,7 @@ class PriorEncoder:
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             with written(self.cache / f"{key}.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, self._memory[key].numpy())
+                file.write(_stored(self._memory[key]))
         except OSError as error:
             reason = error.strerror or error
             warnings.warn(
@@ -177,6 +181,13 @@ class PriorEncoder:
                 stacklevel=3,
             )
             self.cache = None
+
+
+def _stored(embed: Tensor) -> bytes:
+    """Return the .npy file of a vector."""
+    file = io.BytesIO()
+    np.save(file, embed.numpy())
+    return file.getvalue()
 
 
 def _prune(folder: Path) -> None:

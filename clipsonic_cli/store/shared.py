@@ -7,6 +7,7 @@ and then appears whole.
 Knows: what may be in a shared model. Does not know: the command line.
 """
 
+import errno
 import hashlib
 import json
 import lzma
@@ -298,8 +299,9 @@ def _unpack(archive: Path, parts: Path) -> None:
                     if file.tell() != entry.file_size:
                         raise BadBundle(f"'{archive.name}' is damaged: {name} ends early.")
     except (*DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the system; bz2's own have no number
+        # Of the system; bz2's own have no number, and EINVAL is a place before the file's beginning.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise BadBundle(f"'{archive.name}' is no zip archive, or damaged ({error}).") from None
 
 

@@ -146,6 +146,28 @@ def test_the_cache_tells_everything_apart_that_matters(clip, prior, tmp_path, ch
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def npy(header):
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(128)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1" + b"0" * 17 + b",)}"),
+        npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (8,)"),
+        npy(b"{'descr': '<f4\n"),
+        npy(b"{'descr': ({}, {}), 'fortran_order': False, 'shape': (8,)}"),
+        b"PK\x03\x04" + bytes(40),
+        b"PK\x05\x06" + bytes(18),
+    ],
+)
+def test_a_hostile_cache_file_is_drawn_again(encoder, tmp_path, content):
+    first = ask(encoder(cache=tmp_path), ["cat"], [0]).embed
+    [path] = tmp_path.iterdir()
+    path.write_bytes(content)
+    assert torch.equal(first, ask(encoder(cache=tmp_path), ["cat"], [0]).embed)
+
+
 def test_a_damaged_cache_file_is_drawn_again(encoder, tmp_path):
     first = ask(encoder(cache=tmp_path), ["cat"], [0]).embed
     (file,) = tmp_path.iterdir()

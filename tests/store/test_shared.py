@@ -124,6 +124,15 @@ def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_
     assert shared.install("https://example.org/m.zip", **options).name == "m"
 
 
+def test_a_place_before_an_archives_beginning_is_no_fault_of_the_disk(micro, tmp_path):
+    damaged = bytearray(packed_parts(tmp_path / "m.zip", micro))
+    end = damaged.rindex(b"PK\x05\x06")
+    damaged[end + 16 : end + 20] = (1 << 31).to_bytes(4, "little")
+    (tmp_path / "m.zip").write_bytes(damaged)
+    with pytest.raises(BadBundle, match="damaged"):
+        install(tmp_path / "m.zip")
+
+
 def packed_parts(path, micro):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("vocoder.safetensors", parts_of(micro)["vocoder.safetensors"])

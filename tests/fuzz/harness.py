@@ -96,7 +96,8 @@ class Runner:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 if folder.is_dir():
                     folder.rename(kept)
-            if worker.poll() is not None or case.fault is not None:  # of what state is it?
+            # After an error of Python's own the process is as sound as before.
+            if case.fault is not None and not case.fault.startswith("Traceback"):
                 self._end(worker)
                 worker = None
         if worker is not None:

@@ -17,7 +17,7 @@ from clipsonic_cli.cli.inventory import describe_model
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import TOKENIZER, load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder
-from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.errors import BadBundle, ClipsonicError, UsageError
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.parts import Parts, buildable, fill, outline
 from clipsonic_cli.store import assets, bundle, install, shared, web
@@ -73,6 +73,7 @@ def rows(models: Path) -> Iterator[Reader]:
             file="model.zip",
             content=_archive(models / "vocoder.safetensors", codec),
             read=_install,
+            errors=(BadBundle, UsageError),  # no FetchFailed: it is not the disk's fault
         )
     yield Reader(
         name="a listing of the hub",

@@ -67,8 +67,10 @@ def _case(reader: Reader, path: Path, seconds: float) -> dict[str, Any]:
         outcome = type(error).__name__
         if len(str(error)) > MESSAGE:
             fault = f"a message of {len(str(error))} characters: {str(error)[:200]}"
+    except (MemoryError, TooLong):  # what state the process is left in is not known
+        fault = f"beyond its bounds: {traceback.format_exc()[-3000:]}"
     except BaseException:
-        fault = traceback.format_exc()[-3000:]
+        fault = f"Traceback: {traceback.format_exc()[-3000:]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     took = time.monotonic() - start

@@ -299,7 +299,7 @@ def _unpack(archive: Path, parts: Path) -> None:
                     if file.tell() != entry.file_size:
                         raise BadBundle(f"'{archive.name}' is damaged: {name} ends early.")
     except (*DAMAGED, OSError) as error:
-        # Of the system; bz2's own have no number, and EINVAL is a place before the file's beginning.
+        # Of the system; bz2's own have no number, and EINVAL is a place before the file begins.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise BadBundle(f"'{archive.name}' is no zip archive, or damaged ({error}).") from None

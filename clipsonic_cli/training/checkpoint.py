@@ -3,7 +3,6 @@
 This is everything a run needs to go on exactly; what is shipped is a bundle (``store/bundle.py``).
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def _read(path: Path, advice: str) -> dict[str, Any]:
     except OSError as error:  # of the disk: the file may be sound
         reason = error.strerror or error
         raise ClipsonicError(f"Checkpoint {path} cannot be read ({reason}).") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except Exception as error:  # what a damaged archive makes torch raise is no closed set
         raise ClipsonicError(
             f"Checkpoint {path} cannot be read ({type(error).__name__}). {advice}"
         ) from None

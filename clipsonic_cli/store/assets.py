@@ -155,8 +155,10 @@ def read_receipt(place: Path) -> dict[str, Any] | None:
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    # A receipt names files of its own folder only.
-    return receipt if sound and all(Path(name).name == name for name in kept) else None
+    # A receipt names files of its own folder only, by names that every system takes.
+    return (
+        receipt if sound and all(re.fullmatch(r"\w[\w.-]{0,119}", name) for name in kept) else None
+    )
 
 
 def _refuse(constant: str) -> None:

@@ -1,15 +1,25 @@
 """What can go wrong that a person can cause or cure.
 
 Knows: the exit code that belongs to each kind. Does not know: how a message is shown (``cli/``).
-Every message says what is wrong, the value seen, what is allowed and the next step, in one line.
+Every message says what is wrong, the value seen, what is allowed and the next step, in one line of
+at most :data:`MAX_MESSAGE` characters, however long the value is.
 A wrong argument to a Python function is a plain ``ValueError``.
 """
+
+MAX_MESSAGE = 4000
+"""Characters of a message at most; the middle of a longer one, where values are, is left out."""
 
 
 class ClipsonicError(Exception):
     """A failure with a one-line explanation; the command ends with ``exit_code``."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= MAX_MESSAGE:
+            return text
+        return f"{text[: MAX_MESSAGE // 2]} [...] {text[7 - MAX_MESSAGE // 2 :]}"
 
 
 class UsageError(ClipsonicError):

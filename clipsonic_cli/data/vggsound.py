@@ -7,6 +7,7 @@ Source: Chen et al. 2020, "VGGSound: A Large-scale Audio-Visual Dataset".
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
 SECONDS = 10
+START = re.compile(r"\d{1,7}", re.ASCII)
+"""A start in seconds; no video is longer."""
 
 
 def detect(source: str) -> bool:
@@ -96,7 +99,7 @@ def _table(path: Path) -> Path | None:
 
 
 def _is_row(row: list[str]) -> bool:
-    return len(row) == 4 and row[1].isascii() and row[1].isdecimal() and row[3] in SPLITS
+    return len(row) == 4 and START.fullmatch(row[1]) is not None and row[3] in SPLITS
 
 
 READER = Reader(detect=detect, read=read)

@@ -9,6 +9,7 @@ these. Does not know: the adapters
 
 import contextlib
 import datetime
+import errno
 import json
 import re
 import shutil
@@ -178,7 +179,11 @@ def _pins() -> Iterator[dict[str, str]]:
             pins = bounded.read_json(path, 1 << 20)
         except FileNotFoundError:
             pins = {}
-        except (ValueError, RecursionError):
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            pins = None
+        except ValueError:
             pins = None
         if not isinstance(pins, dict) or not all(map(_is_digest, pins.values())):
             raise FetchFailed(

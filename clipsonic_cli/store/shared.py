@@ -52,6 +52,12 @@ DAMAGED = (
 """What zipfile and the codecs within it raise for a damaged archive, or one they cannot read."""
 MEMBERS = 10_000
 """Entries of an archive at most."""
+MAX_DICTIONARY = 256 << 20
+"""Bytes of memory for a member packed by LZMA at most."""
+LOCAL_NAMES = 26
+"""Bytes of a member's own header before the lengths of its name and its extra field."""
+LZMA_SIZE = 5
+"""Bytes of what is packed by LZMA before the size of its dictionary: APPNOTE 6.3.10, 5.8.8."""
 
 Report = Callable[[str, int, int], None]
 
@@ -294,6 +300,7 @@ def _unpack(archive: Path, parts: Path) -> None:
                     "are free. Free some space."
                 )
             for name, entry in sorted(wanted.items()):
+                _check_dictionary(archive, entry)
                 with files.open(entry) as packed, (parts / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
                     if file.tell() != entry.file_size:
@@ -303,6 +310,23 @@ def _unpack(archive: Path, parts: Path) -> None:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise BadBundle(f"'{archive.name}' is no zip archive, or damaged ({error}).") from None
+
+
+def _check_dictionary(archive: Path, entry: zipfile.ZipInfo) -> None:
+    """Check the memory that a member says its unpacking takes, which LZMA allocates at once.
+
+    Raises:
+        ValueError: It is more than :data:`MAX_DICTIONARY`.
+    """
+    if entry.compress_type != zipfile.ZIP_LZMA:
+        return
+    with archive.open("rb") as file:
+        file.seek(entry.header_offset + LOCAL_NAMES)
+        name, extra = struct.unpack("<HH", file.read(4))
+        file.seek(name + extra + LZMA_SIZE, 1)
+        (size,) = struct.unpack("<I", file.read(4))
+    if size > MAX_DICTIONARY:
+        raise ValueError(f"{entry.filename} wants {size:,} bytes to be unpacked")
 
 
 def _check(source: str, parts: Path) -> None:

@@ -83,7 +83,9 @@ def _write(path: Path, state: dict[str, Any]) -> Path:
 
 def _read(path: Path, advice: str) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError
     except OSError as error:  # of the disk: the file may be sound
         reason = error.strerror or error
         raise ClipsonicError(f"Checkpoint {path} cannot be read ({reason}).") from None

@@ -330,19 +330,19 @@ class _Run:
         try:
             self.updater.load_state_dict(state)
             self.ema.load_state_dict(state["ema"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            self.feed.generator.set_state(state["generator"])
+            self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+            self.best = state.get("best", math.inf)
+            if self.accelerator.is_main_process:  # the sums are those of all processes
+                # Until counts were kept, every value was there once a step.
+                once = {name: self.step - state.get("logged", 0) for name in state["sums"]}
+                self.means.counts = dict(state.get("counts", once))
+                self.means.sums = {name: torch.tensor(v) for name, v in state["sums"].items()}
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(
-                f"{self.run_dir} holds a training of another network "
+                f"{self.run_dir} holds a training of another network, or a damaged one "
                 f"({str(error).splitlines()[0]}). Choose another folder to begin anew."
             ) from None
-        self.feed.generator.set_state(state["generator"])
-        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
-        self.best = state.get("best", math.inf)
-        if self.accelerator.is_main_process:  # the sums are those of all processes
-            # Until counts were kept, every value was there once a step.
-            once = {name: self.step - state.get("logged", 0) for name in state["sums"]}
-            self.means.counts = dict(state.get("counts", once))
-            self.means.sums = {name: torch.tensor(v) for name, v in state["sums"].items()}
 
     def close(self) -> None:
         """Gives the objective its networks back and ends the log."""

@@ -130,6 +130,13 @@ def test_vggsounds_clips_are_found_in_every_spelling(tmp_path, name):
     assert (clip.media.stem, clip.start, clip.seconds) == (name, 0.0, None)
 
 
+@pytest.mark.parametrize("digits", [8, 400, 5000])
+def test_a_start_that_no_video_has_is_told_with_its_line(tmp_path, digits):
+    rest = f"-a_b-cdefgh,{'9' * digits},dog,train\n"
+    put(tmp_path / "vggsound.csv", f"-a_b-cdefgh,30,dog,train\n{rest}".encode())
+    assert "no row" in rows(tmp_path)["vggsound.csv:2"].problem
+
+
 def test_a_manifest_is_not_taken_for_vggsound(tmp_path):
     put(tmp_path / "manifest.csv", b"media,start,label,split\na.mp4,10,dog,train\n")
     assert list(rows(tmp_path)) == ["a.mp4@10"]

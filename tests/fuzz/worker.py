@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -34,6 +35,8 @@ def main(module: str, models: str, seconds: float) -> None:
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # A home of its own: another worker reads other files.
+    os.environ["CLIPSONIC_HOME"] = tempfile.mkdtemp(dir=models)
     table: dict[str, Reader] = importlib.import_module(module).table(Path(models))
     signal.signal(signal.SIGALRM, _too_long)
     wanted: set[str] = set()
@@ -68,9 +71,9 @@ def _case(reader: Reader, path: Path, seconds: float) -> dict[str, Any]:
         if len(str(error)) > MESSAGE:
             fault = f"a message of {len(str(error))} characters: {str(error)[:200]}"
     except (MemoryError, TooLong):  # what state the process is left in is not known
-        fault = f"beyond its bounds: {traceback.format_exc()[-3000:]}"
+        fault = f"beyond its bounds: {traceback.format_exc(chain=False)[:3000]}"
     except BaseException:
-        fault = f"Traceback: {traceback.format_exc()[-3000:]}"
+        fault = f"{traceback.format_exc(chain=False)[:3000]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     took = time.monotonic() - start

@@ -139,7 +139,9 @@ def test_a_digest_that_disagrees_with_a_pin_says_where_it_is_pinned():
         install()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"x": 5}', '{"x": "abc"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[" * 100_000, '{"x": 5}', '{"x": "abc"}', " " * 2_000_000]
+)
 def test_damaged_pins_are_never_silently_dropped(home, text):
     (home / "weights").mkdir()
     (home / "weights" / "pins.json").write_text(text)
@@ -198,6 +200,9 @@ def test_waiting_for_another_process_is_told_and_can_be_ended():
         '{"kept": {"clip.safetensors": {"bytes": NaN, "sha256": 5}}}',
         '{"x": NaN, "kept": {"a": {"bytes": 1, "sha256": "%s"}}}' % ("0" * 64),
         '{"kept": {"../../x": {"bytes": 1, "sha256": "%s"}}}' % ("0" * 64),
+        '{"kept": {"..": {"bytes": 1, "sha256": "%s"}}}' % ("0" * 64),
+        '{"kept": {"NAME": {"bytes": 1, "sha256": "%s"}}}'.replace("NAME", "a" * 70_000)
+        % ("0" * 64),
     ],
 )
 def test_a_damaged_or_hostile_receipt_is_none(text):

@@ -124,6 +124,17 @@ def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_
     assert shared.install("https://example.org/m.zip", **options).name == "m"
 
 
+def test_a_member_that_wants_gigabytes_to_be_unpacked_is_refused(micro, tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("vocoder.safetensors", parts_of(micro)["vocoder.safetensors"])
+    content = bytearray((tmp_path / "m.zip").read_bytes())
+    place = 30 + len("vocoder.safetensors") + 5
+    content[place : place + 4] = (0xFFFFFFFF).to_bytes(4, "little")
+    (tmp_path / "m.zip").write_bytes(content)
+    with pytest.raises(BadBundle, match="wants 4,294,967,295 bytes"):
+        install(tmp_path / "m.zip")
+
+
 def test_a_place_before_an_archives_beginning_is_no_fault_of_the_disk(micro, tmp_path):
     damaged = bytearray(packed_parts(tmp_path / "m.zip", micro))
     end = damaged.rindex(b"PK\x05\x06")

@@ -67,6 +67,22 @@ def test_a_damaged_checkpoint_is_named(tmp_path, share):
         checkpoint.load_newest(tmp_path)
 
 
+@pytest.mark.parametrize("state", [[1, 2], torch.zeros(3)])
+def test_a_checkpoint_of_something_else_is_named(tmp_path, state):
+    torch.save(state, tmp_path / "state-00000001.pt")
+    with pytest.raises(ClipsonicError, match=r"state-00000001\.pt cannot be read"):
+        checkpoint.load_newest(tmp_path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"step", b"\xc7tep"), (b"step", b"s\xffep")])
+def test_a_checkpoint_whose_names_are_no_text_is_named(tmp_path, old, new):
+    path = tmp_path / "state-00000001.pt"
+    torch.save({"step": 1}, path)
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(ClipsonicError, match=r"state-00000001\.pt cannot be read"):
+        checkpoint.load_newest(tmp_path)
+
+
 def test_the_best_is_kept_beside_the_newest(tmp_path):
     assert checkpoint.load_best(tmp_path) is None
     checkpoint.save_best(tmp_path, {"step": 1, "score": 0.5})

@@ -9,6 +9,7 @@ from torch import nn
 
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.training import checkpoint
 from clipsonic_cli.training.objective import Loss
 from clipsonic_cli.training.trainer import Diverged, train
 
@@ -193,6 +194,25 @@ def test_a_folder_of_another_network_is_refused(points, regression, tmp_path):
     other.networks = {"net": nn.Linear(2, 1)}
     with pytest.raises(UsageError, match="another network"):
         train(other, points, CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"generator": 5},
+        {"generator": torch.zeros(3)},
+        {"optimizers": []},
+        {"ema": None},
+        {"networks": {"net": 3}},
+        {"sums": 7},
+    ],
+)
+def test_a_damaged_state_is_one_line(points, regression, tmp_path, damage):
+    train(regression(), points, CONFIG, tmp_path)
+    state = checkpoint.load_newest(tmp_path)
+    checkpoint.save(tmp_path, state["step"], state | damage, keep=1)
+    with pytest.raises(UsageError, match="damaged"):
+        train(regression(), points, CONFIG, tmp_path)
 
 
 def test_each_turn_updates_only_its_network_and_sees_the_one_before(points, tmp_path):

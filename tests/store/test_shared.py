@@ -36,6 +36,20 @@ def packed(path, names, content):
     return path
 
 
+def install_twice(served):
+    """Install one address that serves something wrong first, and then something right."""
+
+    def download(urls, target, *, report):
+        if not target.exists():
+            target.write_bytes(served.pop(0))
+        return Fetched(path=target, bytes=0, sha256="")
+
+    options = {"name": "m", "report": lambda *_: None, "download": download}
+    with pytest.raises(BadBundle):
+        shared.install("https://example.org/m.zip", **options)
+    assert shared.install("https://example.org/m.zip", **options).name == "m"
+
+
 def parts_of(folder, prefix=""):
     return {f"{prefix}{path.name}": path.read_bytes() for path in folder.glob("*.safetensors")}
 
@@ -112,16 +126,7 @@ def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_
     for place in range(60, len(damaged) // 2, 97):
         damaged[place] ^= 0xFF
     served = [bytes(damaged), good]
-
-    def download(urls, target, *, report):
-        if not target.exists():
-            target.write_bytes(served.pop(0))
-        return Fetched(path=target, bytes=0, sha256="")
-
-    options = {"name": "m", "report": lambda *_: None, "download": download}
-    with pytest.raises(BadBundle):
-        shared.install("https://example.org/m.zip", **options)
-    assert shared.install("https://example.org/m.zip", **options).name == "m"
+    install_twice(served)
 
 
 def test_a_member_that_wants_gigabytes_to_be_unpacked_is_refused(micro, tmp_path):
@@ -191,16 +196,7 @@ def test_a_name_no_disk_can_hold_is_no_part(micro, tmp_path):
 
 def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path):
     served = [b"no archive", archive(tmp_path / "m.zip", parts_of(micro)).read_bytes()]
-
-    def download(urls, target, *, report):
-        if not target.exists():
-            target.write_bytes(served.pop(0))
-        return Fetched(path=target, bytes=0, sha256="")
-
-    options = {"name": "m", "report": lambda *_: None, "download": download}
-    with pytest.raises(BadBundle):
-        shared.install("https://example.org/m.zip", **options)
-    assert shared.install("https://example.org/m.zip", **options).name == "m"
+    install_twice(served)
 
 
 def test_what_one_source_left_is_not_taken_for_anothers(micro, tmp_path):

@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 AHEAD = 4
 """Results per worker that may wait for an earlier one."""
+START_SECONDS = 600.0
+"""After which a process that has not begun, as its imports hang, is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def each(
         function: Pickled, as the tasks and results are; sent to each worker once.
         tasks: What to call it with.
         workers: Processes; 0 calls it here, unprotected.
-        seconds: After which a call is given up and its process killed.
+        seconds: After which a call is given up and its process killed. The start of a process does
+            not count; it has :data:`START_SECONDS`.
 
     Yields:
         Each task with its result, or with why there is none. An error that is not for people (no
@@ -106,6 +109,7 @@ class _Worker(Generic[Task, Result]):
         self._process.start()
         theirs.close()
         self.call: _Call[Task, Result] | None = None
+        self._began = False
         self._since = 0.0
 
     def start(self, call: _Call[Task, Result]) -> None:
@@ -120,8 +124,12 @@ class _Worker(Generic[Task, Result]):
         assert call is not None
         try:
             if self.connection.poll():
-                call.results.append(self.connection.recv())
-                self.call = None
+                answer = self.connection.recv()
+                if self._began:
+                    call.results.append(answer)
+                    self.call = None
+                else:
+                    self._began, self._since = True, time.monotonic()
                 return True
         except (EOFError, OSError):
             self._process.join(timeout=5)
@@ -130,8 +138,12 @@ class _Worker(Generic[Task, Result]):
             how = f"by signal {-code}" if signalled and code else f"with code {code}"
             call.results.append(Failed(f"the process that decoded it ended {how}"))
             return False
-        if time.monotonic() - self._since > seconds:
-            call.results.append(Failed(f"it took longer than {seconds:g} seconds"))
+        if self._began:
+            limit, what = seconds, "it"
+        else:
+            limit, what = START_SECONDS, "the start of the process that decodes it"
+        if time.monotonic() - self._since > limit:
+            call.results.append(Failed(f"{what} took longer than {limit:g} seconds"))
             return False
         return True
 
@@ -145,6 +157,8 @@ class _Worker(Generic[Task, Result]):
 
 def _serve(connection: Connection, function: Callable[[Task], Result]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    with suppress(BrokenPipeError):
+        connection.send(None)  # says that this process has begun
     while True:
         try:
             task = connection.recv()

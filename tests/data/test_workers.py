@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from clipsonic_cli.data import workers
 from clipsonic_cli.data.workers import AHEAD, Failed, each
 from clipsonic_cli.errors import UsageError
 
@@ -57,3 +58,44 @@ def nothing(task):
 
 def test_a_function_may_give_nothing():
     assert list(each(nothing, range(9), workers=1)) == [(number, None) for number in range(9)]
+
+
+class SlowToStart:
+    """Arrives in another process only once a file is there."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    def __setstate__(self, state):
+        while not state["gate"].exists():
+            time.sleep(0.01)
+
+    def __call__(self, task):
+        return task
+
+
+class Clock:
+    """Shows 400 seconds more at each look, up to ``end``; then it opens the gate."""
+
+    def __init__(self, end, gate):
+        self.now, self.end, self.gate = -400, end, gate
+
+    def monotonic(self):
+        if self.now < self.end:
+            self.now += 400
+        else:
+            self.gate.touch()
+        return self.now
+
+
+def test_the_start_of_a_process_is_no_part_of_a_call(monkeypatch, tmp_path):
+    gate = tmp_path / "open"
+    monkeypatch.setattr(workers, "time", Clock(400, gate))
+    assert list(each(SlowToStart(gate), [1], workers=1, seconds=100)) == [(1, 1)]
+
+
+def test_a_process_that_never_starts_is_given_up(monkeypatch, tmp_path):
+    gate = tmp_path / "open"
+    monkeypatch.setattr(workers, "time", Clock(10_000, gate))
+    [(_, failed)] = each(SlowToStart(gate), [1], workers=1, seconds=100)
+    assert failed == Failed("the start of the process that decodes it took longer than 600 seconds")

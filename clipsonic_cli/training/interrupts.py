@@ -11,13 +11,15 @@ from types import FrameType
 def interrupts() -> Iterator[threading.Event]:
     """Turns the first SIGINT or SIGTERM into an event; a second of the same acts as ever.
 
-    Of the same: Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as SIGTERM.
+    Of the same: Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as SIGTERM. A
+    signal that the process ignores stays ignored: shells start background jobs so.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals belong to the main thread; nothing to catch here
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         event.set()

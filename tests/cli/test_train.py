@@ -197,15 +197,15 @@ def test_what_may_change_beside_resume_are_options():
 
 @pytest.fixture
 def start(home, tmp_path, videos, micro):
-    """Starts the command as a process of its own."""
+    """Starts the command as a process of its own, after ``before`` if given."""
     begun = []
 
-    def start(*arguments):
+    def start(*arguments, before=()):
         tiny = ["--base", micro, "--warm-start", micro, "--sample-every", 0, "--device", "cpu"]
         command = ["train", "--data", videos, *tiny, *LOOP, *arguments]
         begun.append(
             subprocess.Popen(
-                [sys.executable, "-m", "clipsonic_cli", *map(str, command)],
+                [*before, sys.executable, "-m", "clipsonic_cli", *map(str, command)],
                 cwd=tmp_path,
                 env={**os.environ, "CLIPSONIC_HOME": str(home)},
                 stderr=subprocess.PIPE,
@@ -229,8 +229,18 @@ def wait_for(found):
 
 
 def test_a_signal_during_training_saves_and_says_how_to_go_on(start, call, tmp_path):
-    process = start("--steps", 100_000, "--save-every", 1, "--name", "stopped")
-    wait_for(lambda: list(tmp_path.glob("runs/stopped/state-*.pt")))
+    """Ctrl-C does not, as it is ignored: so a shell starts what it starts in the background."""
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    process = start("--steps", 100_000, "--save-every", 1, "--name", "stopped", before=background)
+
+    def saved():
+        assert process.poll() is None
+        return max((path.name for path in tmp_path.glob("runs/stopped/state-*.pt")), default="")
+
+    wait_for(saved)
+    process.send_signal(signal.SIGINT)
+    later = f"state-{int(saved()[6:-3]) + 3:08d}.pt"  # the step that the signal met ends before
+    wait_for(lambda: saved() >= later)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 130

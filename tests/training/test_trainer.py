@@ -2,6 +2,8 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -162,6 +164,22 @@ def test_a_signal_finishes_the_step_saves_and_interrupts(points, regression, tmp
     assert signal.getsignal(number) == before
     resumed = train(regression(), points, CONFIG, tmp_path / "parts")
     assert equal(whole.weights, resumed.weights)
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As SIGINT is where a shell without job control starts something in the background."""
+    code = """
+import os, signal
+from clipsonic_cli.training.interrupts import interrupts
+with interrupts() as interrupted:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        print(number.name, interrupted.is_set())
+print(signal.getsignal(signal.SIGINT).name)
+"""
+    command = ["sh", "-c", '"$@" & wait $!', "sh", sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.splitlines() == ["SIGINT False", "SIGTERM True", "SIG_IGN"]
 
 
 def test_time_up_stops_and_saves(points, regression, tmp_path):

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipsonic_cli.audio import files
 from clipsonic_cli.metrics.features import of_sounds
 from clipsonic_cli.metrics.vggish import VGGishBackbone
-from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.types import Waveform
 

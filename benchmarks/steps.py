@@ -33,7 +33,7 @@ from clipsonic_cli.metrics.features import of_prompts, of_sounds
 from clipsonic_cli.metrics.frechet import read_statistics
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.store.models import BUNDLED
+from clipsonic_cli.store.model_folders import BUNDLED
 from clipsonic_cli.types import Waveform
 
 LABELS = (

@@ -27,11 +27,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipsonic_cli.config import DiffusionConfig, TrainConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.unet import UNet
-from clipsonic_cli.training.batches import Batch
-from clipsonic_cli.training.denoiser import UNetObjective
-from clipsonic_cli.training.ema import Ema
-from clipsonic_cli.training.metrics import Means
-from clipsonic_cli.training.updates import Updater, accelerate
+from clipsonic_cli.trainer.batches import Batch
+from clipsonic_cli.trainer.denoiser import UNetObjective
+from clipsonic_cli.trainer.ema import Ema
+from clipsonic_cli.trainer.optimizer import Updater, accelerate
+from clipsonic_cli.trainer.tracking import Means
 
 SIZES = {
     "paper": UNetConfig(dropout=0.1),

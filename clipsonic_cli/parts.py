@@ -35,9 +35,9 @@ from clipsonic_cli.models.clip import needs_torchvision
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
-from clipsonic_cli.store.fits import check_fits
+from clipsonic_cli.store.compatibility import check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.types import Encoder, Vocoder
 
@@ -76,7 +76,7 @@ class Parts:
     """
 
     def __init__(
-        self, folder: models.ModelFolder, device: torch.device, dtype: torch.dtype
+        self, folder: model_folders.ModelFolder, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.folder = folder
         self.device = device

@@ -28,14 +28,14 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.guidance import guided, windowed
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
-from clipsonic_cli.encoders.images import check_image
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.images import check_image
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
 from clipsonic_cli.parts import Parts, check_vocoder
 from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.store import bundle, models
-from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.text import printable
 from clipsonic_cli.types import Query, Report, Waveform, silent
 
@@ -167,10 +167,10 @@ class ClipSonic:
             UsageError: A name is unknown, the device is not there, or cannot run the dtype.
             BadBundle: The vocoder's file is damaged.
         """
-        place, folder = choose_device(str(device)), models.find(model)
+        place, folder = choose_device(str(device)), model_folders.find(model)
         parts = Parts(folder, place, choose_dtype(str(dtype).removeprefix("torch."), place))
         # Recipes travel: a folder is told as given, not with where it lies on this machine.
-        told = folder.name if folder.name in models.names() else str(model)
+        told = folder.name if folder.name in model_folders.names() else str(model)
         return cls(parts, vocoder=vocoder, model=told)
 
     def __call__(

@@ -112,7 +112,7 @@ def _vggish(files: Files) -> Bundle:
     """VGGish of torchvggish, and its principal components, which are checked and left out."""
     import torch
 
-    from clipsonic_cli.models.fit import fitted
+    from clipsonic_cli.models.state_dict import fitted
     from clipsonic_cli.models.vggish import VGGish, vggish_pca
     from clipsonic_cli.store.foreign import read_foreign
 

@@ -7,6 +7,7 @@ it in well under a second. ``violin_picture`` is a small JPEG. Tests that change
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,34 @@ def violin_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gradient = np.linspace(0, 255, 80 * 60 * 3).reshape(60, 80, 3).astype(np.uint8)
     Image.fromarray(gradient).save(path)
     return path
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Put ``FakeBackbone`` in the place of the embedded network and return its module."""
+    for package in ("metrics", "evaluation"):
+        monkeypatch.syspath_prepend(Path(__file__).parent / package)
+    from clipsonic_cli.metrics import BACKBONES
+
+    monkeypatch.setitem(BACKBONES._entries, "mini", "fake_backbones:FakeBackbone")
+    import fake_backbones
+
+    return fake_backbones
+
+
+@pytest.fixture(scope="module")  # no longer: while it is there, nobody else can run an event loop
+def browser():
+    """Chromium or Chrome: on the path, named by ``CHROMIUM``, or playwright's own."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with driver.sync_playwright() as playwright:
+        path = Path(found or playwright.chromium.executable_path)
+        if not path.exists():
+            pytest.skip("no Chromium: put one on the path or its file's name into CHROMIUM")
+        started = playwright.chromium.launch(executable_path=path)
+        yield started
+        started.close()
 
 
 def write_clip(path: Path) -> None:

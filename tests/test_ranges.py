@@ -13,7 +13,7 @@ from clipsonic_cli import ranges
 from clipsonic_cli.config import PreparationConfig, Recipe, TrainConfig
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.ranges import Range
-from clipsonic_cli.training.settings import Beyond
+from clipsonic_cli.training.run_config import Beyond
 
 KINDS = {
     Recipe: ranges.RECIPE,

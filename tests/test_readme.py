@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from clipsonic_cli.cli import app
-from clipsonic_cli.cli.inventory import megabytes
+from clipsonic_cli.cli.download.inventory import megabytes
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.manifest import ASSETS, needed_for
 
@@ -69,7 +69,7 @@ def test_the_scores_are_those_that_were_measured():
 
 
 def test_the_tree_shows_what_is_there():
-    tree = README.split("## The house")[1].split("```")[1]
+    tree = README.split("## Layout")[1].split("```")[1]
     named = set(re.findall(r"^[|`]-- (\S+?)/? ", tree, re.MULTILINE))
     package = ROOT / "clipsonic_cli"
     there = {

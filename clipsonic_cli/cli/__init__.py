@@ -17,12 +17,12 @@ import typer
 
 from clipsonic_cli import __version__
 from clipsonic_cli.cli.console import complain
-from clipsonic_cli.cli.download import download
-from clipsonic_cli.cli.eval import evaluate
-from clipsonic_cli.cli.eval_options import WordsCommand
-from clipsonic_cli.cli.generate import generate
+from clipsonic_cli.cli.download.command import download
+from clipsonic_cli.cli.eval.command import evaluate
+from clipsonic_cli.cli.eval.options import WordsCommand
+from clipsonic_cli.cli.generate.command import generate
 from clipsonic_cli.cli.options import Debug
-from clipsonic_cli.cli.train import train
+from clipsonic_cli.cli.train.command import train
 from clipsonic_cli.device import keep_memory
 from clipsonic_cli.errors import ClipsonicError
 

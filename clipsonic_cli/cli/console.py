@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from clipsonic_cli.cli.layout import Layout
+from clipsonic_cli.cli.tables import Layout
 from clipsonic_cli.text import printable
 
 

@@ -12,8 +12,8 @@ READERS = Registry(
     {
         "vggsound": "clipsonic_cli.data.vggsound:READER",
         "music": "clipsonic_cli.data.music:READER",
-        "manifest": "clipsonic_cli.data.manifest:READER",
-        "shards": "clipsonic_cli.data.shards:READER",
+        "manifest": "clipsonic_cli.data.clip_list:READER",
+        "shards": "clipsonic_cli.data.webdataset:READER",
         "pairs": "clipsonic_cli.data.pairs:READER",
         "folder": "clipsonic_cli.data.folder:READER",
     },

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from clipsonic_cli.data import READERS
+from clipsonic_cli.data.clip_list import unused_columns
 from clipsonic_cli.data.clips import Reader, check_exists, is_address, read_clips
 from clipsonic_cli.data.files import (
     PICTURES,
@@ -22,7 +23,6 @@ from clipsonic_cli.data.files import (
     name_of,
     walk,
 )
-from clipsonic_cli.data.manifest import unused_columns
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import SHOWN, printable
 from clipsonic_cli.types import Clip, Member

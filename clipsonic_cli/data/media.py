@@ -36,7 +36,7 @@ from clipsonic_cli.data.files import PICTURES
 from clipsonic_cli.data.orientation import display_matrix, square_pixels, upright
 from clipsonic_cli.data.source import Unreadable, opened
 from clipsonic_cli.data.timeline import MAX_SECONDS, Timeline, too_long
-from clipsonic_cli.encoders.images import FORMATS, to_rgb
+from clipsonic_cli.images import FORMATS, to_rgb
 from clipsonic_cli.types import Clip, Member
 
 MAX_PIXELS = 64_000_000

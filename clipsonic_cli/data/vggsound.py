@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from clipsonic_cli.data.clip_list import SPLITS
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import media_by_stem
 from clipsonic_cli.data.lists import bounded_lines, check_file
-from clipsonic_cli.data.manifest import SPLITS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from clipsonic_cli.encoders.clip import TOKENIZER, texts_of
 from clipsonic_cli.encoders.tokenizers import bytes_of, checked
 from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.models.clap import N_MELS, PAD_ID, ClapConfig, ClapNetwork, build_clap
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Condition, Noise, Query, Report, Waveform, silent
 

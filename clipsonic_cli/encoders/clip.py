@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clipsonic_cli.encoders.images import read_image, square
 from clipsonic_cli.encoders.tokenizers import bytes_of, checked
 from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.images import read_image, square
 from clipsonic_cli.models.clip import (
     MINI,
     ClipConfig,
@@ -28,7 +29,6 @@ from clipsonic_cli.models.clip import (
     load_weights,
 )
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.store.strict import from_dict
 from clipsonic_cli.text import check_words, has_word
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
@@ -76,7 +76,7 @@ class Clip:
             (B, D) float32 on the CPU, rows of unit norm.
 
         Raises:
-            UsageError: A file cannot be used (see ``encoders/images.py``).
+            UsageError: A file cannot be used (see ``images.py``).
         """
         size = self.config.image_size
         rows = []
@@ -251,7 +251,7 @@ def to_pixels(squares: NDArray[np.uint8], config: ClipConfig) -> Tensor:
     """Gives pictures as CLIP's network takes them.
 
     Args:
-        squares: (B, S, S, 3), as :func:`~clipsonic_cli.encoders.images.square` cuts them.
+        squares: (B, S, S, 3), as :func:`~clipsonic_cli.images.square` cuts them.
         config: Its mean and deviation of each colour.
 
     Returns:

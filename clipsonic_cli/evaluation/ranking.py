@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 
-from clipsonic_cli.evaluation.hearing import choose, load, notes_of
+from clipsonic_cli.evaluation.backbones import choose, load, notes_of
 from clipsonic_cli.metrics.features import of_prompts, of_sounds
 from clipsonic_cli.types import AudioTextBackbone, Score, Waveform
 

@@ -12,9 +12,9 @@ from typing import cast
 import torch
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.hearing import Hearing, load
+from clipsonic_cli.evaluation.audio_files import System, heard
+from clipsonic_cli.evaluation.backbones import Hearing, load
 from clipsonic_cli.evaluation.results import Row, heading
-from clipsonic_cli.evaluation.sounds import System, heard
 from clipsonic_cli.metrics.fad import outliers
 from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics

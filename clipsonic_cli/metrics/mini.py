@@ -15,12 +15,12 @@ from torch import Tensor
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.encoders.clip import Clip, load_clip
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.metrics.windows import at_rate, spread
-from clipsonic_cli.models.fit import listed, misfits
 from clipsonic_cli.models.listener import Listener, ListenerConfig
+from clipsonic_cli.models.state_dict import listed, misfits
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.models import BUNDLED, SUFFIX
-from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
 
 BATCH = 32
 """Windows that go through the network at once."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from clipsonic_cli.audio import mel
 from clipsonic_cli.metrics.windows import at_rate, spread
-from clipsonic_cli.models.fit import fitted
 from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
 from clipsonic_cli.store.manifest import find

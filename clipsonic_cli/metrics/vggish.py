@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.metrics.windows import at_rate
-from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.models.vggish import DIM, WINDOW, VGGish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of

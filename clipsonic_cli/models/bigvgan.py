@@ -19,7 +19,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 
 from clipsonic_cli.config import MelSpec, VocoderConfig
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.state_dict import listed, misfits
 
 TAPS = 12
 HELD = TAPS // 2 - 1  # samples repeated at either end

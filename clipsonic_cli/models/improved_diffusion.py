@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.state_dict import listed, misfits
 from clipsonic_cli.models.unet import UNet
 
 STEM = "input_blocks.0.0.weight"

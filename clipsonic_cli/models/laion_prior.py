@@ -15,8 +15,8 @@ from torch import Tensor
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits, unusable
 from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.models.state_dict import listed, misfits, unusable
 
 CLIP = "clip.clip."  # OpenAI's ViT-L/14, which is a part of its own
 ROTATION = ".rotary_emb.freqs"  # constants, repeated in every layer

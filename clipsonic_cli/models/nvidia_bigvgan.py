@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
-from clipsonic_cli.models.fit import listed, misfits, unusable
+from clipsonic_cli.models.state_dict import listed, misfits, unusable
 
 READS_THE_MEL = ("conv_pre.weight", "conv_pre.bias")
 LAST_BIAS = "conv_post.bias"

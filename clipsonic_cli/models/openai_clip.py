@@ -15,7 +15,7 @@ from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clip import PAPER, ClipConfig, from_open_clip, import_open_clip
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.state_dict import listed, misfits
 
 
 def from_openai(

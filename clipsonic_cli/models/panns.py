@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.state_dict import listed, misfits
 
 SPEC = MelSpec(sample_rate=16_000, n_fft=512, hop_length=160, n_mels=64, f_min=50.0, f_max=8000.0)
 """Frames and filters of the mels it was trained on, which are in dB of power."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import listed, misfits
+from clipsonic_cli.models.state_dict import listed, misfits
 
 WINDOW = (96, 64)
 """Frames of 10 ms, and mel bands, of a window."""

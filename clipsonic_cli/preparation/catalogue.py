@@ -21,9 +21,9 @@ from clipsonic_cli.data.check import Finding, Flaw, Rules, short, unreadable
 from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.preparation.shards import SUFFIX as SHARD
-from clipsonic_cli.preparation.shards import Index, Row, key_of
-from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.preparation.feature_shards import SUFFIX as SHARD
+from clipsonic_cli.preparation.feature_shards import Index, Row, key_of
 from clipsonic_cli.types import Clip, Split
 
 FORMAT = 1

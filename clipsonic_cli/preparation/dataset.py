@@ -1,6 +1,6 @@
 """What training draws from prepared clips: a window of sound, and what was seen or said of it.
 
-Each class is a data set of the trainer (``training/batches.py``): a clip is drawn uniformly, then
+Each class is a data set of the trainer (``trainer/batches.py``): a clip is drawn uniformly, then
 what of it, all from the generator handed in. Knows: shards. Does not know: losses.
 """
 
@@ -15,8 +15,8 @@ from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.catalogue import Catalogue, Place
+from clipsonic_cli.preparation.feature_shards import INT16, Index, at_hand, read_index, read_rows
 from clipsonic_cli.preparation.mels import margin
-from clipsonic_cli.preparation.shards import INT16, Index, at_hand, read_index, read_rows
 from clipsonic_cli.preparation.texts import Texts
 
 

@@ -13,7 +13,7 @@ from clipsonic_cli.data.check import Flaw, Rules, audio_notes, picture_flaws, so
 from clipsonic_cli.data.container import Damage
 from clipsonic_cli.data.media import every, is_picture, read_audio, read_frames
 from clipsonic_cli.data.source import Unreadable, digest
-from clipsonic_cli.encoders.images import square
+from clipsonic_cli.images import square
 from clipsonic_cli.types import Clip
 
 MAX_FRAMES = 600

@@ -26,8 +26,7 @@ from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.encoders.clip import Clip as ClipEncoder
 from clipsonic_cli.preparation.decode import Decoded, decode
-from clipsonic_cli.preparation.mels import mel_of
-from clipsonic_cli.preparation.shards import (
+from clipsonic_cli.preparation.feature_shards import (
     FORMAT,
     PATTERN,
     BadShard,
@@ -38,6 +37,7 @@ from clipsonic_cli.preparation.shards import (
     to_int16,
     write_shard,
 )
+from clipsonic_cli.preparation.mels import mel_of
 from clipsonic_cli.types import Clip, Report, silent
 
 SHARD_CLIPS = 128

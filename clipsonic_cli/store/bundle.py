@@ -6,7 +6,7 @@ executes nothing: there is no pickle, and a damaged file is a :class:`BadBundle`
 damage.
 
 Knows: what a part says about itself and which parts fit together. Does not know: networks, and
-where files lie (``store/models.py``). ``read_header`` does not import torch.
+where files lie (``store/model_folders.py``). ``read_header`` does not import torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import BadBundle, MissingWeights
-from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.types import Space
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import requests
 from urllib3 import BaseHTTPResponse
 
 from clipsonic_cli import bounded
-from clipsonic_cli.store.strict import from_dict
+from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.store.web import Unavailable, show
 
 CHUNK = 1 << 18

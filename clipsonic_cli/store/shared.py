@@ -26,11 +26,11 @@ from filelock import FileLock
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle
+from clipsonic_cli.store.compatibility import check_fits
 from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch, fetch_json
-from clipsonic_cli.store.fits import check_fits
 from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
-from clipsonic_cli.store.models import SUFFIX, ModelFolder, find, names
+from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
 from clipsonic_cli.store.web import sources
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

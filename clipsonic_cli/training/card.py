@@ -10,7 +10,7 @@ from clipsonic_cli.data.report import Survey
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.models import SUFFIX, ModelFolder
+from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 from clipsonic_cli.training.departures import DEPARTURES, OPEN, Departure, of_part
 from clipsonic_cli.training.publish import CARD
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from clipsonic_cli.config import PriorConfig
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.training.presets import paper_settings, size_of
-from clipsonic_cli.training.settings import Beyond, Settings
+from clipsonic_cli.training.run_config import Beyond, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from clipsonic_cli.atomic import why_unwritable, written
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.home import REMEDY, NoHome, data_home
-from clipsonic_cli.store.models import SUFFIX, ModelFolder
+from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 
 BUILT_IN = "mini"
 PUBLISHED = "published"
@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     """
     if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and hyphens.")
-    if (models.BUNDLED / name).is_dir():
+    if (model_folders.BUNDLED / name).is_dir():
         raise UsageError(f"'{name}' is built in. Choose another name with --name.")
 
 
@@ -95,13 +95,13 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
     """
     own = target(model)
     if name is not None and name != PUBLISHED:
-        return models.find(name)
+        return model_folders.find(name)
     if name is None and own is not None and os.path.isdir(own.path):  # noqa: PTH112
         return own
     if name == PUBLISHED or paper or (gpu and part_here("clip") is not None):
         shelf = Path() if own is None else own.path.parent
         return ModelFolder(shelf / PUBLISHED)  # no folder: published weights stand in
-    return models.find(BUILT_IN)
+    return model_folders.find(BUILT_IN)
 
 
 def check_encoder(base: ModelFolder, model: str, kind: str) -> None:

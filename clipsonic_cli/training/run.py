@@ -21,15 +21,18 @@ from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import Clap, load_clap
 from clipsonic_cli.encoders.clip import Clip, load_clip
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.owner import owned
+from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.models import ModelFolder
-from clipsonic_cli.training import checkpoint, publish
+from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.ema import share_of_start
+from clipsonic_cli.trainer.loop import train
+from clipsonic_cli.trainer.optimizer import accelerate
+from clipsonic_cli.trainer.tracking import check_trackers
+from clipsonic_cli.training import publish
 from clipsonic_cli.training.card import data_summary
-from clipsonic_cli.training.ema import share_of_start
-from clipsonic_cli.training.fad import why_none
-from clipsonic_cli.training.material import (
+from clipsonic_cli.training.data_setup import (
     HELD_OUT,
     Material,
     check_any,
@@ -38,8 +41,7 @@ from clipsonic_cli.training.material import (
     pictures_of,
     prompts_of,
 )
-from clipsonic_cli.training.metrics import check_trackers
-from clipsonic_cli.training.model import (
+from clipsonic_cli.training.export import (
     SILENT,
     SUMMARY,
     ModelInTraining,
@@ -47,13 +49,9 @@ from clipsonic_cli.training.model import (
     Voice,
     run_id,
 )
+from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import Facts, choose, this_machine
-from clipsonic_cli.training.settings import Settings, read_settings, write_settings
-from clipsonic_cli.training.stages import Work, build, least_seconds
-from clipsonic_cli.training.start import find_start, start_with
-from clipsonic_cli.training.trainer import train
-from clipsonic_cli.training.updates import accelerate
-from clipsonic_cli.training.wish import (
+from clipsonic_cli.training.request import (
     ENCODERS,
     Given,
     Wish,
@@ -63,6 +61,9 @@ from clipsonic_cli.training.wish import (
     check_writable,
     place_of_start,
 )
+from clipsonic_cli.training.run_config import Settings, read_settings, write_settings
+from clipsonic_cli.training.stages import Work, build, least_seconds
+from clipsonic_cli.training.warm_start import find_start, start_with
 from clipsonic_cli.types import Space, Stage
 
 NOTABLE_SHARE = 0.01

@@ -41,10 +41,10 @@ from clipsonic_cli.preparation.dataset import (
 from clipsonic_cli.preparation.texts import Texts, encode_labels
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.home import cache_home
-from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
-from clipsonic_cli.training.objective import Objective
-from clipsonic_cli.training.settings import Settings
-from clipsonic_cli.training.vocoder import VocoderObjective
+from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.vocoder import VocoderObjective
+from clipsonic_cli.training.run_config import Settings
 from clipsonic_cli.types import Split, Stage
 
 SEGMENT = 8192

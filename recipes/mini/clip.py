@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from augment import FeatureCache
+from clip_data import Concept, Material, gather
 from features import write_features
-from material import Concept, Material, gather
+from pretrained_towers import MAX_TEXT_LEN, MEAN, STD, image_tower, text_tower
 from steps import need
 from torch import Tensor, nn
-from towers import MAX_TEXT_LEN, MEAN, STD, image_tower, text_tower
-from views import FeatureCache
 
 from clipsonic_cli.encoders.clip import TOKENIZER, Tokenize, load_clip, word_pieces
 from clipsonic_cli.models.clip import (

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import classifier
 import torch
-from material import read_lines
+from clip_data import read_lines
 from steps import need, need_part
 from torch import Tensor
 

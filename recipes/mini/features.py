@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from material import LABEL_VIEWS, Concept, gather, read_lines
+from augment import FeatureCache
+from clip_data import LABEL_VIEWS, Concept, gather, read_lines
 from torch import Tensor
-from views import FeatureCache
 
 from clipsonic_cli.encoders.clip import Clip
 from clipsonic_cli.models.clip import MiniClip

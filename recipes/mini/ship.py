@@ -17,9 +17,9 @@ from typing import Any
 import packages
 from steps import need, need_part
 
-from clipsonic_cli.evaluation.run import TRUTH
+from clipsonic_cli.evaluation.evaluate import TRUTH
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.models import BUNDLED
+from clipsonic_cli.store.model_folders import BUNDLED
 
 PARTS = ("clip", "prior", "prior-sd", "unet", "vocoder", "listener")
 RESULTS = Path(__file__).parent / "results"

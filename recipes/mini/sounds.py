@@ -6,14 +6,14 @@ from pathlib import Path
 
 import soundfile
 import torch
+from clip_data import read_lines
 from features import Features
-from material import read_lines
 from steps import need
 from torch import Tensor
 
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import MelSpec
-from clipsonic_cli.training.batches import Batch
+from clipsonic_cli.trainer.batches import Batch
 
 SPEC = MelSpec()
 

@@ -18,12 +18,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from material import read_lines
+from clip_data import read_lines
 from steps import need, run
 
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.evaluation.clips import draw_clips, file_name
-from clipsonic_cli.evaluation.sounds import heard
+from clipsonic_cli.evaluation.audio_files import heard
+from clipsonic_cli.evaluation.test_set import draw_clips, file_name
 from clipsonic_cli.metrics.clap_score import METRIC as CLAP
 from clipsonic_cli.metrics.fad import METRIC as FAD
 from clipsonic_cli.metrics.features import Features, of_prompts

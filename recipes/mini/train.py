@@ -42,12 +42,12 @@ from clipsonic_cli.models.discriminators import (
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
-from clipsonic_cli.training.batches import Dataset
-from clipsonic_cli.training.denoiser import PriorObjective, UNetObjective
-from clipsonic_cli.training.metrics import MetricsLog
-from clipsonic_cli.training.objective import Objective
-from clipsonic_cli.training.trainer import Progress, train
-from clipsonic_cli.training.vocoder import VocoderObjective
+from clipsonic_cli.trainer.batches import Dataset
+from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.trainer.loop import Progress, train
+from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.tracking import MetricsLog
+from clipsonic_cli.trainer.vocoder import VocoderObjective
 from clipsonic_cli.types import Space
 
 LICENCE = "CC-BY-SA-4.0"

@@ -18,7 +18,7 @@ from server import Fault, Server
 
 from clipsonic_cli import published
 from clipsonic_cli.cli import run
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store import web as sources
 from clipsonic_cli.store.manifest import ASSETS
 
@@ -245,7 +245,7 @@ def test_a_model_that_someone_shared_is_installed_and_makes_sound(web, micro, tm
     assert sound.exists()
     assert run(["download", "--remove", "violins"]) == 2  # a model is not deleted unasked
     assert run(["download", "--remove", "violins", "--yes"]) == 0
-    assert "violins" not in models.names()
+    assert "violins" not in model_folders.names()
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -265,7 +265,7 @@ def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
     assert run(["download", "hf:owner/violins", "--json"]) == (0 if honest else 1)
     found = [part for told in objects(capsys) for part in told["parts"]]
     assert {f"{part}.safetensors" for part in found} == (set(parts) if honest else set())
-    assert ("violins" in models.names()) == honest
+    assert ("violins" in model_folders.names()) == honest
     assert not any("run.py" in asked.path for asked in web.requests)
 
 

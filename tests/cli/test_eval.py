@@ -13,24 +13,12 @@ from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.cli.eval_options import repeated
-from clipsonic_cli.evaluation.ratings import FORMAT
-from clipsonic_cli.evaluation.run import TRUTH_TOLD
-from clipsonic_cli.metrics import BACKBONES
-from clipsonic_cli.owner import owned
+from clipsonic_cli.cli.eval.options import repeated
+from clipsonic_cli.evaluation.evaluate import TRUTH_TOLD
+from clipsonic_cli.folder_lock import owned
+from clipsonic_cli.listening.ratings import FORMAT
 
 TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def ears(monkeypatch):
-    """Puts ``ears.Ears``, which costs nothing, in the place of the embedded network."""
-    for room in ("metrics", "evaluation"):
-        monkeypatch.syspath_prepend(TESTS / room)
-    monkeypatch.setitem(BACKBONES._entries, "mini", "ears:Ears")
-    import ears
-
-    return ears
 
 
 @pytest.fixture
@@ -47,10 +35,10 @@ def call(tmp_path, monkeypatch, capfd):
 
 
 @pytest.fixture
-def sets(call, ears):
+def sets(call, fakes):
     """Folders of sounds here: "truth", and "made", with noise."""
-    ears.write_sounds(Path("truth"))
-    ears.write_sounds(Path("made"), snr=10)
+    fakes.write_sounds(Path("truth"))
+    fakes.write_sounds(Path("made"), snr=10)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +47,7 @@ def pets(tmp_path_factory):
 
 
 @pytest.fixture
-def ask(call, ears, micro, pets):
+def ask(call, fakes, micro, pets):
     def ask(*arguments):
         fast = ["--steps", 2, "--seconds", 0.6, "-n", 2, "--workers", 0, "--split", "train"]
         return call("--model", micro, "--data", pets, *fast, *arguments)
@@ -130,7 +118,7 @@ def test_quiet_says_nothing_but_the_table(call, sets):
 @pytest.fixture
 def asked(call, micro, pets, monkeypatch):
     """Return what an evaluation of a model is asked for, and evaluate nothing."""
-    from clipsonic_cli.evaluation import run as evaluation
+    from clipsonic_cli.evaluation import evaluate as evaluation
     from clipsonic_cli.evaluation.results import Results
 
     wishes = []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.cli import inputs, plan
+from clipsonic_cli.cli.generate import inputs, plan
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES
 from clipsonic_cli.text import has_word

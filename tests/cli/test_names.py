@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.store import models
+from clipsonic_cli.store import model_folders
 
 NAMES = [b"caf\xe9.png", b"a\nb.png", b"\xe2\x80\xaeabc.png", b"a\x1bb.png", b"x" * 251 + b".png"]
 
@@ -63,6 +63,6 @@ def test_sounds_of_any_name_are_scored_and_reported(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
 def test_a_model_in_a_folder_of_any_name_makes_sound(tmp_path):
     model = tmp_path / os.fsdecode(b"caf\xe9")
-    shutil.copytree(models.find("mini").path, model)
+    shutil.copytree(model_folders.find("mini").path, model)
     arguments = ["generate", "dog", "--model", str(model), "--steps", "1", "-s", "0.5"]
     assert run([*arguments, "-o", str(tmp_path / "a.wav")]) == 0

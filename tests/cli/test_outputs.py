@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.cli import outputs
+from clipsonic_cli.cli.generate import outputs
 from clipsonic_cli.errors import UsageError
 
 

@@ -16,7 +16,7 @@ import typer
 from small_videos import write_videos
 
 from clipsonic_cli.cli import app, run
-from clipsonic_cli.cli.train import CHANGEABLE
+from clipsonic_cli.cli.train.command import CHANGEABLE
 from clipsonic_cli.preparation import prepare
 
 LOOP = ["--batch-size", 1, "--save-every", 2, "--precision", "float32", "--workers", 0, "--seed", 3]
@@ -181,7 +181,7 @@ def test_help_and_wrong_names_load_nothing_heavy():
 
 
 def test_a_tracker_without_its_package_is_refused(call, videos, monkeypatch):
-    import clipsonic_cli.training.metrics as metrics
+    import clipsonic_cli.trainer.tracking as metrics
 
     monkeypatch.setattr(metrics, "find_spec", lambda _name: None)
     code, _, err = call("train", "-d", videos, "--tracker", "wandb")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import write_media
+from make_media import write_media
 
 from clipsonic_cli.store import bundle
 

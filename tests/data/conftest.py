@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from making import put, write_media, write_tar
+from make_media import put, write_media, write_tar
 from PIL import Image
 
 Maker = Callable[[Path], Path]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from making import tone, write_media
+from make_media import tone, write_media
 
 LABELS = ("violin", "dog barking")
 

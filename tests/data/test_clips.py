@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from making import clips_of
+from make_media import clips_of
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.clips import drawn, hold_out, split_of

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import clips_of, put
+from make_media import clips_of, put
 
-from clipsonic_cli.data.manifest import COLUMNS
+from clipsonic_cli.data.clip_list import COLUMNS
 from clipsonic_cli.data.vggsound import spellings
 from clipsonic_cli.errors import UsageError
 

@@ -5,7 +5,7 @@ import sys
 import unicodedata
 
 import pytest
-from making import put
+from make_media import put
 
 from clipsonic_cli.data.listed_files import ListedFiles
 from clipsonic_cli.data.lists import BadCell

@@ -1,7 +1,7 @@
 """Which format a folder is read in, decided by all its files, and what is left out of it."""
 
 import pytest
-from making import put, write_tar
+from make_media import put, write_tar
 
 from clipsonic_cli.data.listing import find_format, list_clips
 from clipsonic_cli.errors import UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import frame_of, put, rotate, tone, write_media
+from make_media import frame_of, put, rotate, tone, write_media
 from PIL import Image
 
 from clipsonic_cli.data.media import every, probe, read_audio, read_frames, read_sound

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from making import set_display_matrix
+from make_media import set_display_matrix
 from PIL import Image
 
 from clipsonic_cli.data.media import read_frames

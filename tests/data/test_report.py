@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import grey, put, tone, write_media
+from make_media import grey, put, tone, write_media
 
 from clipsonic_cli.data.check import Finding, Flaw, Rules, picture_flaws, short, sound_flaws
 from clipsonic_cli.data.report import summarize, write_csv

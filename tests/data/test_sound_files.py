@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from making import tone, write_media
+from make_media import tone, write_media
 
 from clipsonic_cli.audio.files import NotSound
 from clipsonic_cli.data.media import read_audio

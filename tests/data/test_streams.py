@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from making import tone, write_media
+from make_media import tone, write_media
 from PIL import Image
 
 from clipsonic_cli.data.check import Rules, picture_flaws

@@ -19,8 +19,8 @@ from clipsonic_cli.encoders.clip import (
     to_pixels,
     word_pieces,
 )
-from clipsonic_cli.encoders.images import square
 from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.images import square
 from clipsonic_cli.models.clip import ClipConfig
 from clipsonic_cli.store.bundle import load
 from clipsonic_cli.types import Query

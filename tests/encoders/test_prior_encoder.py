@@ -16,7 +16,7 @@ from clipsonic_cli.models import clip as clip_network
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.parts import Parts
-from clipsonic_cli.store import models
+from clipsonic_cli.store import model_folders
 from clipsonic_cli.store.bundle import load
 from clipsonic_cli.types import Query
 
@@ -244,7 +244,7 @@ def test_a_torchvision_of_another_release_is_explained(micro, monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     monkeypatch.setattr(clip_network, "_version_of", lambda _package: "0.1.0")
-    parts = Parts(models.find(micro), torch.device("cpu"), torch.float32)
+    parts = Parts(model_folders.find(micro), torch.device("cpu"), torch.float32)
     with pytest.raises(
         ClipsonicError, match=r"^dalle2-pytorch .*nms.*torchvision 0\.1\.0"
     ) as caught:

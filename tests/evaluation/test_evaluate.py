@@ -7,17 +7,17 @@ import soundfile
 import torch
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
-from clipsonic_cli.evaluation import hearing
+from clipsonic_cli.evaluation import backbones
+from clipsonic_cli.evaluation.evaluate import Voice, Wish, evaluate
 from clipsonic_cli.evaluation.results import write_json
-from clipsonic_cli.evaluation.run import Voice, Wish, evaluate
-from clipsonic_cli.evaluation.systems import Folders
+from clipsonic_cli.evaluation.sources import Folders
 from clipsonic_cli.metrics import BACKBONES
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def judge(ears, tmp_path):
+def judge(fakes, tmp_path):
     """Evaluates folders and gives the results."""
 
     def judge(*folders, metrics=("fad",), prompts=None, told=None, **more):
@@ -31,8 +31,8 @@ def judge(ears, tmp_path):
 
 
 @pytest.fixture
-def truth(ears, tmp_path):
-    return ears.write_sounds(tmp_path / "truth", 16)
+def truth(fakes, tmp_path):
+    return fakes.write_sounds(tmp_path / "truth", 16)
 
 
 def test_a_folder_against_itself_is_at_no_distance(judge, truth):
@@ -43,8 +43,8 @@ def test_a_folder_against_itself_is_at_no_distance(judge, truth):
     assert (score.n, score.rows, score.label, score.sample_rate) == (16, 64, "fad[mini]", 16_000)
 
 
-def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, ears, tmp_path):
-    noisy = ears.write_sounds(tmp_path / "noisy", 16, snr=0)
+def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, fakes, tmp_path):
+    noisy = fakes.write_sounds(tmp_path / "noisy", 16, snr=0)
     shared = tmp_path / "shared"
     shared.mkdir()
     for path in [*truth.iterdir()][:12] + [*noisy.iterdir()][12:]:
@@ -58,22 +58,22 @@ def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, ea
 
 
 @pytest.mark.parametrize("name", ["reference", "truth"])
-def test_a_folder_may_have_any_name(judge, truth, ears, tmp_path, name):
-    noisy = ears.write_sounds(tmp_path / "in" / name, 16, snr=0)
+def test_a_folder_may_have_any_name(judge, truth, fakes, tmp_path, name):
+    noisy = fakes.write_sounds(tmp_path / "in" / name, 16, snr=0)
     assert judge(noisy, reference=truth).rows[0].score("fad").value > 0.01
 
 
 def test_scores_of_the_papers_own_network_have_no_brackets(judge, truth, monkeypatch):
-    monkeypatch.setitem(BACKBONES._entries, "vggish", "ears:PapersEars")
-    monkeypatch.setattr(hearing, "is_here", lambda name: name != "clap")
+    monkeypatch.setitem(BACKBONES._entries, "vggish", "fakes:PapersEars")
+    monkeypatch.setattr(backbones, "is_here", lambda name: name != "clap")
     results = judge(truth, metrics=("fad", "clap", "fad:mini"), reference=truth)
     labels = [score.label for score in results.rows[0].scores]
     assert labels == ["fad", "fad-infinity", "clap[mini]", "fad[mini]", "fad-infinity[mini]"]
     assert results.notes[0].endswith("clipsonic download clap")
 
 
-def test_noise_raises_the_distance(judge, truth, ears, tmp_path):
-    noisy = [ears.write_sounds(tmp_path / f"{snr} dB", 16, snr=snr) for snr in (20, 10, 0)]
+def test_noise_raises_the_distance(judge, truth, fakes, tmp_path):
+    noisy = [fakes.write_sounds(tmp_path / f"{snr} dB", 16, snr=snr) for snr in (20, 10, 0)]
     results = judge(truth, *noisy, metrics=("fad", "kad"), reference=truth)
     for metric in ("fad", "kad"):
         values = [row.score(metric).value for row in results.rows]
@@ -81,12 +81,12 @@ def test_noise_raises_the_distance(judge, truth, ears, tmp_path):
         assert values[-1] > values[-2] > values[0]
 
 
-def test_swapped_prompts_lower_the_clap_score(judge, ears, tmp_path):
+def test_swapped_prompts_lower_the_clap_score(judge, fakes, tmp_path):
     folder = tmp_path / "tones"
     folder.mkdir()
     texts = ["rain", "a dog", "violin"]
     for text in texts:
-        hz = ears.pitch(text)
+        hz = fakes.pitch(text)
         samples = torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000) / 2
         soundfile.write(folder / f"{text}.wav", samples.numpy(), 16_000)
     values = []
@@ -99,8 +99,8 @@ def test_swapped_prompts_lower_the_clap_score(judge, ears, tmp_path):
     assert values[1] < values[0] - 0.01
 
 
-def test_sounds_are_heard_beside_the_true_ones_of_their_names(judge, truth, ears, tmp_path):
-    noisy = ears.write_sounds(tmp_path / "noisy", 17, snr=10)
+def test_sounds_are_heard_beside_the_true_ones_of_their_names(judge, truth, fakes, tmp_path):
+    noisy = fakes.write_sounds(tmp_path / "noisy", 17, snr=10)
     samples = judge(noisy, reference=truth).samples
     assert [set(sample.paths) for sample in samples].count({"noisy"}) == 1
     beside = [sample for sample in samples if "truth" in sample.paths]
@@ -108,8 +108,8 @@ def test_sounds_are_heard_beside_the_true_ones_of_their_names(judge, truth, ears
     assert all(s.paths["truth"] == truth / s.paths["noisy"].name for s in beside)
 
 
-def test_saved_statistics_stand_for_the_folder(judge, truth, ears, tmp_path):
-    noisy = ears.write_sounds(tmp_path / "noisy", 16, snr=10)
+def test_saved_statistics_stand_for_the_folder(judge, truth, fakes, tmp_path):
+    noisy = fakes.write_sounds(tmp_path / "noisy", 16, snr=10)
     stats = tmp_path / "s.npz"
     assert judge(reference=truth, save_stats=stats).rows == ()
     [by_folder], [by_stats] = (judge(noisy, reference=r).rows for r in (truth, stats))
@@ -117,8 +117,8 @@ def test_saved_statistics_stand_for_the_folder(judge, truth, ears, tmp_path):
     assert by_stats.outliers == pytest.approx(by_folder.outliers)
 
 
-def test_the_farthest_sounds_are_named(judge, truth, tmp_path, ears):
-    made = ears.write_sounds(tmp_path / "made", 16)
+def test_the_farthest_sounds_are_named(judge, truth, tmp_path, fakes):
+    made = fakes.write_sounds(tmp_path / "made", 16)
     high = torch.sin(2 * torch.pi * 900 * torch.arange(16_000) / 16_000)
     soundfile.write(made / "odd.wav", high.numpy() / 2, 16_000)
     [row] = judge(made, reference=truth).rows
@@ -126,8 +126,8 @@ def test_the_farthest_sounds_are_named(judge, truth, tmp_path, ears):
     assert len(row.outliers) == 10
 
 
-def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(judge, ears, tmp_path):
-    made, truth = (ears.write_sounds(tmp_path / name, 12) for name in ("made", "reference"))
+def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(judge, fakes, tmp_path):
+    made, truth = (fakes.write_sounds(tmp_path / name, 12) for name in ("made", "reference"))
     for n in range(5):
         (made / f"broken-{n}.wav").write_bytes(b"RIFF")
     soundfile.write(truth / "brief.wav", torch.zeros(100).numpy(), 16_000)
@@ -180,10 +180,10 @@ def test_taggers_tell_the_prompts_apart(judge, truth, tmp_path):
     assert 0 <= row.score("accuracy").value <= 1
 
 
-def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, ears, tmp_path):
+def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, fakes, tmp_path):
     def folder(name, *kinds, **more):
         for kind in kinds:
-            place = ears.write_sounds(tmp_path / name, 4, name=f"{kind}-{{}}", **more)
+            place = fakes.write_sounds(tmp_path / name, 4, name=f"{kind}-{{}}", **more)
         return place
 
     own, told = folder("own", "rain", "dog", snr=5), folder("told", "photo of rain", "photo of dog")
@@ -195,11 +195,11 @@ def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, ears, t
     assert "2 classes" in alone.score("kl").notes[-1]
 
 
-def test_a_networks_own_tagger_needs_no_prompts(judge, ears, tmp_path, monkeypatch):
-    monkeypatch.setitem(BACKBONES._entries, "panns", "ears:TaggingEars")
-    monkeypatch.setattr(hearing, "is_here", lambda _name: True)
-    truth = ears.write_sounds(tmp_path / "truth", 8)
-    noisy = [ears.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]
+def test_a_networks_own_tagger_needs_no_prompts(judge, fakes, tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "panns", "fakes:TaggingEars")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    truth = fakes.write_sounds(tmp_path / "truth", 8)
+    noisy = [fakes.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]
     metrics = ("kl:panns", "kad:panns")
     results = judge(truth, *noisy, metrics=metrics, reference=truth)
     rows = results.rows
@@ -212,8 +212,8 @@ def test_a_networks_own_tagger_needs_no_prompts(judge, ears, tmp_path, monkeypat
     assert results.notes == ()  # where prompts would be from does not matter
 
 
-def test_sounds_without_prompts_have_no_classes(judge, truth, ears, tmp_path):
-    nameless = ears.write_sounds(tmp_path / "nameless", 4, name="{}")
+def test_sounds_without_prompts_have_no_classes(judge, truth, fakes, tmp_path):
+    nameless = fakes.write_sounds(tmp_path / "nameless", 4, name="{}")
     results = judge(truth, nameless, metrics=("fad", "accuracy"), reference=truth)
     assert any("accuracy[mini] of nameless is left out: Nothing says" in n for n in results.notes)
 
@@ -223,13 +223,13 @@ def test_what_sounds_are_compared_with_is_said_where_they_are(judge, truth):
         assert judge(truth, metrics=metrics, reference=truth).settings["reference"] == told
 
 
-def test_the_weights_that_heard_are_among_the_settings(judge, truth, ears):
+def test_the_weights_that_heard_are_among_the_settings(judge, truth, fakes):
     settings = judge(truth, reference=truth).settings
-    assert settings["backbones"] == {"mini": ears.Ears().identity}
+    assert settings["backbones"] == {"mini": fakes.FakeBackbone().identity}
 
 
-def test_one_sound_is_scored_with_a_warning(judge, truth, ears, tmp_path):
-    one = ears.write_sounds(tmp_path / "one", 1)
+def test_one_sound_is_scored_with_a_warning(judge, truth, fakes, tmp_path):
+    one = fakes.write_sounds(tmp_path / "one", 1)
     [row] = judge(one, reference=truth).rows
     assert row.score("fad").interval is None
     assert any("too few for an interval" in note for note in row.score("fad").notes)
@@ -260,8 +260,8 @@ def test_what_cannot_be_is_refused_before_any_network_is_read(
         judge(truth, **more | paths)
 
 
-def test_two_folders_of_one_name_are_refused(judge, ears, tmp_path):
-    folders = [ears.write_sounds(tmp_path / up / "same", 1) for up in "ab"]
+def test_two_folders_of_one_name_are_refused(judge, fakes, tmp_path):
+    folders = [fakes.write_sounds(tmp_path / up / "same", 1) for up in "ab"]
     with pytest.raises(UsageError, match="Two folders are called 'same'"):
         judge(*folders, reference=folders[0])
 

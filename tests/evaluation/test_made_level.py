@@ -5,9 +5,9 @@ import torch
 
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import MelSpec, Recipe
-from clipsonic_cli.evaluation.clips import Question
-from clipsonic_cli.evaluation.generated import How, make, reconstruct
-from clipsonic_cli.evaluation.sounds import heard, read_as_made
+from clipsonic_cli.evaluation.audio_files import heard, read_as_made
+from clipsonic_cli.evaluation.generation import How, make, reconstruct
+from clipsonic_cli.evaluation.test_set import Question
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic, Sound
 

@@ -17,13 +17,13 @@ from PIL import Image
 from reader import Reader
 
 from clipsonic_cli.audio import files, level
-from clipsonic_cli.cli import inputs
+from clipsonic_cli.cli.generate import inputs
 from clipsonic_cli.config import Recipe
-from clipsonic_cli.data import listing, manifest, music, shards, vggsound
+from clipsonic_cli.data import clip_list, listing, music, vggsound, webdataset
 from clipsonic_cli.data.sound_files import read_sound_file
-from clipsonic_cli.encoders.images import read_image, square
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.sounds import read_prompts
+from clipsonic_cli.evaluation.audio_files import read_prompts
+from clipsonic_cli.images import read_image, square
 from clipsonic_cli.pipeline import read_recipe
 
 PROMPTS = [
@@ -37,7 +37,7 @@ CLIPS = [
 ANSWERS = [{"file": "a.wav", "prompt": "rain"}, {"file": "b.wav", "prompt": "wind"}]
 LISTS = {
     "prompts for generate": (PROMPTS, lambda path: inputs.requests([], [], path, None)),
-    "a list of clips": (CLIPS, lambda path: (_all(manifest.read(str(path))), _unused(path))),
+    "a list of clips": (CLIPS, lambda path: (_all(clip_list.read(str(path))), _unused(path))),
     "prompts for eval": (ANSWERS, read_prompts),
 }
 MUSIC = {"videos": {"cello": ["abc", "def"], "acoustic_guitar": ["ghi"]}}
@@ -103,7 +103,7 @@ def _all(clips: Iterable[object]) -> None:
 
 
 def _unused(path: Path) -> None:
-    manifest.unused_columns(str(path))
+    clip_list.unused_columns(str(path))
 
 
 def _csv(rows_: list[dict[str, object]]) -> str:
@@ -139,7 +139,7 @@ def _tar(form: int) -> bytes:
 
 
 def _clips(path: Path) -> None:
-    _all(shards.read(str(path)))
+    _all(webdataset.read(str(path)))
     listing._clips_in(path)
 
 

@@ -13,7 +13,7 @@ import torch
 import urllib3
 from reader import Reader, encoded
 
-from clipsonic_cli.cli.inventory import describe_model
+from clipsonic_cli.cli.download.inventory import describe_model
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import TOKENIZER, load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder
@@ -22,7 +22,7 @@ from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.parts import Parts, buildable, fill, outline
 from clipsonic_cli.store import assets, bundle, install, shared, web
 from clipsonic_cli.store.home import data_home
-from clipsonic_cli.store.models import ModelFolder
+from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.store.partial import Partial
 
 CODECS = {

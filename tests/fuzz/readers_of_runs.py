@@ -12,14 +12,15 @@ import torch
 from reader import Reader, encoded
 from safetensors.numpy import save
 
-from clipsonic_cli import owner
+from clipsonic_cli import folder_lock
 from clipsonic_cli.config import DiffusionConfig, PreparationConfig, TrainConfig, UNetConfig
-from clipsonic_cli.evaluation.ratings import FORMAT, KEY_FORMAT, mean_opinion_scores, read_ratings
+from clipsonic_cli.listening.ratings import FORMAT, KEY_FORMAT, mean_opinion_scores, read_ratings
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
-from clipsonic_cli.preparation import catalogue, shards
-from clipsonic_cli.training import checkpoint, metrics, model, settings
+from clipsonic_cli.preparation import catalogue, feature_shards
+from clipsonic_cli.trainer import checkpoint, tracking
+from clipsonic_cli.training import export, run_config
 
-SETTINGS = settings.Settings(
+SETTINGS = run_config.Settings(
     name="music",
     data="./music",
     catalogue="/somewhere/catalogue-0.jsonl",
@@ -29,7 +30,7 @@ SETTINGS = settings.Settings(
     network=UNetConfig(),
     diffusion=DiffusionConfig(prediction="v"),
     train=TrainConfig(betas=(0.8, 0.99)),
-    beyond=settings.Beyond(window=128, min_snr=5.0),
+    beyond=run_config.Beyond(window=128, min_snr=5.0),
     prompts=("a photo of cello",),
     pictures=("frame.png",),
 )
@@ -51,24 +52,24 @@ OWNER = {"work": "train", "pid": 1, "host": "here", "since": "2026-01-01"}
 
 
 def rows() -> Iterator[Reader]:
-    run = {"format": settings.FORMAT, **dataclasses.asdict(SETTINGS)}
+    run = {"format": run_config.FORMAT, **dataclasses.asdict(SETTINGS)}
     yield Reader(
         name="a run's settings",
-        file=settings.FILE,
+        file=run_config.FILE,
         text=json.dumps(run),
-        read=lambda path: settings.read_settings(path.parent),
+        read=lambda path: run_config.read_settings(path.parent),
     )
     yield Reader(
         name="a run's data",
-        file=model.SUMMARY,
+        file=export.SUMMARY,
         text=json.dumps(DATA),
-        read=lambda path: model.read_summary(path.parent),
+        read=lambda path: export.read_summary(path.parent),
     )
     yield Reader(
         name="a run's log",
         file="metrics.jsonl",
         text=LOG,
-        read=lambda path: metrics.MetricsLog(path.parent, 2),
+        read=lambda path: tracking.MetricsLog(path.parent, 2),
     )
     yield Reader(
         name="a run's state",
@@ -78,7 +79,7 @@ def rows() -> Iterator[Reader]:
     )
     yield Reader(
         name="an owner's note",
-        file=owner.OWNER,
+        file=folder_lock.OWNER,
         text=json.dumps(OWNER),
         read=_owner,
         errors=(),
@@ -123,9 +124,9 @@ def _check_state(state: object) -> None:
 
 
 def _owner(path: Path) -> None:
-    found = owner._owner(path.parent)
-    owner._is_alive(found)
-    owner._refusal(path.parent, found, "train")
+    found = folder_lock._owner(path.parent)
+    folder_lock._is_alive(found)
+    folder_lock._refusal(path.parent, found, "train")
 
 
 def _ratings(path: Path, other: str, content: object, key: Path) -> None:
@@ -170,8 +171,8 @@ def _read_catalogue(path: Path) -> None:
 
 
 def _clips() -> str:
-    row = shards.Row(id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, wave=5)
-    described = {"format": shards.FORMAT, "clips": [dataclasses.asdict(row)]}
+    row = feature_shards.Row(id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, wave=5)
+    described = {"format": feature_shards.FORMAT, "clips": [dataclasses.asdict(row)]}
     return json.dumps(described)
 
 
@@ -181,11 +182,13 @@ def _shard(text: str) -> bytes:
         "frames": np.ones((2, 4), np.float16),
         "wave": np.ones(5, np.int16),
     }
-    made: bytes = save(arrays, metadata={shards.KEY: encoded(text).decode(errors="replace")})
+    made: bytes = save(
+        arrays, metadata={feature_shards.KEY: encoded(text).decode(errors="replace")}
+    )
     return made
 
 
 def _read_shard(path: Path) -> None:
-    index = shards.read_index(str(path))
+    index = feature_shards.read_index(str(path))
     for name, extent in index.extents.items():
-        shards.read_rows(index, name, 0, extent.shape[0])
+        feature_shards.read_rows(index, name, 0, extent.shape[0])

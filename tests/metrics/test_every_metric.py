@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hearing import generator, vectors
+from noisy_sets import generator, vectors
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS

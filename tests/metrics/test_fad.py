@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hearing import generator, heard
+from noisy_sets import generator, heard
 
 from clipsonic_cli.metrics.fad import METRIC, _Parts, around, expected_bias, outliers
 from clipsonic_cli.metrics.features import Features

@@ -7,9 +7,9 @@ import tempfile
 
 import pytest
 import torch
-from hearing import RATE, Bands, generator, heard, sweep, tone
 from hypothesis import given
 from hypothesis import strategies as st
+from noisy_sets import RATE, Bands, generator, heard, sweep, tone
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.features import (

@@ -1,7 +1,7 @@
 import pytest
 import scipy.stats
 import torch
-from hearing import generator
+from noisy_sets import generator
 
 from clipsonic_cli.metrics import intervals
 from clipsonic_cli.metrics.intervals import groups_of, half_width, of_mean, of_share, student

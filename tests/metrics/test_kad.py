@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hearing import generator, heard
+from noisy_sets import generator, heard
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import kad

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from hearing import generator, sweep, tone
+from noisy_sets import generator, sweep, tone
 
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.metrics import METRICS
@@ -12,7 +12,7 @@ from clipsonic_cli.metrics.features import of_prompts, of_sounds
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.listener import ListenerConfig
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.models import BUNDLED
+from clipsonic_cli.store.model_folders import BUNDLED
 from clipsonic_cli.types import Waveform
 
 CPU = torch.device("cpu")

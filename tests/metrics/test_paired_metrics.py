@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hearing import RATE, Bands, generator, tone
+from noisy_sets import RATE, Bands, generator, tone
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import METRICS

@@ -7,8 +7,8 @@ import torch
 from clipsonic_cli.audio.mel import mel_filters
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.panns import PannsBackbone, log_mel
-from clipsonic_cli.models.fit import fitted
 from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find
 

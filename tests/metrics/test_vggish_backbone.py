@@ -6,7 +6,7 @@ import torch
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.vggish import VGGishBackbone, log_mel_windows, mel_filters
-from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find

@@ -4,8 +4,8 @@ import torch
 
 from clipsonic_cli.audio.mel import mel_filters
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import fitted
 from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.store.foreign import read_foreign
 
 

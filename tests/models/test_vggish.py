@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.fit import fitted
+from clipsonic_cli.models.state_dict import fitted
 from clipsonic_cli.models.vggish import VGGish, vggish_pca
 
 

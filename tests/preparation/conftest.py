@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import tone, write_media
+from make_media import tone, write_media
 from pairs import Shades, gathered, write_pair
 
 from clipsonic_cli.config import PreparationConfig

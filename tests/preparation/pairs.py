@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from making import tone, write_media
+from make_media import tone, write_media
 from PIL import Image
 
 from clipsonic_cli.data.check import Rules

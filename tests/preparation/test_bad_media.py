@@ -4,9 +4,9 @@ import csv
 import random
 
 import pytest
-from making import clips_of, grey, put, tone, write_media, write_tar
+from bad_media import DROPPED, KEPT, lock, write_zoo
+from make_media import clips_of, grey, put, tone, write_media, write_tar
 from pairs import gathered, write_pair
-from zoo import DROPPED, KEPT, lock, write_zoo
 
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.data.report import summarize, write_csv

@@ -6,7 +6,7 @@ from hashlib import blake2b
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import put
+from make_media import put
 
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.errors import UsageError

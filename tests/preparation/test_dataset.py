@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from making import tone, write_media
+from make_media import tone, write_media
 
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.data.media import every, read_frames, read_sound
@@ -17,7 +17,7 @@ from clipsonic_cli.preparation.dataset import (
     Segments,
     TextsAndSounds,
 )
-from clipsonic_cli.preparation.shards import BadShard
+from clipsonic_cli.preparation.feature_shards import BadShard
 from clipsonic_cli.preparation.texts import encode_labels
 from clipsonic_cli.types import Clip
 

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from making import frame_of, tone, write_media
+from make_media import frame_of, tone, write_media
 
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.media import read_sound

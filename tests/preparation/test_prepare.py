@@ -5,7 +5,7 @@ import time
 
 import pytest
 from crashing import crash
-from making import put, write_media
+from make_media import put, write_media
 from pairs import gathered, write_pair
 
 from clipsonic_cli.config import MelSpec, PreparationConfig

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from making import clips_of
+from make_media import clips_of
 from pairs import gathered, write_pair
 
 from clipsonic_cli.config import PreparationConfig
@@ -23,7 +23,7 @@ from clipsonic_cli.store import bundle
 
 data, root, clip, making = (Path(each) for each in sys.argv[1:])
 sys.path.insert(0, str(making))
-from making import clips_of
+from make_media import clips_of
 
 torch.set_num_threads(1)  # threads do not survive a fork
 module.SHARD_CLIPS = 2

@@ -5,9 +5,9 @@ from pathlib import Path
 import data
 import numpy as np
 import pytest
+from clip_data import read_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from material import read_lines
 from PIL import Image
 
 TAKE = st.integers(900, 3000)

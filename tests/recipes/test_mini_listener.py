@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.listener import Listener, ListenerConfig
 from clipsonic_cli.store.bundle import read_header
-from clipsonic_cli.store.models import BUNDLED
+from clipsonic_cli.store.model_folders import BUNDLED
 
 SMALL = ListenerConfig(channels=(4, 8), dim=6, text_dim=8, frames=16)
 

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import tables
 
-from clipsonic_cli.cli.eval_options import TABLES
+from clipsonic_cli.cli.eval.options import TABLES
 from clipsonic_cli.evaluation.results import COLUMNS
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import videos
-from making import clips_of
+from make_media import clips_of
 from PIL import Image
 
 from clipsonic_cli.config import PreparationConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.store import assets, home, models
+from clipsonic_cli.store import assets, home, model_folders
 from clipsonic_cli.store.manifest import ASSETS
 
 
@@ -55,13 +55,13 @@ def test_a_tilde_without_a_home_is_a_name_like_any_other(homeless, tmp_path, mon
     monkeypatch.setenv("CLIPSONIC_HOME", "~/sounds")
     assert home.data_home() == tmp_path / "~" / "sounds"
     with pytest.raises(UsageError, match="There is no model '~nobody/x'"):
-        models.find("~nobody/x")
+        model_folders.find("~nobody/x")
 
 
 def test_a_home_that_cannot_be_read_is_told_where_something_is_missed(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "file"))
-    assert models.names() == ["mini"]
+    assert model_folders.names() == ["mini"]
     assert assets.state(next(iter(ASSETS.values()))) == "absent"
 
     def refuse(folder):
@@ -69,6 +69,6 @@ def test_a_home_that_cannot_be_read_is_told_where_something_is_missed(monkeypatc
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UsageError, match=r"There is no model 'music'.*Permission denied.*HOME"):
-        models.find("music")
+        model_folders.find("music")
     with pytest.raises(MissingWeights, match=r"Permission denied.*CLIPSONIC_HOME"):
         assets.file_of(next(iter(ASSETS.values())))

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
-from clipsonic_cli.store import models, shared
+from clipsonic_cli.store import model_folders, shared
 from clipsonic_cli.store.fetch import Fetched
 
 
@@ -60,11 +60,11 @@ def test_an_archive_becomes_a_model_of_its_name(micro, tmp_path, prefix):
     model = install(source)
     assert model.name == "music"
     assert "pd" in model.modes()
-    assert "music" in models.names()
+    assert "music" in model_folders.names()
 
 
 def test_a_folder_and_a_part_alone_are_taken_too(micro, tmp_path):
-    assert install(micro, "whole").modes() == models.ModelFolder(micro).modes()
+    assert install(micro, "whole").modes() == model_folders.ModelFolder(micro).modes()
     shutil.copyfile(micro / "unet.safetensors", tmp_path / "my own.safetensors")
     model = install(tmp_path / "my own.safetensors", "part")
     assert {path.name for path in model.path.iterdir()} == {"unet.safetensors", "receipt.json"}
@@ -101,7 +101,7 @@ def test_an_archive_cut_short_leaves_no_model(micro, tmp_path, length):
     source.write_bytes(source.read_bytes()[:length])
     with pytest.raises(BadBundle, match=r"cut\.zip"):
         install(source)
-    assert "cut" not in models.names()
+    assert "cut" not in model_folders.names()
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -269,7 +269,7 @@ def test_a_model_that_is_a_link_is_removed_and_what_it_points_to_is_kept(micro, 
     (home / "models").mkdir(parents=True)
     (home / "models" / "linked").symlink_to(micro)
     shared.remove("linked")
-    assert "linked" not in models.names()
+    assert "linked" not in model_folders.names()
     assert parts_of(micro)
 
 

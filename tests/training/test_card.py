@@ -9,7 +9,7 @@ from clipsonic_cli.data.report import summarize
 from clipsonic_cli.preparation.catalogue import Catalogue, Place
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.store.models import ModelFolder
+from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.training.card import LABELS, data_summary, write_card
 from clipsonic_cli.types import Clip
 

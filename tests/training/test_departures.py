@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from making import clips_of, tone, write_media
+from make_media import clips_of, tone, write_media
 from small_videos import write_videos
 
 from clipsonic_cli.audio.mel import LogMel
@@ -16,18 +16,18 @@ from clipsonic_cli.data.check import DROP, Rules
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared, Segments
-from clipsonic_cli.preparation.shards import read_index
+from clipsonic_cli.preparation.feature_shards import read_index
 from clipsonic_cli.store import bundle
-from clipsonic_cli.training import checkpoint
+from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.ema import share_of_start
+from clipsonic_cli.trainer.optimizer import adamw, learning_rate
+from clipsonic_cli.training.data_setup import Source
 from clipsonic_cli.training.departures import ALL, DEPARTURES, OPEN, changed_from_paper, of_part
-from clipsonic_cli.training.ema import share_of_start
-from clipsonic_cli.training.material import Source
-from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.export import Voice
 from clipsonic_cli.training.presets import EPOCH, Facts, Machine, choose, paper_settings
+from clipsonic_cli.training.request import Wish
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.settings import PARTS, Beyond, read_settings
-from clipsonic_cli.training.updates import adamw, learning_rate
-from clipsonic_cli.training.wish import Wish
+from clipsonic_cli.training.run_config import PARTS, Beyond, read_settings
 
 CPU = torch.device("cpu")
 GPU = Machine(device="cuda", name="GPU", memory=24 * 10**9, bfloat16=True)

@@ -10,7 +10,7 @@ from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.store import bundle
-from clipsonic_cli.training import fad
+from clipsonic_cli.training import held_out_fad
 
 CPU = torch.device("cpu")
 
@@ -40,11 +40,11 @@ def held_out(micro):
 def test_a_distance_is_given_and_torchs_generator_left_as_it_was(
     micro, held_out, backbone, monkeypatch
 ):
-    monkeypatch.setattr(fad, "CLIPS", 4)
-    monkeypatch.setattr(fad, "STEPS", 2)
+    monkeypatch.setattr(held_out_fad, "CLIPS", 4)
+    monkeypatch.setattr(held_out_fad, "STEPS", 2)
     told, state = [], torch.random.get_rng_state()
     with torch.random.fork_rng():
-        found = fad.held_out_fad(
+        found = held_out_fad.held_out_fad(
             micro, held_out, backbone, device=CPU, report=lambda *said: told.append(said)
         )
     assert found > 0
@@ -53,4 +53,4 @@ def test_a_distance_is_given_and_torchs_generator_left_as_it_was(
 
 
 def test_too_few_clips_give_none(micro, held_out, backbone):
-    assert fad.held_out_fad(micro, held_out, backbone, device=CPU) is None
+    assert held_out_fad.held_out_fad(micro, held_out, backbone, device=CPU) is None

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.training import publish
 
@@ -76,14 +76,14 @@ def test_an_encoder_that_is_not_there_is_missing(home):
 
 
 def test_a_model_keeps_its_encoder(own, micro, tmp_path):
-    publish.check_encoder(models.find(micro), "own", "clip")
+    publish.check_encoder(model_folders.find(micro), "own", "clip")
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(micro / "clip.safetensors", other)
     change(other / "clip.safetensors", encoder="other-clip")
-    publish.check_encoder(models.find(other), "new", "clip")
+    publish.check_encoder(model_folders.find(other), "new", "clip")
     with pytest.raises(UsageError, match=r"has another CLIP .*other-clip"):
-        publish.check_encoder(models.find(other), "own", "clip")
+        publish.check_encoder(model_folders.find(other), "own", "clip")
 
 
 def stems(folder):
@@ -91,14 +91,14 @@ def stems(folder):
 
 
 def test_what_is_not_trained_is_taken_over(micro, tmp_path):
-    publish.take_over(models.find(micro), tmp_path / "model", "prior")
+    publish.take_over(model_folders.find(micro), tmp_path / "model", "prior")
     assert stems(tmp_path / "model") == ["clip", "unet", "vocoder"]
-    publish.take_over(models.find(micro), tmp_path / "tta", "unet-clip-text")
+    publish.take_over(model_folders.find(micro), tmp_path / "tta", "unet-clip-text")
     assert stems(tmp_path / "tta") == ["clip", "prior", "vocoder"]  # another U-Net would not fit
 
 
 def test_a_prior_of_another_data_sets_texts_is_not_taken_over(tmp_path):
-    mini = models.find("mini")
+    mini = model_folders.find("mini")
     assert mini.has("prior-sd")
     publish.take_over(mini, tmp_path / "model", "unet")
     assert stems(tmp_path / "model") == ["clip", "prior", "vocoder"]
@@ -115,7 +115,7 @@ def test_licences_of_a_base_come_along_but_not_its_card(micro, tmp_path):
     shutil.copytree(micro, base)
     for name in ("LICENSE-WEIGHTS.md", publish.CARD):
         (base / name).write_text(name)
-    publish.take_over(models.find(base), tmp_path / "model", "unet")
+    publish.take_over(model_folders.find(base), tmp_path / "model", "unet")
     assert [path.name for path in (tmp_path / "model").glob("*.md")] == ["LICENSE-WEIGHTS.md"]
 
 

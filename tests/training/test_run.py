@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from making import put
+from make_media import put
 from published_clap import SMALL, random_clap
 from published_clap import tokenizer as clap_tokenizer
 from small_videos import write_videos
@@ -22,14 +22,14 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.encoders.clip import TOKENIZER
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.owner import owned
-from clipsonic_cli.store import bundle, models
+from clipsonic_cli.folder_lock import owned
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.training.material import Source
-from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.data_setup import Source
+from clipsonic_cli.training.export import Voice
+from clipsonic_cli.training.request import Wish, check, check_batch
 from clipsonic_cli.training.run import begin, resume
-from clipsonic_cli.training.settings import Beyond, read_settings, write_settings
-from clipsonic_cli.training.wish import Wish, check, check_batch
+from clipsonic_cli.training.run_config import Beyond, read_settings, write_settings
 
 CPU = torch.device("cpu")
 LOOP = {
@@ -96,7 +96,7 @@ def prior_as_sd(micro, folder):
 
 
 def published(wish, stem="unet"):
-    path = models.find(wish.name).path / f"{stem}.safetensors"
+    path = model_folders.find(wish.name).path / f"{stem}.safetensors"
     return bundle.load(path, kind=bundle.read_header(path).kind)
 
 
@@ -125,7 +125,7 @@ def test_a_folder_of_videos_becomes_a_model(unbroken, home):
     files = {path.name for path in outcome.path.iterdir()}
     stems = ("clip", "prior", "unet", "vocoder")
     assert files == {*(f"{stem}.safetensors" for stem in stems), "MODEL_CARD.md"}
-    assert {"iq", "zs", "pd"} <= set(models.find(done.name).modes())
+    assert {"iq", "zs", "pd"} <= set(model_folders.find(done.name).modes())
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_interrupted_run_equals_an_unbroken_one(unbroken, wish, stage, stem):
     broken = wish(stage=stage)
     with pytest.raises(KeyboardInterrupt):
         begin(broken, device=CPU, voice=stopping(2))
-    assert broken.name not in models.names()
+    assert broken.name not in model_folders.names()
     assert resume(broken.run_dir, device=CPU).step == 3
     ours, theirs = published(broken, stem), published(whole, stem)
     assert same(ours.weights, theirs.weights)

@@ -11,11 +11,11 @@ from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, TextsAndSounds
 from clipsonic_cli.store import assets
-from clipsonic_cli.training.fad import backbone_for, held_out_fad, why_none
-from clipsonic_cli.training.material import Source
-from clipsonic_cli.training.model import Voice
+from clipsonic_cli.training.data_setup import Source
+from clipsonic_cli.training.export import Voice
+from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
+from clipsonic_cli.training.request import Wish
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.wish import Wish
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

@@ -1,0 +1,264 @@
+"""``clipsonic download``: published weights and shared models: get, list, verify, remove."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from clipsonic_cli.cli import options
+from clipsonic_cli.cli.console import Talk, complain
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
+from clipsonic_cli.text import printable
+from clipsonic_cli.types import Report
+
+AT_ONCE = 4
+"""Assets fetched at the same time."""
+
+
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., "
+            "hf:owner/name, an archive, a file or a folder.",
+            show_default=False,
+        ),
+    ] = None,
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            help="What is needed for a mode, for eval or one of its metrics, or for train: "
+            + ", ".join(f"'{name}'" if " " in name else name for name in purposes())
+            + ".",
+            autocompletion=purposes,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All published weights of the list.")
+    ] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Show weights and models, and which are here.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash what is here again and compare.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete weights or a model from this machine.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be fetched, and fetch nothing.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What to call a shared model."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a model is removed.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+) -> None:
+    """Get weights that others published, or a model that someone shared.
+
+    clipsonic download --for pd
+
+    clipsonic download hf:owner/name --as theirs
+
+    Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is asked first, CLIPSONIC_OFFLINE and
+    HF_HUB_OFFLINE forbid any connection, HF_TOKEN opens gated repositories of the hub.
+    """
+    talk = Talk(quiet=quiet, as_json=as_json)
+    flags = {"--list": listing, "--verify": verify, "--remove": remove, "--dry-run": dry_run}
+    asked = [flag for flag, given in flags.items() if given]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} are given together; use one of them.")
+
+    from clipsonic_cli.cli.download import inventory
+    from clipsonic_cli.store import model_folders, shared
+
+    given = [text for text in names or [] if text not in ASSETS]
+    own = [text for text in given if asked and text in model_folders.names()]
+    shares = [text for text in given if text not in own and shared.is_source(text)]
+    named = [text for text in names or [] if text not in own and text not in shares]
+    if strangers := [text for text in named if asked and text not in ASSETS]:
+        raise unknown("weights or model", strangers[0], [*ASSETS, *model_folders.names()])
+    rows = [find(text) for text in named]
+    rows += [row for text in purpose or [] for row in needed_for(text)]
+    rows += ASSETS.values() if everything else []
+    rows = list(dict.fromkeys(rows))
+    nothing = not (names or purpose or everything)
+    if shares and asked and not dry_run:
+        raise UsageError(f"'{shares[0]}' is none; {asked[0]} takes weights and models by name.")
+    if name is not None and len(shares) != 1:
+        raise UsageError("--as names one shared model; give one.")
+    if listing or (nothing and not asked):
+        every = model_folders.names() if nothing else own
+        inventory.show(
+            talk, list(ASSETS.values()) if nothing else rows, list(map(model_folders.find, every))
+        )
+        if not asked:
+            talk.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
+    elif verify:
+        _verify(talk, rows, own, everything=nothing)
+    elif remove:
+        _remove(talk, rows, own, yes=yes)
+    elif dry_run:
+        inventory.show_plan(talk, rows, shares)
+    else:
+        _install(talk, rows)
+        for share in shares:
+            _install_shared(talk, share, name)
+
+
+def _install(talk: Talk, rows: Sequence[Asset]) -> None:
+    """Fetches assets, several at once; one that fails is told and does not stop the others."""
+    if not rows:
+        return
+    from clipsonic_cli import published
+    from clipsonic_cli.store import assets
+
+    stop = threading.Event()
+    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
+
+        def get(row: Asset) -> None:
+            published.install(row, report=_stoppable(_by_asset(bars, row), stop))
+
+        try:
+            errors = _at_once(get, rows)
+        except BaseException:
+            stop.set()  # the workers end at their next block; what they have is kept
+            raise
+    codes = []
+    for row, error in errors.items():
+        if error is None:
+            told = {"name": row.name, "path": str(assets.folder(row))}
+            talk.result(told["path"], told | (assets.read_receipt(assets.folder(row)) or {}))
+        elif isinstance(error, ClipsonicError):
+            complain(f"{row.name}: {error}")
+            codes.append(error.exit_code)
+    for error in errors.values():  # not before all others are told
+        if error is not None and not isinstance(error, ClipsonicError):
+            raise error
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def _at_once(get: Callable[[Asset], None], rows: Sequence[Asset]) -> dict[Asset, Exception | None]:
+    """Gets assets, :data:`AT_ONCE` at a time, and gives what went wrong with each.
+
+    The threads are daemons: an interrupted command does not wait for a server that is silent, and
+    a download may be killed at any moment anyway.
+    """
+    waiting: queue.SimpleQueue[Asset] = queue.SimpleQueue()
+    errors: dict[Asset, Exception | None] = dict.fromkeys(rows)
+
+    def work() -> None:
+        while True:
+            try:
+                row = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                get(row)
+            except _Stopped:
+                return
+            except Exception as error:
+                errors[row] = error
+
+    for row in rows:
+        waiting.put(row)
+    threads = [threading.Thread(target=work, daemon=True) for _ in rows[:AT_ONCE]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+class _Stopped(BaseException):
+    """Ends a worker; no ``except Exception`` on its way is to take it for a fault."""
+
+
+def _stoppable(report: Report, stop: threading.Event) -> Report:
+    """Gives a report that ends the worker it is called in, once ``stop`` is set."""
+
+    def checked(name: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        report(name, done, total)
+
+    return checked
+
+
+def _by_asset(report: Report, row: Asset) -> Report:
+    """Gives a report that tells files by their asset, as names such as "best.pth" say little."""
+    count = len(row.files)
+    stages = {
+        file.name: row.name if count == 1 else f"{row.name} {place}/{count}"
+        for place, file in enumerate(row.files, start=1)
+    }
+    return lambda name, done, total: report(stages.get(name, f"{row.name} {name}"), done, total)
+
+
+def _install_shared(talk: Talk, source: str, name: str | None) -> None:
+    """Fetches a shared model."""
+    from clipsonic_cli.cli.download import inventory
+    from clipsonic_cli.store import shared
+
+    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
+        model = shared.install(source, name=name, report=bars)
+    told = inventory.describe_model(model)
+    talk.note(
+        f"{told['title']}, licence {told['licence']}: clipsonic generate --model {model.name}"
+    )
+    talk.result(str(model.path), told)
+
+
+def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everything: bool) -> None:
+    """Hashes weights again and reads the headers of models; every fault is told."""
+    from clipsonic_cli.cli.download import inventory
+    from clipsonic_cli.store import assets, model_folders
+
+    if everything:
+        rows = [row for row in ASSETS.values() if assets.state(row) == "here"]
+        names = model_folders.names()
+    faults = {row.name: assets.verify(row) for row in rows}
+    headers_only = []
+    for name in names:
+        model = model_folders.find(name)
+        state = inventory.describe_model(model)["state"]
+        faults[name] = [state] if state.startswith("damaged") else []
+        if (receipt := assets.read_receipt(model.path)) is not None:
+            faults[name] += assets.changed(model.path, receipt)
+        else:
+            headers_only.append(name)
+    for name, wrong in faults.items():
+        hashed = name not in headers_only
+        sound = "sound" if hashed else "headers are sound; no digests of it are recorded"
+        told = {"name": name, "faults": wrong, "hashed": hashed}
+        talk.result(printable(f"{name}: {'; '.join(wrong) or sound}"), told)
+    if any(faults.values()):
+        raise typer.Exit(1)
+
+
+def _remove(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
+    """Deletes weights, and models once that is confirmed."""
+    from clipsonic_cli.store import assets, shared
+
+    if not rows and not names:
+        raise UsageError("Nothing to remove. Name weights or a model; see clipsonic download.")
+    for name in names:
+        question = f"Delete model '{name}' from this machine?"
+        if not (yes or (talk.console.is_terminal and typer.confirm(question, err=True))):
+            raise UsageError(f"Model '{name}' is kept; say --yes to delete it.")
+        talk.result(name, {"name": name, "bytes": shared.remove(name)})
+    for row in rows:
+        talk.result(row.name, {"name": row.name, "bytes": assets.remove(row)})

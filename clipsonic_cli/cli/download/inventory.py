@@ -1,0 +1,103 @@
+"""What there is to download and what is here, as tables for people and objects for programs."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.store import assets, bundle, model_folders
+from clipsonic_cli.store.home import data_home
+from clipsonic_cli.store.manifest import Asset
+from clipsonic_cli.text import printable
+
+COLUMNS = ("name", "what", "size", "licence", "state")
+
+
+def show(talk: Talk, rows: Sequence[Asset], folders: Sequence[model_folders.ModelFolder]) -> None:
+    """Shows assets and models: a table, or with ``--json`` an object each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column == "size" else "left")
+    details = [*map(describe_asset, rows), *map(describe_model, folders)]
+    for told in details:
+        words = told | {"what": told["title"], "size": megabytes(told["bytes"])}
+        # What a shared model says of itself is any text, and is shown as nothing else.
+        table.add_row(*(Text(printable(words[column])) for column in COLUMNS))
+        if talk.as_json:
+            talk.result("", told)
+    if not talk.as_json:
+        talk.table(table)
+
+
+def describe_asset(row: Asset) -> dict[str, Any]:
+    """Tells what an asset is, whose, where it is fetched from, and whether it is here."""
+    state = assets.state(row)
+    return {
+        "kind": "weights",
+        "name": row.name,
+        "title": row.title,
+        "bytes": assets.on_disk(row) if state == "here" else row.size,
+        "licence": row.licence,
+        "state": state,
+        "page": row.page,
+        "modes": row.modes,
+        "metrics": row.metrics,
+        "files": [
+            {
+                "name": file.name,
+                "urls": file.urls,
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+                "digest_from": file.digest_from,
+            }
+            for file in row.files
+        ],
+    }
+
+
+def describe_model(model: model_folders.ModelFolder) -> dict[str, Any]:
+    """Tells a model's name, size, licence and what it can do, from the headers of its parts."""
+    parts = sorted(model.path.glob(f"*{model_folders.SUFFIX}"))
+    licences, state = [], "built in" if model.path.parent == model_folders.BUNDLED else "yours"
+    try:
+        headers = map(bundle.read_header, parts)
+        stated = {str(header.meta["licence"]) for header in headers if "licence" in header.meta}
+        licences = sorted(stated) or ["not stated"]
+    except ClipsonicError as error:
+        state = f"damaged: {error}"
+    able = model.modes()
+    return {
+        "kind": "model",
+        "name": model.name,
+        "title": f"model for {', '.join(able) or 'no mode yet'}",
+        "bytes": sum(part.stat().st_size for part in parts),
+        "licence": ", ".join(licences) or "unknown",
+        "state": state,
+        "path": str(model.path),
+        "parts": [part.stem for part in parts],
+        "modes": able,
+    }
+
+
+def show_plan(talk: Talk, rows: Sequence[Asset], shares: Sequence[str]) -> None:
+    """Shows what would be fetched, and whether there is room for it."""
+    absent = [row for row in rows if assets.state(row) != "here"]
+    for row in absent:
+        told = describe_asset(row)
+        talk.result(f"{row.name}  {megabytes(row.size)}  {row.licence}", told)
+    for share in shares:
+        talk.result(share, {"kind": "model", "name": share})
+    place = data_home()
+    while not place.is_dir():
+        place = place.parent
+    total, free = sum(row.size for row in absent), shutil.disk_usage(place).free
+    talk.note(f"{megabytes(total)} to fetch into {data_home()}, {megabytes(free)} are free")
+
+
+def megabytes(count: int) -> str:
+    """Gives a length as people read it."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

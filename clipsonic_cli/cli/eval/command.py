@@ -1,0 +1,387 @@
+"""``clipsonic eval``: the paper's scores and tables, of one's own model or of any sounds.
+
+All a person can get wrong is checked before weights are read.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from clipsonic_cli import ranges
+from clipsonic_cli.cli import options
+from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.eval import options as eval_options
+from clipsonic_cli.config import (
+    DEFAULT_STEPS,
+    PAPER_CLIP_SECONDS,
+    PAPER_SAMPLING,
+    PRESETS,
+)
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.metrics import BACKBONES, METRICS
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.registry import unknown
+
+if TYPE_CHECKING:
+    from clipsonic_cli.evaluation.results import Results
+    from clipsonic_cli.report.tables import Table
+
+ABOUT_MODELS = (
+    *("model", "data", "format", "split", "split_seed", "count", "modes", "guidance"),
+    *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
+)
+"""Options that mean nothing where a model makes no sounds."""
+ABOUT_SOUNDS = (
+    *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
+    *("figure", "out", "listening_test", "trials", "seed"),
+)
+"""And those that mean nothing beside --ratings."""
+
+
+def evaluate(
+    ctx: typer.Context,
+    metrics: eval_options.Metrics = None,
+    generated: eval_options.Generated = None,
+    reference: eval_options.Reference = None,
+    prompts: eval_options.Prompts = None,
+    pictures: eval_options.Pictures = None,
+    save_stats: eval_options.SaveStats = None,
+    table: eval_options.TableNumber = None,
+    figure: eval_options.FigureNumber = None,
+    model: options.Model = None,
+    data: eval_options.Data = None,
+    format: options.Format = None,  # noqa: A002 - the option's name
+    split: eval_options.Split = "test",
+    split_seed: eval_options.SplitSeed = 0,
+    count: eval_options.Count = None,
+    modes: eval_options.Modes = None,
+    guidance: eval_options.Guidance = None,
+    clip_seconds: eval_options.ClipSeconds = None,
+    preset: eval_options.Preset = "default",
+    sampler: options.Sampler = None,
+    steps: options.Steps = None,
+    seconds: eval_options.Seconds = 4.0,
+    seed: eval_options.Seed = 0,
+    vocoder: options.Vocoder = None,
+    listening_test: eval_options.ListeningTest = None,
+    trials: eval_options.Trials = 10,
+    ratings: eval_options.Ratings = None,
+    key: eval_options.Key = None,
+    out: eval_options.Out = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+) -> None:
+    """Score a model, or any sounds, by the paper's metrics.
+
+    clipsonic eval --metrics fad clap --generated sounds/ --reference truth/
+
+    clipsonic eval --model music --data ./music --modes iq zs pd --guidance 1 1.5 2 3
+
+    clipsonic eval --model music --data ./music --table 1 --preset paper
+
+    Interrupted, the same command goes on: sounds that were made are used again.
+    """
+    talk = Talk(quiet=quiet, as_json=as_json)
+    given = _given(ctx)
+    if ratings is not None or key is not None:
+        _refuse(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
+        _opinions(ratings, key, talk)
+        return
+    if generated:
+        _refuse(given, ABOUT_MODELS, "--generated")
+    if preset not in PRESETS:
+        raise unknown("preset", preset, list(PRESETS))
+    if preset == "paper":
+        sampler, steps, dtype, seconds, clip_seconds = _as_paper(
+            given, sampler, steps, dtype, seconds, clip_seconds
+        )
+    sampler = sampler or "dpmpp"
+    _check_names(metrics or [], sampler, modes or [], split)
+    _check_paper(table, figure, of_model=not generated, data=data)
+    numbers: dict[str, object] = {
+        "count": count,
+        "trials": trials,
+        "workers": workers,
+        "clip_seconds": clip_seconds,
+        "seed": seed,
+        "split_seed": split_seed,
+        "steps": steps,
+        "seconds": seconds,
+    }
+    ranges.check_all(ranges.EVAL, numbers, "--{}")
+    for scale in guidance or []:
+        ranges.EVAL["guidance"].check("--guidance", scale)
+    from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
+    from clipsonic_cli.evaluation import evaluate
+    from clipsonic_cli.evaluation.generation import How
+    from clipsonic_cli.evaluation.sources import Folders, Generation
+    from clipsonic_cli.report import paper
+
+    place = choose_device(device or "auto")
+    asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
+    if table is not None:
+        _check_columns(table, metrics or (), paper.TABLES[table].metrics)
+    if not metrics and (asks or listening_test is None):
+        metrics = list(asks.metrics if asks else ("fad", "clap"))
+    subject: Folders | Generation | None
+    if generated:
+        if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
+            raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
+        folders = Folders(folders=tuple(generated), prompts=prompts, pictures=tuple(pictures or ()))
+        subject, name = folders, _names_of(generated)
+    elif pictures:
+        raise UsageError("--pictures is for recipes inside the sounds of --generated; give both.")
+    elif prompts is not None:
+        raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
+    elif save_stats is not None and reference is not None and not {"model", "data"} & given:
+        subject, name = None, _name_of(reference)
+    else:
+        default_modes = None if asks is None else asks.modes
+        subject = Generation(
+            model=model or "mini",
+            how=How(
+                sampler=sampler,
+                steps=DEFAULT_STEPS[sampler] if steps is None else steps,
+                seconds=seconds,
+                vocoder=vocoder,
+            ),
+            data=data,
+            format=format,
+            split=split,  # type: ignore[arg-type]
+            split_seed=split_seed,
+            count=count,
+            modes=tuple(modes) if modes else default_modes,
+            guidance=tuple(guidance or (asks.guidance if asks else (1.5,))),
+            clip_seconds=clip_seconds or (asks.clip_seconds if asks else None),
+            seed=seed,
+            dtype=dtype or "auto",
+            workers=os.cpu_count() or 1 if workers is None else workers,
+        )
+        name = _name_of(Path(subject.model))
+    wish = evaluate.Wish(
+        name=name,
+        out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
+        metrics=tuple(metrics or ()),
+        subject=subject,
+        listening=listening_test is not None,
+        reference=reference,
+        save_stats=save_stats,
+        seed=seed,
+    )
+    if listening_test is not None:
+        _check_listening(listening_test)
+    with evaluate.held(wish.out):
+        with talk.noting_warnings(), talk.bars() as bars:
+            results = evaluate.evaluate(
+                wish, device=place, voice=evaluate.Voice(tell=talk.note, report=bars)
+            )
+        if save_stats is not None:
+            talk.note(f"statistics: {save_stats}")
+        if results.rows:
+            _report(results, wish.out, table, figure, talk)
+    if listening_test is not None:
+        _listening(results, listening_test, trials, seed, talk)
+
+
+def _as_paper(
+    given: set[str],
+    sampler: str | None,
+    steps: int | None,
+    dtype: str | None,
+    seconds: float,
+    clip_seconds: float | None,
+) -> tuple[str, int | None, str, float, float]:
+    """Return the paper's sampling, but for what was given; another sampler has its own steps."""
+    paper: dict[str, Any] = PAPER_SAMPLING
+    own = sampler in (None, paper["sampler"])
+    return (
+        sampler or paper["sampler"],
+        paper["steps"] if steps is None and own else steps,
+        dtype or paper["dtype"],
+        seconds if "seconds" in given else paper["seconds"],
+        clip_seconds or PAPER_CLIP_SECONDS,
+    )
+
+
+def _name_of(path: Path) -> str:
+    """Gives the name that a report is kept under: of "." and ".." too."""
+    return path.name if path.name not in ("", "..") else path.resolve().name or "root"
+
+
+def _names_of(paths: Sequence[Path]) -> str:
+    """Gives one name for some folders."""
+    names = [_name_of(path) for path in paths]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _given(ctx: typer.Context) -> set[str]:
+    """Gives the names of the options on the command line."""
+    names = {option.name or "" for option in ctx.command.params}
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
+    """Refuses options that would do nothing.
+
+    Raises:
+        UsageError: One is given.
+    """
+    for name in names:
+        if name in given:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} has no meaning beside {beside}; leave one of them out.")
+
+
+def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str], split: str) -> None:
+    """Refuses names that are not known; imports nothing."""
+    for name in metrics:
+        metric, colon, backbone = name.partition(":")
+        METRICS.check(metric)
+        if colon:
+            BACKBONES.check(backbone)
+    SAMPLERS.check(sampler)
+    for name in modes:
+        if name not in MODES:
+            raise unknown("mode", name, list(MODES))
+    if split not in eval_options.SPLITS:
+        raise unknown("split", split, list(eval_options.SPLITS))
+
+
+def _check_paper(
+    table: int | None, figure: int | None, *, of_model: bool, data: str | None
+) -> None:
+    """Refuses tables and figures that cannot be made."""
+    if table is not None and figure is not None:
+        raise UsageError("Both --table and --figure are given; use one after the other.")
+    if table in (3, 4):
+        raise UsageError(
+            f"Table {table} is of a listening test: write one with --listening-test DIR, and read "
+            f"it with --ratings FILES --key KEY."
+        )
+    if table is not None and table not in eval_options.TABLES:
+        raise unknown("table", str(table), [str(known) for known in eval_options.TABLES])
+    if figure is not None and figure not in eval_options.FIGURES:
+        raise unknown("figure", str(figure), [str(known) for known in eval_options.FIGURES])
+    asked = f"Figure {figure}" if table is None else f"Table {table}"
+    if (table or figure) and of_model and data is None:
+        raise UsageError(
+            f"{asked} is of a model and its test clips; give --data, a folder of videos."
+        )
+    if figure is not None:
+        from clipsonic_cli.report.figure import check_matplotlib
+
+        if not of_model:
+            raise UsageError(f"{asked} is of a model, whose w is known; leave --generated out.")
+        check_matplotlib()
+
+
+def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuses metrics that would be computed and not be shown."""
+    if odd := [name for name in metrics if name.partition(":")[0] not in columns]:
+        raise UsageError(
+            f"Table {table} has no column for {', '.join(odd)}; its metrics are "
+            f"{', '.join(columns)}. Leave --table out for others."
+        )
+
+
+def _report(
+    results: "Results", out: Path, table: int | None, figure: int | None, talk: Talk
+) -> None:
+    """Writes the reports, and shows what is in them."""
+    from clipsonic_cli.evaluation.results import details, write_csv, write_json
+    from clipsonic_cli.report.page import write_html
+    from clipsonic_cli.report.tables import table_of
+
+    stem = "report" if table is None else f"table-{table}"
+    stem = stem if figure is None else f"figure-{figure}"
+    path = out / f"{stem}.json"
+    write_json(results, path)
+    write_csv(results, out / f"{stem}.csv")
+    drawn = _figure(results, talk)
+    page = write_html(results, out / f"{stem}.html", figure=drawn)
+    if talk.as_json:
+        for row in results.rows:
+            talk.result("", details(results, row))
+    else:
+        _show(table_of(results, table), talk, "they are in the report")
+    talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
+    if figure is not None:
+        from clipsonic_cli.report.figure import write_figures
+
+        talk.note(f"figure: {', '.join(str(file) for file in write_figures(results, out / stem))}")
+
+
+def _figure(results: "Results", talk: Talk) -> str | None:
+    """Draws Figure 3 where there are several w to draw it over."""
+    if len({row.guidance for row in results.rows if row.guidance is not None}) < 2:
+        return None
+    from clipsonic_cli.report.figure import figure_3
+
+    try:
+        return figure_3(results).decode()
+    except UsageError as error:  # matplotlib is not installed
+        talk.note(f"no Figure 3 in the report: {error}")
+        return None
+
+
+def _show(table: "Table", talk: Talk, elsewhere: str) -> None:
+    """Shows a table; its notes are for people."""
+    from clipsonic_cli.report.tables import DETAILS, WORDS
+
+    left_out = talk.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    if left_out:
+        talk.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
+    for note in table.notes:
+        talk.note(f"note: {note}")
+
+
+def _check_listening(folder: Path) -> None:
+    """Refuses the folder of another listening test before sounds are made for it."""
+    from clipsonic_cli.listening.page import KEY, PAGE
+
+    if any((folder / name).exists() for name in (PAGE, KEY)):
+        raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
+
+
+def _listening(results: "Results", folder: Path, count: int, seed: int, talk: Talk) -> None:
+    """Writes a listening test of what was evaluated."""
+    from clipsonic_cli.listening.page import KEY, write_listening_test
+    from clipsonic_cli.listening.trials import trials_of
+
+    with talk.bars() as bars:
+        page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
+    talk.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
+    talk.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
+    talk.result(str(page), {"page": str(page), "key": str(folder / KEY)})
+
+
+def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> None:
+    """Shows what raters said."""
+    if not ratings:
+        raise UsageError("--key opens the files of --ratings; give both.")
+    if key is None:
+        raise UsageError("Give --key too, the key.json that was written beside the page.")
+
+    from clipsonic_cli.listening.opinions import opinions
+    from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
+
+    # "*.json" is the key, too, where it lies beside what raters sent back.
+    answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
+    scores = mean_opinion_scores(answers)
+    if talk.as_json:
+        for score in scores:
+            talk.result("", asdict(score))
+    else:
+        _show(opinions(scores), talk, "--json has them")
+    if answers.partial:
+        talk.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

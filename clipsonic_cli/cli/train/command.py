@@ -1,0 +1,327 @@
+"""``clipsonic train``: a folder of videos into a model of one's own.
+
+The same command in many processes: ``torchrun --nproc-per-node 8 -m clipsonic_cli train ...``, or
+by ``accelerate launch``; the first process alone talks.
+"""
+
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from clipsonic_cli import ranges
+from clipsonic_cli.cli import options
+from clipsonic_cli.cli.console import Bars, Talk
+from clipsonic_cli.cli.train import options as train_options
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import printable
+
+if TYPE_CHECKING:
+    from clipsonic_cli.data.report import Survey
+    from clipsonic_cli.training.export import Outcome, Voice
+
+CHANGEABLE = [
+    "resume",
+    "steps",
+    "minutes",
+    "batch_size",
+    "micro_batch",
+    "lr",
+    "precision",
+    "compiled",
+    "save_every",
+    "validate_every",
+    "sample_every",
+    "tracker",
+    "overwrite",
+    "device",
+    "as_json",
+    "quiet",
+    "debug",
+]
+"""Options that have a meaning beside ``--resume``; all others are decided when a run begins."""
+
+
+def train(
+    ctx: typer.Context,
+    data: train_options.Data = None,
+    format: options.Format = None,  # noqa: A002 - the option's name
+    frame_rate: train_options.FrameRate = 1.0,
+    drop: train_options.Drop = None,
+    workers: options.Workers = None,
+    stage: train_options.Stage = "unet",
+    condition: train_options.Condition = "clip-image",
+    preset: train_options.Preset = "default",
+    size: train_options.Size = None,
+    base: train_options.Base = None,
+    warm_start: train_options.WarmStart = None,
+    name: train_options.Name = None,
+    licence: train_options.Licence = "not stated",
+    out: train_options.Out = None,
+    resume: train_options.Resume = None,
+    steps: train_options.Steps = None,
+    minutes: train_options.Minutes = None,
+    batch_size: train_options.BatchSize = None,
+    micro_batch: train_options.MicroBatch = None,
+    lr: train_options.Lr = None,
+    precision: train_options.Precision = None,
+    compiled: train_options.Compiled = None,
+    seed: train_options.Seed = 0,
+    save_every: train_options.SaveEvery = None,
+    validate_every: train_options.ValidateEvery = None,
+    sample_every: train_options.SampleEvery = None,
+    prompt: train_options.Prompt = None,
+    tracker: train_options.Tracker = None,
+    overwrite: train_options.Overwrite = False,
+    window: train_options.Window = 64,
+    mean_of: train_options.MeanOf = 1,
+    cond_noise: train_options.CondNoise = 0.0,
+    min_snr: train_options.MinSnr = None,
+    zero_snr: train_options.ZeroSnr = False,
+    multi_scale: train_options.MultiScale = False,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+) -> None:
+    """Train a model of your own from a folder of videos.
+
+    clipsonic train --data ./music
+
+    clipsonic train --resume runs/music
+
+    torchrun --nproc-per-node 8 -m clipsonic_cli train --data ./music
+
+    Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    talk = Talk(quiet=quiet or not first, as_json=as_json)
+    loop = options.given(
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch=micro_batch,
+        lr=lr,
+        precision=precision,
+        compile=compiled,
+        save_every=save_every,
+        validate_every=validate_every,
+    )
+    others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers}
+    ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "--{}")
+    ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "--{}")
+    for value, kind, known in (
+        (stage, "stage", train_options.STAGES),
+        (condition, "condition", train_options.CONDITIONS),
+        (precision or "float32", "precision", train_options.PRECISIONS),
+        *((flaw, "flaw to drop", train_options.DROPPABLE) for flaw in drop or []),
+    ):
+        if value not in known:
+            raise unknown(kind, value, list(known))
+    if (data is None) == (resume is None):
+        raise UsageError(
+            "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
+        )
+    if resume is not None:
+        _check_changeable(ctx)
+
+    from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
+    from clipsonic_cli.modes import query_of
+    from clipsonic_cli.training import run
+    from clipsonic_cli.training.data_setup import Source, name_of
+    from clipsonic_cli.training.request import Wish
+    from clipsonic_cli.training.run_config import Beyond
+
+    place = choose_device(device or "auto")
+    if data is not None:
+        queries = [query_of(text) for text in prompt or []]
+        wish = Wish(
+            source=Source(
+                data=data,
+                format=format,
+                seed=seed,
+                frame_rate=frame_rate,
+                drop=tuple(drop or ()),  # type: ignore[arg-type]
+                workers=workers,
+            ),
+            out=out,
+            name=name or name_of(data),
+            stage=stage,  # type: ignore[arg-type]
+            space=condition,  # type: ignore[arg-type]
+            preset=preset,
+            size=size,
+            base=base,
+            warm_start=warm_start,
+            train={**loop, "seed": seed},
+            beyond=Beyond(
+                window=window,
+                mean_of=mean_of,
+                cond_noise=cond_noise,
+                min_snr=min_snr,
+                zero_snr=zero_snr,
+                multi_scale=multi_scale,
+            ),
+            prompts=tuple(query.text for query in queries if query.text is not None),
+            pictures=tuple(str(query.image) for query in queries if query.image is not None),
+            sample_every=sample_every,
+            trackers=tuple(tracker or ()),
+            licence=licence,
+            overwrite=overwrite,
+        )
+    else:
+        assert resume is not None  # one of the two was given
+        more = options.given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
+    run_dir = resume or wish.run_dir
+    try:
+        with _stoppable() as look, talk.noting_warnings(), talk.bars() as bars:
+            voice = _voice(talk, bars, look)
+            if resume is None:
+                outcome = run.begin(wish, device=place, minutes=minutes, voice=voice)
+            else:
+                outcome = run.resume(
+                    resume,
+                    device=place,
+                    minutes=minutes,
+                    train_changes=loop,
+                    changes=more,
+                    overwrite=overwrite,
+                    voice=voice,
+                )
+    except KeyboardInterrupt:
+        talk.note(f"to go on: {_how_to_go_on(run_dir, overwrite=overwrite)}")
+        raise
+    finally:
+        _leave()
+    if outcome is not None:
+        _end(talk, outcome)
+
+
+def _check_changeable(ctx: typer.Context) -> None:
+    """Refuses options beside ``--resume`` that would change nothing.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and option.name not in CHANGEABLE:
+            raise UsageError(
+                f"{option.opts[0]} was decided when the run began, and --resume goes on with it. "
+                f"Leave out {option.opts[0]}, or begin another run with --data."
+            )
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Lets SIGTERM end the command as Ctrl-C does, whatever it is doing.
+
+    Yields:
+        What raises KeyboardInterrupt if a signal came and was lost, to be called now and then: what
+        a signal raises within a callback of FFmpeg ends that, and nothing else.
+    """
+    asked = threading.Event()
+
+    def stop(*_: object) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    def look() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield look  # signals belong to the main thread
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as a shell has it for what runs in the background
+            signal.signal(number, stop)
+    try:
+        yield look
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
+    """Gives the line that goes on with a run; before training has begun it is the same again."""
+    from clipsonic_cli.training.run_config import FILE
+
+    if (run_dir / FILE).is_file():
+        words = ["clipsonic", "train", "--resume", str(run_dir)]
+        return shlex.join(words + ["--overwrite"] * overwrite)
+    return "the same command again; what was prepared is kept"
+
+
+def _voice(talk: Talk, bars: Bars, look: Callable[[], None]) -> "Voice":
+    """Lets a run tell where it is; whenever it does, ``look`` is called."""
+    from clipsonic_cli.training.export import Voice
+
+    def report(stage: str, done: int, total: int) -> None:
+        look()
+        bars(stage, done, total)
+
+    return Voice(tell=talk.note, show=lambda survey: _show(talk, survey), report=report)
+
+
+def _show(talk: Talk, survey: "Survey") -> None:
+    """Shows what a data set holds."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    labels = ", ".join(f"{label} {count}" for label, count in list(survey.labels.items())[:8])
+    more = len(survey.labels) - 8
+    rows = {
+        "clips": f"{survey.found:,} found, {survey.kept:,} kept, {survey.hours:.2f} hours",
+        "splits": ", ".join(f"{split} {count:,}" for split, count in survey.splits.items()),
+        "labels": f"{labels}{f' and {more} more' if more > 0 else ''}" or "none; none are needed",
+        "flaws": ", ".join(f"{kind} {count:,}" for kind, count in survey.flaws.items() if count)
+        or "none",
+    }
+    for title, text in rows.items():
+        table.add_row(title, printable(text))
+    talk.console.print(table)
+    for finding in survey.flawed[:3]:
+        flaw = finding.flaws[0]
+        done = "dropped" if finding.dropped else "kept"
+        talk.note(f"  {finding.clip.id}: {flaw.kind} ({flaw.reason}), {done}")
+    if len(survey.flawed) > 3:
+        talk.note(f"  ... and {len(survey.flawed) - 3} more in the run's data.csv")
+
+
+def _end(talk: Talk, outcome: "Outcome") -> None:
+    """Says what came of a training, and how to use it."""
+    judged = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
+    talk.note(
+        f"model '{outcome.name}': {outcome.part} after {outcome.step:,} steps "
+        f"({outcome.seconds / 60:.1f} minutes){judged}"
+    )
+    talk.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
+    talk.result(
+        str(outcome.path),
+        {
+            "model": outcome.name,
+            "path": str(outcome.path),
+            "run": str(outcome.run_dir),
+            "part": outcome.part,
+            "steps": outcome.step,
+            "seconds": round(outcome.seconds, 1),
+            "losses": dict(outcome.losses),
+            "held_out_loss": outcome.best,
+            "command": outcome.command,
+        },
+    )
+
+
+def _leave() -> None:
+    """Takes leave of the other processes, or torch warns of it."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

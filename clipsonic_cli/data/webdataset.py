@@ -1,0 +1,167 @@
+"""WebDataset shards: tar files whose neighbouring members of one name are a clip.
+
+``KEY.mp4`` is the video, or ``KEY.jpg`` and ``KEY.wav`` picture and sound; ``KEY.txt`` holds the
+label, ``KEY.json`` any of ``label``, ``split``, ``start`` and ``seconds``. Shards are a folder's
+``*.tar``, one file, or a pattern like ``https://example.org/clips-{000..031}.tar``, local or not.
+Only headers are read to list them, and nothing is unpacked: members are read where they lie, from
+the web by ranges. Compressed tar files cannot be read that way and are not.
+"""
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clipsonic_cli.data.clip_list import clip_details
+from clipsonic_cli.data.clips import Reader, check_exists, is_address
+from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS
+from clipsonic_cli.data.lists import Row
+from clipsonic_cli.data.source import open_shard
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Clip, Member
+
+TEXTS = frozenset((".txt", ".json"))
+MAX_TEXT = 1 << 20
+MAX_SHARDS = 1_000_000
+
+
+def detect(source: str) -> bool:
+    """Addresses, patterns and files that end in .tar, and folders that hold such files."""
+    if is_address(source) or not Path(source).is_dir():
+        return source.endswith(".tar")
+    return bool(_in_folder(Path(source)))
+
+
+def read(source: str) -> Iterator[Clip]:
+    """Lists the clips shard by shard; where one is damaged, that is listed and the next begins."""
+    for shard, name in _shards(source):
+        yield from _in_shard(shard, name)
+
+
+def expand(pattern: str) -> list[str]:
+    """Gives the names a pattern stands for: ``{000..031}`` counts, ``{a,b}`` lists.
+
+    Raises:
+        UsageError: It stands for more than a million names.
+    """
+    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    if match is None:
+        return [pattern]
+    if match[3] is not None:
+        middles = match[3].split(",")
+    else:
+        first, last = int(match[1]), int(match[2])
+        if last - first >= MAX_SHARDS:
+            raise UsageError(f"'{pattern}' stands for more than {MAX_SHARDS:,} shards.")
+        middles = [f"{number:0{len(match[1])}d}" for number in range(first, last + 1)]
+    head, tail = pattern[: match.start()], pattern[match.end() :]
+    return [head + middle + rest for middle in middles for rest in expand(tail)]
+
+
+def _shards(source: str) -> list[tuple[str, str]]:
+    """Gives each shard and what its clips' ids begin with."""
+    if not is_address(source) and Path(source).is_dir():
+        root = Path(source)
+        return [(str(path), path.relative_to(root).as_posix()) for path in _in_folder(root)]
+    shards = expand(source)
+    for shard in shards:
+        if not shard.endswith(".tar"):
+            raise UsageError(f"'{shard}' is no uncompressed tar file (.tar).")
+        check_exists(shard)
+    return [(shard, PurePosixPath(shard).name) for shard in shards]
+
+
+def _in_folder(root: Path) -> list[Path]:
+    return [*sorted(root.glob("*.tar")), *sorted(root.glob("*/*.tar"))]
+
+
+def _in_shard(shard: str, name: str) -> Iterator[Clip]:
+    key: str | None = None
+    files: dict[str, Member] = {}
+    texts: dict[str, bytes] = {}
+    problem = None
+    try:
+        with open_shard(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            while (info := tar.next()) is not None:
+                vars(tar)["members"] = []  # or every header stays in memory
+                if info.isdir():
+                    continue
+                own, suffix = _split(info.name)
+                if own != key:
+                    if key is not None:
+                        yield _clip(f"{name}/{key}", files, texts, problem)
+                    key, files, texts, problem = own, {}, {}, None
+                problem = problem or _unsafe(info)
+                if suffix in TEXTS and info.size <= MAX_TEXT and info.isreg():
+                    content = tar.extractfile(info)
+                    texts[suffix] = content.read() if content else b""
+                else:
+                    files[suffix] = Member(
+                        shard=shard, name=info.name, offset=info.offset_data, size=info.size
+                    )
+    except (tarfile.TarError, OSError) as error:
+        if key is not None:
+            yield _clip(f"{name}/{key}", files, texts, problem)
+        reason = f"the shard is listed up to here: {' '.join(str(error).split())}"
+        yield Clip(id=name, media=Path(shard), problem=reason)
+        return
+    if key is not None:
+        yield _clip(f"{name}/{key}", files, texts, problem)
+
+
+def _clip(
+    name: str, files: dict[str, Member], texts: dict[str, bytes], problem: str | None
+) -> Clip:
+    videos = [files[suffix] for suffix in sorted(files) if suffix in VIDEOS]
+    pictures = [files[suffix] for suffix in sorted(files) if suffix in PICTURES]
+    sounds = [files[suffix] for suffix in sorted(files) if suffix in SOUNDS]
+    details: dict[str, Any] = {}
+    try:
+        details = _details(texts)
+    except (ValueError, RecursionError) as error:
+        problem = problem or f"its text or JSON: {error}"
+    if not videos and not (pictures and sounds):
+        problem = problem or "neither a video nor a picture with a sound"
+    media = [*videos, *pictures, *sounds, *files.values()]
+    if not media:
+        return Clip(id=name, media=Path(name), problem=problem)
+    start = details.get("start")
+    return Clip(
+        id=f"{name}@{start:g}" if start else name,
+        media=media[0],
+        sound=sounds[0] if sounds else None,
+        problem=problem,
+        **details,
+    )
+
+
+def _details(texts: dict[str, bytes]) -> dict[str, Any]:
+    described = json.loads(texts.get(".json", b"{}"))
+    if not isinstance(described, dict):
+        raise ValueError("no JSON object")
+    details = clip_details(Row(line=1, cells={k: v for k, v in described.items() if v != ""}))
+    if details["label"] is None and ".txt" in texts:
+        details["label"] = texts[".txt"].decode().strip() or None
+    return details
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Gives the key, which ends at the first dot of the file's name, and the last suffix."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    return f"{folder}{slash}{stem}", "." + extension.rpartition(".")[2].lower()
+
+
+def _unsafe(info: tarfile.TarInfo) -> str | None:
+    """Says why a member is none of a data set's."""
+    path = PurePosixPath(info.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+        return "its name leads out of the shard"
+    if not info.isreg() or info.issparse():
+        return "a link or device in the shard, no file"
+    return None
+
+
+READER = Reader(detect=detect, read=read)

@@ -1,0 +1,355 @@
+"""Figure 3: scores against guidance, as an SVG that any page can hold, or as a PNG.
+
+Knows: how curves are drawn so that they are told apart without colour. Does not know: where the
+scores are from, where the figure goes. matplotlib is loaded when a figure is drawn.
+"""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+from xml.etree import ElementTree
+
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.evaluation.results import Results, save
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.report import paper
+from clipsonic_cli.report.sampling import differences, sampling_told
+from clipsonic_cli.report.tables import ARROWS
+from clipsonic_cli.types import Score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Suffix = Literal[".svg", ".png"]
+INK = "#1a1f26"
+"""Of all that is no curve; a page of another ground gives it another colour."""
+GROUND = "ground"
+"""The id of what lies behind everything."""
+COLOURS = ("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316")
+"""Each with a contrast of 3 to 1 or more on white and on a dark page alike."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3)))
+LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
+"""Strokes of lines through a range of w, and of levels that know no w."""
+STROKE, LETTER = 0.95, 0.085
+"""About how wide a line in the legend is, and a letter of its name, in inches."""
+COLUMNS = 3
+WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7
+"""In inches: of a panel, and the height of what is below all of them."""
+RC = {
+    "axes.edgecolor": INK,
+    "axes.formatter.useoffset": False,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 10,
+    "svg.fonttype": "none",  # words stay words: smaller, and read aloud
+    "svg.hashsalt": "clipsonic",
+    "text.color": INK,
+    "text.parse_math": False,  # a folder may be called $x$
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What one system scores in one panel.
+
+    Args:
+        system: Its name.
+        points: By growing w; one alone, of None, where nothing was guided.
+    """
+
+    system: str
+    points: tuple[tuple[float | None, Score], ...]
+
+    @property
+    def guided(self) -> bool:
+        """Whether w means anything."""
+        return self.points[0][0] is not None
+
+
+def check_matplotlib() -> None:
+    """Refuses to draw without it, before anything is computed that only a figure would show.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "Figures are drawn with matplotlib, which is not installed; "
+            "pip install 'clipsonic[eval]'."
+        )
+
+
+def write_figures(results: Results, stem: Path) -> list[Path]:
+    """Writes :func:`figure_3` in every form, each whole or not at all.
+
+    Args:
+        results: Of an evaluation at several w.
+        stem: Where to, without an ending.
+
+    Raises:
+        UsageError: There is nothing to draw, or nothing to draw it with.
+        ClipsonicError: A file cannot be written.
+    """
+    paths = {suffix: stem.with_suffix(suffix) for suffix in get_args(Suffix)}
+    for suffix, path in paths.items():
+        save(path, figure_3(results, suffix=suffix))
+    return list(paths.values())
+
+
+def figure_3(
+    results: Results, metrics: Sequence[str] | None = None, *, suffix: Suffix = ".svg"
+) -> bytes:
+    """Draws scores against the guidance scale w: a panel a metric, a line a system.
+
+    Systems differ by marker and stroke, so that grey print is enough, and a mode's are its own in
+    every figure; bands are 95 % intervals. What was not guided, such as a reconstruction, is a
+    horizontal line. A backbone other than the usual one has a panel of its own, and the paper's
+    numbers, faint at w = 1.5, are beside none of its scores. The same results give the same bytes
+    with the same matplotlib.
+
+    Args:
+        results: Of an evaluation, at several w as a rule.
+        metrics: Names of scores, such as "fad" and "clap"; those without a w are left out. None
+            is all.
+        suffix: Of what is wanted. An SVG needs no style sheet and no font file, so that a page
+            with a strict policy can hold it as it is.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: No score has a w, or matplotlib is not installed.
+
+    Source:
+        CLIPSonic figure 3; its numbers are printed nowhere, so that those of table 1 stand in.
+    """
+    if metrics is None:
+        metrics = list(dict.fromkeys(score.metric for r in results.rows for score in r.scores))
+    panels = {label: curves for label, curves in _panels(results, metrics).items() if curves}
+    if not panels:
+        raise UsageError(
+            f"Figure 3 shows {', '.join(metrics) or 'scores'} against w, and no such score has "
+            f"one; evaluate a model with --guidance 1 1.5 2 3."
+        )
+    check_matplotlib()
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    columns = min(len(panels), COLUMNS)
+    rows = -(-len(panels) // columns)
+    with style.context(["default", RC]), warnings.catch_warnings():
+        # Of a name in letters that the font lacks; browsers have others.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + LEGEND), layout="constrained")
+        figure.patch.set_gid(GROUND)
+        titles = _draw(figure, results, panels, columns, rows)
+        buffer = io.BytesIO()
+        if suffix == ".png":
+            figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+            return buffer.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _plain(buffer.getvalue(), _description(panels), titles)
+
+
+def _panels(results: Results, metrics: Sequence[str]) -> dict[str, list[Curve]]:
+    """Gives the curves of each label, as the metrics were asked for; none where nothing has a w."""
+    panels: dict[str, list[Curve]] = {}
+    scores = [(row, score) for row in results.rows for score in row.scores]
+    labels = [s.label for metric in metrics for _, s in scores if s.metric == metric]
+    for label in dict.fromkeys(labels):
+        found: dict[tuple[str, bool], list[tuple[float | None, Score]]] = {}
+        for row, score in scores:
+            if score.label == label:
+                points = found.setdefault((row.system, row.guidance is None), [])
+                points.append((row.guidance, score))
+        curves = []
+        for (system, level), points in found.items():
+            points.sort(key=lambda point: point[0] or 0.0)
+            curves.append(Curve(system=system, points=tuple(points[:1] if level else points)))
+        panels[label] = curves if any(curve.guided for curve in curves) else []
+    return panels
+
+
+def _draw(
+    figure: "Figure",
+    results: Results,
+    panels: dict[str, list[Curve]],
+    columns: int,
+    rows: int,
+) -> dict[str, str]:
+    """Draws all panels and what they have in common; gives what lines say, by their id."""
+    curves = [curve for some in panels.values() for curve in some]
+    # Known ones come first, there or not, so that each looks the same in every figure.
+    places = {True: list(MODES), False: [paper.RECONSTRUCTION]}
+    values = sorted({w for curve in curves for w, _ in curve.points if w is not None})
+    handles: dict[tuple[str, bool], Line2D] = {}
+    titles: dict[str, str] = {}
+    theirs = False
+    for number, (label, some) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        for curve in some:
+            systems = places[curve.guided]
+            systems += [] if curve.system in systems else [curve.system]
+            line = (_line if curve.guided else _level)(axes, curve, systems.index(curve.system))
+            gid = f"curve-{number + 1}-{len(titles) + 1}"
+            line.set_gid(gid)
+            titles[gid] = f"{_printable(curve.system)}: {_words(curve)}"
+            handles.setdefault((curve.system, curve.guided), line)
+        theirs |= _beside(axes, [(c, handles[c.system, True]) for c in some if c.guided])
+        better = some[0].points[0][1].better
+        axes.set_ylabel(f"{label}   {ARROWS[better]} {better} is better")
+        axes.set_xlabel("guidance w")
+        if len(values) <= 8:
+            axes.set_xticks(values, [f"{w:g}" for w in values])
+        if len(values) == 1:
+            axes.set_xlim(values[0] - 0.5, values[0] + 0.5)
+        axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
+    notes = [f"n = {_sounds(panels)}"]
+    if any(score.interval for curve in curves for _, score in curve.points):
+        notes.append("bands and bars: 95 % intervals")
+    if theirs:
+        notes.append("faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)")
+        notes += [f"not as in the paper: {', '.join(odd)}"] if (odd := differences(results)) else []
+    notes += [told.removesuffix(".")] if (told := sampling_told(results)) is not None else []
+    names = [_printable(system) for system, _ in handles]
+    one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
+    figure.legend(
+        list(handles.values()),
+        names,
+        loc="outside lower center",
+        ncols=len(names) if one_row else 2 * columns,
+        handlelength=4,
+        frameon=False,
+        title=textwrap.fill("; ".join(notes), int(WIDTH * columns / LETTER)),
+        title_fontsize=9,
+    )
+    return titles
+
+
+def _line(axes: "Axes", curve: Curve, index: int) -> "Line2D":
+    """Draws a guided system."""
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    values = [w for w, _ in curve.points if w is not None]
+    (line,) = axes.plot(
+        values,
+        [score.value for _, score in curve.points],
+        color=colour,
+        marker=marker,
+        markersize=6,
+        linestyle=DASHES[index % len(DASHES)],
+        linewidth=1.8,
+        zorder=3,
+    )
+    known = [(w, *s.interval) for w, s in curve.points if w is not None and s.interval]
+    if known:
+        ws, low, high = zip(*known, strict=True)
+        if len(known) > 1:
+            axes.fill_between(ws, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
+        axes.vlines(ws, low, high, color=colour, alpha=0.6, linewidth=1.2, zorder=2)
+    return line
+
+
+def _beside(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
+    """Puts the paper's numbers beside one's own, which alone decide the axis; says if there are."""
+    low, high = axes.get_ylim()
+    low, high = low - (high - low) / 4, high + (high - low) / 4
+    found = False
+    for curve, line in drawn:
+        score = curve.points[0][1]
+        for data, numbers in paper.TABLE_1.get(curve.system, {}).items() if score.as_paper else ():
+            value = numbers.get(score.metric)
+            if value is None or not low <= value <= high:
+                continue
+            found = True
+            axes.plot(
+                paper.W,
+                value,
+                marker=line.get_marker(),
+                markerfacecolor="none",
+                markeredgecolor=line.get_color(),
+                markersize=8,
+                alpha=0.6,
+            )
+            axes.annotate(data[0], (paper.W, value), (7, -3), textcoords="offset points", alpha=0.7)
+    return found
+
+
+def _level(axes: "Axes", curve: Curve, index: int) -> "Line2D":
+    """Draws what was not guided."""
+    ((_, score),) = curve.points
+    stroke = LEVELS[index % len(LEVELS)]
+    if score.interval:
+        axes.axhspan(*score.interval, color=INK, alpha=0.08, linewidth=0, zorder=0)
+    return axes.axhline(score.value, color=INK, linestyle=stroke, linewidth=1.4, zorder=2)
+
+
+def _plain(svg: bytes, description: str, titles: dict[str, str]) -> bytes:
+    """Gives an SVG without styles, which policies of pages refuse, without metadata and prologue.
+
+    Every property matplotlib writes as a style is an attribute of SVG's too.
+    """
+    root = ElementTree.fromstring(svg)
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        for name in list(element.attrib):
+            if name.endswith("}href"):
+                element.set("href", element.attrib.pop(name))
+        for part in element.attrib.pop("style", "").split(";"):
+            name, _, value = part.partition(":")
+            if value:
+                element.set(name.strip(), value.strip())
+        if (gid := element.get("id")) in titles:
+            title = ElementTree.Element("title")
+            title.text = titles[gid]
+            element.insert(0, title)
+        for child in list(element):
+            if child.tag.rpartition("}")[2] in ("metadata", "style"):
+                element.remove(child)
+    root.attrib |= {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "role": "img",
+        "aria-label": description,
+        "stroke-linejoin": "round",
+        "stroke-linecap": "butt",
+    }
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return text.encode() + b"\n"
+
+
+def _description(panels: dict[str, list[Curve]]) -> str:
+    """Gives the figure in words."""
+    parts = [
+        f"{label} ({curves[0].points[0][1].better} is better) of "
+        + "; ".join(f"{_printable(curve.system)}: {_words(curve)}" for curve in curves)
+        for label, curves in panels.items()
+    ]
+    return f"Scores against guidance w, n = {_sounds(panels)}. {'. '.join(parts)}."
+
+
+def _sounds(panels: dict[str, list[Curve]]) -> str:
+    """Gives how many sounds a point is of: all, or from the fewest to the most."""
+    counts = {score.n for some in panels.values() for curve in some for _, score in curve.points}
+    return " to ".join(f"{n}" for n in sorted({min(counts), max(counts)})) + " sounds"
+
+
+def _words(curve: Curve) -> str:
+    """Gives a curve in words."""
+    return ", ".join(
+        f"{score.value:.4g}" + ("" if w is None else f" at w={w:g}") for w, score in curve.points
+    )
+
+
+def _printable(text: str) -> str:
+    """Gives a text as XML can hold it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

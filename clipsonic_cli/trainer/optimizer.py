@@ -1,0 +1,286 @@
+"""How one network is moved by one batch: gradients in pieces that fit, clipped, then AdamW.
+
+Knows: processes, precision, memory. Does not know: steps, data, checkpoints (``trainer.py``).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, release_memory
+from torch import Tensor, nn
+
+from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.trainer.batches import Batch
+from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.tracking import Means
+
+
+def accelerate(device: torch.device) -> Accelerator:
+    """Gives the process's place among its fellows; one process alone if none were launched.
+
+    Precision stays with :class:`TrainConfig`: an ``Accelerator`` fixes it once for a process.
+
+    Raises:
+        UsageError: ``accelerate launch`` was told to shard networks, or the device is another.
+    """
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            # The main process may make samples, or wait for another's decoding, for long.
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+        ],
+    )
+    plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in plain:
+        raise UsageError(
+            f"Training copies whole networks to every process and has no use for "
+            f"{accelerator.distributed_type.value}. Choose multi-GPU in: accelerate config."
+        )
+    if accelerator.device.type != device.type:
+        raise UsageError(
+            f"Training on {device.type} was asked for, but this process already computes on "
+            f"{accelerator.device.type}. Start a new one."
+        )
+    return accelerator
+
+
+class Updater:
+    """Networks with their optimizers, on this process's device.
+
+    Several processes hold the same networks; each computes the gradient of its rows and they are
+    averaged (DistributedDataParallel). Rows that do not fit into a GPU's memory at once are done
+    in pieces of half the size, and half again, whose gradients add up to the same.
+
+    Args:
+        objective: What to lower; its networks are moved to the device, and wrapped until
+            :meth:`release`.
+        config: How.
+        accelerator: The processes.
+        rows: Clips of a batch this process computes.
+
+    Attributes:
+        networks: As the objective had them.
+        optimizers: One for each network.
+        piece: Clips computed at once.
+    """
+
+    def __init__(
+        self, objective: Objective, config: TrainConfig, accelerator: Accelerator, rows: int
+    ) -> None:
+        self.objective, self.config, self.accelerator = objective, config, accelerator
+        self.device = accelerator.device
+        self.rows = rows
+        self.piece = min(config.micro_batch or rows, rows)
+        self.networks = {n: net.to(self.device).train() for n, net in objective.networks.items()}
+        self.optimizers = {n: adamw(net, config) for n, net in self.networks.items()}
+        self._fits: set[str] = set()
+
+    def wrap(self) -> None:
+        """Lets processes exchange gradients, gives all the main one's weights, and compiles."""
+        for name, network in self.networks.items():
+            if self.config.compile:
+                # In place: no name of a weight changes. In the default mode, as CUDA graphs would
+                # hold on to the weights' addresses, and averages trade places with weights when
+                # held-out clips judge them (which is compiled once more, without gradients).
+                network.compile()
+            self.objective.networks[name] = self.accelerator.prepare_model(network)
+
+    def release(self) -> None:
+        """Gives the objective its own networks back."""
+        self.objective.networks.update(self.networks)
+        for network in self.networks.values():
+            network._compiled_call_impl = None  # there is no public way back from compile()
+
+    def set_rate(self, step: int) -> None:
+        """Sets the learning rate of the step that comes after ``step`` of them."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, step)
+
+    def update(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> str | None:
+        """Moves a network by the gradient of its loss.
+
+        Args:
+            name: The network.
+            batch: This process's rows, on the device.
+            step: Steps done.
+            seed: For dropout, which alone draws from the global generator; it is left as it was.
+            means: Takes what is worth logging.
+
+        Returns:
+            What went wrong if the loss or its gradient is no number or too large; then nothing
+            was moved. The same in all processes.
+
+        Raises:
+            ClipsonicError: One clip alone does not fit into memory, or compiling fails.
+        """
+        network, optimizer = self.networks[name], self.optimizers[name]
+        if self.accelerator.num_processes > 1 and name not in self._fits:
+            # A process that runs out of memory while others wait for its gradient could not try
+            # again; so the first time is a rehearsal without exchange.
+            with self._silence():
+                self._gradient(name, batch, step, seed, Means())
+            self._fits.add(name)
+        loss = self._gradient(name, batch, step, seed, means)
+        loss = self.accelerator.reduce(loss, "mean")
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(
+                network.parameters(), self.config.clip_norm, norm, foreach=True
+            )
+        value, length = torch.stack([loss, norm.to(loss)]).tolist()  # one wait for the device
+        if not abs(value) <= self.config.max_loss:  # also true of nan
+            return f"the loss of the {name} is {value:g}"
+        if not math.isfinite(length):
+            return f"the gradient of the {name} is {length:g}"
+        optimizer.step()
+        means.add(f"{name}_grad_norm", norm)
+        return None
+
+    def _gradient(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> Tensor:
+        """Leaves the gradient in the network and gives the loss; smaller pieces if they must be."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        while True:
+            try:
+                found = Means()
+                with torch.random.fork_rng(devices):
+                    torch.manual_seed(seed + self.accelerator.process_index)
+                    with self._compiling(name):
+                        loss = self._in_pieces(name, batch, step, found)
+            except torch.OutOfMemoryError:
+                if self.piece == 1 or name in self._fits:
+                    raise ClipsonicError(
+                        f"Memory of {self.device} ran out at step {step} with {self.piece} of "
+                        f"{self.rows} clips at once. Set a smaller micro-batch, or choose a "
+                        "smaller network."
+                    ) from None
+            else:
+                means.merge(found)
+                return loss
+            # Outside the handler, whose traceback holds on to what filled the memory.
+            self.piece //= 2
+            release_memory()
+
+    def _in_pieces(self, name: str, batch: Batch, step: int, means: Means) -> Tensor:
+        total = torch.zeros((), device=self.device)
+        for start in range(0, self.rows, self.piece):
+            whole = self.piece >= self.rows  # then the very same batch: what is kept of it serves
+            end = start + self.piece
+            piece = batch if whole else {key: v[start:end] for key, v in batch.items()}
+            size = min(self.piece, self.rows - start)
+            with ExitStack() as stack:
+                if start + size < self.rows:
+                    stack.enter_context(self._silence())
+                with self.autocast():
+                    loss = self.objective.loss(name, piece, step)
+                if start == 0:
+                    # Not before the forward pass: the C library would give the memory back to the
+                    # system and fetch it again, which made a step of a U-Net a tenth slower.
+                    self.optimizers[name].zero_grad(set_to_none=True)
+                share = loss.mean.float() * (size / self.rows)
+                share.backward()  # type: ignore[no-untyped-call]
+            total += share.detach()
+            means.add(name, loss.mean, size)
+            for key, values in loss.parts.items():
+                means.add(key, values, size if values.ndim == 0 else 1)
+        return total
+
+    def autocast(self) -> torch.autocast:
+        """Gives the forward pass its precision."""
+        enabled = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    @contextmanager
+    def _compiling(self, name: str) -> Iterator[None]:
+        """Tells people why a network cannot be compiled, which its first call does."""
+        if not self.config.compile:
+            yield
+            return
+        from torch._dynamo.exc import TorchDynamoException  # seconds to import
+
+        try:
+            yield
+        except TorchDynamoException as error:
+            why = getattr(error, "inner_exception", error)
+            raise ClipsonicError(
+                f"The {name} cannot be compiled for {self.device} ({type(why).__name__}: "
+                f"{(str(why).splitlines() or [''])[0]}). Install a C++ compiler, such as g++, or "
+                "train without compiling."
+            ) from error
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Keeps gradients from being exchanged: only the last piece's backward pass does that."""
+        with ExitStack() as stack:
+            for network in self.objective.networks.values():
+                stack.enter_context(self.accelerator.no_sync(network))
+            yield
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives weights, and the optimizers' state by number of the parameter in its network."""
+        optimizers = {}
+        for name, optimizer in self.optimizers.items():
+            state = optimizer.state_dict()["state"]
+            order = _order(self.networks[name], optimizer)
+            optimizers[name] = {"state": {order[i]: moments for i, moments in state.items()}}
+        networks = {name: network.state_dict() for name, network in self.networks.items()}
+        return {"networks": networks, "optimizers": optimizers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes a state back; the configuration's settings stay.
+
+        Raises:
+            KeyError | RuntimeError | ValueError: It is of other networks.
+        """
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+            optimizer, saved = self.optimizers[name], state["optimizers"][name]["state"]
+            own = optimizer.state_dict()
+            order = enumerate(_order(network, optimizer))
+            own["state"] = {i: saved[number] for i, number in order if number in saved}
+            optimizer.load_state_dict(own)
+
+
+def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Build the optimizer of a network.
+
+    Source: Loshchilov & Hutter 2019; that only matrices (two axes or more) decay, if so, as in the
+    trainer of dalle2-pytorch.
+    """
+    parameters = list(network.parameters())
+    least_axes = 0 if config.decayed == "all" else 2
+    fused = parameters[0].device.type in ("cpu", "cuda")  # several times as fast there
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= least_axes]},
+        {"params": [p for p in parameters if p.ndim < least_axes], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=fused,
+        foreach=not fused,
+    )
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Gives the rate of the step that comes after ``step`` of them: it rises, then decays."""
+    warmed = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
+    return warmed * config.lr_decay ** max(0, step - config.warmup)
+
+
+def _order(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[int]:
+    """Gives each parameter's number in the network, in the order of the optimizer's groups."""
+    number = {id(parameter): i for i, parameter in enumerate(network.parameters())}
+    return [number[id(p)] for group in optimizer.param_groups for p in group["params"]]

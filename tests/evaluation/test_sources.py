@@ -1,0 +1,179 @@
+"""A model asked with the clips of a data set: what is made, and what is said."""
+
+import dataclasses
+
+import pytest
+import torch
+from small_videos import write_videos
+
+from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.evaluation.evaluate import Voice, Wish, evaluate
+from clipsonic_cli.evaluation.generation import How
+from clipsonic_cli.evaluation.sources import Asking, Generation
+
+HOW = How(sampler="dpmpp", steps=2, seconds=0.6)
+
+
+@pytest.fixture
+def asked(micro, pets):
+    return Generation(model=str(micro), how=HOW, data=str(pets), split="train", count=4)
+
+
+@pytest.fixture
+def judge(fakes, tmp_path):
+    def judge(subject, *metrics, told=None, **more):
+        wish = Wish(name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more)
+        tell = [].append if told is None else told.append
+        return evaluate(wish, device=torch.device("cpu"), voice=Voice(tell=tell))
+
+    return judge
+
+
+def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge, asked, tmp_path):
+    results = judge(dataclasses.replace(asked, guidance=(1.0, 2.0)), "fad", "clap")
+    rows = [(row.system, row.guidance) for row in results.rows]
+    assert rows == [
+        *((mode, w) for mode in ("iq", "zs", "pd") for w in (1.0, 2.0)),
+        ("reconstruction", None),
+    ]
+    for row in results.rows:
+        assert [score.metric for score in row.scores] == ["fad", "clap"]
+        assert {(score.n, score.seconds) for score in row.scores} == {(4, 0.6)}
+    assert results.settings["reference"] == (
+        "the clips' own sounds, train split, 0.6 s around the middle of each"
+    )
+    sample = results.samples[0]
+    assert set(sample.paths) == {f"{m} w={w}" for m in ("iq", "zs", "pd") for w in (1, 2)} | {
+        "reconstruction",
+        "truth",
+    }
+    assert all(path.is_file() for path in sample.paths.values())
+    assert sample.picture.is_file()
+    assert sample.prompt.startswith("a photo of ")
+
+
+def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked, fakes, tmp_path):
+    how = dataclasses.replace(HOW, seconds=0.8)  # three windows each, which span the eight bands
+    asked = dataclasses.replace(asked, modes=("zs",), how=how)
+    mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
+    assert (mode.bias > 0, reconstruction.bias) == (True, None)
+    assert any("Made of the very clips" in note for note in reconstruction.notes)
+    assert not any("Made of the very clips" in note for note in mode.notes)
+    other = fakes.write_sounds(tmp_path / "other", 4)
+    scores = [row.score("fad") for row in judge(asked, "fad", reference=other).rows]
+    assert all(score.bias > 0 for score in scores)
+    assert not any("Made of the very clips" in note for score in scores for note in score.notes)
+
+
+def test_people_need_sounds_whatever_the_metrics(judge, asked):
+    asked = dataclasses.replace(asked, modes=("zs",))
+    results = judge(asked, "similarity", listening=True)
+    assert [row.system for row in results.rows] == ["zs"]
+    assert results.rows[0].score("similarity")
+    assert {*results.samples[0].paths} == {"zs w=1.5", "reconstruction", "truth"}
+
+
+def test_a_second_evaluation_makes_no_sound(judge, asked, monkeypatch, tmp_path):
+    asked = dataclasses.replace(asked, modes=("zs",))
+    first = judge(asked, "clap")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.wav")}
+    again = judge(asked, "clap")
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert again == first
+
+
+def test_similarity_makes_no_sound_and_has_no_guidance(judge, asked, tmp_path):
+    results = judge(asked, "similarity")
+    assert [(row.system, row.guidance) for row in results.rows] == [("zs", None), ("pd", None)]
+    assert not (tmp_path / "out" / "sounds").exists()
+    score = results.rows[0].score("similarity")
+    assert (score.label, score.n) == ("similarity[micro-clip]", 4)
+    assert -1 <= score.value <= 1
+
+
+def test_no_modes_leave_the_reconstruction_of_longer_clips(judge, asked):
+    asked = dataclasses.replace(asked, modes=(), clip_seconds=1.5)
+    [row] = judge(asked, "clap-windows").rows
+    assert row.system == "reconstruction"
+    assert row.scores[0].seconds == pytest.approx(1.5)
+
+
+def test_clips_are_as_long_as_they_are_and_not_as_asked_for(judge, asked):
+    asked = dataclasses.replace(asked, modes=(), clip_seconds=100.0)
+    results = judge(asked, "fad", "clap")
+    seconds = results.rows[0].scores[0].seconds
+    assert seconds < 100
+    assert f", {seconds:.3g} s around the middle" in results.settings["reference"]
+    assert judge(asked, "clap").settings["reference"] is None
+
+
+def test_what_the_data_and_the_model_lack_is_said(judge, asked):
+    told = []
+    judge(dataclasses.replace(asked, count=20, modes=("sd", "zs")), "clap", told=told)
+    said = " ".join(told)
+    assert "mode sd is left out" in said
+    assert "clips that can be used, of 20 asked for" in said
+
+
+def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(judge, asked):
+    told = []
+    results = judge(dataclasses.replace(asked, data=None, count=3), "fad", "clap", told=told)
+    [row] = results.rows
+    assert (row.system, [score.metric for score in row.scores]) == ("pd", ["clap"])
+    said = " ".join(told)
+    assert "fad[mini] left out: there are no true sounds" in said
+    assert "'a photo of violin'; give --data" in said
+
+
+def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path):
+    plain = write_videos(tmp_path / "plain", 4, labelled=False)
+    told = []
+    subject = dataclasses.replace(asked, data=str(plain))
+    results = judge(subject, "fad", told=told)
+    assert [row.system for row in results.rows] == ["iq", "reconstruction"]
+    assert "note: modes zs, pd are left out: the clips have no labels" in told
+    with pytest.raises(UsageError, match="have no labels, which zs ask for"):
+        judge(dataclasses.replace(subject, modes=("zs",)), "fad")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "reason"),
+    [
+        ({"data": "nowhere"}, UsageError, "no data at 'nowhere'"),
+        ({"split": "valid"}, UsageError, "no clips in the split 'valid'"),
+        ({"model": "nothing"}, UsageError, "no model 'nothing'"),
+        ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
+        ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
+        ({"guidance": (1.5, 101.0)}, UsageError, "guidance_scale is 101"),
+        ({"how": dataclasses.replace(HOW, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
+        ({"how": dataclasses.replace(HOW, seconds=0)}, UsageError, "seconds is 0"),
+        ({"how": dataclasses.replace(HOW, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
+        ({"data": None, "modes": ("iq",)}, UsageError, "need pictures to start from"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_weights_are_read(
+    asked, monkeypatch, change, error, reason
+):
+    from clipsonic_cli.store import bundle
+
+    monkeypatch.setattr(bundle, "load", None)
+    with pytest.raises(error, match=reason):
+        Asking(dataclasses.replace(asked, **change), device="cpu", sounds=True, vectors=False)
+
+
+def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
+    how = dataclasses.replace(HOW, vocoder="bigvgan")
+    wish = dataclasses.replace(asked, model=str(bare), how=how, modes=())
+    with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
+        Asking(wish, device="cpu", sounds=True, vectors=False)
+
+
+@pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])
+def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(judge, asked, sampler, said):
+    how, told = dataclasses.replace(HOW, sampler=sampler), []
+    results = judge(dataclasses.replace(asked, modes=("zs",), how=how, count=2), "clap", told=told)
+    assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
+    assert sum("2 steps are too few for ddpm" in note for note in told) == said

@@ -1,0 +1,37 @@
+"""Which parts go together, and what is said of those that do not."""
+
+import dataclasses
+
+import pytest
+from headers import CLAP, CLIP, PRIOR, UNET, VOCODER
+
+from clipsonic_cli.config import MelSpec, PriorConfig, UNetConfig
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.store.compatibility import check_fits
+
+
+def test_parts_of_one_model_fit():
+    prior = dataclasses.replace(PRIOR, config=PriorConfig(dim=8))
+    check_fits(unet=UNET, vocoder=VOCODER, clip=CLIP, trained_on="clip-image")
+    check_fits(unet=dataclasses.replace(UNET, config=UNetConfig(cond_dim=8)), prior=prior)
+
+
+@pytest.mark.parametrize(
+    ("others", "complaint"),
+    [
+        ({"vocoder": dataclasses.replace(VOCODER, mel=MelSpec(hop_length=256))}, "512.*256"),
+        ({"clip": dataclasses.replace(CLIP, encoder="mini-2")}, "'mini-1'.*CLIP.*'mini-2'"),
+        ({"clap": CLAP}, "'mini-1'.*CLAP.*'clap-1'"),
+        ({"prior": dataclasses.replace(PRIOR, encoder="mini-2")}, "'mini-1'.*prior.*'mini-2'"),
+        ({"prior": dataclasses.replace(PRIOR, space="clip-text")}, "clip-image.*clip-text"),
+        ({"prior": dataclasses.replace(PRIOR, config=PriorConfig(dim=8))}, "768.*8"),
+        ({"trained_on": "clip-text"}, "clip-text.*clip-image"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_with_both_values(others, complaint):
+    with pytest.raises(BadBundle, match=complaint):
+        check_fits(unet=UNET, **others)
+
+
+def test_only_the_range_above_may_differ_between_unet_and_vocoder():
+    check_fits(unet=UNET, vocoder=dataclasses.replace(VOCODER, mel=MelSpec(log_max=9.0)))

@@ -1,0 +1,132 @@
+import json
+
+import pytest
+
+from clipsonic_cli.cli import run
+from clipsonic_cli.errors import MissingWeights, UsageError
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.store import model_folders
+from clipsonic_cli.store.assets import recorded_digest
+
+MINI = ("clip", "prior", "unet", "vocoder")
+
+
+def make(folder, parts=MINI):
+    """A model folder of empty files, which is all this module looks at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem in parts:
+        (folder / f"{stem}.safetensors").touch()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A machine of its own: embedded models in bundled/, a person's in home/models/."""
+    monkeypatch.setattr(model_folders, "BUNDLED", tmp_path / "bundled")
+    monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
+    make(tmp_path / "bundled" / "mini")
+    return tmp_path / "home" / "models"
+
+
+def test_an_embedded_model_is_found_by_name(tmp_path):
+    folder = model_folders.find("mini")
+    assert folder.part("unet") == tmp_path / "bundled" / "mini" / "unet.safetensors"
+    assert folder.name == "mini"
+
+
+def test_a_persons_model_is_found_by_name(home):
+    make(home / "music")
+    assert model_folders.find("music").path == home / "music"
+    assert model_folders.names() == ["mini", "music"]
+
+
+def test_an_embedded_model_comes_before_a_persons_of_the_same_name(home, tmp_path):
+    make(home / "mini")
+    assert model_folders.find("mini").path == tmp_path / "bundled" / "mini"
+    assert model_folders.names() == ["mini"]
+
+
+def test_a_folder_anywhere_is_found_by_path_and_named_so_that_it_is_found_again(
+    tmp_path, monkeypatch
+):
+    made = make(tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path)
+    folder = model_folders.find("elsewhere/run")
+    assert folder.path == made
+    monkeypatch.chdir("/")
+    assert model_folders.find(folder.name) == folder
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(UsageError, match=r"no model 'mimi'. Did you mean 'mini'\? Known: mini"):
+        model_folders.find("mimi")
+
+
+def test_a_folder_without_parts_is_no_model(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"holds no \.safetensors file"):
+        model_folders.find(tmp_path / "empty")
+
+
+def test_folders_without_parts_have_no_name(home):
+    (home / "empty").mkdir(parents=True)
+    assert model_folders.names() == ["mini"]
+
+
+def test_modes_are_those_whose_parts_are_all_there():
+    assert model_folders.find("mini").modes() == ["iq", "zs", "pd"]
+
+
+def test_absent_parts_are_named_with_the_command_that_trains_them():
+    with pytest.raises(MissingWeights) as caught:
+        model_folders.find("mini").require(MODES["sd"].weights)
+    assert "lacks prior-sd.safetensors" in str(caught.value)
+    assert "prior-sd on your own videos: clipsonic train --data DIR --stage prior." in str(
+        caught.value
+    )
+    assert "complete for: iq, zs, pd" in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_every_part_has_a_way_to_come_by():
+    published = {"clip", "prior", "clap"}  # those the manifest has
+    assert {name for mode in MODES.values() for name in mode.weights} <= published | {
+        *model_folders.TRAINING
+    }
+
+
+@pytest.mark.parametrize("options", model_folders.TRAINING.values())
+def test_the_way_to_train_a_part_is_a_command(options, capsys):
+    assert run(["train", "--data", "nowhere", *" ".join(options).split()]) == 2
+    assert "no data at 'nowhere'" in capsys.readouterr().err
+
+
+def test_parts_that_are_published_are_downloaded_and_the_rest_is_trained():
+    with pytest.raises(MissingWeights) as caught:
+        model_folders.find("mini").require(MODES["clap-tta"].weights)
+    assert "clipsonic download clap." in str(caught.value)
+    assert "clipsonic train --data DIR --condition clap-text." in str(caught.value)
+
+
+def test_published_weights_stand_in_for_a_part_a_model_lacks(home):
+    make(home / "half", ["unet", "vocoder"])
+    assert not model_folders.find("half").has("prior")
+    place = home.parent / "weights" / "laion-prior"
+    make(place, ["prior"])
+    size = (place / "prior.safetensors").stat().st_size
+    receipt = {"kept": {"prior.safetensors": {"bytes": size, "sha256": "ab" * 32}}}
+    (place / "receipt.json").write_text(json.dumps(receipt))
+    assert model_folders.find("half").part("prior") == place / "prior.safetensors"
+    assert recorded_digest(place / "prior.safetensors") == "ab" * 32
+    make(home / "half", ["prior"])  # its own comes first
+    assert model_folders.find("half").part("prior") == home / "half" / "prior.safetensors"
+
+
+def test_a_model_with_all_parts_is_accepted():
+    assert model_folders.find("mini").require([*MODES["pd"].weights, "vocoder"]) is None
+
+
+def test_a_model_without_any_complete_mode_says_so(home):
+    make(home / "half", ["vocoder"])
+    with pytest.raises(MissingWeights, match="complete for: none"):
+        model_folders.find("half").require(MODES["iq"].weights)

@@ -1,0 +1,211 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from make_media import put
+from PIL import Image
+from small_videos import LABELS, write_videos
+
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.store import bundle
+from clipsonic_cli.training.data_setup import (
+    Source,
+    check_any,
+    check_source,
+    gather,
+    name_of,
+    pictures_of,
+    prompts_of,
+    spread,
+)
+from clipsonic_cli.training.export import Voice
+from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.run import begin
+from clipsonic_cli.training.run_config import read_settings
+
+
+@pytest.fixture(scope="module")
+def clip(micro):
+    return load_clip(bundle.load(micro / "clip.safetensors", kind="clip"))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("data") / "music", 8)
+
+
+def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0, **more):
+    return gather(
+        Source(data=str(data), workers=0, seed=seed, **more),
+        encoder,
+        waves=waves,
+        labels=labels,
+        least=lambda _spec: least,
+        spare=Path("not-used"),
+        accelerator=Accelerator(cpu=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def material(videos, clip):
+    return gathered(videos, clip)
+
+
+def test_a_folder_becomes_a_catalogue_and_a_survey(material):
+    assert (material.survey.found, material.survey.kept) == (8, 8)
+    assert len(material.catalogue) == len(material.clips) == 8
+    assert set(material.catalogue.labels) == set(LABELS)
+
+
+def test_a_catalogue_is_material_as_it_is(material, clip):
+    again = gathered(material.path, clip)
+    assert (again.path, again.survey, again.clips) == (material.path, None, ())
+    assert again.catalogue.ids == material.catalogue.ids
+    assert again.catalogue.splits == material.catalogue.splits
+
+
+def test_a_catalogue_that_holds_more_than_is_needed_will_do(material):
+    assert len(gathered(material.path, None).catalogue) == 8
+
+
+def test_a_catalogue_for_something_else_is_refused(material, videos, clip):
+    with pytest.raises(UsageError, match="needs sounds, there are frames seen by 'micro-clip'"):
+        gathered(material.path, None, waves=True)
+    mels = gathered(videos, None)
+    with pytest.raises(UsageError, match="needs frames seen by 'micro-clip', there are mels"):
+        gathered(mels.path, clip)
+
+
+def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):
+    assert len(gathered(videos, clip, least=2.0).catalogue) == 8
+    wide = gathered(videos, clip, least=4.0)
+    assert (len(wide.catalogue), wide.survey.flaws["short"]) == (0, 8)
+
+
+def test_without_any_clip_the_reason_is_told(tmp_path):
+    put(tmp_path / "data" / "bad.mp4", b"nonsense")
+    material = gathered(tmp_path / "data")
+    with pytest.raises(UsageError, match=r"None of the 1 clips .*1 unreadable.*'bad.mp4' is unre"):
+        check_any(material, "data")
+
+
+def test_without_a_training_clip_the_splits_are_told(tmp_path):
+    write_videos(tmp_path / "data", 1)
+    materials = (gathered(tmp_path / "data", seed=seed) for seed in range(100))
+    held_out = next(m for m in materials if "train" not in m.catalogue.splits)
+    with pytest.raises(UsageError, match=r"all are held out \(1 (test|valid)\).*--seed"):
+        check_any(held_out, "data")
+
+
+def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
+    put(tmp_path / "data" / "bad.mp4", b"nonsense")
+    with pytest.raises(UsageError, match=r"have no labels.*folder"):
+        gathered(tmp_path / "data", labels=True)
+    assert len(gathered(tmp_path / "data").clips) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "reason"),
+    [
+        ("nowhere", None, "There is no data at"),
+        ("", "vgsound", "Did you mean 'vggsound'"),
+        ("file.xyz", None, "no known data format"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_unread(tmp_path, data, given, reason):
+    put(tmp_path / "file.xyz", b"words")
+    with pytest.raises(UsageError, match=reason):
+        check_source(Source(data=str(tmp_path / data), format=given))
+
+
+def test_data_sets_that_are_there_pass(videos, material):
+    check_source(Source(data=str(videos)))
+    check_source(Source(data=str(videos), format="folder"))
+    check_source(Source(data=material.path))
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("./music/", "music"),
+        ("/data/My Videos", "My-Videos"),
+        ("list.csv", "list"),
+        ("https://host/set-{000..009}.tar?token=1", "set--000"),
+        ("/", "model"),
+    ],
+)
+def test_a_data_set_has_a_short_name(data, name):
+    assert name_of(data) == name
+
+
+def test_a_data_set_is_named_for_the_folder_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert name_of(".") == name_of(str(tmp_path))
+
+
+def test_samples_are_made_of_labels(material):
+    assert prompts_of(material, "clip-image") == ["a photo of dog barking", "a photo of violin"]
+    assert prompts_of(material, "clap-text")[1] == "the sound of violin"
+
+
+def test_samples_are_made_of_frames(material, tmp_path):
+    told = []
+    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
+    assert [path.name for path in pictures][:1] == ["frame-1.png"]
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (32, 32)
+    assert told == []
+
+
+def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tmp_path):
+    material = gathered(write_videos(tmp_path / "gone", 4), clip)
+    material.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
+    first = material.clips[0]
+    first.media.unlink()
+    told = []
+    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
+    assert pictures == [tmp_path / "queries" / "frame-2.png"]
+    assert told == [
+        f"no sample of frame-1.png: '{first.id}' cannot be read any more (there is no such file)"
+    ]
+
+
+def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(material, clip, tmp_path):
+    told = []
+    again = gathered(material.path, clip)
+    assert pictures_of(again, tmp_path / "queries", tell=told.append) == []
+    assert len(told) == 1
+    assert told[0].startswith("no samples of frames: clips that were prepared before")
+
+
+def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
+    videos = write_videos(tmp_path / "data", 6)
+    wish = Wish(
+        source=Source(data=str(videos), workers=0),
+        out=tmp_path / "run",
+        name="gone",
+        base=str(micro),
+        warm_start=str(micro),
+        train={"steps": 9, "batch_size": 1, "precision": "float32"},
+        sample_every=9,
+    )
+    told = []
+    voice = Voice(tell=told.append, show=lambda _: shutil.rmtree(videos), report=stop_at_the_loop)
+    with pytest.raises(KeyboardInterrupt):
+        begin(wish, device=torch.device("cpu"), voice=voice)
+    assert read_settings(wish.run_dir).pictures == ()
+    assert sum(line.startswith("no sample of frame-1.png: '") for line in told) == 1
+
+
+def stop_at_the_loop(stage, _done, _total):
+    if stage == "train":
+        raise KeyboardInterrupt
+
+
+def test_values_are_taken_evenly_from_all():
+    assert spread(range(10), 3) == [0, 3, 6]
+    assert spread("ab", 3) == ["a", "b"]
+    assert spread([], 3) == []

@@ -1,0 +1,162 @@
+"""What a run makes of the loop's weights: files, samples, a model."""
+
+import dataclasses
+import json
+import signal
+
+import pytest
+import torch
+from small_videos import write_videos
+
+from clipsonic_cli.store import assets, bundle, model_folders
+from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.training.data_setup import Source
+from clipsonic_cli.training.export import Voice, run_id
+from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.run import begin, resume
+from clipsonic_cli.training.run_config import read_settings
+
+CPU = torch.device("cpu")
+LOOP = {"batch_size": 1, "save_every": 1, "log_every": 1, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("CLIPSONIC_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def run(home, micro, violin_picture, tmp_path_factory):
+    """A run of two steps, with samples of a text and a picture: folder, outcome, lines told."""
+    told = []
+    wish = Wish(
+        source=Source(
+            data=str(write_videos(tmp_path_factory.mktemp("data"), 12)), workers=0, seed=3
+        ),
+        out=tmp_path_factory.mktemp("runs") / "run",
+        name="heard",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 2, "lr": 1e-3, "validate_every": 1, "validate_batches": 1},
+        prompts=("rain",),
+        pictures=(str(violin_picture),),
+        sample_every=2,
+        licence="CC0",
+    )
+    outcome = begin(wish, device=CPU, voice=Voice(tell=told.append))
+    return wish.run_dir, outcome, told
+
+
+def test_the_weights_are_those_that_did_best_on_held_out_clips(run):
+    run_dir, outcome, _ = run
+    lines = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
+    looks = [line["held_out_unet"] for line in lines if "held_out_unet" in line]
+    assert outcome.best == min(looks)
+    kept = bundle.load(outcome.path / "unet.safetensors", kind="unet")
+    best = checkpoint.load_best(run_dir)
+    assert kept.header.meta["best"]["step"] == best["step"]
+    assert all(torch.equal(w, best["weights"][n].half()) for n, w in kept.weights.items())
+
+
+def test_samples_are_made_when_due_of_what_was_asked_for(run):
+    run_dir, _, told = run
+    assert [path.name for path in (run_dir / "samples").iterdir()] == ["step-00000002"]
+    made = {path.name for path in (run_dir / "samples" / "step-00000002").iterdir()}
+    assert made == {"01-rain.wav", "01-rain.png", "02-violin.wav", "02-violin.png"}
+    assert sum("saved: unet" in line for line in told) == 2
+
+
+def test_the_file_says_how_it_was_trained(run):
+    _, outcome, _ = run
+    meta = bundle.read_header(outcome.path / "unet.safetensors").meta
+    assert (meta["steps"], meta["batch_size"], meta["licence"]) == (2, 1, "CC0")
+    assert (meta["data"]["kept"], meta["warm_start"]) == (12, "micro")
+    assert (meta["settings"]["lr"], meta["settings"]["window"]) == (1e-3, 64)
+    assert meta["losses"].keys() >= {"unet"}
+
+
+@pytest.fixture
+def vggish_lost(monkeypatch, tmp_path):
+    """VGGish vanished after it was found."""
+    monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
+
+
+def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
+    told = []
+    wish = Wish(
+        source=Source(data=str(write_videos(tmp_path / "data", 12)), workers=0, seed=3),
+        out=tmp_path / "run",
+        name="deaf",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 1},
+        prompts=("rain",),
+        sample_every=1,
+    )
+    assert begin(wish, device=CPU, voice=Voice(tell=told.append)).path.is_dir()
+    (why,) = [line for line in told if line.startswith("No FAD of held-out frames: ")]
+    assert "clipsonic download vggish" in why
+
+
+def test_samples_are_not_made_twice(run):
+    run_dir, _, _ = run
+    sample = run_dir / "samples" / "step-00000002" / "01-rain.wav"
+    before = sample.stat().st_mtime_ns
+    resume(run_dir, device=CPU)  # all is done: published once more
+    assert sample.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_moved_run_finds_the_frames_it_makes_samples_of(home, micro, tmp_path):
+    wish = Wish(
+        source=Source(
+            data=str(write_videos(tmp_path / "data", 4, labelled=False)), workers=0, seed=3
+        ),
+        out=tmp_path / "run",
+        name="moved",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 2},
+        sample_every=2,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        begin(wish, device=CPU, voice=Voice(report=stop_after_a_step))
+    moved = wish.run_dir.rename(tmp_path / "elsewhere")
+    resume(moved, device=CPU)
+    made = {path.name for path in (moved / "samples" / "step-00000002").glob("*.wav")}
+    assert "01-frame-1.wav" in made
+
+
+def stop_after_a_step(stage, done, _total):
+    if (stage, done) == ("train", 1):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path):
+    wish = Wish(
+        source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
+        out=tmp_path / "run",
+        name="vocoder-alone",
+        stage="vocoder",
+        base="published",  # of which nothing is on this machine
+        warm_start=str(micro),
+        train=LOOP | {"steps": 1},
+        sample_every=0,
+    )
+    assert begin(wish, device=CPU).command is None
+    assert model_folders.find("vocoder-alone").modes() == []
+
+
+def test_a_runs_id_tells_it_from_others_however_long_it_goes_on(run):
+    settings = read_settings(run[0])
+    longer = dataclasses.replace(settings.train, steps=10**6, save_every=7)
+    assert run_id(dataclasses.replace(settings, train=longer)) == run_id(settings)
+    others = [
+        dataclasses.replace(settings, name="other"),
+        dataclasses.replace(settings, catalogue="other"),
+        dataclasses.replace(settings, train=dataclasses.replace(settings.train, seed=1)),
+    ]
+    assert len({run_id(each) for each in [settings, *others]}) == 4

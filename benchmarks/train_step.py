@@ -30,7 +30,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.trainer.batches import Batch
 from clipsonic_cli.trainer.denoiser import UNetObjective
 from clipsonic_cli.trainer.ema import Ema
-from clipsonic_cli.trainer.optimizer import Updater, accelerate
+from clipsonic_cli.trainer.optimizer import Updater, make_accelerator
 from clipsonic_cli.trainer.tracking import Means
 
 SIZES = {
@@ -44,7 +44,7 @@ class Ours:
     """The trainer's step."""
 
     def __init__(self, objective: UNetObjective, config: TrainConfig, device: torch.device) -> None:
-        self.updater = Updater(objective, config, accelerate(device), config.batch_size)
+        self.updater = Updater(objective, config, make_accelerator(device), config.batch_size)
         self.updater.wrap()
         self.ema = Ema(self.updater.networks["unet"], config.ema_decay)
         self.steps, self.means = 0, Means()

@@ -27,8 +27,8 @@ from clipsonic_cli.config import (
 )
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
-from clipsonic_cli.encoders.clap import Clap, load_clap
-from clipsonic_cli.encoders.clip import Clip, load_clip
+from clipsonic_cli.encoders.clap import ClapModel, load_clap
+from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.clip import needs_torchvision
@@ -179,7 +179,7 @@ class Parts:
     def _with_clip(self, encoder: Maker, name: str) -> Maker:
         """Binds the CLIP an encoder is made of."""
 
-        def make() -> Clip:
+        def make() -> ClipModel:
             with buildable(name):
                 return load_clip(self._load(name)).to(self.device)
 
@@ -188,7 +188,7 @@ class Parts:
     def _with_clap(self, encoder: Maker, name: str) -> Maker:
         """Binds the CLAP an encoder is made of."""
 
-        def make() -> Clap:
+        def make() -> ClapModel:
             return load_clap(self._load(name)).to(self.device)
 
         return functools.partial(encoder, self._once("clap", name, make))

@@ -13,13 +13,13 @@ from clipsonic_cli import ranges
 from clipsonic_cli.config import PreparationConfig, Recipe, TrainConfig
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.ranges import Range
-from clipsonic_cli.training.run_config import Beyond
+from clipsonic_cli.training.run_config import Extensions
 
 KINDS = {
     Recipe: ranges.RECIPE,
     TrainConfig: ranges.TRAIN,
     PreparationConfig: {"frame_rate": ranges.FRAME_RATE},
-    Beyond: ranges.EXTENSIONS,
+    Extensions: ranges.EXTENSIONS,
 }
 EVERY = [(kind, name, one) for kind, rows in KINDS.items() for name, one in rows.items()]
 HUGE = 10**400

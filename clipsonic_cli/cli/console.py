@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -27,8 +27,8 @@ from clipsonic_cli.cli.tables import Layout
 from clipsonic_cli.text import printable
 
 
-class Talk:
-    """A command's voice.
+class Console:
+    """Results to standard output, messages to standard error.
 
     Args:
         quiet: Say nothing but results and errors.
@@ -42,7 +42,9 @@ class Talk:
         # Made per command, so that it finds the standard error of this moment; Rich minds
         # NO_COLOR, TERM=dumb and whether it is a terminal.
         # No markup: what is shown may hold brackets from anywhere.
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
+        self.console = RichConsole(
+            stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False
+        )
 
     def note(self, text: str) -> None:
         """Says a line to the person, unless quiet."""
@@ -65,7 +67,7 @@ class Talk:
 
     def table(self, table: Table) -> None:
         """Gives a table as result; not folded where standard output is no terminal."""
-        console = Console(highlight=False, markup=False, emoji=False)
+        console = RichConsole(highlight=False, markup=False, emoji=False)
         if not console.is_terminal:
             console.width = 200
         console.print(table)
@@ -93,7 +95,7 @@ class Talk:
         """
         columns = [printable(column) for column in columns]
         rows = [[printable(cell) for cell in row] for row in rows]
-        console = Console(highlight=False, markup=False, emoji=False)
+        console = RichConsole(highlight=False, markup=False, emoji=False)
         width = console.width if console.is_terminal else None
         layout = Layout.choose(columns, rows, words=words, details=details, width=width)
         console.width = max(console.width, layout.total)
@@ -124,7 +126,7 @@ class Bars:
     """
 
     def __init__(
-        self, console: Console, title: str, *, shown: bool, of_bytes: bool = False
+        self, console: RichConsole, title: str, *, shown: bool, of_bytes: bool = False
     ) -> None:
         self.title = title
         self._stages: dict[str, TaskID] = {}

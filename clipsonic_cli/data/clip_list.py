@@ -16,7 +16,7 @@ from typing import Any
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import PICTURES, VIDEOS
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import KNOWN, SUFFIXES, SYNONYMS, BadCell, Row, read_list
+from clipsonic_cli.data.lists import KNOWN, SUFFIXES, SYNONYMS, BadCell, ListRow, read_list
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import has_word
@@ -91,7 +91,7 @@ def _check_column(name: str) -> None:
         raise unknown("column", name, COLUMNS)
 
 
-def _clip(row: Row, line: str, files: ListedFiles) -> Clip:
+def _clip(row: ListRow, line: str, files: ListedFiles) -> Clip:
     """Return the clip of a row, or one named after its line that says what is wrong."""
     try:
         if row.problem is not None:
@@ -113,7 +113,7 @@ def _clip(row: Row, line: str, files: ListedFiles) -> Clip:
         return Clip(id=line, media=files.folder, problem=str(error))
 
 
-def clip_details(row: Row) -> dict[str, Any]:
+def clip_details(row: ListRow) -> dict[str, Any]:
     """Return ``label``, ``split``, ``start`` and ``seconds`` of a row, as :class:`Clip` takes them.
 
     Raises:
@@ -135,7 +135,7 @@ def clip_details(row: Row) -> dict[str, Any]:
     }
 
 
-def _seconds(row: Row, role: str) -> float | None:
+def _seconds(row: ListRow, role: str) -> float | None:
     number = row.number(role)
     if number is not None and not 0 <= number < 1e7:
         raise BadCell(

@@ -27,7 +27,7 @@ SOUNDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFiles:
     """A file, or a folder that cannot be entered for the reason ``problem``."""
 
     path: Path
@@ -39,7 +39,7 @@ class Found:
         return self.path.suffix.lower()
 
 
-def walk(root: Path, *, hidden: bool = False) -> Iterator[Found]:
+def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFiles]:
     """Finds the files below a folder.
 
     Links are followed after all that lies in the folder itself, and no folder is entered twice, so
@@ -61,23 +61,25 @@ def walk(root: Path, *, hidden: bool = False) -> Iterator[Found]:
         try:
             status = top.stat()
         except OSError as error:
-            yield Found(top, f"the folder cannot be entered: {error.strerror}")
+            yield FoundFiles(top, f"the folder cannot be entered: {error.strerror}")
             continue
         if (status.st_dev, status.st_ino) in entered:
-            yield Found(top, "a link to a folder that was entered already")
+            yield FoundFiles(top, "a link to a folder that was entered already")
             continue
         failed: list[OSError] = []
         for here, folders, names in os.walk(top, onerror=failed.append):
             own = os.stat(here)  # noqa: PTH116 - for speed, as os.walk gives text
             entered.add((own.st_dev, own.st_ino))
             if hidden:
-                yield from (Found(Path(here, name)) for name in sorted(folders) if name[0] == ".")
+                yield from (
+                    FoundFiles(Path(here, name)) for name in sorted(folders) if name[0] == "."
+                )
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = [Path(here, name) for name in folders]
             pending.extend(path for path in below if path.is_symlink())
-            yield from (Found(path) for path in below if path.suffix.lower() in VIDEOS)
+            yield from (FoundFiles(path) for path in below if path.suffix.lower() in VIDEOS)
             yield from (
-                Found(Path(here, name))
+                FoundFiles(Path(here, name))
                 for name in sorted(names)
                 if name[0] != "." or (hidden and not _is_of_system(name))
             )
@@ -125,7 +127,7 @@ def media_by_stem(root: Path) -> dict[str, Path]:
     return found
 
 
-def _failures(failed: list[OSError]) -> Iterator[Found]:
+def _failures(failed: list[OSError]) -> Iterator[FoundFiles]:
     while failed:
         error = failed.pop(0)
-        yield Found(Path(error.filename), f"the folder cannot be read: {error.strerror}")
+        yield FoundFiles(Path(error.filename), f"the folder cannot be read: {error.strerror}")

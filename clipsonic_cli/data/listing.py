@@ -18,7 +18,7 @@ from clipsonic_cli.data.files import (
     PICTURES,
     SOUNDS,
     VIDEOS,
-    Found,
+    FoundFiles,
     is_part_of_download,
     name_of,
     walk,
@@ -241,12 +241,12 @@ def _reader(name: str) -> Reader:
     return reader
 
 
-def _stem(file: Found) -> Path:
+def _stem(file: FoundFiles) -> Path:
     """Return a file's path without its suffix, which a video shares with what goes with it."""
     return file.path.with_suffix("")
 
 
-def _reason(file: Found, name: str, stems: set[Path]) -> str:
+def _reason(file: FoundFiles, name: str, stems: set[Path]) -> str:
     """Return why no clip names a file."""
     path = file.path
     if path.name[0] == ".":

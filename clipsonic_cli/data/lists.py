@@ -63,7 +63,7 @@ class BadCell(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ListRow:
     """A row of a list.
 
     Args:
@@ -138,7 +138,7 @@ class Row:
         return int(number) if whole else number
 
 
-def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[Row]:
+def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[ListRow]:
     """Yield the rows of a list, those without a cell left out.
 
     CSV and TSV have a header whose columns :data:`SYNONYMS` knows, in any case; the separator is
@@ -180,11 +180,11 @@ def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[R
         raise UsageError(f"List '{path}' cannot be read: {error.strerror}.") from None
 
 
-def plain_rows(lines: Iterable[str], column: str) -> Iterator[Row]:
+def plain_rows(lines: Iterable[str], column: str) -> Iterator[ListRow]:
     """Yield lines that are not blank as rows of one column."""
     for number, line in enumerate(lines, start=1):
         if text := line.strip():
-            yield Row(line=number, cells={column: text})
+            yield ListRow(line=number, cells={column: text})
 
 
 def check_file(path: Path) -> int:
@@ -224,7 +224,7 @@ def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
-def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[Row]:
+def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[ListRow]:
     """Yield the rows under a header."""
     skipped, first, separator = 0, next(lines, ""), None
     while first and (not first.strip() or separator is None):
@@ -257,7 +257,7 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
                     f"reads {shown}."
                 )
             names = list(found)
-            yield Row(line=skipped + 1, cells=dict(zip(names, cells, strict=True)))
+            yield ListRow(line=skipped + 1, cells=dict(zip(names, cells, strict=True)))
         for cells in reader:
             line, start = start + skipped, reader.line_num + 1
             if any(cell.strip() for cell in cells):
@@ -286,18 +286,18 @@ def _separator(header: str, path: Path) -> str:
     return max(SEPARATORS, key=header.count)  # without a header: the one that is there
 
 
-def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
+def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> ListRow:
     """Return a row under a header; cells beyond it may be empty, and missing ones are."""
     if any(cell.strip() for cell in cells[len(names) :]):
         plural = "s" if len(names) > 1 else ""
         problem = f"{len(cells)} cells for {len(names)} column{plural}"
         problem += "; put a text with commas in quotes"
-        return Row(line=line, cells={}, problem=problem)
+        return ListRow(line=line, cells={}, problem=problem)
     pairs = zip(names, cells, strict=False)
-    return Row(line=line, cells={name: cell for name, cell in pairs if name and cell.strip()})
+    return ListRow(line=line, cells={name: cell for name, cell in pairs if name and cell.strip()})
 
 
-def _json_lines(lines: Iterator[str], path: Path) -> Iterator[Row]:
+def _json_lines(lines: Iterator[str], path: Path) -> Iterator[ListRow]:
     """Yield one JSON object a line."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -305,12 +305,12 @@ def _json_lines(lines: Iterator[str], path: Path) -> Iterator[Row]:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
                 reason = " ".join(str(error).split())
-                yield Row(line=number, cells={}, problem=f"there is no JSON ({reason:.80})")
+                yield ListRow(line=number, cells={}, problem=f"there is no JSON ({reason:.80})")
                 continue
             yield _object(number, value, path)
 
 
-def _json(file: TextIO, path: Path, size: int) -> Iterator[Row]:
+def _json(file: TextIO, path: Path, size: int) -> Iterator[ListRow]:
     """Yield the objects of a JSON list."""
     if size > MAX_JSON:
         raise UsageError(
@@ -329,16 +329,16 @@ def _json(file: TextIO, path: Path, size: int) -> Iterator[Row]:
         yield _object(number, value, path)
 
 
-def _object(number: int, value: object, path: Path) -> Row:
+def _object(number: int, value: object, path: Path) -> ListRow:
     if not isinstance(value, dict):
-        return Row(line=number, cells={}, problem='there is no object such as {"text": "rain"}')
+        return ListRow(line=number, cells={}, problem='there is no object such as {"text": "rain"}')
     names = [_name(name) for name in value]
     try:
         _check_columns(names, path)
     except UsageError as error:
-        return Row(line=number, cells={}, problem=str(error).rstrip("."))
+        return ListRow(line=number, cells={}, problem=str(error).rstrip("."))
     cells = dict(zip(names, value.values(), strict=True))
-    return Row(line=number, cells={k: v for k, v in cells.items() if v not in (None, "")})
+    return ListRow(line=number, cells={k: v for k, v in cells.items() if v not in (None, "")})
 
 
 def _name(cell: str) -> str:

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from clipsonic_cli.data.clips import Reader
-from clipsonic_cli.data.files import PICTURES, SOUNDS, Found, label_of, name_of, walk
+from clipsonic_cli.data.files import PICTURES, SOUNDS, FoundFiles, label_of, name_of, walk
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
@@ -28,7 +28,7 @@ def read(source: str) -> Iterator[Clip]:
         yield from _in_folder(list(files), root)
 
 
-def _in_folder(files: list[Found], root: Path) -> Iterator[Clip]:
+def _in_folder(files: list[FoundFiles], root: Path) -> Iterator[Clip]:
     sounds: dict[str, Path] = {}
     for file in files:
         if file.problem is None and file.suffix in SOUNDS:

@@ -17,7 +17,7 @@ from typing import Any
 from clipsonic_cli.data.clip_list import clip_details
 from clipsonic_cli.data.clips import Reader, check_exists, is_address
 from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS
-from clipsonic_cli.data.lists import Row
+from clipsonic_cli.data.lists import ListRow
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Member
@@ -141,7 +141,7 @@ def _details(texts: dict[str, bytes]) -> dict[str, Any]:
     described = json.loads(texts.get(".json", b"{}"))
     if not isinstance(described, dict):
         raise ValueError("no JSON object")
-    details = clip_details(Row(line=1, cells={k: v for k, v in described.items() if v != ""}))
+    details = clip_details(ListRow(line=1, cells={k: v for k, v in described.items() if v != ""}))
     if details["label"] is None and ".txt" in texts:
         details["label"] = texts[".txt"].decode().strip() or None
     return details

@@ -34,7 +34,7 @@ FULL_SCALE = 32_767
 BATCH = 16
 
 
-class Clap:
+class ClapModel:
     """A CLAP with its tokenizer and its mel.
 
     Args:
@@ -101,7 +101,7 @@ class Clap:
                 rows.append(self.network.encode_text(ids.to(self._device)).float().cpu())
         return torch.cat(rows).clone()
 
-    def to(self, device: torch.device | str) -> "Clap":
+    def to(self, device: torch.device | str) -> "ClapModel":
         """Moves the weights, and gives itself back."""
         self.network.to(device)
         return self
@@ -111,7 +111,7 @@ class Clap:
         return next(self.network.parameters()).device
 
 
-def load_clap(bundle: Bundle) -> Clap:
+def load_clap(bundle: Bundle) -> ClapModel:
     """Builds the CLAP a bundle describes and fills it with the bundle's weights, in float32.
 
     Raises:
@@ -130,7 +130,7 @@ def load_clap(bundle: Bundle) -> Clap:
         raise BadBundle(f"The CLAP bundle lacks its '{TOKENIZER}'.")
     weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
     tokenize = word_pieces(bytes_of(bundle.weights[TOKENIZER]), config)
-    return Clap(build_clap(config, weights), config, tokenize, bundle.header.encoder)
+    return ClapModel(build_clap(config, weights), config, tokenize, bundle.header.encoder)
 
 
 def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
@@ -236,7 +236,7 @@ class ClapTextEncoder:
         clap: From :func:`load_clap`.
     """
 
-    def __init__(self, clap: Clap) -> None:
+    def __init__(self, clap: ClapModel) -> None:
         self.clap = clap
 
     def __call__(

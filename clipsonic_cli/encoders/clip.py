@@ -1,4 +1,4 @@
-"""Queries to CLIP embeddings: one :class:`Clip` around either network, and the two encoders.
+"""Queries to CLIP embeddings: one :class:`ClipModel` around either network, and the two encoders.
 
 Knows: tokenizers, CLIP's preprocessing, bundles. Does not know: what the vectors are for.
 """
@@ -40,7 +40,7 @@ TOKENIZER = "tokenizer"
 BATCH = 32
 
 
-class Clip:
+class ClipModel:
     """A CLIP with its tokenizer and its preprocessing.
 
     Args:
@@ -120,7 +120,7 @@ class Clip:
             embed, encodings = self.network.encode_text(self.tokenize(texts).to(self._device))
         return embed.float().cpu().clone(), encodings.float().cpu().clone()
 
-    def to(self, device: torch.device | str) -> "Clip":
+    def to(self, device: torch.device | str) -> "ClipModel":
         """Moves the weights, and gives itself back."""
         if isinstance(self.network, torch.nn.Module):
             self.network.to(device)
@@ -133,7 +133,7 @@ class Clip:
         return torch.device("cpu")
 
 
-def load_clip(bundle: Bundle) -> Clip:
+def load_clip(bundle: Bundle) -> ClipModel:
     """Builds the CLIP a bundle describes and fills it with the bundle's weights, in float32.
 
     Raises:
@@ -160,7 +160,7 @@ def load_clip(bundle: Bundle) -> Clip:
         tokenize = byte_pairs(
             import_open_clip().get_tokenizer(config.architecture), config.max_text_len
         )
-    return Clip(network, config, tokenize, bundle.header.encoder)
+    return ClipModel(network, config, tokenize, bundle.header.encoder)
 
 
 def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
@@ -272,7 +272,7 @@ class ClipImageEncoder:
         clip: From :func:`load_clip`.
     """
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
 
     def __call__(
@@ -302,7 +302,7 @@ class ClipTextEncoder:
         clip: From :func:`load_clip`.
     """
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
 
     def __call__(

@@ -21,7 +21,7 @@ from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import ddim
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps
-from clipsonic_cli.encoders.clip import Clip, texts_of
+from clipsonic_cli.encoders.clip import ClipModel, texts_of
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.store.home import REMEDY
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
@@ -61,7 +61,7 @@ class PriorEncoder:
 
     def __init__(
         self,
-        clip: Clip,
+        clip: ClipModel,
         prior: Prior,
         diffusion: DiffusionConfig,
         *,

@@ -22,7 +22,7 @@ OF_TEXTS = ("prompts", "labels", "originals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
+class MetricRun:
     """A metric, and who hears for it.
 
     Args:
@@ -49,7 +49,7 @@ class Hearing:
         return self.metric.against in OF_TEXTS and not _tags(self.metric, self.backbone)
 
 
-def choose(names: Sequence[str]) -> list[Hearing]:
+def choose(names: Sequence[str]) -> list[MetricRun]:
     """Gives the metrics a person asked for, each once with each backbone; reads no weights.
 
     Args:
@@ -60,7 +60,7 @@ def choose(names: Sequence[str]) -> list[Hearing]:
         UsageError: There is no such metric or backbone, or the two do not go together.
         MissingWeights: The backbone insisted on is not on this machine.
     """
-    chosen: dict[tuple[str, str], Hearing] = {}
+    chosen: dict[tuple[str, str], MetricRun] = {}
     for name in names:
         one = _choose(name)
         # "fad" and "fad:mini" are one where our own network stands in.
@@ -68,7 +68,7 @@ def choose(names: Sequence[str]) -> list[Hearing]:
     return list(chosen.values())
 
 
-def _choose(name: str) -> Hearing:
+def _choose(name: str) -> MetricRun:
     metric, backbone = asked(name)
     insisted = ":" in name
     if metric.backbone not in BACKBONES:
@@ -77,8 +77,8 @@ def _choose(name: str) -> Hearing:
                 f"'{metric.name}' is of the model's own vectors and hears nothing; ask for it "
                 f"without ':{backbone}'."
             )
-        return Hearing(metric=metric, backbone=backbone)
-    hearing = Hearing(metric=metric, backbone=backbone)
+        return MetricRun(metric=metric, backbone=backbone)
+    hearing = MetricRun(metric=metric, backbone=backbone)
     if hearing.reads and not _reads(backbone):
         able = [row for row in BACKBONES if _reads(row) or _tags(metric, row)]
         raise UsageError(
@@ -89,7 +89,7 @@ def _choose(name: str) -> Hearing:
         return hearing
     if insisted:
         assets.file_of(find(backbone))  # says how to get it
-    return Hearing(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
+    return MetricRun(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
 
 
 def _reads(backbone: str) -> bool:
@@ -102,7 +102,7 @@ def _tags(metric: Metric, backbone: str) -> bool:
     return metric.against == "originals" and hasattr(BACKBONES.load(backbone), "tag")
 
 
-def notes_of(hearings: Sequence[Hearing]) -> list[str]:
+def notes_of(hearings: Sequence[MetricRun]) -> list[str]:
     """Says which metrics are not heard by their own network, and how they could be."""
     absent = dict.fromkeys(one.instead_of for one in hearings if one.instead_of is not None)
     if not absent:

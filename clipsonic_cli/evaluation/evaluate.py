@@ -17,9 +17,9 @@ from clipsonic_cli.data.listing import left_out_line
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import backbones
 from clipsonic_cli.evaluation.audio_files import other_files, sound_files
-from clipsonic_cli.evaluation.results import Results, Row, Sample, heading
+from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
 from clipsonic_cli.evaluation.scoring import OF_TRUTH, Reference, score
-from clipsonic_cli.evaluation.sources import Asking, Folders, Generation, Material, of_folders
+from clipsonic_cli.evaluation.sources import Folders, Generation, ModelSource, SystemSet, of_folders
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.metrics.frechet import read_statistics
 from clipsonic_cli.store import model_folders
@@ -32,7 +32,7 @@ TRUTH_TOLD = "the statistics of true sounds that came with the model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class EvalRequest:
     """What is to be evaluated, and how.
 
     Args:
@@ -58,7 +58,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class EvalCallbacks:
     """How an evaluation tells where it is.
 
     Args:
@@ -70,29 +70,31 @@ class Voice:
     report: Report = silent
 
 
-def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) -> Results:
+def evaluate(
+    request: EvalRequest, *, device: torch.device, callbacks: EvalCallbacks | None = None
+) -> Results:
     """Makes the sounds that are not there yet, and scores them.
 
     Args:
-        wish: What is wanted.
+        request: What is wanted.
         device: Where networks run.
-        voice: Told what is not as was asked, as soon as that is known.
+        callbacks: Told what is not as was asked, as soon as that is known.
 
     Raises:
         UsageError: Something asked for is not there, cannot be, or can be scored by nothing.
         MissingWeights: A model or a backbone that was insisted on is not on this machine.
         ClipsonicError: A folder cannot be written, or weights are damaged.
     """
-    voice = voice or Voice()
-    came_along = _came_along(wish)
-    asked = backbones.choose(wish.metrics)
-    hearings, notes = _comparable(wish, asked, came_along)
+    callbacks = callbacks or EvalCallbacks()
+    came_along = _came_along(request)
+    asked = backbones.choose(request.metrics)
+    hearings, notes = _comparable(request, asked, came_along)
     listening = [one for one in hearings if one.metric.against != "images"]
     notes += backbones.notes_of(hearings)
-    reference = None if wish.reference is None else _reference(wish.reference, listening)
+    reference = None if request.reference is None else _reference(request.reference, listening)
     others: dict[str, str] = {}
-    if wish.reference is not None and wish.reference.is_dir():
-        others = other_files(wish.reference)
+    if request.reference is not None and request.reference.is_dir():
+        others = other_files(request.reference)
     notes += [f"reference: {left_out_line(others)}"] if others else []
     if came_along is not None and any(one.metric.statistics for one in listening):
         reference = replace(_reference(came_along, listening), told=TRUTH_TOLD)
@@ -100,30 +102,30 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
             f"compared with {TRUTH_TOLD}: the kinds of sound asked for are not those of the true "
             f"sounds in the same shares, which alone makes a distance"
         )
-    _check_stats(wish, listening)
-    subject, similarity = wish.subject, len(listening) < len(hearings)
+    _check_stats(request, listening)
+    subject, similarity = request.subject, len(listening) < len(hearings)
     if similarity and listening and not isinstance(subject, Generation):
         hearings, similarity = listening, False
         notes.append("similarity left out: it is of a model's queries; give --model and --data")
     if isinstance(subject, Generation):
-        sounds = bool(listening) or wish.listening
-        asking = Asking(subject, device=device.type, sounds=sounds, vectors=similarity)
+        sounds = bool(listening) or request.listening
+        asking = ModelSource(subject, device=device.type, sounds=sounds, vectors=similarity)
     elif similarity:
         raise UsageError("'similarity' is of a model's queries; give --model and --data.")
     elif isinstance(subject, Folders):
         worded = any(one.reads for one in hearings)
-        material = of_folders(subject, worded=wish.listening or worded)
+        material = of_folders(subject, worded=request.listening or worded)
     else:
-        material = Material(systems=())
-    _check_writable(wish.out)
-    wish.out.mkdir(parents=True, exist_ok=True)
+        material = SystemSet(systems=())
+    _check_writable(request.out)
+    request.out.mkdir(parents=True, exist_ok=True)
     for note in notes:
-        voice.tell(f"note: {note}")
+        callbacks.tell(f"note: {note}")
     if isinstance(subject, Generation):
-        material = asking.gather(wish.out, report=voice.report)
+        material = asking.gather(request.out, report=callbacks.report)
         del asking  # its networks make room for those that hear
     for note in material.notes:
-        voice.tell(f"note: {note}")
+        callbacks.tell(f"note: {note}")
     if reference is None and material.truth:
         told = material.settings["truth"]
         reference = Reference(told=told, sounds=material.truth, clips=True)
@@ -132,12 +134,12 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
         listening,
         reference,
         device=device,
-        seed=wish.seed,
-        save_stats=wish.save_stats,
-        report=voice.report,
+        seed=request.seed,
+        save_stats=request.save_stats,
+        report=callbacks.report,
     )
     for note in scored.notes:
-        voice.tell(f"note: {note}")
+        callbacks.tell(f"note: {note}")
     settings = {
         "clipsonic": __version__,
         "torch": torch.__version__,
@@ -148,9 +150,9 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     }
     known = {} if reference is None else reference.sounds
     return Results(
-        name=wish.name,
+        name=request.name,
         settings=settings,
-        rows=(*scored.rows, *_similarities(material, hearings, wish.seed)),
+        rows=(*scored.rows, *_similarities(material, hearings, request.seed)),
         samples=tuple(_samples(material, {**known, **material.truth})),
         notes=(*notes, *material.notes, *scored.notes),
         left_out=scored.left_out,
@@ -158,23 +160,23 @@ def evaluate(wish: Wish, *, device: torch.device, voice: Voice | None = None) ->
     )
 
 
-def _came_along(wish: Wish) -> Path | None:
+def _came_along(request: EvalRequest) -> Path | None:
     """Gives the statistics in the folder of a model that is asked for nothing but common sounds."""
-    subject = wish.subject
-    if wish.reference is not None or not isinstance(subject, Generation) or subject.data:
+    subject = request.subject
+    if request.reference is not None or not isinstance(subject, Generation) or subject.data:
         return None
     path = model_folders.find(subject.model).path / TRUTH
     return path if path.is_file() else None
 
 
 def _comparable(
-    wish: Wish, hearings: Sequence[backbones.Hearing], came_along: Path | None
-) -> tuple[list[backbones.Hearing], list[str]]:
+    request: EvalRequest, hearings: Sequence[backbones.MetricRun], came_along: Path | None
+) -> tuple[list[backbones.MetricRun], list[str]]:
     """Gives the metrics for which there is something to compare with, and why there are no more."""
-    data = isinstance(wish.subject, Generation) and wish.subject.data is not None
-    truth = wish.reference is not None or data
+    data = isinstance(request.subject, Generation) and request.subject.data is not None
+    truth = request.reference is not None or data
 
-    def is_able(one: backbones.Hearing) -> bool:
+    def is_able(one: backbones.MetricRun) -> bool:
         known = came_along is not None and one.metric.statistics
         known = known and one.backbone == backbones.EMBEDDED
         return truth or known or one.metric.against not in OF_TRUTH
@@ -189,7 +191,7 @@ def _comparable(
     return able, [f"{names} left out: {why}"]
 
 
-def _reference(path: Path, hearings: Sequence[backbones.Hearing]) -> Reference:
+def _reference(path: Path, hearings: Sequence[backbones.MetricRun]) -> Reference:
     """Gives what lies at a path, once that is known to be of use."""
     if path.suffix.lower() != STATISTICS:
         sounds = sound_files(path)
@@ -200,19 +202,22 @@ def _reference(path: Path, hearings: Sequence[backbones.Hearing]) -> Reference:
     return Reference(told=f"statistics of {path}", statistics=path)
 
 
-def _check_stats(wish: Wish, hearings: Sequence[backbones.Hearing]) -> None:
+def _check_stats(request: EvalRequest, hearings: Sequence[backbones.MetricRun]) -> None:
     """Refuses to save statistics that nobody asked for, of what is none, or nowhere."""
-    if wish.save_stats is None:
-        if wish.subject is None:
+    if request.save_stats is None:
+        if request.subject is None:
             raise UsageError("Nothing to evaluate; give --generated DIR or --model NAME.")
         return
-    path, data = wish.save_stats, isinstance(wish.subject, Generation) and wish.subject.data
+    path, data = (
+        request.save_stats,
+        isinstance(request.subject, Generation) and request.subject.data,
+    )
     if path.suffix.lower() != STATISTICS:
         raise UsageError(f"--save-stats '{path}' must end in {STATISTICS}.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
-    if (wish.reference is None and not data) or (
-        wish.reference is not None and wish.reference.suffix.lower() == STATISTICS
+    if (request.reference is None and not data) or (
+        request.reference is not None and request.reference.suffix.lower() == STATISTICS
     ):
         raise UsageError(
             "--save-stats keeps the statistics of the true sounds; give --reference DIR, or --data."
@@ -245,8 +250,8 @@ def _check_writable(folder: Path) -> None:
 
 
 def _similarities(
-    material: Material, hearings: Sequence[backbones.Hearing], seed: int
-) -> list[Row]:
+    material: SystemSet, hearings: Sequence[backbones.MetricRun], seed: int
+) -> list[ScoreRow]:
     """Gives a row a mode, of no guidance, as that plays no part in a query's vector."""
     rows = []
     for one in hearings:
@@ -254,11 +259,11 @@ def _similarities(
             for vectors in material.vectors:
                 generator = torch.Generator().manual_seed(seed)
                 scores = one.metric(vectors.made, vectors.images, generator=generator)
-                rows.append(Row(system=vectors.system, scores=scores))
+                rows.append(ScoreRow(system=vectors.system, scores=scores))
     return rows
 
 
-def _samples(material: Material, truth: Mapping[str, Path]) -> list[Sample]:
+def _samples(material: SystemSet, truth: Mapping[str, Path]) -> list[Sample]:
     """Gives every query with the sounds made of it, and the true one of its name."""
     names = dict.fromkeys(name for system in material.systems for name in system.sounds)
     samples = []

@@ -21,7 +21,7 @@ from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation.audio_files import System, read_as_made
-from clipsonic_cli.evaluation.test_set import Question
+from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.metrics.features import Features, of_vectors
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.modes import MODES, Mode
@@ -35,7 +35,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class GenerationConfig:
     """All that decides the sounds of a mode, besides the question.
 
     Args:
@@ -51,7 +51,9 @@ class How:
     vocoder: str | None = None
 
 
-def able(sonic: ClipSonic, names: Sequence[str], how: How) -> tuple[list[str], list[str]]:
+def able(
+    sonic: ClipSonic, names: Sequence[str], how: GenerationConfig
+) -> tuple[list[str], list[str]]:
     """Gives the modes a model has the parts for, and a line for each of the others.
 
     Args:
@@ -81,7 +83,9 @@ def able(sonic: ClipSonic, names: Sequence[str], how: How) -> tuple[list[str], l
     return modes, skipped
 
 
-def recipe_of(question: Question, mode: Mode, guidance: float, how: How) -> Recipe | None:
+def recipe_of(
+    question: TestItem, mode: Mode, guidance: float, how: GenerationConfig
+) -> Recipe | None:
     """Gives the recipe that answers a question in a mode; None where it cannot be asked so."""
     text, image = None, None
     if mode.query == "image":
@@ -105,10 +109,10 @@ def recipe_of(question: Question, mode: Mode, guidance: float, how: How) -> Reci
 
 def make(
     sonic: ClipSonic,
-    questions: Sequence[Question],
+    questions: Sequence[TestItem],
     mode: Mode,
     guidance: float,
-    how: How,
+    how: GenerationConfig,
     folder: Path,
     *,
     report: Report = silent,
@@ -151,7 +155,7 @@ def make(
 
 def reconstruct(
     sonic: ClipSonic,
-    questions: Sequence[Question],
+    questions: Sequence[TestItem],
     spec: MelSpec,
     folder: Path,
     *,
@@ -195,7 +199,7 @@ def reconstruct(
 
 def vectors(
     sonic: ClipSonic,
-    questions: Sequence[Question],
+    questions: Sequence[TestItem],
     modes: Sequence[Mode],
     *,
     candidates: int = 2,
@@ -232,14 +236,14 @@ def vectors(
 
 def _encode(
     sonic: ClipSonic,
-    questions: Sequence[Question],
+    questions: Sequence[TestItem],
     mode: Mode,
     candidates: int,
     report: Report,
 ) -> tuple[torch.Tensor, str]:
     """Gives the vectors (B, D) of a mode, and the name of the CLIP they are of."""
     encode = sonic.parts.encoder(mode, candidates=candidates)
-    how = How(sampler="dpmpp", steps=1, seconds=1.0)  # of no matter to an encoder
+    how = GenerationConfig(sampler="dpmpp", steps=1, seconds=1.0)  # of no matter to an encoder
     rows, clip = [], ""
     for start in range(0, len(questions), AT_ONCE):
         recipes = [recipe_of(q, mode, 1.0, how) for q in questions[start : start + AT_ONCE]]
@@ -277,7 +281,7 @@ def _is_made(path: Path, recipe: Recipe) -> bool:
         return False
 
 
-def _texts(asked: Sequence[tuple[Question, Recipe]]) -> dict[str, str]:
+def _texts(asked: Sequence[tuple[TestItem, Recipe]]) -> dict[str, str]:
     """Gives what the sounds were to be in words: as was asked, or else the label."""
     told = {question.name: recipe.text or question.text for question, recipe in asked}
     return {name: text for name, text in told.items() if text is not None}

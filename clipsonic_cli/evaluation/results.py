@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ScoreRow:
     """The scores of one system at one guidance scale.
 
     Args:
@@ -84,7 +84,7 @@ class Results:
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ScoreRow, ...] = ()
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -96,13 +96,13 @@ def heading(system: str, guidance: float | None) -> str:
     return system if guidance is None else f"{system} w={guidance:g}"
 
 
-def sampling_of(results: Results, row: Row) -> dict[str, Any]:
+def sampling_of(results: Results, row: ScoreRow) -> dict[str, Any]:
     """Return the fields of :data:`SAMPLING` of a row's sounds; None for sounds not made here."""
     made = "model" in results.settings and row.guidance is not None
     return {name: results.settings.get(name) if made else None for name in SAMPLING}
 
 
-def details(results: Results, row: Row) -> dict[str, Any]:
+def details(results: Results, row: ScoreRow) -> dict[str, Any]:
     """Return a row as JSON has it."""
     return {
         "system": row.system,

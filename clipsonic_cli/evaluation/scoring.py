@@ -13,8 +13,8 @@ import torch
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import System, heard
-from clipsonic_cli.evaluation.backbones import Hearing, load
-from clipsonic_cli.evaluation.results import Row, heading
+from clipsonic_cli.evaluation.backbones import MetricRun, load
+from clipsonic_cli.evaluation.results import ScoreRow, heading
 from clipsonic_cli.metrics.fad import outliers
 from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
@@ -65,7 +65,7 @@ class Scored:
         left_out: Sounds of the reference that could not be heard, by name, and why.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     notes: tuple[str, ...]
     compared: bool
     identities: Mapping[str, str]
@@ -74,7 +74,7 @@ class Scored:
 
 def score(
     systems: Sequence[System],
-    hearings: Sequence[Hearing],
+    hearings: Sequence[MetricRun],
     reference: Reference | None,
     *,
     device: torch.device,
@@ -105,7 +105,7 @@ def score(
     unheard: dict[int, dict[str, str]] = {}
     of_reference: dict[str, str] = {}
     for name in dict.fromkeys(hearing.backbone for hearing in hearings):
-        ears = _Ears(load(name, device), reference, report)
+        ears = _FeatureCache(load(name, device), reference, report)
         identities[name] = ears.backbone.identity
         for column, hearing in enumerate(hearings):
             if hearing.backbone != name:
@@ -132,7 +132,7 @@ def score(
     if systems and not found:
         raise next(iter(faults.values()))
     rows = [
-        Row(
+        ScoreRow(
             system=system.name,
             guidance=system.guidance,
             scores=tuple(
@@ -159,7 +159,7 @@ def _title(system: System) -> str:
 
 def _judged(
     scores: tuple[Score, ...],
-    hearing: Hearing,
+    hearing: MetricRun,
     system: System,
     reference: Reference | None,
     *,
@@ -202,7 +202,7 @@ def _classes(system: System) -> tuple[str, ...]:
     return tuple(sorted(set(system.prompts.values())))
 
 
-class _Ears:
+class _FeatureCache:
     """One backbone, and what it has heard.
 
     Args:
@@ -219,7 +219,7 @@ class _Ears:
         self._read: dict[tuple[tuple[str, str], ...], Features] = {}
         self._taggers: dict[tuple[str, ...], ZeroShotTagger] = {}
 
-    def pair(self, system: System, hearing: Hearing) -> tuple[Features, Features | Statistics]:
+    def pair(self, system: System, hearing: MetricRun) -> tuple[Features, Features | Statistics]:
         """Gives what a metric is called with.
 
         Raises:

@@ -22,8 +22,8 @@ from clipsonic_cli.evaluation.audio_files import (
     read_prompts,
     sound_files,
 )
-from clipsonic_cli.evaluation.generation import How
-from clipsonic_cli.evaluation.test_set import Cut, Question, common_questions, draw_clips, take
+from clipsonic_cli.evaluation.generation import GenerationConfig
+from clipsonic_cli.evaluation.test_set import ClipSpec, TestItem, common_questions, draw_clips, take
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
@@ -71,7 +71,7 @@ class Generation:
     """
 
     model: str
-    how: How
+    how: GenerationConfig
     data: str | None = None
     format: str | None = None
     split: Split = "test"
@@ -95,7 +95,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class SystemSet:
     """All that is scored.
 
     Args:
@@ -115,7 +115,7 @@ class Material:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def of_folders(folders: Folders, *, worded: bool) -> Material:
+def of_folders(folders: Folders, *, worded: bool) -> SystemSet:
     """Gives the sounds of folders; no sound is read, but recipes inside files are.
 
     Args:
@@ -147,16 +147,16 @@ def of_folders(folders: Folders, *, worded: bool) -> Material:
             left_out |= {f"{name}/{file}": why for file, why in others.items()}
     settings: dict[str, Any] = {"generated": [str(folder) for folder in folders.folders]}
     settings |= {"prompts": str(folders.prompts)} if folders.prompts else {}
-    return Material(
+    return SystemSet(
         systems=tuple(systems), settings=settings, notes=tuple(notes), left_out=left_out
     )
 
 
-class Asking:
+class ModelSource:
     """A model that is about to be asked; making one checks all that needs no weights.
 
     Args:
-        wish: What is wanted.
+        request: What is wanted.
         device: Where networks run.
         sounds: Whether sounds are made of the queries.
         vectors: Whether the queries' vectors are wanted.
@@ -170,39 +170,39 @@ class Asking:
         BadBundle: Its parts do not fit each other.
     """
 
-    def __init__(self, wish: Generation, *, device: str, sounds: bool, vectors: bool) -> None:
-        self.wish, self.sounds, self.vectors = wish, sounds, vectors
-        SAMPLERS.check(wish.how.sampler)
-        for name in wish.modes or ():
+    def __init__(self, request: Generation, *, device: str, sounds: bool, vectors: bool) -> None:
+        self.request, self.sounds, self.vectors = request, sounds, vectors
+        SAMPLERS.check(request.how.sampler)
+        for name in request.modes or ():
             if name not in MODES:
                 raise unknown("mode", name, list(MODES))
-        for guidance in wish.guidance:  # the ranges are a recipe's to check
+        for guidance in request.guidance:  # the ranges are a recipe's to check
             Recipe(
                 guidance_scale=guidance,
-                steps=wish.how.steps,
-                seconds=wish.how.seconds,
-                seed=wish.seed,
+                steps=request.how.steps,
+                seconds=request.how.seconds,
+                seed=request.seed,
             )
-        how, dtype = wish.how, wish.dtype
-        self.sonic = ClipSonic.load(wish.model, device=device, dtype=dtype, vocoder=how.vocoder)
-        wanted = list(MODES) if wish.modes is None else list(dict.fromkeys(wish.modes))
+        how, dtype = request.how, request.dtype
+        self.sonic = ClipSonic.load(request.model, device=device, dtype=dtype, vocoder=how.vocoder)
+        wanted = list(MODES) if request.modes is None else list(dict.fromkeys(request.modes))
         modes, skipped = generation.able(self.sonic, wanted, how)
-        self.notes = skipped if wish.modes is not None else []
+        self.notes = skipped if request.modes is not None else []
         if sounds and (note := too_few(how.sampler, how.steps)) is not None:
             self.notes.append(note)
         if wanted and not modes:
             raise UsageError(f"Nothing can be made. {skipped[0]}")
         self.clips: list[Clip] = []
         self.left_out: Mapping[str, str] = {}
-        if wish.data is None:
+        if request.data is None:
             self.modes = self._of_words(modes)
         else:
             listing = draw_clips(
-                wish.data,
-                format=wish.format,
-                split=wish.split,
-                split_seed=wish.split_seed,
-                seed=wish.seed,
+                request.data,
+                format=request.format,
+                split=request.split,
+                split_seed=request.split_seed,
+                seed=request.seed,
             )
             self.clips = list(listing.clips)
             self.notes += listing.notes
@@ -210,21 +210,21 @@ class Asking:
             self.modes = self._of_data(modes)
         self.spec: MelSpec = generation.spec_of(self.sonic, self.modes)
 
-    def gather(self, out: Path, *, report: Report = silent) -> Material:
+    def gather(self, out: Path, *, report: Report = silent) -> SystemSet:
         """Makes what is scored, in a folder whose sounds are used again.
 
         Args:
             out: Gets "sounds", and with data "clips".
             report: Told of every stage.
         """
-        wish, sonic = self.wish, self.sonic
+        request, sonic = self.request, self.sonic
         questions = self._questions(out, report)
         truth = {q.name: q.sound for q in questions if q.sound is not None}
         systems: list[System] = []
         if self.sounds:
-            if wish.data is not None:
+            if request.data is not None:
                 place = out / "sounds" / f"reconstruction-{self._clip_seconds:g}s"
-                vocoder = wish.how.vocoder
+                vocoder = request.how.vocoder
                 systems.append(
                     generation.reconstruct(
                         sonic, questions, self.spec, place, vocoder=vocoder, report=report
@@ -232,10 +232,10 @@ class Asking:
                 )
             made = [
                 generation.make(
-                    sonic, questions, MODES[mode], w, wish.how, out / "sounds", report=report
+                    sonic, questions, MODES[mode], w, request.how, out / "sounds", report=report
                 )
                 for mode in self.modes
-                for w in dict.fromkeys(wish.guidance)
+                for w in dict.fromkeys(request.guidance)
             ]
             systems = made + systems
         vectors = []
@@ -245,7 +245,7 @@ class Asking:
                 Vectors(system=mode.name, made=made, images=images)
                 for mode, made, images in generation.vectors(sonic, questions, modes, report=report)
             ]
-        return Material(
+        return SystemSet(
             systems=tuple(systems),
             truth=truth,
             vectors=tuple(vectors),
@@ -256,7 +256,7 @@ class Asking:
 
     @property
     def _clip_seconds(self) -> float:
-        return self.wish.clip_seconds or self.wish.how.seconds
+        return self.request.clip_seconds or self.request.how.seconds
 
     def _of_words(self, modes: Sequence[str]) -> list[str]:
         """Gives the modes for words alone; says that there is no more."""
@@ -272,7 +272,7 @@ class Asking:
             f"the model is asked for common sounds, such as '{asked}'; give --data to ask for "
             f"those of its test clips"
         )
-        if self.wish.modes is None:
+        if self.request.modes is None:
             # The paper's main mode where the model has it.
             return ["pd"] if "pd" in able else able[:1]
         left = [name for name in modes if name not in able]
@@ -286,8 +286,8 @@ class Asking:
         if not labelled and (words or self.vectors):
             if len(words) == len(modes):
                 raise UsageError(
-                    f"The clips of '{self.wish.data}' have no labels, which {', '.join(words)} ask "
-                    f"for; put each video into a folder that says what is heard, such as violin/."
+                    f"The clips of '{self.request.data}' have no labels, which {', '.join(words)} "
+                    f"ask for; put each video into a folder that says what is heard, such as violin/."
                 )
             self.notes.append(f"modes {', '.join(words)} are left out: the clips have no labels")
             return [name for name in modes if name not in words]
@@ -298,12 +298,12 @@ class Asking:
             self.clips = labelled
         return list(modes)
 
-    def _questions(self, out: Path, report: Report) -> list[Question]:
-        wish = self.wish
-        if wish.data is None:
-            return common_questions(wish.count or COMMON_COUNT, seed=wish.seed)
-        count = wish.count or PAPER_COUNT
-        cut = Cut(
+    def _questions(self, out: Path, report: Report) -> list[TestItem]:
+        request = self.request
+        if request.data is None:
+            return common_questions(request.count or COMMON_COUNT, seed=request.seed)
+        count = request.count or PAPER_COUNT
+        cut = ClipSpec(
             seconds=self._clip_seconds,
             sample_rate=self.spec.sample_rate,
             picture=self.vectors or any(MODES[name].query == "image" for name in self.modes),
@@ -313,14 +313,14 @@ class Asking:
             count,
             cut,
             out / "clips",
-            seed=wish.seed,
-            workers=wish.workers,
+            seed=request.seed,
+            workers=request.workers,
             report=report,
         )
         if len(questions) < count:
             self.notes.append(
-                f"the split '{wish.split}' of '{wish.data}' has {len(questions)} clips that can be "
-                f"used, of {count} asked for"
+                f"the split '{request.split}' of '{request.data}' has {len(questions)} clips that "
+                f"can be used, of {count} asked for"
             )
         if faults:
             shown = "; ".join(f"{name}: {why}" for name, why in list(faults.items())[:SHOWN])
@@ -328,31 +328,31 @@ class Asking:
         return questions
 
     def _settings(self, count: int, truth: Mapping[str, Path]) -> dict[str, Any]:
-        wish, sonic = self.wish, self.sonic
+        request, sonic = self.request, self.sonic
         probe = {name: sorted(MODES[name].weights) for name in self.modes}
         told: dict[str, Any] = {
             "model": sonic.model,
             "model_ids": {name: sonic.parts.identity(parts) for name, parts in probe.items()},
             "modes": self.modes,
-            "guidance": list(wish.guidance),
-            "sampler": wish.how.sampler,
-            "steps": wish.how.steps,
-            "seconds": wish.how.seconds,
-            "vocoder": wish.how.vocoder or sonic.vocoder,
-            "seed": wish.seed,
+            "guidance": list(request.guidance),
+            "sampler": request.how.sampler,
+            "steps": request.how.steps,
+            "seconds": request.how.seconds,
+            "vocoder": request.how.vocoder or sonic.vocoder,
+            "seed": request.seed,
             "n": count,
             "device": sonic.parts.device.type,
             "dtype": str(sonic.parts.dtype).removeprefix("torch."),
             "prompt": "as each mode was asked: 'a photo of LABEL', 'the sound of LABEL' for CLAP's",
         }
-        if wish.data is not None:
+        if request.data is not None:
             told |= {
-                "data": wish.data,
-                "split": wish.split,
-                "split_seed": wish.split_seed,
+                "data": request.data,
+                "split": request.split,
+                "split_seed": request.split_seed,
                 "clip_seconds": self._clip_seconds,
-                "truth": f"the clips' own sounds, {wish.split} split, {_lengths(truth)} around the "
-                "middle of each",
+                "truth": f"the clips' own sounds, {request.split} split, {_lengths(truth)} around "
+                "the middle of each",
                 "picture": "the frame in the middle of each clip",
             }
         return told

@@ -34,7 +34,7 @@ MAX_NAME = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class TestItem:
     """One query, in words and as a picture, and the sound that is the answer.
 
     Args:
@@ -58,7 +58,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class ClipSpec:
     """What is taken of each clip.
 
     Args:
@@ -72,11 +72,11 @@ class Cut:
     picture: bool
 
 
-def common_questions(count: int, *, seed: int) -> list[Question]:
+def common_questions(count: int, *, seed: int) -> list[TestItem]:
     """Gives questions that need no data: :data:`COMMON` in turn, each with its own seed."""
     labels = [COMMON[number % len(COMMON)] for number in range(count)]
     return [
-        Question(name=f"{number:04d}-{file_name(label)}", seed=seed + number, label=label)
+        TestItem(name=f"{number:04d}-{file_name(label)}", seed=seed + number, label=label)
         for number, label in enumerate(labels)
     ]
 
@@ -120,13 +120,13 @@ def draw_clips(
 def take(
     clips: Sequence[Clip],
     count: int,
-    cut: Cut,
+    cut: ClipSpec,
     folder: Path,
     *,
     seed: int,
     workers: int,
     report: Report = silent,
-) -> tuple[list[Question], dict[str, str]]:
+) -> tuple[list[TestItem], dict[str, str]]:
     """Takes sound and picture of the first clips that have them; what lies there is kept.
 
     Args:
@@ -146,7 +146,7 @@ def take(
     """
     for place in (_sound(folder, "", cut), _picture(folder, "")):
         place.parent.mkdir(parents=True, exist_ok=True)
-    questions: list[Question] = []
+    questions: list[TestItem] = []
     faults: dict[str, str] = {}
     waiting = iter(clips)
     while len(questions) < count and (some := list(islice(waiting, count - len(questions)))):
@@ -157,7 +157,7 @@ def take(
                 continue
             name = file_name(clip.id)
             questions.append(
-                Question(
+                TestItem(
                     name=name,
                     seed=int(drawn(clip.id, f"{seed} noise") * 2**53),
                     label=clip.label,
@@ -179,7 +179,7 @@ def file_name(name: str) -> str:
     return f"{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}".lstrip("-")
 
 
-def _sound(folder: Path, name: str, cut: Cut) -> Path:
+def _sound(folder: Path, name: str, cut: ClipSpec) -> Path:
     return folder / f"truth-{cut.seconds:g}s" / f"{name}.wav"
 
 
@@ -187,7 +187,7 @@ def _picture(folder: Path, name: str) -> Path:
     return folder / "pictures" / f"{name}.png"
 
 
-def _take(clip: Clip, *, cut: Cut, folder: Path) -> None:
+def _take(clip: Clip, *, cut: ClipSpec, folder: Path) -> None:
     """Writes the sound and the picture of a clip, unless they are there."""
     name = file_name(clip.id)
     sound, picture = _sound(folder, name, cut), _picture(folder, name)

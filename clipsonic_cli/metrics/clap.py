@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.audio.level import peak_guard
-from clipsonic_cli.encoders.clap import HOP_LENGTH, SAMPLE_RATE, SAMPLES, Clap, load_clap
+from clipsonic_cli.encoders.clap import HOP_LENGTH, SAMPLE_RATE, SAMPLES, ClapModel, load_clap
 from clipsonic_cli.metrics.windows import spread
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of, part_here
@@ -28,7 +28,7 @@ class ClapBackbone:
 
     name = "clap"
 
-    def __init__(self, clap: Clap) -> None:
+    def __init__(self, clap: ClapModel) -> None:
         self.clap = clap
 
     @classmethod

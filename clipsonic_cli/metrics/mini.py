@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipsonic_cli.audio.mel import LogMel, normalize
-from clipsonic_cli.encoders.clip import Clip, load_clip
+from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.metrics.windows import at_rate, spread
@@ -40,7 +40,7 @@ class MiniBackbone:
 
     name = "mini"
 
-    def __init__(self, listener: Listener, clip: Clip, identity: str = "") -> None:
+    def __init__(self, listener: Listener, clip: ClipModel, identity: str = "") -> None:
         self.listener, self.clip, self.identity = listener, clip, identity
         self.device = listener.log_scale.device
         self.log_mel = LogMel(listener.spec).to(self.device)

@@ -23,7 +23,7 @@ from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.preparation.feature_shards import SUFFIX as SHARD
-from clipsonic_cli.preparation.feature_shards import Index, Row, key_of
+from clipsonic_cli.preparation.feature_shards import ClipTensors, Index, key_of
 from clipsonic_cli.types import Clip, Split
 
 FORMAT = 1
@@ -41,7 +41,7 @@ class _Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ClipLocation:
     """Where a clip lies.
 
     Args:
@@ -92,7 +92,7 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, clip_id: str, label: str | None, split: Split, place: Place) -> None:
+    def add(self, clip_id: str, label: str | None, split: Split, place: ClipLocation) -> None:
         """Adds a clip."""
         self.ids.append(clip_id)
         self.labels.append(label if label is None else self._words.setdefault(label, label))
@@ -100,12 +100,12 @@ class Catalogue:
         self._rates.append(place.frame_rate)
         self._numbers.extend(getattr(place, name) for name in FIELDS)
 
-    def place(self, clip: int) -> Place:
+    def place(self, clip: int) -> ClipLocation:
         """Gives where a clip lies."""
         start = clip * len(FIELDS)
         numbers = self._numbers[start : start + len(FIELDS)]
         named: dict[str, Any] = dict(zip(FIELDS, numbers, strict=True))
-        return Place(frame_rate=self._rates[clip], **named)
+        return ClipLocation(frame_rate=self._rates[clip], **named)
 
     def numbers(self, *splits: Split, mel_frames: int = 0) -> list[int]:
         """Gives the numbers of the clips of some splits.
@@ -179,11 +179,11 @@ def read_catalogue(source: str) -> Catalogue:
             if PurePosixPath(name).name != name or not name.endswith(SHARD):
                 raise ValueError(f"a shard that is none, or outside its folder: {name!r}")
         catalogue = Catalogue(config, folder, shards)
-        fields = [field.name for field in dataclasses.fields(Place)]
+        fields = [field.name for field in dataclasses.fields(ClipLocation)]
         for line in lines:
             clip_id, label, split, *numbers = json.loads(line)
             described = dict(zip(fields, numbers, strict=True))
-            place = from_dict(Place, described, "place")
+            place = from_dict(ClipLocation, described, "place")
             whole = math.isfinite(place.frame_rate) and max(numbers) < 1 << 62
             if not whole or place.shard >= len(shards) or min(numbers) < 0:
                 raise ValueError(f"the place of {clip_id!r}: {numbers}")
@@ -217,7 +217,7 @@ def collect(
         An empty catalogue, and a finding for each clip; as they are gone through, the catalogue
         takes those that are not dropped, and names the shards that hold them.
     """
-    known: dict[str, tuple[Row, Place]] = {}
+    known: dict[str, tuple[ClipTensors, ClipLocation]] = {}
     names = []
     for number, index in enumerate(shards):
         names.append(Path(index.shard).name)
@@ -225,7 +225,7 @@ def collect(
         for row in index.rows:
             # Of several tries the one that went well.
             if row.key not in known or (row.digest and not known[row.key][0].digest):
-                place = Place(
+                place = ClipLocation(
                     shard=number,
                     mel=mel,
                     mel_frames=row.mel,
@@ -243,7 +243,7 @@ def collect(
 
 def _findings(
     clips: Iterable[Clip],
-    known: Mapping[str, tuple[Row, Place]],
+    known: Mapping[str, tuple[ClipTensors, ClipLocation]],
     names: Sequence[str],
     catalogue: Catalogue,
     rules: Rules,

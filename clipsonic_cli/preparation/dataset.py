@@ -14,7 +14,7 @@ from torch import Tensor
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.preparation.catalogue import Catalogue, Place
+from clipsonic_cli.preparation.catalogue import Catalogue, ClipLocation
 from clipsonic_cli.preparation.feature_shards import INT16, Index, at_hand, read_index, read_rows
 from clipsonic_cli.preparation.mels import margin
 from clipsonic_cli.preparation.texts import Texts
@@ -48,27 +48,27 @@ class Prepared:
         """Gives its label."""
         return self.catalogue.labels[clip]
 
-    def place(self, clip: int) -> Place:
+    def place(self, clip: int) -> ClipLocation:
         """Gives where it lies."""
         return self.catalogue.place(clip)
 
-    def mel(self, place: Place, start: int, frames: int) -> Tensor:
+    def mel(self, place: ClipLocation, start: int, frames: int) -> Tensor:
         """Gives a window of a mel, (1, F, frames) float32, natural logarithm."""
         _check(start, frames, place.mel_frames)
         rows = self._rows(place, "mel", place.mel + start, frames)
         return rows.float().T[None]
 
-    def frames(self, place: Place, start: int, count: int) -> Tensor:
+    def frames(self, place: ClipLocation, start: int, count: int) -> Tensor:
         """Gives vectors of neighbouring frames, (count, D) float32 of unit norm."""
         _check(start, count, place.frames)
         return F.normalize(self._rows(place, "frames", place.frame + start, count).float(), dim=-1)
 
-    def wave(self, place: Place, start: int, samples: int) -> Tensor:
+    def wave(self, place: ClipLocation, start: int, samples: int) -> Tensor:
         """Gives a piece of the sound, (samples,) float32 in [-1, 1]."""
         _check(start, samples, place.samples)
         return self._rows(place, "wave", place.wave + start, samples).float() / INT16
 
-    def _rows(self, place: Place, name: str, start: int, count: int) -> Tensor:
+    def _rows(self, place: ClipLocation, name: str, start: int, count: int) -> Tensor:
         if place.shard not in self._indices:
             shard = self.catalogue.shard(place.shard)
             try:

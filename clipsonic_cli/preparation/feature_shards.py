@@ -49,7 +49,7 @@ class BadShard(ClipsonicError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ClipTensors:
     """What a shard says of one clip.
 
     Args:
@@ -101,7 +101,7 @@ class Index:
     """
 
     shard: str
-    rows: tuple[Row, ...]
+    rows: tuple[ClipTensors, ...]
     extents: Mapping[str, Extent]
 
 
@@ -130,7 +130,7 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def write_shard(
-    folder: Path, rows: Sequence[Row], arrays: Mapping[str, Sequence[NDArray[Any]]]
+    folder: Path, rows: Sequence[ClipTensors], arrays: Mapping[str, Sequence[NDArray[Any]]]
 ) -> Path:
     """Writes a shard under the name that its content gives it.
 
@@ -204,7 +204,7 @@ def read_index(shard: str) -> Index:
         described = json.loads(header.pop("__metadata__")[KEY])
         if described["format"] != FORMAT:
             raise ValueError(f"format {described['format']!r}, this clipsonic reads {FORMAT}")
-        rows = tuple(from_dict(Row, row, "clip") for row in described["clips"])
+        rows = tuple(from_dict(ClipTensors, row, "clip") for row in described["clips"])
         extents = {name: _extent(header[name], 8 + length) for name in TENSORS if name in header}
         for name in TENSORS:
             counts = [getattr(row, name) for row in rows]

@@ -24,14 +24,14 @@ from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.workers import Failed, each
-from clipsonic_cli.encoders.clip import Clip as ClipEncoder
+from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
 from clipsonic_cli.preparation.decode import Decoded, decode
 from clipsonic_cli.preparation.feature_shards import (
     FORMAT,
     PATTERN,
     BadShard,
+    ClipTensors,
     Index,
-    Row,
     key_of,
     read_index,
     to_int16,
@@ -170,7 +170,7 @@ class _Shard:
         self._begin()
 
     def _begin(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[ClipTensors] = []
         self.arrays: dict[str, list[NDArray[Any]]] = {"mel": [], "frames": [], "wave": []}
         self.since = time.monotonic()
 
@@ -182,17 +182,17 @@ class _Shard:
         if full or time.monotonic() - self.since > SHARD_SECONDS:
             self.write()
 
-    def _row(self, clip: Clip, key: str, result: Decoded | Flaw | Failed) -> Row:
+    def _row(self, clip: Clip, key: str, result: Decoded | Flaw | Failed) -> ClipTensors:
         if not isinstance(result, Decoded):
             flaw = result if isinstance(result, Flaw) else None
             flaw = flaw or Flaw(kind="unreadable", reason=result.reason)
-            return Row(id=clip.id, key=key, flaws=(flaw,))
+            return ClipTensors(id=clip.id, key=key, flaws=(flaw,))
         mel = self._mel(result.samples)
         self.arrays["mel"] += [mel] if len(mel) else []
         if self.config.waves:
             self.arrays["wave"].append(to_int16(result.samples))
         self.arrays["frames"] += self._encode(result.frames)
-        return Row(
+        return ClipTensors(
             id=clip.id,
             key=key,
             digest=result.digest.hex(),

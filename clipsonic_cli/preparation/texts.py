@@ -13,8 +13,8 @@ from torch import Tensor
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.encoders.clap import Clap
-from clipsonic_cli.encoders.clip import Clip
+from clipsonic_cli.encoders.clap import ClapModel
+from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.store.bundle import utf8_path
 from clipsonic_cli.types import Space
@@ -35,7 +35,7 @@ class Texts:
     rows: dict[str, int]
 
 
-def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> Texts:
+def encode_labels(labels: Sequence[str], encoder: ClipModel | ClapModel, folder: Path) -> Texts:
     """Encodes the prompts of labels (``data/prompts.py``).
 
     Args:
@@ -44,7 +44,7 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
         folder: Where the vectors are kept for the next time; one that cannot be read or written
             is a ``UserWarning``.
     """
-    space: Space = "clip-text" if isinstance(encoder, Clip) else "clap-text"
+    space: Space = "clip-text" if isinstance(encoder, ClipModel) else "clap-text"
     told = "\n".join([space, encoder.identity, *labels])
     path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
     try:
@@ -66,7 +66,9 @@ def encode_labels(labels: Sequence[str], encoder: Clip | Clap, folder: Path) -> 
     return Texts(embeds=kept["embeds"].float(), encodings=kept.get("encodings"), rows=rows)
 
 
-def _encode(labels: Sequence[str], encoder: Clip | Clap, space: Space) -> dict[str, Tensor]:
+def _encode(
+    labels: Sequence[str], encoder: ClipModel | ClapModel, space: Space
+) -> dict[str, Tensor]:
     known, embeds, encodings = [], [], []
     for number, label in enumerate(labels):
         words = label.replace("_", " ")

@@ -10,7 +10,7 @@ Source: CLIPSonic tables 1 to 5. Table 1 is at w = 1.5; vectors (table 2) and re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.evaluation.results import Results, ScoreRow
 
 DATASETS = ("VGGSound", "MUSIC")
 RECONSTRUCTION = "reconstruction"
@@ -145,7 +145,7 @@ def of_model(results: Results) -> bool:
     return "model" in results.settings
 
 
-def number_beside(results: Results, row: Row, metric: str, data: str) -> float | None:
+def number_beside(results: Results, row: ScoreRow, metric: str, data: str) -> float | None:
     """Gives the paper's own number to stand beside a score.
 
     Returns:

@@ -7,7 +7,7 @@ the page.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.html import escaped
 from clipsonic_cli.report.tables import (
@@ -25,7 +25,7 @@ from clipsonic_cli.types import Score
 class _Board:
     """Rows that share scores, and the labels of those."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ScoreRow] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
 
 
@@ -121,12 +121,12 @@ def _board(results: Results, board: _Board, index: int, notes: dict[str, int]) -
     return framed(table, caption)
 
 
-def _title(results: Results, row: Row) -> str:
+def _title(results: Results, row: ScoreRow) -> str:
     name = paper.TITLES.get(row.system) if paper.of_model(results) else None
     return escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
 
 
-def _cell(row: Row, label: str, best: float | None, notes: dict[str, int]) -> str:
+def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) -> str:
     """Gives a score: value, mark and footnotes, and below it what is needed to judge it."""
     score = next((score for score in row.scores if score.label == label), None)
     if score is None:
@@ -142,7 +142,7 @@ def _cell(row: Row, label: str, best: float | None, notes: dict[str, int]) -> st
     return f"<td>{value}{spread}<small>{size}</small></td>"
 
 
-def _best(rows: Sequence[Row], label: str) -> float | None:
+def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
     """Gives the best value of those that compete, for which a reconstruction is a bound.
 
     Returns:
@@ -160,7 +160,7 @@ def _best(rows: Sequence[Row], label: str) -> float | None:
     return (min if scores[0].better == "lower" else max)(score.value for score in scores)
 
 
-def _paper_cell(results: Results, row: Row, metric: str, data: str) -> str:
+def _paper_cell(results: Results, row: ScoreRow, metric: str, data: str) -> str:
     value = paper.number_beside(results, row, metric, data)
     shown = NONE
     if value is not None:

@@ -7,7 +7,7 @@ terminal and a page can show the same one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipsonic_cli.evaluation.results import Results, Row, heading
+from clipsonic_cli.evaluation.results import Results, ScoreRow, heading
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.sampling import differences, sampling_told
 from clipsonic_cli.types import Score
@@ -170,7 +170,7 @@ def notes_of(results: Results) -> list[str]:
 def one_window(results: Results) -> list[str]:
     """Tells of which systems no sound has two windows of 4 s, 0.5 s apart: all are one."""
 
-    def values(row: Row, end: str) -> list[float]:
+    def values(row: ScoreRow, end: str) -> list[float]:
         ends = (score for score in row.scores if score.metric == f"clap-windows-{end}")
         return [score.value for score in ends if (score.seconds or 0.0) < 4.5]
 
@@ -205,7 +205,7 @@ def with_interval(score: Score | None) -> str:
     return number(score) + (f" ({interval(score)})" if score.interval else "")
 
 
-def guidance(row: Row) -> str:
+def guidance(row: ScoreRow) -> str:
     """Gives a row's w as it is shown."""
     return NONE if row.guidance is None else f"{row.guidance:g}"
 
@@ -233,7 +233,7 @@ class _Column:
         tail = self.first.label.removeprefix(self.first.metric)
         return f"{self.title}{tail} {ARROWS[self.first.better]}"
 
-    def of(self, row: Row, metric: str) -> Score | None:
+    def of(self, row: ScoreRow, metric: str) -> Score | None:
         """Gives a row's score of a metric by this network."""
         if self.first is None:
             return None
@@ -242,7 +242,7 @@ class _Column:
         return next(scores, None)
 
 
-def _title(results: Results, row: Row) -> str:
+def _title(results: Results, row: ScoreRow) -> str:
     """Gives what the paper calls a mode."""
     if not paper.of_model(results):
         return row.system

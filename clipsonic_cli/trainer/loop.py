@@ -27,8 +27,8 @@ from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.trainer.ema import Ema
 from clipsonic_cli.trainer.objective import Objective
-from clipsonic_cli.trainer.optimizer import Updater, accelerate, learning_rate
-from clipsonic_cli.trainer.signals import interrupts
+from clipsonic_cli.trainer.optimizer import Updater, learning_rate, make_accelerator
+from clipsonic_cli.trainer.signals import catch_signals
 from clipsonic_cli.trainer.tracking import Means, MetricsLog, check_trackers
 from clipsonic_cli.types import Report, silent
 
@@ -103,14 +103,14 @@ def train(
         KeyboardInterrupt: After a signal, once saved.
     """
     check_trackers(trackers)
-    accelerator = accelerate(device or torch.device("cpu"))
+    accelerator = make_accelerator(device or torch.device("cpu"))
     main = accelerator.is_main_process
     run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
     with owned(run_dir, "a training") if main else nullcontext():
         run.resume(trackers)
         deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
         try:
-            with interrupts() as interrupted, run.feed:
+            with catch_signals() as interrupted, run.feed:
                 while run.step < config.steps:
                     run.advance()
                     report("train", run.step, config.steps)

@@ -21,7 +21,7 @@ from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.tracking import Means
 
 
-def accelerate(device: torch.device) -> Accelerator:
+def make_accelerator(device: torch.device) -> Accelerator:
     """Gives the process's place among its fellows; one process alone if none were launched.
 
     Precision stays with :class:`TrainConfig`: an ``Accelerator`` fixes it once for a process.

@@ -8,7 +8,7 @@ from types import FrameType
 
 
 @contextmanager
-def interrupts() -> Iterator[threading.Event]:
+def catch_signals() -> Iterator[threading.Event]:
     """Turns the first SIGINT or SIGTERM into an event; a second of the same acts as ever.
 
     Of the same: Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as SIGTERM. A

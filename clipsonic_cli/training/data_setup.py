@@ -23,7 +23,7 @@ from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
-from clipsonic_cli.encoders.clip import Clip as ClipEncoder
+from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import (
     Catalogue,
@@ -66,7 +66,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class PreparedData:
     """A data set, ready.
 
     Args:
@@ -94,7 +94,7 @@ def gather(
     held_out: float = HELD_OUT,
     tell: Callable[[str], None] = lambda _line: None,
     report: Report = silent,
-) -> Material:
+) -> PreparedData:
     """Prepares what is not yet prepared, together with the other processes, and looks at all.
 
     Args:
@@ -133,7 +133,7 @@ def gather(
         if labels and not any(catalogue.labels):
             raise _unlabeled(source)
         path = source.data if is_address(source.data) else str(Path(source.data).absolute())
-        return Material(catalogue=catalogue, path=path, survey=None, clips=())
+        return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
     config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=waves)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
@@ -166,7 +166,7 @@ def gather(
     catalogue, findings = collect(clips, indices(folder), folder, config, rules)
     survey = replace(summarize(findings), left_out=listing.left_out)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
-    return Material(catalogue=catalogue, path=path, survey=survey, clips=clips)
+    return PreparedData(catalogue=catalogue, path=path, survey=survey, clips=clips)
 
 
 def _folder(name: str, spare: Path, tell: Callable[[str], None]) -> Path:
@@ -203,7 +203,7 @@ def name_of(data: str) -> str:
     return name or "model"
 
 
-def check_any(material: Material, data: str) -> None:
+def check_any(material: PreparedData, data: str) -> None:
     """Refuses a data set without a clip to train on.
 
     Raises:
@@ -239,13 +239,13 @@ def _unlabeled(source: Source) -> UsageError:
     )
 
 
-def prompts_of(material: Material, space: Space) -> list[str]:
+def prompts_of(material: PreparedData, space: Space) -> list[str]:
     """Gives the prompts of a space for some labels."""
     labels = sorted({label for label in material.catalogue.labels if label is not None})
     return [prompt(label, space) for label in spread(labels, PROMPTS)]
 
 
-def pictures_of(material: Material, folder: Path, *, tell: Callable[[str], None]) -> list[Path]:
+def pictures_of(material: PreparedData, folder: Path, *, tell: Callable[[str], None]) -> list[Path]:
     """Writes a picture of each of some clips, held-out ones where there are any.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from clipsonic_cli.config import PriorConfig
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.training.presets import paper_settings, size_of
-from clipsonic_cli.training.run_config import Beyond, Settings
+from clipsonic_cli.training.run_config import Extensions, RunConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,7 @@ BOOKKEEPING = (
 
 
 def changed_from_paper(
-    settings: Settings, clips: int, steps: int, encoder: str | None
+    settings: RunConfig, clips: int, steps: int, encoder: str | None
 ) -> list[list[str]]:
     """Return what a person changed of the paper's preset, as rows: name, the paper's, this one.
 
@@ -255,7 +255,7 @@ def changed_from_paper(
         rows.append(["CLIP", "ViT-L/14 of OpenAI", f"{encoder}"])
     if settings.warm_start is not None:
         rows.append(["begun with", "random weights", Path(settings.warm_start).name])
-    beyond, usual = asdict(settings.beyond), asdict(Beyond())
+    beyond, usual = asdict(settings.beyond), asdict(Extensions())
     rows += [
         [name.replace("_", " "), _shown(usual[name]), _shown(beyond[name])]
         for name in usual

@@ -38,8 +38,8 @@ from clipsonic_cli.training.card import write_card
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad
 from clipsonic_cli.training.previews import make_samples
-from clipsonic_cli.training.run_config import Settings
-from clipsonic_cli.training.stages import Work
+from clipsonic_cli.training.run_config import RunConfig
+from clipsonic_cli.training.stages import Setup
 from clipsonic_cli.types import Query, Report, silent
 
 SUMMARY = "data.json"
@@ -51,7 +51,7 @@ TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class TrainCallbacks:
     """How a run tells where it is.
 
     Args:
@@ -65,7 +65,7 @@ class Voice:
     report: Report = silent
 
 
-SILENT = Voice()
+SILENT = TrainCallbacks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +119,15 @@ class ModelInTraining:
     """The model that a run is making, as it stands."""
 
     def __init__(
-        self, settings: Settings, work: Work, run_dir: Path, device: torch.device, voice: Voice
+        self,
+        settings: RunConfig,
+        work: Setup,
+        run_dir: Path,
+        device: torch.device,
+        callbacks: TrainCallbacks,
     ) -> None:
         self.settings, self.work, self.run_dir = settings, work, run_dir
-        self.device, self.voice = device, voice
+        self.device, self.callbacks = device, callbacks
         self.folder = run_dir / "model"
         self.data = read_summary(run_dir)
         done = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
@@ -133,7 +138,7 @@ class ModelInTraining:
         self._write(progress, None)
         losses = {name: progress.losses.get(name) for name in self.work.objective.networks}
         told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
-        self.voice.tell(f"step {progress.step:,} saved: {told or 'no loss yet'}")
+        self.callbacks.tell(f"step {progress.step:,} saved: {told or 'no loss yet'}")
         every = self.settings.sample_every
         due = every and progress.step // every > self.sampled // every
         if due or (every and progress.step == self.settings.train.steps):
@@ -170,7 +175,7 @@ class ModelInTraining:
         except OSError as error:
             reason = f"{error.filename or 'The folder'} cannot be written ({error.strerror})."
             reason = f"{reason} {REMEDY}"
-        self.voice.tell(f"note: the model stays in {self.folder}. {reason}")
+        self.callbacks.tell(f"note: the model stays in {self.folder}. {reason}")
         return ModelFolder(self.folder)
 
     def _write(
@@ -231,14 +236,14 @@ class ModelInTraining:
             log,
             device=self.device,
             dtype=choose_dtype("auto", self.device),
-            report=self.voice.report,
+            report=self.callbacks.report,
         )
         for note in made.notes:
-            self.voice.tell(note)
+            self.callbacks.tell(note)
         try:
             self._held_out_fad(step, log)
         except (ClipsonicError, torch.OutOfMemoryError) as error:
-            self.voice.tell(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
+            self.callbacks.tell(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
 
     def _held_out_fad(self, step: int, log: MetricsLog) -> None:
         """Logs the distance, where there are a network to hear and clips enough."""
@@ -251,7 +256,7 @@ class ModelInTraining:
             backbone.load(self.device),
             device=self.device,
             dtype=choose_dtype("auto", self.device),
-            report=self.voice.report,
+            report=self.callbacks.report,
         )
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
@@ -270,7 +275,7 @@ class ModelInTraining:
         return shlex.join(words + ([] if mode == DEFAULT_MODE["text"] else ["--mode", mode]))
 
 
-def settings_of(settings: Settings) -> dict[str, Any]:
+def settings_of(settings: RunConfig) -> dict[str, Any]:
     """Gives the settings that a part's file does not tell elsewhere, for its card."""
     return {
         "preset": settings.preset,
@@ -281,7 +286,7 @@ def settings_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def run_id(settings: Settings) -> str:
+def run_id(settings: RunConfig) -> str:
     """Gives what tells a run from others, however long it goes on."""
     network = dataclasses.asdict(settings.network)
     told = [settings.name, settings.catalogue, settings.part, settings.train.seed, network]

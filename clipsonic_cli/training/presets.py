@@ -78,7 +78,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class WarmStart:
     """What a warm start is.
 
     Args:
@@ -146,7 +146,7 @@ def choose(
     facts: Facts,
     *,
     size: str | None = None,
-    begun: Begun | None = None,
+    begun: WarmStart | None = None,
     wishes: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Chooses network, process and loop.

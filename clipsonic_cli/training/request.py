@@ -20,8 +20,8 @@ from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.data_setup import Source, check_source
-from clipsonic_cli.training.presets import Begun, check_names, size_of
-from clipsonic_cli.training.run_config import FILE, PARTS, Beyond
+from clipsonic_cli.training.presets import WarmStart, check_names, size_of
+from clipsonic_cli.training.run_config import FILE, PARTS, Extensions
 from clipsonic_cli.training.warm_start import find_start, read_start
 from clipsonic_cli.types import Space, Stage
 
@@ -32,7 +32,7 @@ RUNS = Path("runs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class TrainRequest:
     """What a person asked for; None leaves the choice to the preset.
 
     Args:
@@ -68,7 +68,7 @@ class Wish:
     base: str | None = None
     warm_start: str | None = None
     train: Mapping[str, Any] = field(default_factory=dict)
-    beyond: Beyond = field(default_factory=Beyond)
+    beyond: Extensions = field(default_factory=Extensions)
     prompts: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     sample_every: int | None = None
@@ -106,7 +106,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Resolved:
     """What a training takes from models that are there.
 
     Args:
@@ -117,14 +117,14 @@ class Given:
 
     base: ModelFolder
     start: Path | None = None
-    begun: Begun | None = None
+    begun: WarmStart | None = None
 
 
-def check(wish: Wish, *, gpu: bool) -> Given:
+def check(request: TrainRequest, *, gpu: bool) -> Resolved:
     """Refuses what cannot be, before anything is read.
 
     Args:
-        wish: What is wanted.
+        request: What is wanted.
         gpu: Whether networks run on one.
 
     Returns:
@@ -135,23 +135,23 @@ def check(wish: Wish, *, gpu: bool) -> Given:
         MissingWeights: What conditions the training, or a warm start, is not on this machine.
         BadBundle: A file of a model is damaged.
     """
-    check_names(wish.preset, wish.stage, wish.size)
-    wish.beyond.check(wish.stage, wish.space)
-    check_trackers(wish.trackers)
-    for picture in wish.pictures:
+    check_names(request.preset, request.stage, request.size)
+    request.beyond.check(request.stage, request.space)
+    check_trackers(request.trackers)
+    for picture in request.pictures:
         read_image(Path(picture))
-    publish.check_name(wish.name)
-    check_new(wish.run_dir)
-    check_writable(wish.run_dir)
-    if not wish.overwrite:
-        publish.check_free(wish.name, wish.part, run=None)
-    check_source(wish.source)
-    base = publish.base_of(wish.base, wish.name, paper=wish.preset == "paper", gpu=gpu)
-    if wish.stage != "vocoder":
-        publish.check_encoder(base, wish.name, ENCODERS[wish.space])
-    if wish.warm_start is None:
-        return Given(base=base)
-    return _check_start(wish, wish.warm_start, base)
+    publish.check_name(request.name)
+    check_new(request.run_dir)
+    check_writable(request.run_dir)
+    if not request.overwrite:
+        publish.check_free(request.name, request.part, run=None)
+    check_source(request.source)
+    base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
+    if request.stage != "vocoder":
+        publish.check_encoder(base, request.name, ENCODERS[request.space])
+    if request.warm_start is None:
+        return Resolved(base=base)
+    return _check_start(request, request.warm_start, base)
 
 
 def check_new(run_dir: Path) -> None:
@@ -180,14 +180,14 @@ def check_writable(run_dir: Path) -> None:
         )
 
 
-def check_batch(wish: Wish, processes: int) -> None:
+def check_batch(request: TrainRequest, processes: int) -> None:
     """Refuses a batch that processes cannot share, which the loop would when all is prepared.
 
     Raises:
         UsageError: It cannot be shared.
     """
-    paper = TrainConfig().batch_size if wish.preset == "paper" else processes
-    batch = wish.train.get("batch_size", paper)
+    paper = TrainConfig().batch_size if request.preset == "paper" else processes
+    batch = request.train.get("batch_size", paper)
     if batch % processes:
         raise UsageError(
             f"A batch of {batch} cannot be shared by {processes} processes. "
@@ -195,18 +195,18 @@ def check_batch(wish: Wish, processes: int) -> None:
         )
 
 
-def _check_start(wish: Wish, name: str, base: ModelFolder) -> Given:
+def _check_start(request: TrainRequest, name: str, base: ModelFolder) -> Resolved:
     """Refuses a warm start of another network than is to be trained."""
-    start = find_start(name, wish.stage, wish.part)
-    begun = read_start(start, wish.stage)
-    size = size_of(begun.network, wish.stage)
-    if wish.size not in (None, size):
+    start = find_start(name, request.stage, request.part)
+    begun = read_start(start, request.stage)
+    size = size_of(begun.network, request.stage)
+    if request.size not in (None, size):
         its = f"of the size '{size}'" if size else "of a size of its own"
         raise UsageError(
-            f"'{name}' is {its}, not '{wish.size}'. Leave out --size, or --warm-start."
+            f"'{name}' is {its}, not '{request.size}'. Leave out --size, or --warm-start."
         )
-    if wish.stage != "vocoder" and name not in ASSETS:
-        file = publish.encoder_file(base, ENCODERS[wish.space])
+    if request.stage != "vocoder" and name not in ASSETS:
+        file = publish.encoder_file(base, ENCODERS[request.space])
         config = bundle.read_header(file).config
         dim = config.get("dim") if isinstance(config, dict) else None
         its_dim = getattr(begun.network, "cond_dim", None) or getattr(begun.network, "dim", None)
@@ -215,7 +215,7 @@ def _check_start(wish: Wish, name: str, base: ModelFolder) -> Given:
                 f"'{name}' reads vectors of {its_dim} numbers, those of '{base.name}' have {dim}. "
                 "Give the model it was trained with as --base."
             )
-    return Given(base=base, start=start, begun=begun)
+    return Resolved(base=base, start=start, begun=begun)
 
 
 def place_of_start(name: str) -> str:

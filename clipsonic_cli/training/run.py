@@ -18,8 +18,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.data.report import write_csv
-from clipsonic_cli.encoders.clap import Clap, load_clap
-from clipsonic_cli.encoders.clip import Clip, load_clip
+from clipsonic_cli.encoders.clap import ClapModel, load_clap
+from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
@@ -28,13 +28,13 @@ from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.loop import train
-from clipsonic_cli.trainer.optimizer import accelerate
+from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.card import data_summary
 from clipsonic_cli.training.data_setup import (
     HELD_OUT,
-    Material,
+    PreparedData,
     check_any,
     gather,
     name_of,
@@ -46,23 +46,23 @@ from clipsonic_cli.training.export import (
     SUMMARY,
     ModelInTraining,
     Outcome,
-    Voice,
+    TrainCallbacks,
     run_id,
 )
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import Facts, choose, this_machine
 from clipsonic_cli.training.request import (
     ENCODERS,
-    Given,
-    Wish,
+    Resolved,
+    TrainRequest,
     check,
     check_batch,
     check_new,
     check_writable,
     place_of_start,
 )
-from clipsonic_cli.training.run_config import Settings, read_settings, write_settings
-from clipsonic_cli.training.stages import Work, build, least_seconds
+from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
+from clipsonic_cli.training.stages import Setup, build, least_seconds
 from clipsonic_cli.training.warm_start import find_start, start_with
 from clipsonic_cli.types import Space, Stage
 
@@ -71,7 +71,11 @@ NOTABLE_SHARE = 0.01
 
 
 def begin(
-    wish: Wish, *, device: torch.device, minutes: float | None = None, voice: Voice = SILENT
+    request: TrainRequest,
+    *,
+    device: torch.device,
+    minutes: float | None = None,
+    callbacks: TrainCallbacks = SILENT,
 ) -> Outcome | None:
     """Prepares the data, trains, and publishes the model.
 
@@ -79,10 +83,10 @@ def begin(
     again by the same wish.
 
     Args:
-        wish: What is wanted.
+        request: What is wanted.
         device: What networks run on.
         minutes: Stop after this much time in steps and go to the end.
-        voice: How it tells where it is.
+        callbacks: How it tells where it is.
 
     Returns:
         What came of it; None in all processes but the main one.
@@ -92,12 +96,12 @@ def begin(
         MissingWeights: What conditions the training is not on this machine.
         KeyboardInterrupt: After a signal; what was done is kept.
     """
-    given = check(wish, gpu=device.type != "cpu")
-    accelerator = accelerate(device)
-    check_batch(wish, accelerator.num_processes)
-    with held(wish.run_dir, accelerator):
-        check_new(wish.run_dir)  # another process may have begun and ended meanwhile
-        return _begin(wish, given, accelerator, minutes=minutes, voice=voice)
+    given = check(request, gpu=device.type != "cpu")
+    accelerator = make_accelerator(device)
+    check_batch(request, accelerator.num_processes)
+    with held(request.run_dir, accelerator):
+        check_new(request.run_dir)  # another process may have begun and ended meanwhile
+        return _begin(request, given, accelerator, minutes=minutes, callbacks=callbacks)
 
 
 @contextmanager
@@ -121,45 +125,54 @@ def held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
 
 
 def _begin(
-    wish: Wish, given: Given, accelerator: Accelerator, *, minutes: float | None, voice: Voice
+    request: TrainRequest,
+    given: Resolved,
+    accelerator: Accelerator,
+    *,
+    minutes: float | None,
+    callbacks: TrainCallbacks,
 ) -> Outcome | None:
     """Do what :func:`begin` says, once the run's folder is held."""
     main = accelerator.is_main_process
-    if main and (reason := publish.why_unpublished(wish.name)) is not None:
-        voice.tell(f"note: the finished model will stay in {wish.run_dir / 'model'}. {reason}")
-    encoder = load_encoder(given.base, wish.stage, wish.space, accelerator.device)
-    voice.tell(f"preparing the clips of '{wish.source.data}'")
+    if main and (reason := publish.why_unpublished(request.name)) is not None:
+        callbacks.tell(
+            f"note: the finished model will stay in {request.run_dir / 'model'}. {reason}"
+        )
+    encoder = load_encoder(given.base, request.stage, request.space, accelerator.device)
+    callbacks.tell(f"preparing the clips of '{request.source.data}'")
     material = gather(
-        wish.source,
-        encoder if isinstance(encoder, Clip) and wish.needs_frames else None,
-        waves=wish.stage == "vocoder",
-        labels=wish.needs_labels,
-        least=lambda spec: least_seconds(wish.stage, wish.beyond.window, spec),
-        spare=wish.run_dir / "prepared",
+        request.source,
+        encoder if isinstance(encoder, ClipModel) and request.needs_frames else None,
+        waves=request.stage == "vocoder",
+        labels=request.needs_labels,
+        least=lambda spec: least_seconds(request.stage, request.beyond.window, spec),
+        spare=request.run_dir / "prepared",
         accelerator=accelerator,
-        held_out=0.0 if wish.preset == "paper" else HELD_OUT,
-        tell=voice.tell,
-        report=voice.report,
+        held_out=0.0 if request.preset == "paper" else HELD_OUT,
+        tell=callbacks.tell,
+        report=callbacks.report,
     )
     if main and material.survey is not None:
-        wish.run_dir.mkdir(parents=True, exist_ok=True)
-        write_csv(material.survey, wish.run_dir / "data.csv")
-        voice.show(material.survey)
-    check_any(material, wish.source.data)
-    settings, reasons = decide(wish, material, given, encoder, accelerator)
+        request.run_dir.mkdir(parents=True, exist_ok=True)
+        write_csv(material.survey, request.run_dir / "data.csv")
+        callbacks.show(material.survey)
+    check_any(material, request.source.data)
+    settings, reasons = decide(request, material, given, encoder, accelerator)
     for reason in reasons:
-        voice.tell(reason)
+        callbacks.tell(reason)
     work = build(settings, material.catalogue, encoder)
     if given.start is not None:
         start_with(work.network, given.start)
     if main:
-        publish.take_over(given.base, wish.run_dir / "model", wish.part)
-        told = data_summary(name_of(wish.source.data), material.catalogue, material.survey)
-        (wish.run_dir / SUMMARY).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        settings = with_queries(settings, wish, material, voice)
-        write_settings(wish.run_dir, settings)
+        publish.take_over(given.base, request.run_dir / "model", request.part)
+        told = data_summary(name_of(request.source.data), material.catalogue, material.survey)
+        (request.run_dir / SUMMARY).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        settings = with_queries(settings, request, material, callbacks)
+        write_run_config(request.run_dir, settings)
     accelerator.wait_for_everyone()
-    return _train(settings, work, wish.run_dir, accelerator, minutes=minutes, voice=voice)
+    return _train(
+        settings, work, request.run_dir, accelerator, minutes=minutes, callbacks=callbacks
+    )
 
 
 def resume(
@@ -170,7 +183,7 @@ def resume(
     train_changes: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
-    voice: Voice = SILENT,
+    callbacks: TrainCallbacks = SILENT,
 ) -> Outcome | None:
     """Goes on with a run as if it had never stopped, and publishes the model.
 
@@ -181,7 +194,7 @@ def resume(
         train_changes: Fields of TrainConfig to change, such as ``steps``.
         changes: Other fields of Settings to change, such as ``trackers``.
         overwrite: Replace a part that another run trained.
-        voice: How it tells where it is.
+        callbacks: How it tells where it is.
 
     Returns:
         What came of it; None in all processes but the main one.
@@ -190,26 +203,31 @@ def resume(
         UsageError: There is no run, its prepared clips are gone, or another run has trained the
             part since.
     """
-    read_settings(run_dir)
+    read_run_config(run_dir)
     check_writable(run_dir)
-    accelerator = accelerate(device)
+    accelerator = make_accelerator(device)
     with held(run_dir, accelerator):
-        settings = read_settings(run_dir)
+        settings = read_run_config(run_dir)
         changed = dataclasses.replace(settings.train, **(train_changes or {}))
         settings = dataclasses.replace(settings, train=changed, **(changes or {}))
         return _resume(
-            settings, run_dir, accelerator, minutes=minutes, overwrite=overwrite, voice=voice
+            settings,
+            run_dir,
+            accelerator,
+            minutes=minutes,
+            overwrite=overwrite,
+            callbacks=callbacks,
         )
 
 
 def _resume(
-    settings: Settings,
+    settings: RunConfig,
     run_dir: Path,
     accelerator: Accelerator,
     *,
     minutes: float | None,
     overwrite: bool,
-    voice: Voice,
+    callbacks: TrainCallbacks,
 ) -> Outcome | None:
     """Do what :func:`resume` says, once the run's folder is held."""
     check_trackers(settings.trackers)
@@ -227,13 +245,13 @@ def _resume(
     if settings.warm_start is not None and checkpoint.load_newest(run_dir) is None:
         start_with(work.network, find_start(settings.warm_start, settings.stage, settings.part))
     if accelerator.is_main_process:
-        write_settings(run_dir, settings)
-    return _train(settings, work, run_dir, accelerator, minutes=minutes, voice=voice)
+        write_run_config(run_dir, settings)
+    return _train(settings, work, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
 
 
 def load_encoder(
     model: ModelFolder, stage: Stage, space: Space, device: torch.device
-) -> Clip | Clap | None:
+) -> ClipModel | ClapModel | None:
     """Reads the CLIP or CLAP of a model that conditions a training; none for a vocoder.
 
     Raises:
@@ -250,51 +268,51 @@ def load_encoder(
 
 
 def decide(
-    wish: Wish,
-    material: Material,
-    given: Given,
-    encoder: Clip | Clap | None,
+    request: TrainRequest,
+    material: PreparedData,
+    given: Resolved,
+    encoder: ClipModel | ClapModel | None,
     accelerator: Accelerator,
-) -> tuple[Settings, tuple[str, ...]]:
+) -> tuple[RunConfig, tuple[str, ...]]:
     """Makes settings of a wish, the data and the machine, and says why; the same everywhere."""
     machine = this_machine(accelerator.device, accelerator.num_processes)
     facts = Facts(clips=len(material.catalogue.numbers("train")))
     if encoder is not None:
         facts = dataclasses.replace(facts, dim=encoder.dim)
-    if isinstance(encoder, Clip):
+    if isinstance(encoder, ClipModel):
         facts = dataclasses.replace(
             facts, text_dim=encoder.config.text_dim, max_text_len=encoder.config.max_text_len
         )
     chosen = choose(
-        wish.preset,
-        wish.stage,
+        request.preset,
+        request.stage,
         machine,
         facts,
-        size=wish.size,
+        size=request.size,
         begun=given.begun,
-        wishes=wish.train,
+        wishes=request.train,
     )
-    diffusion, every = chosen.diffusion, wish.sample_every
-    if wish.beyond.zero_snr and diffusion is not None:
+    diffusion, every = chosen.diffusion, request.sample_every
+    if request.beyond.zero_snr and diffusion is not None:
         prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
         diffusion = dataclasses.replace(
             diffusion, schedule="cosine-zero-snr", prediction=prediction
         )
-    settings = Settings(
-        name=wish.name,
-        data=wish.source.data,
+    settings = RunConfig(
+        name=request.name,
+        data=request.source.data,
         catalogue=material.path,
-        stage=wish.stage,
-        space=wish.space,
-        warm_start=wish.warm_start and place_of_start(wish.warm_start),
+        stage=request.stage,
+        space=request.space,
+        warm_start=request.warm_start and place_of_start(request.warm_start),
         network=chosen.network,
         diffusion=diffusion,
         train=chosen.train,
-        preset=wish.preset,
-        beyond=wish.beyond,
+        preset=request.preset,
+        beyond=request.beyond,
         sample_every=chosen.sample_every if every is None else every,
-        trackers=wish.trackers,
-        licence=wish.licence,
+        trackers=request.trackers,
+        licence=request.licence,
     )
     where = machine.name + (f", {machine.processes} processes" if machine.processes > 1 else "")
     there = given.base.path.is_dir()
@@ -302,45 +320,50 @@ def decide(
     reasons = (f"training {settings.part} on {where}; the rest is from {rest}", *chosen.reasons)
     # Machines may differ, and the catalogue's path is the main process's.
     told = broadcast_object_list([(settings, reasons)])
-    shared: tuple[Settings, tuple[str, ...]] = told[0]
+    shared: tuple[RunConfig, tuple[str, ...]] = told[0]
     return shared
 
 
-def with_queries(settings: Settings, wish: Wish, material: Material, voice: Voice) -> Settings:
+def with_queries(
+    settings: RunConfig, request: TrainRequest, material: PreparedData, callbacks: TrainCallbacks
+) -> RunConfig:
     """Chooses what samples are made of, where nothing was asked for: some labels and frames."""
-    prompts, pictures = wish.prompts, tuple(str(Path(path).absolute()) for path in wish.pictures)
+    prompts, pictures = (
+        request.prompts,
+        tuple(str(Path(path).absolute()) for path in request.pictures),
+    )
     if not prompts and not pictures:
-        prompts = tuple(prompts_of(material, wish.space))
-        if wish.needs_frames and settings.sample_every:
-            folder = wish.run_dir / "samples" / "queries"
-            frames = pictures_of(material, folder, tell=voice.tell)
-            pictures = tuple(str(frame.relative_to(wish.run_dir)) for frame in frames)
+        prompts = tuple(prompts_of(material, request.space))
+        if request.needs_frames and settings.sample_every:
+            folder = request.run_dir / "samples" / "queries"
+            frames = pictures_of(material, folder, tell=callbacks.tell)
+            pictures = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
     return dataclasses.replace(settings, prompts=prompts, pictures=pictures)
 
 
 def _train(
-    settings: Settings,
-    work: Work,
+    settings: RunConfig,
+    work: Setup,
     run_dir: Path,
     accelerator: Accelerator,
     *,
     minutes: float | None,
-    voice: Voice,
+    callbacks: TrainCallbacks,
 ) -> Outcome | None:
     """Runs the loop, and makes a model of what it gave."""
-    model = ModelInTraining(settings, work, run_dir, accelerator.device, voice)
+    model = ModelInTraining(settings, work, run_dir, accelerator.device, callbacks)
     if accelerator.is_main_process:
         if work.held_out is None:
             why = "as in the paper" if settings.preset == "paper" else "too few"
-            voice.tell(f"no clips are held out ({why}): the last average is kept, not the best")
+            callbacks.tell(f"no clips are held out ({why}): the last average is kept, not the best")
         if (start := share_of_start(settings.train)) > NOTABLE_SHARE:
-            voice.tell(
+            callbacks.tell(
                 f"after {settings.train.steps:,} steps the average still holds {start:.0%} of the "
                 "weights it began with, as the paper's has no warm-up: train longer"
             )
         no_fad = why_none(work.dataset, work.held_out, accelerator.device)
         if no_fad is not None and settings.sample_every:  # it is made with the samples
-            voice.tell(no_fad)
+            callbacks.tell(no_fad)
     progress = train(
         work.objective,
         work.dataset,
@@ -351,7 +374,7 @@ def _train(
         minutes=minutes,
         trackers=settings.trackers,
         on_save=model.save,
-        report=voice.report,
+        report=callbacks.report,
     )
     outcome = model.finish(progress) if accelerator.is_main_process else None
     accelerator.wait_for_everyone()

@@ -51,13 +51,13 @@ MEANING: dict[str, tuple[tuple[Stage, Space], ...]] = {
     "zero_snr": (*UNETS, ("prior", "clip-image")),
     "multi_scale": (("vocoder", "clip-image"),),
 }
-"""What each field of :class:`Beyond` changes."""
+"""What each field of :class:`Extensions` changes."""
 HALVED = 8
 """A U-Net of four levels halves its mel three times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beyond:
+class Extensions:
     """What is not in the paper, off unless asked for; the docstrings of what uses it say whence.
 
     Args:
@@ -99,7 +99,7 @@ class Beyond:
         Raises:
             UsageError: Something is asked for that would change nothing.
         """
-        usual = Beyond()
+        usual = Extensions()
         for name, able in MEANING.items():
             if getattr(self, name) == getattr(usual, name) or (stage, space) in able:
                 continue
@@ -116,7 +116,7 @@ class Beyond:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class RunConfig:
     """A training, complete.
 
     Args:
@@ -149,7 +149,7 @@ class Settings:
     diffusion: DiffusionConfig | None
     train: TrainConfig
     preset: str = "default"
-    beyond: Beyond = Beyond()
+    beyond: Extensions = Extensions()
     cond_drop: float = 0.1
     sample_every: int = 0
     prompts: tuple[str, ...] = ()
@@ -163,7 +163,7 @@ class Settings:
         return PARTS[self.stage, self.space]
 
 
-def write_settings(run_dir: Path, settings: Settings) -> None:
+def write_run_config(run_dir: Path, settings: RunConfig) -> None:
     """Writes ``run.json``.
 
     Raises:
@@ -174,8 +174,8 @@ def write_settings(run_dir: Path, settings: Settings) -> None:
         temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def read_settings(run_dir: Path) -> Settings:
-    """Reads what :func:`write_settings` wrote.
+def read_run_config(run_dir: Path) -> RunConfig:
+    """Reads what :func:`write_run_config` wrote.
 
     Raises:
         UsageError: There is no run in the folder.
@@ -193,7 +193,7 @@ def read_settings(run_dir: Path) -> Settings:
             told = {"preset": "default"} | told | {"train": ADDED | told["train"]}
         elif version != FORMAT:
             raise ValueError(f"format {version!r}, this clipsonic reads 1 and {FORMAT}")
-        settings = from_dict(Settings, told, "run")
+        settings = from_dict(RunConfig, told, "run")
         if (pair := (settings.stage, settings.space)) not in PARTS:
             raise ValueError(f"a stage and a space that do not go together: {pair}")
     except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:

@@ -20,8 +20,8 @@ from clipsonic_cli.config import (
 )
 from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.diffusion.process import Process
-from clipsonic_cli.encoders.clap import Clap
-from clipsonic_cli.encoders.clip import Clip
+from clipsonic_cli.encoders.clap import ClapModel
+from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.discriminators import (
@@ -44,7 +44,7 @@ from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.vocoder import VocoderObjective
-from clipsonic_cli.training.run_config import Settings
+from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.types import Split, Stage
 
 SEGMENT = 8192
@@ -54,7 +54,7 @@ SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Setup:
     """What the loop needs.
 
     Args:
@@ -78,7 +78,9 @@ def least_seconds(stage: Stage, window: int, spec: MelSpec) -> float:
     return spec.seconds(needs[stage])
 
 
-def build(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap | None) -> Work:
+def build(
+    settings: RunConfig, catalogue: Catalogue, encoder: ClipModel | ClapModel | None
+) -> Setup:
     """Builds networks with random weights, drawn from the settings' seed, and their data.
 
     Args:
@@ -93,14 +95,14 @@ def build(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap | None)
         torch.manual_seed(settings.train.seed)
         match settings.stage:
             case "unet":
-                return _unet(settings, catalogue, cast(Clip | Clap, encoder))
+                return _unet(settings, catalogue, cast(ClipModel | ClapModel, encoder))
             case "prior":
-                return _prior(settings, catalogue, cast(Clip, encoder))
+                return _prior(settings, catalogue, cast(ClipModel, encoder))
             case "vocoder":
                 return _vocoder(settings, catalogue)
 
 
-def _unet(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap) -> Work:
+def _unet(settings: RunConfig, catalogue: Catalogue, encoder: ClipModel | ClapModel) -> Setup:
     config = cast(UNetConfig, settings.network)
     process = cast(DiffusionConfig, settings.diffusion)
     beyond = settings.beyond
@@ -132,7 +134,7 @@ def _unet(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap) -> Wor
         space=settings.space,
         encoder=encoder.identity,
     )
-    return Work(
+    return Setup(
         objective=objective,
         dataset=_some(drawn("train"), settings),
         held_out=drawn("valid"),
@@ -141,7 +143,7 @@ def _unet(settings: Settings, catalogue: Catalogue, encoder: Clip | Clap) -> Wor
     )
 
 
-def _prior(settings: Settings, catalogue: Catalogue, encoder: Clip) -> Work:
+def _prior(settings: RunConfig, catalogue: Catalogue, encoder: ClipModel) -> Setup:
     from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
 
     config = cast(PriorConfig, settings.network)
@@ -160,7 +162,7 @@ def _prior(settings: Settings, catalogue: Catalogue, encoder: Clip) -> Work:
         space="clip-image",
         encoder=encoder.identity,
     )
-    return Work(
+    return Setup(
         objective=PriorObjective(
             prior,
             Process(process),
@@ -174,7 +176,7 @@ def _prior(settings: Settings, catalogue: Catalogue, encoder: Clip) -> Work:
     )
 
 
-def _vocoder(settings: Settings, catalogue: Catalogue) -> Work:
+def _vocoder(settings: RunConfig, catalogue: Catalogue) -> Setup:
     config, spec = cast(VocoderConfig, settings.network), catalogue.config.mel
     vocoder = BigVGAN(config, spec)
     vocoder.add_weight_norm()
@@ -193,7 +195,7 @@ def _vocoder(settings: Settings, catalogue: Catalogue) -> Work:
         clips = usable(catalogue, split, None, mel_frames=SEGMENT // spec.hop_length)
         return None if clips is None else Segments(clips, segment=SEGMENT)
 
-    return Work(
+    return Setup(
         objective=VocoderObjective(
             vocoder,
             critics,
@@ -208,7 +210,7 @@ def _vocoder(settings: Settings, catalogue: Catalogue) -> Work:
     )
 
 
-def texts_of(catalogue: Catalogue, encoder: Clip | Clap) -> Texts:
+def texts_of(catalogue: Catalogue, encoder: ClipModel | ClapModel) -> Texts:
     """Gives the vectors of all labels of a catalogue."""
     labels = sorted({label for label in catalogue.labels if label is not None})
     there = is_address(catalogue.folder)
@@ -230,7 +232,7 @@ def usable(
     return Prepared(catalogue, numbers) if numbers else None
 
 
-def _some(dataset: Drawn | None, settings: Settings) -> Drawn:
+def _some(dataset: Drawn | None, settings: RunConfig) -> Drawn:
     if dataset is None:
         raise UsageError(
             f"No clip of '{settings.data}' is as the stage '{settings.stage}' conditioned on "

@@ -14,7 +14,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.manifest import ASSETS
-from clipsonic_cli.training.presets import Begun
+from clipsonic_cli.training.presets import WarmStart
 from clipsonic_cli.types import Stage
 
 
@@ -48,7 +48,7 @@ def find_start(name: str, stage: Stage, part: str) -> Path:
     return path
 
 
-def read_start(path: Path, stage: Stage) -> Begun:
+def read_start(path: Path, stage: Stage) -> WarmStart:
     """Says what the file of a warm start holds, without reading its weights.
 
     Raises:
@@ -56,12 +56,12 @@ def read_start(path: Path, stage: Stage) -> Begun:
     """
     if path.suffix != model_folders.SUFFIX:  # published weights are of the paper's networks
         if stage == "unet":
-            return Begun(network=UNetConfig(), diffusion=DiffusionConfig())
-        return Begun(network=VocoderConfig(), diffusion=None)
+            return WarmStart(network=UNetConfig(), diffusion=DiffusionConfig())
+        return WarmStart(network=VocoderConfig(), diffusion=None)
     header = bundle.read_header(path)
     if header.kind != stage or isinstance(header.config, dict):
         raise BadBundle(f"{path} holds a {header.kind}, with which no {stage} can begin.")
-    return Begun(network=header.config, diffusion=header.diffusion)
+    return WarmStart(network=header.config, diffusion=header.diffusion)
 
 
 def start_with(network: nn.Module, path: Path) -> None:

@@ -11,7 +11,7 @@ from augment import FeatureCache
 from clip_data import LABEL_VIEWS, Concept, gather, read_lines
 from torch import Tensor
 
-from clipsonic_cli.encoders.clip import Clip
+from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.models.clip import MiniClip
 
 TEXTS_A_PICTURE = 8
@@ -66,7 +66,7 @@ def read_features(path: Path) -> Features:
     return Features(**torch.load(path, weights_only=True))
 
 
-def write_features(clip: Clip, weight: Tensor, bias: Tensor, out: Path) -> None:
+def write_features(clip: ClipModel, weight: Tensor, bias: Tensor, out: Path) -> None:
     """Encodes the data set and writes ``OUT/features.pt``.
 
     Args:
@@ -137,7 +137,7 @@ def _pairs(
     return pairs
 
 
-def _encode(clip: Clip, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+def _encode(clip: ClipModel, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
     embeds, encodings, lengths = [], [], []
     for start in range(0, len(texts), 64):
         embed, tokens = clip.embed_text(texts[start : start + 64])

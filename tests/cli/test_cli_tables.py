@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.console import Console
 
 NUMBERS = ("system", "w", "fad", "clap", "n", "Hz", "paper: VGGSound FAD", "paper: MUSIC")
 ROWS = [
@@ -20,8 +20,8 @@ def test_words_are_folded_before_numbers_and_details_left_out_before_both(
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("FORCE_COLOR", "1")
     rows = [(*row, "300", "16000", "3.43", "13.51") for row in ROWS]
-    talk = Talk(quiet=False)
-    left_out = talk.numbers("t", NUMBERS, rows, words=("system",), details=("Hz",))
+    console = Console(quiet=False)
+    left_out = console.numbers("t", NUMBERS, rows, words=("system",), details=("Hz",))
     out = re.sub(r"\x1b\[[\d;]*m", "", capfd.readouterr().out)
     assert left_out == (("Hz",) if width < 120 else ())
     assert "…" not in out

@@ -3,15 +3,15 @@ import json
 import warnings
 
 import pytest
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.table import Table
 
-from clipsonic_cli.cli.console import Bars, Talk, complain
+from clipsonic_cli.cli.console import Bars, Console, complain
 from clipsonic_cli.text import printable
 
 
 def screen(width=80):
-    return Console(file=io.StringIO(), force_terminal=True, width=width)
+    return RichConsole(file=io.StringIO(), force_terminal=True, width=width)
 
 
 def test_a_stage_has_a_bar_with_its_count_and_time_left():
@@ -33,20 +33,20 @@ def test_nothing_is_drawn_where_bars_are_not_shown():
 
 
 def test_results_go_to_standard_output_even_while_bars_are_drawn(capsys):
-    talk = Talk(quiet=False)
+    console = Console(quiet=False)
     with Bars(screen(), "", shown=True):
-        talk.result("a.wav", {})
+        console.result("a.wav", {})
     assert capsys.readouterr().out == "a.wav\n"
 
 
 def test_a_note_keeps_its_line_and_its_brackets(capsys):
-    Talk(quiet=False).note(f"[red]{'long ' * 60}[/red]")
+    Console(quiet=False).note(f"[red]{'long ' * 60}[/red]")
     told = capsys.readouterr().err.splitlines()
     assert told == [f"[red]{'long ' * 60}[/red]"]
 
 
 def test_quiet_says_no_notes(capsys):
-    Talk(quiet=True).note("hello")
+    Console(quiet=True).note("hello")
     assert capsys.readouterr().err == ""
 
 
@@ -54,7 +54,7 @@ def test_quiet_says_no_notes(capsys):
 @pytest.mark.parametrize(("quiet", "shown"), [(False, "note: two lines\n"), (True, "")])
 def test_warnings_become_a_line_each_unless_quiet(capsys, quiet, shown):
     before = warnings.showwarning
-    with Talk(quiet=quiet).noting_warnings():
+    with Console(quiet=quiet).noting_warnings():
         for _ in range(3):
             warnings.warn("two\n  lines", stacklevel=1)
     assert capsys.readouterr().err == shown
@@ -63,7 +63,7 @@ def test_warnings_become_a_line_each_unless_quiet(capsys, quiet, shown):
 
 @pytest.mark.parametrize("text", ["дождь", 'a "quoted"\nline', "\udcff.wav"])
 def test_json_is_one_line_an_object(capsys, text):
-    Talk(quiet=False, as_json=True).result("ignored", {"text": text})
+    Console(quiet=False, as_json=True).result("ignored", {"text": text})
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isascii()
     assert json.loads(line) == {"text": text}
@@ -81,15 +81,15 @@ def test_what_could_steer_a_terminal_is_spelt_out(capsys):
 
 @pytest.mark.parametrize("text", ["[/nope]", "[red]a", "\udcff", "\x1b[31m", ":smile:", "a\nb"])
 def test_foreign_text_is_shown_as_it_is_everywhere(text, capsys):
-    talk = Talk(quiet=False)
-    talk.note(text)
+    console = Console(quiet=False)
+    console.note(text)
     with Bars(screen(), "", shown=True) as bars:
         bars(text, 1, 2)
     table = Table()
     table.add_column("label")
     table.add_row(printable(text))
-    talk.table(table)
-    talk.numbers(text, ["label", text], [[text, "1"]], words={"label"}, details=())
+    console.table(table)
+    console.numbers(text, ["label", text], [[text, "1"]], words={"label"}, details=())
     shown = capsys.readouterr()
     assert printable(text) in shown.err
     assert printable(text) in shown.out

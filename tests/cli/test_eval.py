@@ -123,9 +123,9 @@ def asked(call, micro, pets, monkeypatch):
 
     wishes = []
 
-    def evaluate(wish, **_):
-        wishes.append(wish)
-        return Results(name=wish.name)
+    def evaluate(request, **_):
+        wishes.append(request)
+        return Results(name=request.name)
 
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
 

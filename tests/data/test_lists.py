@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipsonic_cli.data import lists
-from clipsonic_cli.data.lists import BadCell, Row, read_list
+from clipsonic_cli.data.lists import BadCell, ListRow, read_list
 from clipsonic_cli.errors import UsageError
 
 cells = st.text(
@@ -21,7 +21,7 @@ cells = st.text(
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 
 
-def rows_of(path, content: bytes) -> list[Row]:
+def rows_of(path, content: bytes) -> list[ListRow]:
     path.write_bytes(content)
     return list(read_list(path, "line"))
 
@@ -111,7 +111,7 @@ def test_a_pipe_a_folder_and_nothing_are_no_lists(tmp_path):
 
 @pytest.mark.parametrize("value", ["7", " 7 ", "7.0", 7, 7.0, "+7"])
 def test_whole_numbers(value):
-    assert Row(line=1, cells={"seed": value}).number("seed", whole=True) == 7
+    assert ListRow(line=1, cells={"seed": value}).number("seed", whole=True) == 7
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_whole_numbers(value):
 )
 def test_what_is_no_number_is_refused_with_its_column(value, part):
     with pytest.raises(BadCell, match=f"duration is .*{part}"):
-        Row(line=1, cells={"duration": value}).number("seconds")
+        ListRow(line=1, cells={"duration": value}).number("seconds")
 
 
 def test_texts_are_utf8_and_names_of_files_any_bytes(tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import backbones
-from clipsonic_cli.evaluation.evaluate import Voice, Wish, evaluate
+from clipsonic_cli.evaluation.evaluate import EvalCallbacks, EvalRequest, evaluate
 from clipsonic_cli.evaluation.results import write_json
 from clipsonic_cli.evaluation.sources import Folders
 from clipsonic_cli.metrics import BACKBONES
@@ -22,9 +22,13 @@ def judge(fakes, tmp_path):
 
     def judge(*folders, metrics=("fad",), prompts=None, told=None, **more):
         subject = Folders(folders=folders, prompts=prompts) if folders else None
-        wish = Wish(name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more)
+        request = EvalRequest(
+            name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more
+        )
         return evaluate(
-            wish, device=CPU, voice=Voice(tell=[].append if told is None else told.append)
+            request,
+            device=CPU,
+            callbacks=EvalCallbacks(tell=[].append if told is None else told.append),
         )
 
     return judge

@@ -9,7 +9,7 @@ import torch
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.generation import (
-    How,
+    GenerationConfig,
     able,
     make,
     recipe_of,
@@ -17,11 +17,11 @@ from clipsonic_cli.evaluation.generation import (
     spec_of,
     vectors,
 )
-from clipsonic_cli.evaluation.test_set import Question
+from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic, read_recipe
 
-HOW = How(sampler="dpmpp", steps=2, seconds=0.3)
+HOW = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def sonic(micro):
 def questions(violin_picture, tmp_path):
     soundfile.write(tmp_path / "true.wav", torch.rand(8000).numpy() - 0.5, 16_000)
     return [
-        Question(
+        TestItem(
             name=f"q{number}",
             seed=number,
             label=label,

@@ -6,8 +6,8 @@ import torch
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.evaluation.audio_files import heard, read_as_made
-from clipsonic_cli.evaluation.generation import How, make, reconstruct
-from clipsonic_cli.evaluation.test_set import Question
+from clipsonic_cli.evaluation.generation import GenerationConfig, make, reconstruct
+from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic, Sound
 
@@ -56,7 +56,7 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
     noise = torch.randn(32_000, generator=torch.Generator().manual_seed(0))
     samples = (0.5 * noise).clamp(-0.97, 0.97)  # its peaks grow by other phases
     level.write(tmp_path / "true.wav", samples, RATE, {"of": "a clip"})
-    question = Question(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
+    question = TestItem(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
     system = reconstruct(sonic, [question], MelSpec(), tmp_path / "out", vocoder="griffin-lim")
     path = system.sounds["q"]
     assert level.read_gain(path) < 1
@@ -68,8 +68,8 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
 def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_path):
     sonic = ClipSonic.load(micro, device="cpu")
     how, question = (
-        How(sampler="dpmpp", steps=1, seconds=0.2),
-        Question(name="q", seed=0, label="x"),
+        GenerationConfig(sampler="dpmpp", steps=1, seconds=0.2),
+        TestItem(name="q", seed=0, label="x"),
     )
     [path] = make(sonic, [question], MODES["zs"], 1.5, how, tmp_path).sounds.values()
     told = files.read_metadata(path).replace("clipsonic_gain", "other")

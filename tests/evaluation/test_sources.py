@@ -7,11 +7,11 @@ import torch
 from small_videos import write_videos
 
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.evaluation.evaluate import Voice, Wish, evaluate
-from clipsonic_cli.evaluation.generation import How
-from clipsonic_cli.evaluation.sources import Asking, Generation
+from clipsonic_cli.evaluation.evaluate import EvalCallbacks, EvalRequest, evaluate
+from clipsonic_cli.evaluation.generation import GenerationConfig
+from clipsonic_cli.evaluation.sources import Generation, ModelSource
 
-HOW = How(sampler="dpmpp", steps=2, seconds=0.6)
+HOW = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.6)
 
 
 @pytest.fixture
@@ -22,9 +22,11 @@ def asked(micro, pets):
 @pytest.fixture
 def judge(fakes, tmp_path):
     def judge(subject, *metrics, told=None, **more):
-        wish = Wish(name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more)
+        request = EvalRequest(
+            name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more
+        )
         tell = [].append if told is None else told.append
-        return evaluate(wish, device=torch.device("cpu"), voice=Voice(tell=tell))
+        return evaluate(request, device=torch.device("cpu"), callbacks=EvalCallbacks(tell=tell))
 
     return judge
 
@@ -158,7 +160,7 @@ def test_what_cannot_be_asked_is_refused_before_weights_are_read(
 
     monkeypatch.setattr(bundle, "load", None)
     with pytest.raises(error, match=reason):
-        Asking(dataclasses.replace(asked, **change), device="cpu", sounds=True, vectors=False)
+        ModelSource(dataclasses.replace(asked, **change), device="cpu", sounds=True, vectors=False)
 
 
 def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_path):
@@ -166,9 +168,9 @@ def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_p
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
     how = dataclasses.replace(HOW, vocoder="bigvgan")
-    wish = dataclasses.replace(asked, model=str(bare), how=how, modes=())
+    request = dataclasses.replace(asked, model=str(bare), how=how, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
-        Asking(wish, device="cpu", sounds=True, vectors=False)
+        ModelSource(request, device="cpu", sounds=True, vectors=False)
 
 
 @pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])

@@ -15,14 +15,14 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import sound_files
 from clipsonic_cli.evaluation.test_set import (
     COMMON,
-    Cut,
+    ClipSpec,
     common_questions,
     draw_clips,
     file_name,
     take,
 )
 
-CUT = Cut(seconds=0.5, sample_rate=16_000, picture=True)
+CUT = ClipSpec(seconds=0.5, sample_rate=16_000, picture=True)
 
 
 @pytest.fixture

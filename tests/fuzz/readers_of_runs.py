@@ -20,7 +20,7 @@ from clipsonic_cli.preparation import catalogue, feature_shards
 from clipsonic_cli.trainer import checkpoint, tracking
 from clipsonic_cli.training import export, run_config
 
-SETTINGS = run_config.Settings(
+SETTINGS = run_config.RunConfig(
     name="music",
     data="./music",
     catalogue="/somewhere/catalogue-0.jsonl",
@@ -30,7 +30,7 @@ SETTINGS = run_config.Settings(
     network=UNetConfig(),
     diffusion=DiffusionConfig(prediction="v"),
     train=TrainConfig(betas=(0.8, 0.99)),
-    beyond=run_config.Beyond(window=128, min_snr=5.0),
+    beyond=run_config.Extensions(window=128, min_snr=5.0),
     prompts=("a photo of cello",),
     pictures=("frame.png",),
 )
@@ -57,7 +57,7 @@ def rows() -> Iterator[Reader]:
         name="a run's settings",
         file=run_config.FILE,
         text=json.dumps(run),
-        read=lambda path: run_config.read_settings(path.parent),
+        read=lambda path: run_config.read_run_config(path.parent),
     )
     yield Reader(
         name="a run's data",
@@ -152,7 +152,7 @@ def _statistics() -> bytes:
 
 
 def _catalogue() -> str:
-    place = catalogue.Place(
+    place = catalogue.ClipLocation(
         shard=0, mel=0, mel_frames=64, frame=0, frames=2, wave=0, samples=0, frame_rate=1.0
     )
     made = catalogue.Catalogue(PreparationConfig(), "x", ["clips-0.safetensors"])
@@ -171,7 +171,9 @@ def _read_catalogue(path: Path) -> None:
 
 
 def _clips() -> str:
-    row = feature_shards.Row(id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, wave=5)
+    row = feature_shards.ClipTensors(
+        id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, wave=5
+    )
     described = {"format": feature_shards.FORMAT, "clips": [dataclasses.asdict(row)]}
     return json.dumps(described)
 

@@ -4,7 +4,7 @@ import published_clap
 import pytest
 import torch
 
-from clipsonic_cli.encoders.clap import Clap, word_pieces
+from clipsonic_cli.encoders.clap import ClapModel, word_pieces
 from clipsonic_cli.errors import MissingWeights
 from clipsonic_cli.metrics.clap import ClapBackbone
 from clipsonic_cli.types import Waveform
@@ -15,7 +15,7 @@ SMALL = dataclasses.replace(published_clap.SMALL, vocab_size=300)
 @pytest.fixture(scope="module")
 def backbone():
     tokenize = word_pieces(published_clap.tokenizer().to_str().encode(), SMALL)
-    return ClapBackbone(Clap(published_clap.random_clap(SMALL), SMALL, tokenize, "small"))
+    return ClapBackbone(ClapModel(published_clap.random_clap(SMALL), SMALL, tokenize, "small"))
 
 
 def noise(samples, seed=0):

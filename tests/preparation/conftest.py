@@ -14,7 +14,7 @@ from pairs import Shades, gathered, write_pair
 
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
-from clipsonic_cli.encoders.clip import Clip as ClipEncoder
+from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.preparation.prepare import prepare

@@ -13,14 +13,14 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import (
     FORMAT,
     Catalogue,
-    Place,
+    ClipLocation,
     is_catalogue,
     read_catalogue,
 )
 
 COUNTS = st.integers(0, 2**40)
 PLACES = st.builds(
-    Place,
+    ClipLocation,
     shard=st.integers(0, 1),
     mel=COUNTS,
     mel_frames=COUNTS,
@@ -33,7 +33,9 @@ PLACES = st.builds(
 CLIPS = st.tuples(
     st.text(), st.none() | st.text(), st.sampled_from(["train", "valid", "test"]), PLACES
 )
-PLACE = Place(shard=0, mel=1, mel_frames=64, frame=3, frames=2, wave=0, samples=0, frame_rate=1.0)
+PLACE = ClipLocation(
+    shard=0, mel=1, mel_frames=64, frame=3, frames=2, wave=0, samples=0, frame_rate=1.0
+)
 SHARDS = ["clips-0.safetensors", "clips-1.safetensors"]
 
 

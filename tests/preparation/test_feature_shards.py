@@ -14,7 +14,7 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.feature_shards import (
     KEY,
     BadShard,
-    Row,
+    ClipTensors,
     key_of,
     read_index,
     read_rows,
@@ -24,9 +24,11 @@ from clipsonic_cli.preparation.feature_shards import (
 from clipsonic_cli.types import Clip, Member
 
 ROWS = [
-    Row(id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, frame_rate=1.0, wave=5),
-    Row(id="b", key="0b", flaws=(Flaw(kind="unreadable", reason="no sound"),)),
-    Row(id="c", key="0c", digest="01", seconds=1.0, mel=4, frames=1, wave=6),
+    ClipTensors(
+        id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, frame_rate=1.0, wave=5
+    ),
+    ClipTensors(id="b", key="0b", flaws=(Flaw(kind="unreadable", reason="no sound"),)),
+    ClipTensors(id="c", key="0c", digest="01", seconds=1.0, mel=4, frames=1, wave=6),
 ]
 
 
@@ -94,7 +96,7 @@ def test_no_bytes_make_reading_fail_otherwise(tmp_path_factory, content, sized):
     "where", [(-16, 0), (0, 15), (1 << 70, (1 << 70) + 16), (0.0, 16)], ids=str
 )
 def test_data_outside_the_shard_are_refused(tmp_path, where):
-    row = dataclasses.asdict(Row(id="a", key="0a", mel=1))
+    row = dataclasses.asdict(ClipTensors(id="a", key="0a", mel=1))
     described = {KEY: json.dumps({"format": 1, "clips": [row]})}
     mel = {"dtype": "F16", "shape": [1, 8], "data_offsets": where}
     header = json.dumps({"__metadata__": described, "mel": mel}).encode()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clipsonic_cli.encoders.clip import Clip
+from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.preparation.texts import encode_labels
 
 LABELS = ["dog barking", "дом", "acoustic_guitar", " "]
@@ -18,7 +18,7 @@ def test_vectors_are_those_of_the_prompts(encoder, tmp_path):
 
 def test_vectors_are_computed_once(encoder, tmp_path, monkeypatch):
     first = encode_labels(LABELS, encoder, tmp_path)
-    monkeypatch.setattr(Clip, "embed_text", None)
+    monkeypatch.setattr(ClipModel, "embed_text", None)
     again = encode_labels(LABELS, encoder, tmp_path)
     assert again.rows == first.rows
     assert torch.equal(again.embeds, first.embeds)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from clipsonic_cli.audio import files
-from clipsonic_cli.evaluation.results import Results, Row, Sample
+from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow
 from clipsonic_cli.types import Score
 
 HOSTILE = '</h3><script>x</script><b onclick="x">rain</b> & {{title}} <img src=x> \u2028 小提琴'
@@ -32,7 +32,7 @@ def score(metric: str, value: float, *, paper: bool = False, **more) -> Score:
 
 def results(folder: Path | None = None, *, queries: int = 3, paper: bool = False) -> Results:
     rows = [
-        Row(
+        ScoreRow(
             system=system,
             guidance=w,
             scores=(
@@ -45,8 +45,8 @@ def results(folder: Path | None = None, *, queries: int = 3, paper: bool = False
         for w in WS
     ]
     level = (score("fad", 0.6, paper=paper), score("clap", 0.21, paper=paper))
-    rows.append(Row(system="reconstruction", scores=level))
-    rows.append(Row(system="pd", scores=(score("similarity", 0.65, paper=True),)))
+    rows.append(ScoreRow(system="reconstruction", scores=level))
+    rows.append(ScoreRow(system="pd", scores=(score("similarity", 0.65, paper=True),)))
     return Results(
         name="mini & <co>",
         settings={"model": "mini", "reference": "16 sounds of <truth>", "guidance": list(WS)},

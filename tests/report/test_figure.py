@@ -8,7 +8,7 @@ from example_results import HOSTILE, WS, results, score
 from PIL import Image
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.report.figure import COLOURS, figure_3
 
@@ -66,8 +66,10 @@ def test_systems_differ_without_colour():
 
 def looks(systems) -> dict[str, tuple]:
     """Gives colour, stroke and marker of each system's line."""
-    rows = [Row(system=system, guidance=1.0, scores=(score("fad", 1.0),)) for system in systems]
-    rows.append(Row(system="reconstruction", scores=(score("fad", 0.5),)))
+    rows = [
+        ScoreRow(system=system, guidance=1.0, scores=(score("fad", 1.0),)) for system in systems
+    ]
+    rows.append(ScoreRow(system="reconstruction", scores=(score("fad", 0.5),)))
     svg = drawn(Results(name="x", rows=tuple(rows)), "fad")
     found = {}
     for g in (g for g in svg.iter(f"{SVG}g") if g.get("id", "").startswith("curve-")):
@@ -163,7 +165,7 @@ def test_a_png_is_a_picture():
 
 @pytest.mark.parametrize("name", [HOSTILE, "$x^", "_hidden", "a\x01b", "half \udce4"])
 def test_any_name_can_be_drawn(name):
-    row = Row(system=name, guidance=1.0, scores=(score("fad", 1.0),))
+    row = ScoreRow(system=name, guidance=1.0, scores=(score("fad", 1.0),))
     shown = name.replace("\x01", "�").replace("\udce4", "�").replace("\u2028", "�")
     svg = drawn(replace(results(), rows=(row,)), "fad")
     assert list(curves(svg).values()) == [f"{shown}: 1 at w=1"]

@@ -14,7 +14,7 @@ from example_results import HOSTILE, NOTE, SECONDS, results, score
 from PIL import Image
 
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.evaluation.results import Results, Row
+from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import page as page_room
 from clipsonic_cli.report.figure import figure_3
 from clipsonic_cli.report.page import write_html
@@ -124,7 +124,9 @@ def test_intervals_and_bias_are_explained(found, tmp_path, page_file):
 
 def test_windows_that_tell_nothing_are_noted(found, tmp_path):
     ends = [score(f"clap-windows-{end}", 0.5) for end in ("max", "mean", "min")]
-    windows = replace(found, rows=(Row(system="reconstruction", scores=tuple(ends)),), samples=())
+    windows = replace(
+        found, rows=(ScoreRow(system="reconstruction", scores=tuple(ends)),), samples=()
+    )
     text = write_html(windows, tmp_path / "report.html").read_text("utf-8")
     assert "<li>No sound of reconstruction has room for a second window" in text
 

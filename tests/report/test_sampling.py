@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from test_tables import score
 
-from clipsonic_cli.evaluation.results import Results, Row, details, write_csv, write_json
+from clipsonic_cli.evaluation.results import Results, ScoreRow, details, write_csv, write_json
 from clipsonic_cli.report.figure import figure_3
 from clipsonic_cli.report.page import write_html
 from clipsonic_cli.report.sampling import differences, sampling_told
@@ -24,9 +24,9 @@ def results(seconds=10.0, **settings):
     return Results(
         name="mine",
         rows=(
-            Row(system="pd", guidance=1.0, scores=(replace(fad, value=2.9),)),
-            Row(system="pd", guidance=1.5, scores=(fad,)),
-            Row(system="reconstruction", scores=(replace(fad, seconds=seconds),)),
+            ScoreRow(system="pd", guidance=1.0, scores=(replace(fad, value=2.9),)),
+            ScoreRow(system="pd", guidance=1.5, scores=(fad,)),
+            ScoreRow(system="reconstruction", scores=(replace(fad, seconds=seconds),)),
         ),
         settings=SETTINGS | settings,
     )
@@ -58,7 +58,9 @@ def test_a_table_says_what_concerns_its_rows_alone():
     rebuilt = replace(results(4.1, **QUICK), rows=results(4.1).rows[-1:])
     assert differences(rebuilt) == ["reconstructions of 4.1 s instead of 10"]
     assert sampling_told(rebuilt) == "Reconstructions of 4.1 s; vocoder bigvgan."
-    similar = Row(system="pd", scores=(score("similarity", 0.6, better="higher", seconds=None),))
+    similar = ScoreRow(
+        system="pd", scores=(score("similarity", 0.6, better="higher", seconds=None),)
+    )
     vectors = replace(results(**QUICK), rows=(similar,))
     assert (differences(vectors), sampling_told(vectors)) == ([], None)
 

@@ -10,8 +10,8 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.evaluation.results import (
     COLUMNS,
     Results,
-    Row,
     Sample,
+    ScoreRow,
     write_csv,
     write_json,
 )
@@ -39,7 +39,7 @@ def score(metric, value, *, better="lower", as_paper=True, **more):
 @pytest.fixture
 def results(tmp_path):
     rows = (
-        Row(
+        ScoreRow(
             system="pd",
             guidance=1.5,
             scores=(
@@ -48,8 +48,10 @@ def results(tmp_path):
                 score("clap", 0.25, better="higher", as_paper=False),
             ),
         ),
-        Row(system="zs", scores=(score("similarity", 0.2, better="higher"),)),
-        Row(system="reconstruction", scores=(score("clap-windows-max", 0.3, better="higher"),)),
+        ScoreRow(system="zs", scores=(score("similarity", 0.2, better="higher"),)),
+        ScoreRow(
+            system="reconstruction", scores=(score("clap-windows-max", 0.3, better="higher"),)
+        ),
     )
     sample = Sample(name="a", prompt="rain", paths={"pd w=1.5": tmp_path / "sounds" / "a.wav"})
     settings = {"model": "mine", "vocoder": "bigvgan", "reference": "somewhere"}
@@ -85,7 +87,7 @@ def test_table_1_has_columns_of_what_was_asked_for_alone(results, asked, heads):
 
 def test_what_was_asked_for_and_has_no_score_is_shown_empty(results):
     settings = {**results.settings, "metrics": ["fad:vggish", "clap:clap"]}
-    rows = (Row(system="pd", scores=(score("clap", 0.2, better="higher"),)),)
+    rows = (ScoreRow(system="pd", scores=(score("clap", 0.2, better="higher"),)),)
     table = table_of(replace(results, rows=rows, settings=settings), 1)
     assert (cells(table, 0)["fad"], cells(table, 0)["clap ↑"]) == ("-", "0.200")
 
@@ -94,14 +96,14 @@ def test_what_was_asked_for_and_has_no_score_is_shown_empty(results):
 def test_windows_of_which_each_sound_has_one_are_said_to_tell_nothing(results, least, said):
     values = {"max": 0.3, "mean": 0.3, "min": least}
     scores = [score(f"clap-windows-{end}", at, better="higher") for end, at in values.items()]
-    rows = (*results.rows, Row(system="reconstruction", scores=tuple(scores)))
+    rows = (*results.rows, ScoreRow(system="reconstruction", scores=tuple(scores)))
     notes = table_of(replace(results, rows=rows), 5).notes
     assert any(note.startswith("No sound of reconstruction has room") for note in notes) is said
 
 
 def test_a_column_holds_scores_of_one_network(results):
     own, other = score("fad", 3.5), score("fad", 0.1, as_paper=False)
-    rows = (Row(system="zs", scores=(other,)), Row(system="pd", scores=(own, other)))
+    rows = (ScoreRow(system="zs", scores=(other,)), ScoreRow(system="pd", scores=(own, other)))
     table = table_of(replace(results, rows=rows), 1)
     assert [cells(table, row)["fad ↓"] for row in (0, 1)] == ["-", "3.50"]
     assert "By other networks, and in the report alone: fad[mini]" in table.notes
@@ -112,20 +114,22 @@ def test_windows_and_whole_sounds_are_of_one_network(results):
         score("clap-windows-max", 0.1, better="higher", as_paper=False),
         score("clap", 0.2, better="higher"),
     )
-    table = table_of(replace(results, rows=(Row(system="reconstruction", scores=scores),)), 5)
+    table = table_of(replace(results, rows=(ScoreRow(system="reconstruction", scores=scores),)), 5)
     assert [row[3] for row in table.rows] == ["0.200"]
 
 
 def test_the_papers_numbers_stand_beside_modes_at_its_w_alone(results):
     fad = (score("fad", 3.5),)
-    rows = tuple(Row(system="pd", guidance=w, scores=fad) for w in (1.0, 1.5))
+    rows = tuple(ScoreRow(system="pd", guidance=w, scores=fad) for w in (1.0, 1.5))
     table = table_of(replace(results, rows=rows), 1)
     assert [cells(table, row)["paper: VGGSound FAD"] for row in (0, 1)] == ["-", "3.04"]
 
 
 @pytest.mark.parametrize("system", ["pd", "reconstruction"])
 def test_a_folder_of_a_modes_name_is_no_mode(results, system):
-    rows = (Row(system=system, scores=(score("fad", 3.5), score("clap", 0.2, better="higher"))),)
+    rows = (
+        ScoreRow(system=system, scores=(score("fad", 3.5), score("clap", 0.2, better="higher"))),
+    )
     folder = replace(results, settings={"generated": ["a/pd"]}, rows=rows)
     for number in (1, 5):
         table = table_of(folder, number)
@@ -136,20 +140,23 @@ def test_a_folder_of_a_modes_name_is_no_mode(results, system):
 
 def test_table_5_has_the_papers_numbers_of_reconstructions_alone(results):
     clap = (score("clap", 0.2, better="higher"),)
-    rows = (Row(system="pd", guidance=1.5, scores=clap), Row(system="reconstruction", scores=clap))
+    rows = (
+        ScoreRow(system="pd", guidance=1.5, scores=clap),
+        ScoreRow(system="reconstruction", scores=clap),
+    )
     table = table_of(replace(results, rows=rows), 5)
     assert [cells(table, row)["paper: VGGSound"] for row in (0, 1)] == ["-", "0.204"]
 
 
 def test_sizes_are_those_of_the_scores_that_are_shown(results):
     scores = (score("kad", 1.0, n=9), score("fad", 1.0), score("clap", 0.1, better="higher", n=500))
-    table = table_of(replace(results, rows=(Row(system="pd", scores=scores),)), 1)
+    table = table_of(replace(results, rows=(ScoreRow(system="pd", scores=scores),)), 1)
     assert cells(table, 0)["n"] == "512, 500"
 
 
 def test_intervals_and_bias_are_explained_where_they_are_shown(results):
     def explained(**more):
-        rows = (Row(system="pd", scores=(score("fad", 3.5, **more),)),)
+        rows = (ScoreRow(system="pd", scores=(score("fad", 3.5, **more),)),)
         notes = " ".join(table_of(replace(results, rows=rows), None).notes)
         return ("95 % confidence intervals are of the mean" in notes, "Bias is" in notes)
 

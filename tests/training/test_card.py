@@ -6,14 +6,14 @@ import pytest
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Finding, Flaw
 from clipsonic_cli.data.report import summarize
-from clipsonic_cli.preparation.catalogue import Catalogue, Place
+from clipsonic_cli.preparation.catalogue import Catalogue, ClipLocation
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.training.card import LABELS, data_summary, write_card
 from clipsonic_cli.types import Clip
 
-PLACE = Place(
+PLACE = ClipLocation(
     shard=0, mel=0, mel_frames=3125, frame=0, frames=1, wave=0, samples=0, frame_rate=1.0
 )  # 100 s
 META = {

@@ -21,10 +21,10 @@ from clipsonic_cli.training.data_setup import (
     prompts_of,
     spread,
 )
-from clipsonic_cli.training.export import Voice
-from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.export import TrainCallbacks
+from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.run_config import read_settings
+from clipsonic_cli.training.run_config import read_run_config
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(material,
 
 def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     videos = write_videos(tmp_path / "data", 6)
-    wish = Wish(
+    request = TrainRequest(
         source=Source(data=str(videos), workers=0),
         out=tmp_path / "run",
         name="gone",
@@ -193,10 +193,12 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
         sample_every=9,
     )
     told = []
-    voice = Voice(tell=told.append, show=lambda _: shutil.rmtree(videos), report=stop_at_the_loop)
+    callbacks = TrainCallbacks(
+        tell=told.append, show=lambda _: shutil.rmtree(videos), report=stop_at_the_loop
+    )
     with pytest.raises(KeyboardInterrupt):
-        begin(wish, device=torch.device("cpu"), voice=voice)
-    assert read_settings(wish.run_dir).pictures == ()
+        begin(request, device=torch.device("cpu"), callbacks=callbacks)
+    assert read_run_config(request.run_dir).pictures == ()
     assert sum(line.startswith("no sample of frame-1.png: '") for line in told) == 1
 
 

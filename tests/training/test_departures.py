@@ -23,11 +23,11 @@ from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.optimizer import adamw, learning_rate
 from clipsonic_cli.training.data_setup import Source
 from clipsonic_cli.training.departures import ALL, DEPARTURES, OPEN, changed_from_paper, of_part
-from clipsonic_cli.training.export import Voice
+from clipsonic_cli.training.export import TrainCallbacks
 from clipsonic_cli.training.presets import EPOCH, Facts, Machine, choose, paper_settings
-from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.run_config import PARTS, Beyond, read_settings
+from clipsonic_cli.training.run_config import PARTS, Extensions, read_run_config
 
 CPU = torch.device("cpu")
 GPU = Machine(device="cuda", name="GPU", memory=24 * 10**9, bfloat16=True)
@@ -65,14 +65,18 @@ def train(home, micro, tmp_path_factory):
     def train(data, loop=None, **wanted):
         told, name = [], f"paper-{next(numbers)}"
         usual = {"preset": "paper", "base": str(micro), "warm_start": str(micro), "sample_every": 0}
-        wish = Wish(
+        request = TrainRequest(
             source=Source(data=str(data), workers=0, seed=3),
             name=name,
             out=runs / name,
             train={"steps": 3, "batch_size": 1, "save_every": 1} | (loop or {}),
             **(usual | wanted),
         )
-        return wish.run_dir, begin(wish, device=CPU, voice=Voice(tell=told.append)), told
+        return (
+            request.run_dir,
+            begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append)),
+            told,
+        )
 
     return train
 
@@ -88,7 +92,7 @@ def published(outcome):
 
 def test_all_training_clips_are_trained_on(run, videos):
     run_dir, _, told = run
-    catalogue = read_catalogue(read_settings(run_dir).catalogue)
+    catalogue = read_catalogue(read_run_config(run_dir).catalogue)
     listed = {clip.id for clip in clips_of(str(videos), seed=3) if clip.split == "train"}
     assert {catalogue.ids[number] for number in catalogue.numbers("train")} == listed
     assert "valid" not in catalogue.splits
@@ -132,7 +136,7 @@ def test_a_stated_split_is_looked_at_and_still_the_last_average_is_published(tra
 def test_other_presets_hold_out_and_keep_the_best_in_half_precision(train, videos):
     loop = {"validate_every": 1, "validate_batches": 1, "precision": "float32"}
     run_dir, outcome, _ = train(videos, loop, preset="default")
-    assert "valid" in read_catalogue(read_settings(run_dir).catalogue).splits
+    assert "valid" in read_catalogue(read_run_config(run_dir).catalogue).splits
     best, kept = checkpoint.load_best(run_dir), published(outcome)
     assert kept.header.meta["best"]["step"] == best["step"]
     assert all(torch.equal(w, best["weights"][n].half()) for n, w in kept.weights.items())
@@ -212,7 +216,7 @@ def row(name):
 
 @pytest.fixture(scope="module")
 def clips(run):
-    catalogue = read_catalogue(read_settings(run[0]).catalogue)
+    catalogue = read_catalogue(read_run_config(run[0]).catalogue)
     return Prepared(catalogue, catalogue.numbers("train"))
 
 
@@ -229,7 +233,7 @@ def test_unusable_clips_are_the_flaws_that_drop(train, videos, tmp_path):
     write_videos(tmp_path, 12)
     run_dir, _, _ = train(tmp_path, {"steps": 1})
     assert "silent.mp4,silent" in (run_dir / "data.csv").read_text(encoding="utf-8")
-    assert "silent.mp4" not in read_catalogue(read_settings(run_dir).catalogue).ids
+    assert "silent.mp4" not in read_catalogue(read_run_config(run_dir).catalogue).ids
 
 
 @shows("one frame a second")
@@ -258,7 +262,7 @@ def segments(train, tmp_path_factory):
     folder = tmp_path_factory.mktemp("quiet")
     write_media(folder / "a.mp4", seconds=3.0, fps=4, samples=0.05 * tone(3.0, 16_000, hz=440))
     run_dir, outcome, _ = train(folder, {"steps": 1}, stage="vocoder")
-    catalogue = read_catalogue(read_settings(run_dir).catalogue)
+    catalogue = read_catalogue(read_run_config(run_dir).catalogue)
     return Segments(Prepared(catalogue, catalogue.numbers("train")), segment=8192), outcome
 
 
@@ -324,7 +328,7 @@ def test_the_card_lists_what_was_changed_by_hand(run):
 
 
 def test_nothing_is_changed_where_nothing_was_asked_for(run):
-    settings = read_settings(run[0])
+    settings = read_run_config(run[0])
     plain = {}
     for stage in ("unet", "prior", "vocoder"):
         chosen = choose("paper", stage, GPU, Facts(clips=1000))
@@ -332,7 +336,7 @@ def test_nothing_is_changed_where_nothing_was_asked_for(run):
             settings, stage=stage, network=chosen.network, train=chosen.train, warm_start=None
         )
         assert changed_from_paper(plain[stage], 1000, chosen.train.steps, None) == []
-    other = dataclasses.replace(plain["unet"], beyond=Beyond(window=128))
+    other = dataclasses.replace(plain["unet"], beyond=Extensions(window=128))
     assert changed_from_paper(other, 1000, 200_000, None) == [["window", "64", "128"]]
     assert changed_from_paper(plain["unet"], 1000, 1000, None) == [["steps", "200,000", "1,000"]]
     cosine = dataclasses.replace(plain["prior"], network=PriorConfig())

@@ -11,10 +11,10 @@ from small_videos import write_videos
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.training.data_setup import Source
-from clipsonic_cli.training.export import Voice, run_id
-from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.export import TrainCallbacks, run_id
+from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin, resume
-from clipsonic_cli.training.run_config import read_settings
+from clipsonic_cli.training.run_config import read_run_config
 
 CPU = torch.device("cpu")
 LOOP = {"batch_size": 1, "save_every": 1, "log_every": 1, "precision": "float32"}
@@ -32,7 +32,7 @@ def home(tmp_path_factory):
 def run(home, micro, violin_picture, tmp_path_factory):
     """A run of two steps, with samples of a text and a picture: folder, outcome, lines told."""
     told = []
-    wish = Wish(
+    request = TrainRequest(
         source=Source(
             data=str(write_videos(tmp_path_factory.mktemp("data"), 12)), workers=0, seed=3
         ),
@@ -46,8 +46,8 @@ def run(home, micro, violin_picture, tmp_path_factory):
         sample_every=2,
         licence="CC0",
     )
-    outcome = begin(wish, device=CPU, voice=Voice(tell=told.append))
-    return wish.run_dir, outcome, told
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append))
+    return request.run_dir, outcome, told
 
 
 def test_the_weights_are_those_that_did_best_on_held_out_clips(run):
@@ -86,7 +86,7 @@ def vggish_lost(monkeypatch, tmp_path):
 
 def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
     told = []
-    wish = Wish(
+    request = TrainRequest(
         source=Source(data=str(write_videos(tmp_path / "data", 12)), workers=0, seed=3),
         out=tmp_path / "run",
         name="deaf",
@@ -96,7 +96,7 @@ def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
         prompts=("rain",),
         sample_every=1,
     )
-    assert begin(wish, device=CPU, voice=Voice(tell=told.append)).path.is_dir()
+    assert begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append)).path.is_dir()
     (why,) = [line for line in told if line.startswith("No FAD of held-out frames: ")]
     assert "clipsonic download vggish" in why
 
@@ -111,7 +111,7 @@ def test_samples_are_not_made_twice(run):
 
 @pytest.mark.slow
 def test_a_moved_run_finds_the_frames_it_makes_samples_of(home, micro, tmp_path):
-    wish = Wish(
+    request = TrainRequest(
         source=Source(
             data=str(write_videos(tmp_path / "data", 4, labelled=False)), workers=0, seed=3
         ),
@@ -123,8 +123,8 @@ def test_a_moved_run_finds_the_frames_it_makes_samples_of(home, micro, tmp_path)
         sample_every=2,
     )
     with pytest.raises(KeyboardInterrupt):
-        begin(wish, device=CPU, voice=Voice(report=stop_after_a_step))
-    moved = wish.run_dir.rename(tmp_path / "elsewhere")
+        begin(request, device=CPU, callbacks=TrainCallbacks(report=stop_after_a_step))
+    moved = request.run_dir.rename(tmp_path / "elsewhere")
     resume(moved, device=CPU)
     made = {path.name for path in (moved / "samples" / "step-00000002").glob("*.wav")}
     assert "01-frame-1.wav" in made
@@ -136,7 +136,7 @@ def stop_after_a_step(stage, done, _total):
 
 
 def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path):
-    wish = Wish(
+    request = TrainRequest(
         source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
         out=tmp_path / "run",
         name="vocoder-alone",
@@ -146,12 +146,12 @@ def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path
         train=LOOP | {"steps": 1},
         sample_every=0,
     )
-    assert begin(wish, device=CPU).command is None
+    assert begin(request, device=CPU).command is None
     assert model_folders.find("vocoder-alone").modes() == []
 
 
 def test_a_runs_id_tells_it_from_others_however_long_it_goes_on(run):
-    settings = read_settings(run[0])
+    settings = read_run_config(run[0])
     longer = dataclasses.replace(settings.train, steps=10**6, save_every=7)
     assert run_id(dataclasses.replace(settings, train=longer)) == run_id(settings)
     others = [

@@ -14,9 +14,9 @@ from clipsonic_cli.config import (
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.training.presets import (
     SIZES,
-    Begun,
     Facts,
     Machine,
+    WarmStart,
     check_names,
     choose,
     cores,
@@ -104,7 +104,7 @@ def test_the_precision_is_told_with_its_reason(stage, fast, precision, reason):
     assert chosen.reasons[1].endswith(reason)
 
 
-def test_wishes_come_before_any_preset():
+def test_requested_values_take_precedence_over_any_preset():
     for preset in ("default", "paper"):
         wishes = {"steps": 7, "batch_size": 5, "precision": "float32", "save_every": 3}
         train = choose(preset, "unet", GPU, MUSIC, wishes=wishes).train
@@ -124,7 +124,7 @@ def test_networks_are_made_for_their_encoder():
 
 
 def test_a_warm_start_goes_on_as_it_is_but_for_the_papers_process():
-    begun = Begun(network=UNetConfig(channels=96), diffusion=DiffusionConfig(train_steps=500))
+    begun = WarmStart(network=UNetConfig(channels=96), diffusion=DiffusionConfig(train_steps=500))
     chosen = choose("default", "unet", GPU, VGGSOUND, begun=begun)
     assert (chosen.network, chosen.diffusion) == (begun.network, begun.diffusion)
     assert chosen.reasons[0] == "size of its own (the warm start's)"

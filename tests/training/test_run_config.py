@@ -15,13 +15,13 @@ from clipsonic_cli.training.run_config import (
     FILE,
     MEANING,
     PARTS,
-    Beyond,
-    Settings,
-    read_settings,
-    write_settings,
+    Extensions,
+    RunConfig,
+    read_run_config,
+    write_run_config,
 )
 
-SETTINGS = Settings(
+SETTINGS = RunConfig(
     name="music",
     data="./music",
     catalogue="/somewhere/catalogue-0.jsonl",
@@ -31,7 +31,7 @@ SETTINGS = Settings(
     network=UNetConfig(dropout=0.1),
     diffusion=DiffusionConfig(prediction="v"),
     train=TrainConfig(micro_batch=4, betas=(0.8, 0.99), clip_norm=1.0),
-    beyond=Beyond(window=128, min_snr=5.0),
+    beyond=Extensions(window=128, min_snr=5.0),
     prompts=("a photo of cello", "пение"),
     pictures=("samples/queries/frame-1.png",),
     trackers=("tensorboard",),
@@ -49,13 +49,13 @@ SETTINGS = Settings(
 )
 def test_what_is_written_is_read(tmp_path, changes):
     settings = dataclasses.replace(SETTINGS, **changes)
-    write_settings(tmp_path, settings)
-    assert read_settings(tmp_path) == settings
+    write_run_config(tmp_path, settings)
+    assert read_run_config(tmp_path) == settings
 
 
 def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
     with pytest.raises(UsageError, match=r"holds no run \(run\.json is missing\).*--data FOLDER"):
-        read_settings(tmp_path)
+        read_run_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -70,29 +70,29 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
     ],
 )
 def test_settings_of_another_shape_are_refused(tmp_path, change, reason):
-    write_settings(tmp_path, SETTINGS)
+    write_run_config(tmp_path, SETTINGS)
     told = json.loads((tmp_path / FILE).read_text()) | change
     (tmp_path / FILE).write_text(json.dumps(told))
     with pytest.raises(ClipsonicError, match=reason) as caught:
-        read_settings(tmp_path)
+        read_run_config(tmp_path)
     assert "Begin another run" in str(caught.value)
 
 
 def test_the_settings_of_a_run_of_the_first_version_are_read(tmp_path):
-    write_settings(tmp_path, SETTINGS)
+    write_run_config(tmp_path, SETTINGS)
     stored = json.loads((tmp_path / FILE).read_text(encoding="utf-8")) | {"format": 1}
     del stored["preset"]
     for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
         del stored["train"][name]
     (tmp_path / FILE).write_text(json.dumps(stored), encoding="utf-8")
-    assert read_settings(tmp_path) == SETTINGS
+    assert read_run_config(tmp_path) == SETTINGS
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}'])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     with pytest.raises(ClipsonicError, match="cannot be used"):
-        read_settings(tmp_path)
+        read_run_config(tmp_path)
 
 
 def test_every_stage_and_condition_makes_a_part_of_its_own():
@@ -114,22 +114,22 @@ def test_every_stage_and_condition_makes_a_part_of_its_own():
 )
 def test_numbers_out_of_range_are_named_as_on_the_command_line(field, value):
     with pytest.raises(UsageError, match=f"--{field.replace('_', '-')} is .*must be"):
-        Beyond(**{field: value})
+        Extensions(**{field: value})
 
 
 def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
-    assert MEANING.keys() == {field.name for field in dataclasses.fields(Beyond)}
+    assert MEANING.keys() == {field.name for field in dataclasses.fields(Extensions)}
     for stage, space in PARTS:
-        Beyond().check(stage, space)
+        Extensions().check(stage, space)
 
 
 @pytest.mark.parametrize(
     ("beyond", "stage", "space", "reason"),
     [
-        (Beyond(window=128), "vocoder", "clip-image", "stage 'vocoder', but for: unet"),
-        (Beyond(multi_scale=True), "unet", "clip-image", "stage 'unet', but for: vocoder"),
-        (Beyond(zero_snr=True), "vocoder", "clip-image", "but for: prior, unet"),
-        (Beyond(mean_of=3), "unet", "clip-text", "condition 'clip-text', but for: clip-image"),
+        (Extensions(window=128), "vocoder", "clip-image", "stage 'vocoder', but for: unet"),
+        (Extensions(multi_scale=True), "unet", "clip-image", "stage 'unet', but for: vocoder"),
+        (Extensions(zero_snr=True), "vocoder", "clip-image", "but for: prior, unet"),
+        (Extensions(mean_of=3), "unet", "clip-text", "condition 'clip-text', but for: clip-image"),
     ],
 )
 def test_what_would_change_nothing_is_refused(beyond, stage, space, reason):

@@ -12,9 +12,9 @@ from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, TextsAndSounds
 from clipsonic_cli.store import assets
 from clipsonic_cli.training.data_setup import Source
-from clipsonic_cli.training.export import Voice
+from clipsonic_cli.training.export import TrainCallbacks
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
-from clipsonic_cli.training.request import Wish
+from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -85,7 +85,7 @@ def test_nothing_is_told_where_no_frames_are_learnt_from():
 def test_a_run_that_makes_samples_tells_it_once_before_its_first_step(
     micro, tmp_path, sample_every, lines
 ):
-    wish = Wish(
+    request = TrainRequest(
         source=Source(data=str(write_videos(tmp_path / "data", 6)), workers=0),
         out=tmp_path / "run",
         name="stopped",
@@ -96,7 +96,9 @@ def test_a_run_that_makes_samples_tells_it_once_before_its_first_step(
     )
     told = []
     with pytest.raises(KeyboardInterrupt):
-        begin(wish, device=CPU, voice=Voice(tell=told.append, report=stop_at_the_loop))
+        begin(
+            request, device=CPU, callbacks=TrainCallbacks(tell=told.append, report=stop_at_the_loop)
+        )
     assert sum("no FAD of held-out frames" in line for line in told) == lines
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Talk, complain
+from clipsonic_cli.cli.console import Console, complain
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.manifest import ASSETS, Asset, find, needed_for, purposes
@@ -75,7 +75,7 @@ def download(
     Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is asked first, CLIPSONIC_OFFLINE and
     HF_HUB_OFFLINE forbid any connection, HF_TOKEN opens gated repositories of the hub.
     """
-    talk = Talk(quiet=quiet, as_json=as_json)
+    console = Console(quiet=quiet, as_json=as_json)
     flags = {"--list": listing, "--verify": verify, "--remove": remove, "--dry-run": dry_run}
     asked = [flag for flag, given in flags.items() if given]
     if len(asked) > 1:
@@ -102,23 +102,25 @@ def download(
     if listing or (nothing and not asked):
         every = model_folders.names() if nothing else own
         inventory.show(
-            talk, list(ASSETS.values()) if nothing else rows, list(map(model_folders.find, every))
+            console,
+            list(ASSETS.values()) if nothing else rows,
+            list(map(model_folders.find, every)),
         )
         if not asked:
-            talk.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
+            console.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
     elif verify:
-        _verify(talk, rows, own, everything=nothing)
+        _verify(console, rows, own, everything=nothing)
     elif remove:
-        _remove(talk, rows, own, yes=yes)
+        _remove(console, rows, own, yes=yes)
     elif dry_run:
-        inventory.show_plan(talk, rows, shares)
+        inventory.show_plan(console, rows, shares)
     else:
-        _install(talk, rows)
+        _install(console, rows)
         for share in shares:
-            _install_shared(talk, share, name)
+            _install_shared(console, share, name)
 
 
-def _install(talk: Talk, rows: Sequence[Asset]) -> None:
+def _install(console: Console, rows: Sequence[Asset]) -> None:
     """Fetches assets, several at once; one that fails is told and does not stop the others."""
     if not rows:
         return
@@ -126,7 +128,7 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     from clipsonic_cli.store import assets
 
     stop = threading.Event()
-    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
+    with console.noting_warnings(), console.bars(of_bytes=True) as bars:
 
         def get(row: Asset) -> None:
             published.install(row, report=_stoppable(_by_asset(bars, row), stop))
@@ -140,7 +142,7 @@ def _install(talk: Talk, rows: Sequence[Asset]) -> None:
     for row, error in errors.items():
         if error is None:
             told = {"name": row.name, "path": str(assets.folder(row))}
-            talk.result(told["path"], told | (assets.read_receipt(assets.folder(row)) or {}))
+            console.result(told["path"], told | (assets.read_receipt(assets.folder(row)) or {}))
         elif isinstance(error, ClipsonicError):
             complain(f"{row.name}: {error}")
             codes.append(error.exit_code)
@@ -208,21 +210,23 @@ def _by_asset(report: Report, row: Asset) -> Report:
     return lambda name, done, total: report(stages.get(name, f"{row.name} {name}"), done, total)
 
 
-def _install_shared(talk: Talk, source: str, name: str | None) -> None:
+def _install_shared(console: Console, source: str, name: str | None) -> None:
     """Fetches a shared model."""
     from clipsonic_cli.cli.download import inventory
     from clipsonic_cli.store import shared
 
-    with talk.noting_warnings(), talk.bars(of_bytes=True) as bars:
+    with console.noting_warnings(), console.bars(of_bytes=True) as bars:
         model = shared.install(source, name=name, report=bars)
     told = inventory.describe_model(model)
-    talk.note(
+    console.note(
         f"{told['title']}, licence {told['licence']}: clipsonic generate --model {model.name}"
     )
-    talk.result(str(model.path), told)
+    console.result(str(model.path), told)
 
 
-def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everything: bool) -> None:
+def _verify(
+    console: Console, rows: Sequence[Asset], names: Sequence[str], *, everything: bool
+) -> None:
     """Hashes weights again and reads the headers of models; every fault is told."""
     from clipsonic_cli.cli.download import inventory
     from clipsonic_cli.store import assets, model_folders
@@ -244,12 +248,12 @@ def _verify(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, everythi
         hashed = name not in headers_only
         sound = "sound" if hashed else "headers are sound; no digests of it are recorded"
         told = {"name": name, "faults": wrong, "hashed": hashed}
-        talk.result(printable(f"{name}: {'; '.join(wrong) or sound}"), told)
+        console.result(printable(f"{name}: {'; '.join(wrong) or sound}"), told)
     if any(faults.values()):
         raise typer.Exit(1)
 
 
-def _remove(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
+def _remove(console: Console, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
     """Deletes weights, and models once that is confirmed."""
     from clipsonic_cli.store import assets, shared
 
@@ -257,8 +261,8 @@ def _remove(talk: Talk, rows: Sequence[Asset], names: Sequence[str], *, yes: boo
         raise UsageError("Nothing to remove. Name weights or a model; see clipsonic download.")
     for name in names:
         question = f"Delete model '{name}' from this machine?"
-        if not (yes or (talk.console.is_terminal and typer.confirm(question, err=True))):
+        if not (yes or (console.console.is_terminal and typer.confirm(question, err=True))):
             raise UsageError(f"Model '{name}' is kept; say --yes to delete it.")
-        talk.result(name, {"name": name, "bytes": shared.remove(name)})
+        console.result(name, {"name": name, "bytes": shared.remove(name)})
     for row in rows:
-        talk.result(row.name, {"name": row.name, "bytes": assets.remove(row)})
+        console.result(row.name, {"name": row.name, "bytes": assets.remove(row)})

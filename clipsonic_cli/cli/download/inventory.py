@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.home import data_home
@@ -17,7 +17,9 @@ from clipsonic_cli.text import printable
 COLUMNS = ("name", "what", "size", "licence", "state")
 
 
-def show(talk: Talk, rows: Sequence[Asset], folders: Sequence[model_folders.ModelFolder]) -> None:
+def show(
+    console: Console, rows: Sequence[Asset], folders: Sequence[model_folders.ModelFolder]
+) -> None:
     """Shows assets and models: a table, or with ``--json`` an object each."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS:
@@ -27,10 +29,10 @@ def show(talk: Talk, rows: Sequence[Asset], folders: Sequence[model_folders.Mode
         words = told | {"what": told["title"], "size": megabytes(told["bytes"])}
         # What a shared model says of itself is any text, and is shown as nothing else.
         table.add_row(*(Text(printable(words[column])) for column in COLUMNS))
-        if talk.as_json:
-            talk.result("", told)
-    if not talk.as_json:
-        talk.table(table)
+        if console.as_json:
+            console.result("", told)
+    if not console.as_json:
+        console.table(table)
 
 
 def describe_asset(row: Asset) -> dict[str, Any]:
@@ -83,19 +85,19 @@ def describe_model(model: model_folders.ModelFolder) -> dict[str, Any]:
     }
 
 
-def show_plan(talk: Talk, rows: Sequence[Asset], shares: Sequence[str]) -> None:
+def show_plan(console: Console, rows: Sequence[Asset], shares: Sequence[str]) -> None:
     """Shows what would be fetched, and whether there is room for it."""
     absent = [row for row in rows if assets.state(row) != "here"]
     for row in absent:
         told = describe_asset(row)
-        talk.result(f"{row.name}  {megabytes(row.size)}  {row.licence}", told)
+        console.result(f"{row.name}  {megabytes(row.size)}  {row.licence}", told)
     for share in shares:
-        talk.result(share, {"kind": "model", "name": share})
+        console.result(share, {"kind": "model", "name": share})
     place = data_home()
     while not place.is_dir():
         place = place.parent
     total, free = sum(row.size for row in absent), shutil.disk_usage(place).free
-    talk.note(f"{megabytes(total)} to fetch into {data_home()}, {megabytes(free)} are free")
+    console.note(f"{megabytes(total)} to fetch into {data_home()}, {megabytes(free)} are free")
 
 
 def megabytes(count: int) -> str:

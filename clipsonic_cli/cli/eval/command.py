@@ -13,7 +13,7 @@ import typer
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.eval import options as eval_options
 from clipsonic_cli.config import (
     DEFAULT_STEPS,
@@ -90,11 +90,11 @@ def evaluate(
 
     Interrupted, the same command goes on: sounds that were made are used again.
     """
-    talk = Talk(quiet=quiet, as_json=as_json)
+    console = Console(quiet=quiet, as_json=as_json)
     given = _given(ctx)
     if ratings is not None or key is not None:
         _refuse(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
-        _opinions(ratings, key, talk)
+        _opinions(ratings, key, console)
         return
     if generated:
         _refuse(given, ABOUT_MODELS, "--generated")
@@ -122,7 +122,7 @@ def evaluate(
         ranges.EVAL["guidance"].check("--guidance", scale)
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.evaluation import evaluate
-    from clipsonic_cli.evaluation.generation import How
+    from clipsonic_cli.evaluation.generation import GenerationConfig
     from clipsonic_cli.evaluation.sources import Folders, Generation
     from clipsonic_cli.report import paper
 
@@ -148,7 +148,7 @@ def evaluate(
         default_modes = None if asks is None else asks.modes
         subject = Generation(
             model=model or "mini",
-            how=How(
+            how=GenerationConfig(
                 sampler=sampler,
                 steps=DEFAULT_STEPS[sampler] if steps is None else steps,
                 seconds=seconds,
@@ -167,7 +167,7 @@ def evaluate(
             workers=os.cpu_count() or 1 if workers is None else workers,
         )
         name = _name_of(Path(subject.model))
-    wish = evaluate.Wish(
+    request = evaluate.EvalRequest(
         name=name,
         out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
@@ -179,17 +179,19 @@ def evaluate(
     )
     if listening_test is not None:
         _check_listening(listening_test)
-    with evaluate.held(wish.out):
-        with talk.noting_warnings(), talk.bars() as bars:
+    with evaluate.held(request.out):
+        with console.noting_warnings(), console.bars() as bars:
             results = evaluate.evaluate(
-                wish, device=place, voice=evaluate.Voice(tell=talk.note, report=bars)
+                request,
+                device=place,
+                callbacks=evaluate.EvalCallbacks(tell=console.note, report=bars),
             )
         if save_stats is not None:
-            talk.note(f"statistics: {save_stats}")
+            console.note(f"statistics: {save_stats}")
         if results.rows:
-            _report(results, wish.out, table, figure, talk)
+            _report(results, request.out, table, figure, console)
     if listening_test is not None:
-        _listening(results, listening_test, trials, seed, talk)
+        _listening(results, listening_test, trials, seed, console)
 
 
 def _as_paper(
@@ -295,7 +297,7 @@ def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -
 
 
 def _report(
-    results: "Results", out: Path, table: int | None, figure: int | None, talk: Talk
+    results: "Results", out: Path, table: int | None, figure: int | None, console: Console
 ) -> None:
     """Writes the reports, and shows what is in them."""
     from clipsonic_cli.evaluation.results import details, write_csv, write_json
@@ -307,21 +309,23 @@ def _report(
     path = out / f"{stem}.json"
     write_json(results, path)
     write_csv(results, out / f"{stem}.csv")
-    drawn = _figure(results, talk)
+    drawn = _figure(results, console)
     page = write_html(results, out / f"{stem}.html", figure=drawn)
-    if talk.as_json:
+    if console.as_json:
         for row in results.rows:
-            talk.result("", details(results, row))
+            console.result("", details(results, row))
     else:
-        _show(table_of(results, table), talk, "they are in the report")
-    talk.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
+        _show(table_of(results, table), console, "they are in the report")
+    console.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
     if figure is not None:
         from clipsonic_cli.report.figure import write_figures
 
-        talk.note(f"figure: {', '.join(str(file) for file in write_figures(results, out / stem))}")
+        console.note(
+            f"figure: {', '.join(str(file) for file in write_figures(results, out / stem))}"
+        )
 
 
-def _figure(results: "Results", talk: Talk) -> str | None:
+def _figure(results: "Results", console: Console) -> str | None:
     """Draws Figure 3 where there are several w to draw it over."""
     if len({row.guidance for row in results.rows if row.guidance is not None}) < 2:
         return None
@@ -330,19 +334,19 @@ def _figure(results: "Results", talk: Talk) -> str | None:
     try:
         return figure_3(results).decode()
     except UsageError as error:  # matplotlib is not installed
-        talk.note(f"no Figure 3 in the report: {error}")
+        console.note(f"no Figure 3 in the report: {error}")
         return None
 
 
-def _show(table: "Table", talk: Talk, elsewhere: str) -> None:
+def _show(table: "Table", console: Console, elsewhere: str) -> None:
     """Shows a table; its notes are for people."""
     from clipsonic_cli.report.tables import DETAILS, WORDS
 
-    left_out = talk.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    left_out = console.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
     if left_out:
-        talk.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
+        console.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
     for note in table.notes:
-        talk.note(f"note: {note}")
+        console.note(f"note: {note}")
 
 
 def _check_listening(folder: Path) -> None:
@@ -353,19 +357,19 @@ def _check_listening(folder: Path) -> None:
         raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
 
 
-def _listening(results: "Results", folder: Path, count: int, seed: int, talk: Talk) -> None:
+def _listening(results: "Results", folder: Path, count: int, seed: int, console: Console) -> None:
     """Writes a listening test of what was evaluated."""
     from clipsonic_cli.listening.page import KEY, write_listening_test
     from clipsonic_cli.listening.trials import trials_of
 
-    with talk.bars() as bars:
+    with console.bars() as bars:
         page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
-    talk.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
-    talk.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
-    talk.result(str(page), {"page": str(page), "key": str(folder / KEY)})
+    console.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
+    console.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
+    console.result(str(page), {"page": str(page), "key": str(folder / KEY)})
 
 
-def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> None:
+def _opinions(ratings: Sequence[Path] | None, key: Path | None, console: Console) -> None:
     """Shows what raters said."""
     if not ratings:
         raise UsageError("--key opens the files of --ratings; give both.")
@@ -378,10 +382,10 @@ def _opinions(ratings: Sequence[Path] | None, key: Path | None, talk: Talk) -> N
     # "*.json" is the key, too, where it lies beside what raters sent back.
     answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
     scores = mean_opinion_scores(answers)
-    if talk.as_json:
+    if console.as_json:
         for score in scores:
-            talk.result("", asdict(score))
+            console.result("", asdict(score))
     else:
-        _show(opinions(scores), talk, "--json has them")
+        _show(opinions(scores), console, "--json has them")
     if answers.partial:
-        talk.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")
+        console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Talk
+from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.generate import inputs, outputs, plan
 from clipsonic_cli.cli.generate import options as generate_options
 from clipsonic_cli.diffusion.timesteps import too_few
@@ -69,7 +69,7 @@ def generate(
 
     clipsonic generate --image cat.jpg dog.jpg -n 3
     """
-    talk = Talk(quiet=quiet, as_json=as_json)
+    console = Console(quiet=quiet, as_json=as_json)
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
     ranges.check_all(ranges.GENERATE, {"variations": variations}, "--{}")
@@ -107,7 +107,7 @@ def generate(
     jobs = plan.jobs(recipes, requests, variations, output, suffix, name)
     used = outputs.fields_of(output or "")
     if unused := sorted({name for r in requests for name in r.columns} - used):
-        talk.note(f"columns not used: {', '.join(unused)}")
+        console.note(f"columns not used: {', '.join(unused)}")
     engine = options.given(model=model, device=device, dtype=dtype)
     if original is not None:
         engine = {name: getattr(original, name) for name in ENGINE} | engine
@@ -116,7 +116,7 @@ def generate(
     subtype = None if bits is None else outputs.subtype(bits)
     if skip_existing:
         absent = [job for job in jobs if not job.path.exists()]
-        talk.note(f"{len(jobs) - len(absent)} of {len(jobs)} sounds exist and are kept")
+        console.note(f"{len(jobs) - len(absent)} of {len(jobs)} sounds exist and are kept")
         jobs = absent
     rounds = plan.rounds(jobs, variations, keep, outputs.parse(output, suffix, name)[1])
     outputs.check(
@@ -130,7 +130,7 @@ def generate(
 
     from clipsonic_cli.pipeline import ClipSonic  # imports torch; what is above takes no time
 
-    with talk.noting_warnings():
+    with console.noting_warnings():
         sonic = ClipSonic.load(**engine)
         checked = [sonic.check(job.recipe) for job in jobs]
     if original is not None:
@@ -142,16 +142,16 @@ def generate(
             )
     for note in dict.fromkeys(too_few(one.sampler, one.steps) for one in checked):
         if note is not None:
-            talk.note(f"note: {note}")
-    with talk.noting_warnings():
+            console.note(f"note: {note}")
+    with console.noting_warnings():
         ranking = None
         if keep is not None:
             from clipsonic_cli.evaluation.ranking import Ranking
 
             ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
             for note in ranking.notes:
-                talk.note(f"note: {note}")
-        _make(sonic, rounds, ranking, subtype, talk, overwrite=overwrite)
+                console.note(f"note: {note}")
+        _make(sonic, rounds, ranking, subtype, console, overwrite=overwrite)
 
 
 def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
@@ -193,7 +193,7 @@ def _make(
     rounds: Sequence[plan.Round],
     ranking: "Ranking | None",
     subtype: str | None,
-    talk: Talk,
+    console: Console,
     *,
     overwrite: bool,
 ) -> None:
@@ -204,7 +204,7 @@ def _make(
     why = sonic.vocoder_reason
     if run.vocoder != sonic.vocoder:
         why = f"asked for; {sonic.vocoder} is {why}"
-    talk.note(
+    console.note(
         f"device {run.device} ({run.dtype}), model {run.model}, vocoder {run.vocoder} ({why})"
     )
     numbers, total = itertools.count(1), sum(len(one.jobs) for one in rounds)
@@ -212,7 +212,7 @@ def _make(
         best: list[Made] = []
         for job in one.jobs:
             count = f"{next(numbers)}/{total} " if total > 1 else ""
-            made = _sound(sonic, job, ranking, talk, count)
+            made = _sound(sonic, job, ranking, console, count)
             best = sorted([*best, made], key=_rank)[: one.keep]
         for rank, made in enumerate(best):
             path = one.path(made.job, rank)
@@ -220,13 +220,13 @@ def _make(
             made.sound.write(path, subtype=subtype, overwrite=overwrite)
             gain = read_gain(path)
             if gain < 1:
-                talk.note(
+                console.note(
                     f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made "
                     f"it, so that no player clips it; the file says so, and eval undoes it"
                 )
             if ranking is not None:
-                talk.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")
-            talk.result(str(path), _details(path, made, gain))
+                console.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")
+            console.result(str(path), _details(path, made, gain))
 
 
 def _rank(made: Made) -> float:
@@ -234,21 +234,21 @@ def _rank(made: Made) -> float:
 
 
 def _sound(
-    sonic: "ClipSonic", job: plan.Job, ranking: "Ranking | None", talk: Talk, count: str
+    sonic: "ClipSonic", job: plan.Job, ranking: "Ranking | None", console: Console, count: str
 ) -> Made:
     """Makes one sound, and says what a person wants to know of it."""
     recipe = job.recipe
-    talk.note(
+    console.note(
         f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
         f"w {recipe.guidance_scale:g}, {recipe.sampler} in {recipe.steps} steps"
     )
-    with talk.bars(count) as bars:
+    with console.bars(count) as bars:
         sonic.prepare(recipe)
         started = time.perf_counter()
         sound = next(sonic.generate([recipe], report=bars))
         elapsed = time.perf_counter() - started
     score = None if ranking is None else ranking(sound, recipe.query.name)
-    talk.note(
+    console.note(
         f"{sound.seconds:.2f} s of sound in {elapsed:.1f} s: "
         f"real-time factor {elapsed / sound.seconds:.2f}"
         + ("" if score is None else f"; {score.label} {score.value:.3f}")

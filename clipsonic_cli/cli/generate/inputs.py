@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import BadCell, Row, plain_rows, read_list
+from clipsonic_cli.data.lists import BadCell, ListRow, plain_rows, read_list
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES, query_of
 from clipsonic_cli.text import check_words, printable
@@ -182,7 +182,7 @@ def _read(path: Path) -> list[Request]:
     return found
 
 
-def _row(row: Row, files: ListedFiles) -> Request:
+def _row(row: ListRow, files: ListedFiles) -> Request:
     """Make a request of a row; empty cells count as absent.
 
     Raises:
@@ -190,9 +190,9 @@ def _row(row: Row, files: ListedFiles) -> Request:
         UsageError: A text has no word, or a picture is not there.
     """
     if (line := row.cells.get(LINE)) is not None and line.lower().endswith(IMAGE_SUFFIXES):
-        row = Row(line=row.line, cells={"image": line})  # as on the command line
+        row = ListRow(line=row.line, cells={"image": line})  # as on the command line
     elif line is not None:
-        row = Row(line=row.line, cells={"text": line})
+        row = ListRow(line=row.line, cells={"text": line})
     text, image = row.column("text"), row.column("image")
     if text == "label" and image is not None:
         text = None  # of a picture, not a query of its own

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Bars, Talk
+from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
@@ -26,7 +26,7 @@ from clipsonic_cli.text import printable
 
 if TYPE_CHECKING:
     from clipsonic_cli.data.report import Survey
-    from clipsonic_cli.training.export import Outcome, Voice
+    from clipsonic_cli.training.export import Outcome, TrainCallbacks
 
 CHANGEABLE = [
     "resume",
@@ -103,7 +103,7 @@ def train(
     Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.
     """
     first = os.environ.get("RANK", "0") == "0"
-    talk = Talk(quiet=quiet or not first, as_json=as_json)
+    console = Console(quiet=quiet or not first, as_json=as_json)
     loop = options.given(
         steps=steps,
         batch_size=batch_size,
@@ -136,13 +136,13 @@ def train(
     from clipsonic_cli.modes import query_of
     from clipsonic_cli.training import run
     from clipsonic_cli.training.data_setup import Source, name_of
-    from clipsonic_cli.training.request import Wish
-    from clipsonic_cli.training.run_config import Beyond
+    from clipsonic_cli.training.request import TrainRequest
+    from clipsonic_cli.training.run_config import Extensions
 
     place = choose_device(device or "auto")
     if data is not None:
         queries = [query_of(text) for text in prompt or []]
-        wish = Wish(
+        request = TrainRequest(
             source=Source(
                 data=data,
                 format=format,
@@ -160,7 +160,7 @@ def train(
             base=base,
             warm_start=warm_start,
             train={**loop, "seed": seed},
-            beyond=Beyond(
+            beyond=Extensions(
                 window=window,
                 mean_of=mean_of,
                 cond_noise=cond_noise,
@@ -178,12 +178,12 @@ def train(
     else:
         assert resume is not None  # one of the two was given
         more = options.given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
-    run_dir = resume or wish.run_dir
+    run_dir = resume or request.run_dir
     try:
-        with _stoppable() as look, talk.noting_warnings(), talk.bars() as bars:
-            voice = _voice(talk, bars, look)
+        with _stoppable() as look, console.noting_warnings(), console.bars() as bars:
+            callbacks = _voice(console, bars, look)
             if resume is None:
-                outcome = run.begin(wish, device=place, minutes=minutes, voice=voice)
+                outcome = run.begin(request, device=place, minutes=minutes, callbacks=callbacks)
             else:
                 outcome = run.resume(
                     resume,
@@ -192,15 +192,15 @@ def train(
                     train_changes=loop,
                     changes=more,
                     overwrite=overwrite,
-                    voice=voice,
+                    callbacks=callbacks,
                 )
     except KeyboardInterrupt:
-        talk.note(f"to go on: {_how_to_go_on(run_dir, overwrite=overwrite)}")
+        console.note(f"to go on: {_how_to_go_on(run_dir, overwrite=overwrite)}")
         raise
     finally:
         _leave()
     if outcome is not None:
-        _end(talk, outcome)
+        _end(console, outcome)
 
 
 def _check_changeable(ctx: typer.Context) -> None:
@@ -261,18 +261,20 @@ def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
     return "the same command again; what was prepared is kept"
 
 
-def _voice(talk: Talk, bars: Bars, look: Callable[[], None]) -> "Voice":
+def _voice(console: Console, bars: Bars, look: Callable[[], None]) -> "TrainCallbacks":
     """Lets a run tell where it is; whenever it does, ``look`` is called."""
-    from clipsonic_cli.training.export import Voice
+    from clipsonic_cli.training.export import TrainCallbacks
 
     def report(stage: str, done: int, total: int) -> None:
         look()
         bars(stage, done, total)
 
-    return Voice(tell=talk.note, show=lambda survey: _show(talk, survey), report=report)
+    return TrainCallbacks(
+        tell=console.note, show=lambda survey: _show(console, survey), report=report
+    )
 
 
-def _show(talk: Talk, survey: "Survey") -> None:
+def _show(console: Console, survey: "Survey") -> None:
     """Shows what a data set holds."""
     table = Table(box=None, pad_edge=False, show_header=False)
     labels = ", ".join(f"{label} {count}" for label, count in list(survey.labels.items())[:8])
@@ -286,24 +288,24 @@ def _show(talk: Talk, survey: "Survey") -> None:
     }
     for title, text in rows.items():
         table.add_row(title, printable(text))
-    talk.console.print(table)
+    console.console.print(table)
     for finding in survey.flawed[:3]:
         flaw = finding.flaws[0]
         done = "dropped" if finding.dropped else "kept"
-        talk.note(f"  {finding.clip.id}: {flaw.kind} ({flaw.reason}), {done}")
+        console.note(f"  {finding.clip.id}: {flaw.kind} ({flaw.reason}), {done}")
     if len(survey.flawed) > 3:
-        talk.note(f"  ... and {len(survey.flawed) - 3} more in the run's data.csv")
+        console.note(f"  ... and {len(survey.flawed) - 3} more in the run's data.csv")
 
 
-def _end(talk: Talk, outcome: "Outcome") -> None:
+def _end(console: Console, outcome: "Outcome") -> None:
     """Says what came of a training, and how to use it."""
     judged = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
-    talk.note(
+    console.note(
         f"model '{outcome.name}': {outcome.part} after {outcome.step:,} steps "
         f"({outcome.seconds / 60:.1f} minutes){judged}"
     )
-    talk.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
-    talk.result(
+    console.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
+    console.result(
         str(outcome.path),
         {
             "model": outcome.name,

@@ -287,7 +287,7 @@ class ModelSource:
             if len(words) == len(modes):
                 raise UsageError(
                     f"The clips of '{self.request.data}' have no labels, which {', '.join(words)} "
-                    f"ask for; put each video into a folder that says what is heard, such as violin/."
+                    f"need. Put each video in a folder named after its sound, such as violin/."
                 )
             self.notes.append(f"modes {', '.join(words)} are left out: the clips have no labels")
             return [name for name in modes if name not in words]

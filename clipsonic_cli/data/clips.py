@@ -4,7 +4,7 @@ Knows: that ids are unique, who is in which split. Does not know: which
 format it is (``data/listing.py``), how one is laid out (a reader each), nor what a clip holds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from clipsonic_cli.data import READERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import printable
-from clipsonic_cli.types import Clip, Split
+from clipsonic_cli.types import Clip
 
 TEST_SHARE = 0.1
 """Of a data set that states no split, as MUSIC's in the paper (CLIPSonic section 3, "Data")."""
@@ -32,13 +32,12 @@ class Reader:
     read: Callable[[str], Iterator[Clip]]
 
 
-def read_clips(source: str, *, format: str, seed: int = 0) -> Iterator[Clip]:  # noqa: A002
-    """Lists the clips of a data set, each with its own id and a split.
+def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
+    """Lists the clips of a data set, each with its own id, and the split that the data set states.
 
     Args:
         source: A folder, a file, or an address of shards; see the readers.
         format: A name of ``READERS``.
-        seed: Decides the split where the data set states none.
 
     Returns:
         The clips, as they are found: memory does not grow with what they hold.
@@ -50,7 +49,7 @@ def read_clips(source: str, *, format: str, seed: int = 0) -> Iterator[Clip]:  #
     name = READERS.check(format)
     check_exists(source)
     reader: Reader = READERS.load(name)
-    return _completed(reader.read(source), source, name, seed)
+    return _named(reader.read(source), source, name)
 
 
 def check_exists(source: str) -> None:
@@ -68,29 +67,53 @@ def is_address(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def split_of(video: str, *, seed: int) -> Split:
-    """Puts a video into "train" or "test", 9 to 1, wherever other videos are.
+def with_splits(clips: Sequence[Clip], *, seed: int) -> list[Clip]:
+    """Draw the splits that a data set does not state: one video in ten is for testing.
+
+    A video's name and the seed alone decide, so that clips that come or go move no others. Only
+    where that would leave nothing to train on is one of the videos drawn trained on all the same.
 
     Args:
-        video: Its name (:attr:`Clip.video`), which alone decides together with the seed: clips
-            that come or go move none of the others.
+        clips: All clips of the data set; those with a split keep it.
         seed: Another seed gives another split.
 
     Source: the share is that of CLIPSonic section 3, "Data", for MUSIC.
     """
-    return "test" if drawn(video, f"{seed}") < TEST_SHARE else "train"
+    undecided = [clip for clip in clips if clip.split is None]
+    trained = any(clip.split == "train" and clip.problem is None for clip in clips)
+    tested = _drawn_from(undecided, TEST_SHARE, f"{seed}", spare=not trained)
+    return [
+        clip if clip.split else replace(clip, split="test" if clip.video in tested else "train")
+        for clip in clips
+    ]
 
 
-def hold_out(clip: Clip, *, share: float, seed: int) -> Clip:
-    """Moves a share of the training clips to "valid", by video, for sets that state no such split.
+def hold_out(clips: Sequence[Clip], *, share: float, seed: int) -> list[Clip]:
+    """Move a share of the training clips to "valid", by video, for sets that state no such split.
+
+    Never all of them: see :func:`with_splits`.
 
     Args:
-        clip: Any clip; those of other splits stay.
+        clips: All clips of the data set; those of other splits stay.
         share: Of the training clips, in [0, 1].
-        seed: As for :func:`split_of`, of which this draw is independent.
+        seed: As for :func:`with_splits`, of which this draw is independent.
     """
-    held = clip.split == "train" and drawn(clip.video, f"{seed} valid") < share
-    return replace(clip, split="valid") if held else clip
+    training = [clip for clip in clips if clip.split == "train"]
+    held = _drawn_from(training, share, f"{seed} valid", spare=True)
+    return [
+        replace(clip, split="valid") if clip.split == "train" and clip.video in held else clip
+        for clip in clips
+    ]
+
+
+def _drawn_from(clips: Sequence[Clip], share: float, salt: str, *, spare: bool) -> set[str]:
+    """Return the videos that are drawn; with ``spare``, never all that have usable clips."""
+    numbers = {clip.video: drawn(clip.video, salt) for clip in clips}
+    held = {video for video, number in numbers.items() if number < share}
+    usable = {clip.video for clip in clips if clip.problem is None}
+    if spare and usable and usable <= held:
+        held.remove(max(usable, key=lambda video: (numbers[video], video)))
+    return held
 
 
 def drawn(name: str, salt: str) -> float:
@@ -99,8 +122,8 @@ def drawn(name: str, salt: str) -> float:
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
-def _completed(clips: Iterator[Clip], source: str, name: str, seed: int) -> Iterator[Clip]:
-    """Gives splits to clips without, and new names to repeated ids; refuses to end at none."""
+def _named(clips: Iterator[Clip], source: str, name: str) -> Iterator[Clip]:
+    """Gives new names to repeated ids; refuses to end at none."""
     seen: set[bytes] = set()
     for clip in clips:
         clip, repeats = replace(clip, id=printable(clip.id)), 1
@@ -110,8 +133,6 @@ def _completed(clips: Iterator[Clip], source: str, name: str, seed: int) -> Iter
             again = f"another clip is called {stem} too"
             clip = replace(clip, id=f"{stem} ({repeats})", problem=clip.problem or again)
         seen.add(key)
-        if clip.split is None:
-            clip = replace(clip, split=split_of(clip.video, seed=seed))
         yield clip
     if not seen:
         raise UsageError(

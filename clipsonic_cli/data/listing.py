@@ -6,14 +6,14 @@ Knows: how the files of a folder are counted and weighed. Does not know: how a f
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.clip_list import unused_columns
-from clipsonic_cli.data.clips import Reader, check_exists, is_address, read_clips
+from clipsonic_cli.data.clips import Reader, check_exists, is_address, read_clips, with_splits
 from clipsonic_cli.data.files import (
     PICTURES,
     SOUNDS,
@@ -64,7 +64,8 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
     Args:
         source: As for :func:`~clipsonic_cli.data.clips.read_clips`.
         format: A name of ``READERS``; None finds it.
-        seed: Of the split where the data set states none.
+        seed: Of the split where the data set states none
+            (:func:`~clipsonic_cli.data.clips.with_splits`).
 
     Raises:
         UsageError: There is no data set, or of no known format.
@@ -72,19 +73,30 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
     check_exists(source)
     if is_address(source) or not Path(source).is_dir():
         name = format or find_format(source)
-        listed = list(read_clips(source, format=name, seed=seed))
+        listed = list(read_clips(source, format=name))
         unused = unused_columns(source) if name == "manifest" else []
         shown = ", ".join(map(printable, unused[:SHOWN])) + ", ..." * (len(unused) > SHOWN)
         notes = [f"columns not used: {shown}"] if unused else []
-        return Listing(format=name, clips=listed, notes=tuple(notes))
+        return _split(Listing(format=name, clips=listed, notes=tuple(notes)), seed)
     folder = Folder(Path(source))
     name = READERS.check(format) if format else folder.choose()
-    clips = list(read_clips(source, format=name, seed=seed))
+    clips = list(read_clips(source, format=name))
     left_out = folder.left_out(clips, name)
     notes = [] if format else [folder.reading_as(name)]
     notes += [left_out_line(left_out)] if left_out else []
     notes += folder.unlabelled(clips, name)
-    return Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out)
+    return _split(Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out), seed)
+
+
+def _split(listing: Listing, seed: int) -> Listing:
+    """Draw the splits that the data set does not state, and say if none is for testing."""
+    clips, notes = with_splits(listing.clips, seed=seed), listing.notes
+    drawn = any(clip.split is None for clip in listing.clips)
+    if drawn and all(clip.split != "test" for clip in clips):
+        notes += (
+            "no clips are held out for testing: one video in ten is drawn, and here none was",
+        )
+    return replace(listing, clips=clips, notes=notes)
 
 
 def find_format(source: str) -> str:

@@ -145,7 +145,7 @@ def gather(
         tell(note)
     clips = list(listing.clips)
     if all(clip.split != "valid" for clip in clips):
-        clips = [hold_out(clip, share=held_out, seed=source.seed) for clip in clips]
+        clips = hold_out(clips, share=held_out, seed=source.seed)
     if labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
     name = f"{name_of(source.data)}-{folder_name(config, rules)}"
@@ -221,7 +221,7 @@ def check_any(material: PreparedData, data: str) -> None:
         held = ", ".join(f"{count} {split}" for split, count in Counter(splits).items())
         raise UsageError(
             f"No clip of '{data}' is there to train on: all are held out ({held}). Add clips, or "
-            "draw other splits with --seed."
+            "draw other splits with --seed, if the data set states none."
         )
 
 

@@ -1,12 +1,14 @@
 """What every reader promises, tried on each of the registry."""
 
 import pickle
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from make_media import clips_of
 
 from clipsonic_cli.data import READERS
-from clipsonic_cli.data.clips import drawn, hold_out, split_of
+from clipsonic_cli.data.clips import drawn, hold_out, with_splits
 from clipsonic_cli.data.media import read_frames, read_sound
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
@@ -92,12 +94,20 @@ def test_more_videos_move_none_to_another_split(make, video, tmp_path):
     assert before.items() < after.items()
 
 
+def made(*names: str, **fields) -> list[Clip]:
+    return [Clip(id=name, media=Path(name), **fields) for name in names]
+
+
+def splits_of(clips: list[Clip]) -> dict[str, str | None]:
+    return {clip.id: clip.split for clip in clips}
+
+
 def test_one_in_ten_videos_is_for_testing_and_the_seed_decides_which():
-    names = [f"video {number}" for number in range(20_000)]
-    splits = [[split_of(name, seed=seed) == "test" for name in names] for seed in (0, 1)]
+    clips = made(*(f"video {number}" for number in range(20_000)))
+    splits = [[clip.split == "test" for clip in with_splits(clips, seed=seed)] for seed in (0, 1)]
     # Standard deviation 0.0021; both seeds would agree on 82 % by chance.
-    assert all(abs(sum(split) / len(names) - 0.1) < 0.01 for split in splits)
-    agree = sum(a == b for a, b in zip(*splits, strict=True)) / len(names)
+    assert all(abs(sum(split) / len(clips) - 0.1) < 0.01 for split in splits)
+    agree = sum(a == b for a, b in zip(*splits, strict=True)) / len(clips)
     assert abs(agree - 0.82) < 0.015
 
 
@@ -106,10 +116,47 @@ def test_the_split_of_a_name_is_fixed_for_ever():
 
 
 def test_holding_out_takes_from_training_alone():
-    clips = [Clip(id=f"{k}", media="x", split="train" if k % 2 else "test") for k in range(4000)]
-    held = [hold_out(clip, share=0.05, seed=0).split for clip in clips]
-    assert held.count("test") == 2000
-    assert 70 < held.count("valid") < 130
+    clips = [*made(*map(str, range(2000)), split="train"), *made("a", "b", "c", split="test")]
+    held = Counter(clip.split for clip in hold_out(clips, share=0.05, seed=0))
+    assert held["test"] == 3
+    assert 70 < held["valid"] < 130
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_the_draw_decides_but_never_takes_the_last_video_from_training(count):
+    clips = [clip for k in range(count) for clip in made(f"{k}.mp4@0", f"{k}.mp4@10")]
+    met = Counter()
+    for seed in range(1000):
+        test = {clip.id for clip in clips if drawn(clip.video, f"{seed}") < 0.1}
+        split = with_splits(clips, seed=seed)
+        tested = {clip.id for clip in split if clip.split == "test"}
+        spared = len(test) == 2 * count
+        assert len(test - tested) == 2 * spared  # both clips of a video
+        assert tested <= test
+        held = hold_out(split, share=0.5, seed=seed)
+        assert {"train"} <= {clip.split for clip in held} <= {"train", "valid", "test"}
+        met.update(spared=spared, held=any(clip.split == "valid" for clip in held))
+    assert bool(met["spared"]) == (count < 3)
+    assert bool(met["held"]) == (count > 1)
+
+
+def test_of_videos_that_are_all_drawn_the_one_that_was_drawn_last_is_trained_on():
+    numbers = {name: drawn(name, "0") for name in map(str, range(100))}
+    low = sorted((name for name in numbers if numbers[name] < 0.1), key=numbers.__getitem__)
+    assert len(low) > 2
+    split = splits_of(with_splits(made(*low), seed=0))
+    assert split == dict.fromkeys(low, "test") | {low[-1]: "train"}
+    broken = [*made(*low[:-1]), *made(low[-1], problem="no sound")]
+    split = splits_of(with_splits(broken, seed=0))
+    assert split == dict.fromkeys(low, "test") | {low[-2]: "train"}
+
+
+def test_where_splits_are_stated_they_are_kept():
+    stated = made("a", "b", split="test")
+    assert with_splits(stated, seed=0) == stated
+    low = next(name for name in map(str, range(100)) if drawn(name, "0") < 0.1)
+    for others, split in ((made("a", split="train"), "test"), (stated, "train")):
+        assert splits_of(with_splits([*others, *made(low)], seed=0))[low] == split
 
 
 def test_a_repeated_id_is_listed_with_its_problem(tmp_path):

@@ -62,7 +62,16 @@ def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
 
 def test_a_named_format_is_not_a_guess_and_still_says_what_it_leaves_out(tmp_path):
     listing = list_clips(lay(tmp_path, ["a.jpg", "a.wav", "v.mp4"]), format="pairs")
-    assert listing.notes == ("left out 1 file: not a picture or sound by its name (1: 'v.mp4')",)
+    assert listing.notes[0] == "left out 1 file: not a picture or sound by its name (1: 'v.mp4')"
+
+
+def test_it_is_told_that_no_clips_are_for_testing_where_the_data_state_no_splits(tmp_path):
+    put(tmp_path / "a.csv", b"media\na.mp4\n")
+    put(tmp_path / "b.csv", b"media,split\na.mp4,train\n")
+    put(tmp_path / "c.csv", b"media\n" + b"".join(b"%d.mp4\n" % k for k in range(100)))
+    notes = [list_clips(str(tmp_path / name)).notes for name in ("a.csv", "b.csv", "c.csv")]
+    assert [len(told) for told in notes] == [1, 0, 0]
+    assert notes[0][0].startswith("no clips are held out for testing")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +119,7 @@ def test_columns_of_a_list_that_are_not_used_are_told(tmp_path):
     put(tmp_path / "a.mp4", b"x")
     listing = list_clips(str(tmp_path / "a.csv"))
     assert [clip.label for clip in listing.clips] == ["dog"]
-    assert listing.notes == ("columns not used: uploader",)
+    assert listing.notes[0] == "columns not used: uploader"
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv"])

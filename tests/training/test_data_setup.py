@@ -1,4 +1,5 @@
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from make_media import put
 from PIL import Image
 from small_videos import LABELS, write_videos
 
+from clipsonic_cli.data.clips import drawn
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.evaluation.test_set import draw_clips
 from clipsonic_cli.store import bundle
 from clipsonic_cli.training.data_setup import (
     Source,
@@ -54,6 +57,11 @@ def material(videos, clip):
     return gathered(videos, clip)
 
 
+def ids(material, *splits):
+    catalogue = material.catalogue
+    return {catalogue.ids[number] for number in catalogue.numbers(*splits)}
+
+
 def test_a_folder_becomes_a_catalogue_and_a_survey(material):
     assert (material.survey.found, material.survey.kept) == (8, 8)
     assert len(material.catalogue) == len(material.clips) == 8
@@ -94,10 +102,28 @@ def test_without_any_clip_the_reason_is_told(tmp_path):
 
 def test_without_a_training_clip_the_splits_are_told(tmp_path):
     write_videos(tmp_path / "data", 1)
-    materials = (gathered(tmp_path / "data", seed=seed) for seed in range(100))
-    held_out = next(m for m in materials if "train" not in m.catalogue.splits)
-    with pytest.raises(UsageError, match=r"all are held out \(1 (test|valid)\).*--seed"):
-        check_any(held_out, "data")
+    (tmp_path / "data" / "manifest.csv").write_text("media,split\nviolin/00.mp4,test\n")
+    with pytest.raises(UsageError, match=r"all are held out \(1 test\).*--seed"):
+        check_any(gathered(tmp_path / "data"), "data")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_training_has_clips_and_evaluation_those_that_are_held_out(tmp_path, count):
+    videos = str(write_videos(tmp_path / "data", count))
+    names = [f"{LABELS[k % 2]}/{k:02d}.mp4" for k in range(count)]
+    # Of one or two videos all are drawn by this seed, of more one.
+    drawn_by = ([name for name in names if drawn(name, f"{s}") < 0.1] for s in range(10_000))
+    seed = next(s for s, found in enumerate(drawn_by) if len(found) == (count if count < 3 else 1))
+    material = gathered(videos, seed=seed)
+    check_any(material, videos)
+    draw = partial(draw_clips, videos, format=None, split_seed=seed, seed=0)
+    assert {clip.id for clip in draw(split="train").clips} == ids(material, "train", "valid")
+    if count == 1:
+        with pytest.raises(UsageError, match="no clips in the split 'test'; it has train 1"):
+            draw(split="test")
+        return
+    [tested] = draw(split="test").clips
+    assert ids(material, "test") == {tested.id}
 
 
 def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):

@@ -170,8 +170,8 @@ def test_a_signal_that_is_ignored_stays_ignored():
     """As SIGINT is where a shell without job control starts something in the background."""
     code = """
 import os, signal
-from clipsonic_cli.training.interrupts import interrupts
-with interrupts() as interrupted:
+from clipsonic_cli.trainer.signals import catch_signals
+with catch_signals() as interrupted:
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(os.getpid(), number)
         print(number.name, interrupted.is_set())

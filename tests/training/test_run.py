@@ -57,12 +57,12 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def request(home, micro, videos, tmp_path_factory):
+def make_request(home, micro, videos, tmp_path_factory):
     """What is wanted: the networks of micro, trained on for three steps; a model a wish."""
     runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
     starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start"))}
 
-    def request(loop=None, **wanted):
+    def make_request(loop=None, **wanted):
         name = f"it-{next(numbers)}"
         usual = {
             "name": name,
@@ -74,16 +74,16 @@ def request(home, micro, videos, tmp_path_factory):
         }
         return TrainRequest(train=LOOP | (loop or {}), **(usual | wanted))
 
-    return request
+    return make_request
 
 
 @pytest.fixture(scope="module")
-def unbroken(request):
+def unbroken(make_request):
     """Runs that were not interrupted, a stage each: the wish and what came of it."""
 
     @functools.cache
     def unbroken(stage="unet"):
-        done = request(stage=stage)
+        done = make_request(stage=stage)
         return done, begin(done, device=CPU)
 
     return unbroken
@@ -136,9 +136,9 @@ def test_a_folder_of_videos_becomes_a_model(unbroken, home):
         pytest.param("vocoder", "vocoder", marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_run_equals_an_unbroken_one(unbroken, request, stage, stem):
+def test_an_interrupted_run_equals_an_unbroken_one(unbroken, make_request, stage, stem):
     whole, _ = unbroken(stage)
-    broken = request(stage=stage)
+    broken = make_request(stage=stage)
     with pytest.raises(KeyboardInterrupt):
         begin(broken, device=CPU, callbacks=stopping(2))
     assert broken.name not in model_folders.names()
@@ -154,8 +154,8 @@ def losses(request, name):
     return [json.loads(line).get(name) for line in lines]
 
 
-def test_a_run_killed_before_its_first_checkpoint_has_still_its_warm_start(unbroken, request):
-    killed = request()
+def test_a_run_killed_before_its_first_checkpoint_has_still_its_warm_start(unbroken, make_request):
+    killed = make_request()
     with pytest.raises(KeyboardInterrupt):
         begin(killed, device=CPU, callbacks=stopping(1))
     for path in killed.run_dir.glob("*.pt"):
@@ -164,16 +164,16 @@ def test_a_run_killed_before_its_first_checkpoint_has_still_its_warm_start(unbro
     assert same(published(killed).weights, published(unbroken()[0]).weights)
 
 
-def test_a_run_goes_on_for_more_steps_than_it_was_begun_for(unbroken, request):
-    short = request({"steps": 2})
+def test_a_run_goes_on_for_more_steps_than_it_was_begun_for(unbroken, make_request):
+    short = make_request({"steps": 2})
     begin(short, device=CPU)
     outcome = resume(short.run_dir, device=CPU, train_changes={"steps": 3})
     assert (outcome.step, read_run_config(short.run_dir).train.steps) == (3, 3)
     assert same(published(short).weights, published(unbroken()[0]).weights)
 
 
-def test_the_model_of_a_run_can_be_heard_while_it_is_trained(request):
-    begun = request()
+def test_the_model_of_a_run_can_be_heard_while_it_is_trained(make_request):
+    begun = make_request()
     with pytest.raises(KeyboardInterrupt):
         begin(begun, device=CPU, callbacks=stopping(2))
     sonic = ClipSonic.load(str(begun.run_dir / "model"))
@@ -183,14 +183,14 @@ def test_the_model_of_a_run_can_be_heard_while_it_is_trained(request):
         begin(begun, device=CPU)
 
 
-def test_a_part_of_another_run_is_replaced_only_when_asked(request, tmp_path):
-    first = request()
+def test_a_part_of_another_run_is_replaced_only_when_asked(make_request, tmp_path):
+    first = make_request()
     with pytest.raises(KeyboardInterrupt):
         begin(first, device=CPU, callbacks=stopping(1))
-    begin(dataclasses.replace(request({"seed": 1}), name=first.name), device=CPU)
+    begin(dataclasses.replace(make_request({"seed": 1}), name=first.name), device=CPU)
     theirs = published(first).header.meta["run"]
     for refused in (
-        lambda: begin(dataclasses.replace(request({"seed": 2}), name=first.name), device=CPU),
+        lambda: begin(dataclasses.replace(make_request({"seed": 2}), name=first.name), device=CPU),
         lambda: resume(first.run_dir, device=CPU),
     ):
         with pytest.raises(UsageError, match="another run trained"):
@@ -200,10 +200,12 @@ def test_a_part_of_another_run_is_replaced_only_when_asked(request, tmp_path):
     assert published(first).header.meta["run"] != theirs
 
 
-def test_a_prior_joins_the_model_of_the_unet(request):
-    first = request({"steps": 1})
+def test_a_prior_joins_the_model_of_the_unet(make_request):
+    first = make_request({"steps": 1})
     begin(first, device=CPU)
-    joining = dataclasses.replace(request({"steps": 1}, stage="prior", base=None), name=first.name)
+    joining = dataclasses.replace(
+        make_request({"steps": 1}, stage="prior", base=None), name=first.name
+    )
     outcome = begin(joining, device=CPU)
     assert outcome.command.endswith("'a photo of dog barking' --mode sd")
     assert "run" in published(first).header.meta
@@ -213,23 +215,23 @@ def test_a_prior_joins_the_model_of_the_unet(request):
     assert sonic("a photo of violin", mode="sd", steps=1, seconds=0.3).samples.isfinite().all()
 
 
-def test_a_text_condition_makes_a_unet_of_its_own(request, micro, tmp_path):
+def test_a_text_condition_makes_a_unet_of_its_own(make_request, micro, tmp_path):
     loaded = bundle.load(micro / "unet.safetensors", kind="unet")
     header = dataclasses.replace(loaded.header, space="clip-text")
     start = tmp_path / "unet-clip-text.safetensors"
     bundle.write(start, Bundle(header=header, weights=loaded.weights))
-    asked = request({"steps": 1}, space="clip-text", warm_start=str(tmp_path))
+    asked = make_request({"steps": 1}, space="clip-text", warm_start=str(tmp_path))
     assert begin(asked, device=CPU).command.endswith("--mode clip-tta")
     assert published(asked, "unet-clip-text").header.space == "clip-text"
     sonic = ClipSonic.load(asked.name)
     assert sonic("a violin", mode="clip-tta", steps=1, seconds=0.3).samples.isfinite().all()
 
 
-def test_clap_conditions_a_unet_where_transformers_is_there(request, micro, tmp_path):
+def test_clap_conditions_a_unet_where_transformers_is_there(make_request, micro, tmp_path):
     pytest.importorskip("transformers")
     base = tmp_path / "base"
     write_clap_model(base, micro)
-    asked = request({"steps": 1}, space="clap-text", base=str(base), warm_start=str(base))
+    asked = make_request({"steps": 1}, space="clap-text", base=str(base), warm_start=str(base))
     line = "'the sound of dog barking' --mode clap-tta"
     assert begin(asked, device=CPU).command == f"clipsonic generate --model {asked.name} {line}"
     header = published(asked, "unet-clap-text").header
@@ -270,33 +272,33 @@ def test_a_vocoder_is_judged_against_griffin_lim_by_held_out_clips(unbroken):
     assert ClipSonic.load(done.name).vocoder == meta["default_vocoder"]
 
 
-def test_videos_without_labels_train_a_unet_but_no_prior(request, tmp_path):
+def test_videos_without_labels_train_a_unet_but_no_prior(make_request, tmp_path):
     unlabelled = write_videos(tmp_path / "videos", 6, labelled=False)
     source = Source(data=str(unlabelled), workers=0)
     told = []
     with pytest.raises(UsageError, match=r"no labels.*violin/"):
         begin(
-            request(stage="prior", source=source),
+            make_request(stage="prior", source=source),
             device=CPU,
             callbacks=TrainCallbacks(show=told.append),
         )
     assert not told  # nothing was prepared
-    assert begin(request({"steps": 1}, source=source), device=CPU).step == 1
+    assert begin(make_request({"steps": 1}, source=source), device=CPU).step == 1
 
 
-def test_what_cannot_be_trained_on_leaves_a_list_but_no_run(request, tmp_path):
+def test_what_cannot_be_trained_on_leaves_a_list_but_no_run(make_request, tmp_path):
     put(tmp_path / "bad" / "bad.mp4", b"nonsense")
-    bad = request(source=Source(data=str(tmp_path / "bad"), workers=0))
+    bad = make_request(source=Source(data=str(tmp_path / "bad"), workers=0))
     with pytest.raises(UsageError, match="None of the 1 clips"):
         begin(bad, device=CPU)
     assert "bad.mp4,unreadable" in (bad.run_dir / "data.csv").read_text()
     assert not (bad.run_dir / "run.json").exists()
 
 
-def test_a_catalogue_is_trained_on_from_anywhere(unbroken, request, home, monkeypatch):
+def test_a_catalogue_is_trained_on_from_anywhere(unbroken, make_request, home, monkeypatch):
     catalogue = Path(read_run_config(unbroken()[0].run_dir).catalogue)
     monkeypatch.chdir(home)
-    second = request({"steps": 1}, source=Source(data=str(catalogue.relative_to(home))))
+    second = make_request({"steps": 1}, source=Source(data=str(catalogue.relative_to(home))))
     begin(second, device=CPU)
     assert read_run_config(second.run_dir).catalogue == str(catalogue)
 
@@ -308,9 +310,9 @@ def test_without_its_prepared_clips_a_run_cannot_go_on(unbroken, tmp_path):
         resume(tmp_path, device=CPU, overwrite=True)
 
 
-def test_what_is_beyond_the_paper_reaches_the_loop(request):
+def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
     beyond = Extensions(window=32, mean_of=2, cond_noise=0.1, zero_snr=True)
-    begun = request({"steps": 1, "batch_size": 1}, beyond=beyond, warm_start=None, size="mini")
+    begun = make_request({"steps": 1, "batch_size": 1}, beyond=beyond, warm_start=None, size="mini")
     begin(begun, device=CPU)
     assert read_run_config(begun.run_dir).beyond == beyond
     header = published(begun).header
@@ -338,32 +340,32 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("wanted", "error", "reason"), REFUSED)
-def test_what_cannot_be_is_said_before_anything_is_prepared(request, wanted, error, reason):
-    refused = request(**wanted)
+def test_what_cannot_be_is_said_before_anything_is_prepared(make_request, wanted, error, reason):
+    refused = make_request(**wanted)
     with pytest.raises(error, match=reason):
         check(refused, gpu=False)
     assert not refused.run_dir.exists()
 
 
-def test_a_stage_that_is_not_conditioned_so_is_refused(request):
+def test_a_stage_that_is_not_conditioned_so_is_refused(make_request):
     with pytest.raises(UsageError, match="'prior' is conditioned on clip-image, not on clap-text"):
-        request(stage="prior", space="clap-text")
+        make_request(stage="prior", space="clap-text")
 
 
 @pytest.mark.parametrize(
     ("wanted", "processes"), [({"preset": "paper"}, 3), ({"train": {"batch_size": 6}}, 4)]
 )
-def test_a_batch_that_cannot_be_shared_is_refused(request, wanted, processes):
-    asked = dataclasses.replace(request(), **({"train": {}} | wanted))
+def test_a_batch_that_cannot_be_shared_is_refused(make_request, wanted, processes):
+    asked = dataclasses.replace(make_request(), **({"train": {}} | wanted))
     with pytest.raises(UsageError, match=f"cannot be shared by {processes} processes"):
         check_batch(asked, processes)
     check_batch(asked, 2)
     check_batch(dataclasses.replace(asked, preset="default", train={}), processes)
 
 
-def test_runs_of_different_parts_lie_apart(request):
+def test_runs_of_different_parts_lie_apart(make_request):
     def where(**wanted):
-        return str(request(name="music", out=None, **wanted).run_dir)
+        return str(make_request(name="music", out=None, **wanted).run_dir)
 
     assert where() == "runs/music"
     assert where(stage="prior") == "runs/music-prior-sd"
@@ -384,13 +386,13 @@ def held():
         yield held
 
 
-def test_a_run_that_is_running_is_neither_resumed_nor_begun_over(unbroken, request, held):
+def test_a_run_that_is_running_is_neither_resumed_nor_begun_over(unbroken, make_request, held):
     done, _ = unbroken()
     (done.out / ".0123456789abcdef.part").touch()  # what the other process is writing
     held(done.out)
     with pytest.raises(UsageError, match=r"is being worked in: clipsonic train, process \d+ on"):
         resume(done.out, device=CPU, train_changes={"steps": 9})
-    new = request()
+    new = make_request()
     held(new.out)
     with pytest.raises(UsageError, match="is being worked in: clipsonic train"):
         begin(new, device=CPU)

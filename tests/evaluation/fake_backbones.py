@@ -1,4 +1,4 @@
-"""A backbone that really hears and costs nothing, and folders of sounds for it."""
+"""A fast backbone that depends on the audio, and folders of sounds to score with it."""
 
 import zlib
 from pathlib import Path
@@ -9,7 +9,7 @@ from noisy_sets import RATE, Bands, generator, sweep
 
 
 class FakeBackbone(Bands):
-    """Stands for the embedded network; each text is a tone of its own."""
+    """In place of the embedded network; each text is embedded as a tone."""
 
     name = "mini"
 
@@ -21,14 +21,14 @@ class FakeBackbone(Bands):
         return super().embed_text([f"{pitch(text)} Hz" for text in texts])
 
 
-class PapersEars(FakeBackbone):
-    """The same in the place of the paper's network."""
+class PaperBackbone(FakeBackbone):
+    """The same as the paper's network."""
 
     name = "vggish"
 
 
-class TaggingEars(Bands):
-    """Stands for a network that tags and cannot read: each band is a class of its own."""
+class FakeTagger(Bands):
+    """A network with classes and no text encoder: each band is a class."""
 
     name = "panns"
 

@@ -68,7 +68,7 @@ def test_a_folder_may_have_any_name(judge, truth, fakes, tmp_path, name):
 
 
 def test_scores_of_the_papers_own_network_have_no_brackets(judge, truth, monkeypatch):
-    monkeypatch.setitem(BACKBONES._entries, "vggish", "fakes:PapersEars")
+    monkeypatch.setitem(BACKBONES._entries, "vggish", "fake_backbones:PaperBackbone")
     monkeypatch.setattr(backbones, "is_here", lambda name: name != "clap")
     results = judge(truth, metrics=("fad", "clap", "fad:mini"), reference=truth)
     labels = [score.label for score in results.rows[0].scores]
@@ -200,7 +200,7 @@ def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, fakes, 
 
 
 def test_a_networks_own_tagger_needs_no_prompts(judge, fakes, tmp_path, monkeypatch):
-    monkeypatch.setitem(BACKBONES._entries, "panns", "fakes:TaggingEars")
+    monkeypatch.setitem(BACKBONES._entries, "panns", "fake_backbones:FakeTagger")
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     truth = fakes.write_sounds(tmp_path / "truth", 8)
     noisy = [fakes.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]

@@ -134,7 +134,7 @@ def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path
     results = judge(subject, "fad", told=told)
     assert [row.system for row in results.rows] == ["iq", "reconstruction"]
     assert "note: modes zs, pd are left out: the clips have no labels" in told
-    with pytest.raises(UsageError, match="have no labels, which zs ask for"):
+    with pytest.raises(UsageError, match="have no labels, which zs need"):
         judge(dataclasses.replace(subject, modes=("zs",)), "fad")
 
 

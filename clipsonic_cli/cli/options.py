@@ -1,5 +1,7 @@
-"""Options several commands share, with their help, and the defaults a person meets."""
+"""How an option is declared, and the options that several commands share."""
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -8,34 +10,64 @@ from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING,
 from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.registry import unknown
 
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"sampler": "dpmpp", "steps": 8},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
-"""Recipe fields of ``--preset``."""
+"""Recipe fields of ``generate --preset``."""
 
-MODE_HELP = (
-    "How the query reaches the U-Net: "
-    + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
-    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images."
-)
-STEPS_HELP = "Steps of the sampler, 1 to 4000. Default: " + ", ".join(
-    f"{DEFAULT_STEPS[name]} for {name}" for name in SAMPLERS
-)
-PRESET_HELP = "; ".join(
-    f"{name}: {preset['sampler']} in {preset['steps']} steps" for name, preset in PRESETS.items()
-)
 
-QUERY = "What to sound"
-HOW = "How"
-DATA = "Data"
-OUTPUT = "Output"
-RUN = "Run"
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A group of options in the help of a command."""
+
+    title: str
+
+    def option(
+        self,
+        usage: str,
+        text: str,
+        parser: Callable[[Any], Any] | None = None,
+        *,
+        names: Collection[str] = (),
+        noun: str = "",
+    ) -> Any:
+        """Build an option.
+
+        Args:
+            usage: Its spellings and what stands for its value, such as "--steps N".
+            text: Its help.
+            parser: Reads the value.
+            names: Known values, which the shell completes.
+            noun: What each of ``names`` is, where no other value is allowed.
+        """
+        *spellings, last = usage.split()
+        is_flag = last.startswith("-")
+
+        def parse_name(name: str) -> str:
+            if name not in names:
+                raise unknown(noun, name, list(names))
+            return name
+
+        return typer.Option(
+            *spellings,
+            *([last] if is_flag else []),
+            metavar="" if is_flag else last,
+            help=text,
+            parser=parse_name if noun else parser,
+            autocompletion=(lambda: list(names)) if names else None,
+            rich_help_panel=self.title,
+        )
 
 
 def number(text: str | float) -> float:
-    """Reads a number; the range is the recipe's to check."""
+    """Read a number of any range.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
     try:
         return float(text)
     except ValueError:
@@ -43,7 +75,11 @@ def number(text: str | float) -> float:
 
 
 def whole(text: str | int) -> int:
-    """Reads a whole number; the range is the recipe's to check."""
+    """Read a whole number of any range.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
     try:
         return int(text)
     except ValueError:
@@ -51,108 +87,62 @@ def whole(text: str | int) -> int:
 
 
 def given(**choices: Any) -> dict[str, Any]:
-    """Gives the choices a person made, without those left open (None)."""
+    """Return the options that were given; the others are None."""
     return {name: value for name, value in choices.items() if value is not None}
 
 
-Mode = Annotated[
-    str | None,
-    typer.Option(
-        "--mode",
-        "-m",
-        metavar="MODE",
-        help=MODE_HELP,
-        autocompletion=lambda: list(MODES),
-        rich_help_panel=HOW,
-    ),
-]
+QUERY = Panel("Query")
+SAMPLING = Panel("Sampling")
+DATA = Panel("Data")
+OUTPUT = Panel("Output")
+RUN = Panel("Run")
+
+MODE_HELP = (
+    "How the query reaches the U-Net: "
+    + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
+    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images."
+)
+STEPS_HELP = "Sampling steps, 1 to 4000. Default: {}.".format(
+    ", ".join(f"{DEFAULT_STEPS[name]} for {name}" for name in SAMPLERS)
+)
+VOCODER_HELP = (
+    f"{', '.join(VOCODERS)}. Default: the one that scored better when the model was made; bigvgan "
+    "if the model has one and nothing was scored."
+)
+
+Mode = Annotated[str | None, SAMPLING.option("--mode -m MODE", MODE_HELP, names=MODES)]
 Sampler = Annotated[
     str | None,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help=f"{', '.join(SAMPLERS)}. Default: dpmpp.",
-        autocompletion=lambda: list(SAMPLERS),
-        rich_help_panel=HOW,
-    ),
+    SAMPLING.option("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS),
 ]
-Steps = Annotated[
-    int | None,
-    typer.Option("--steps", metavar="N", parser=whole, help=STEPS_HELP, rich_help_panel=HOW),
-]
-Vocoder = Annotated[
-    str | None,
-    typer.Option(
-        "--vocoder",
-        metavar="NAME",
-        help=f"{', '.join(VOCODERS)}. Default: what scored better when the model was made; where "
-        "nothing was scored, bigvgan if the model has one.",
-        autocompletion=lambda: list(VOCODERS),
-        rich_help_panel=HOW,
-    ),
-]
+Steps = Annotated[int | None, SAMPLING.option("--steps N", STEPS_HELP, whole)]
+Vocoder = Annotated[str | None, SAMPLING.option("--vocoder NAME", VOCODER_HELP, names=VOCODERS)]
 Format = Annotated[
     str | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help=f"Of the data: {', '.join(READERS)}. Default: found.",
-        autocompletion=lambda: list(READERS),
-        rich_help_panel=DATA,
+    DATA.option(
+        "--format NAME",
+        f"Layout of the data: {', '.join(READERS)}. Default: detected.",
+        names=READERS,
     ),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        parser=whole,
-        help="Processes that decode. Default: one a core.",
-        rich_help_panel=DATA,
-    ),
+    int | None, DATA.option("--workers N", "Processes that decode. Default: one per core.", whole)
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="Name or folder of a model. Default: mini, which is built in.",
-        rich_help_panel=RUN,
-    ),
+    RUN.option("--model NAME", "Name or folder of a model. Default: mini, the built-in one."),
 ]
 Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help=f"{', '.join(DEVICES)}. Default: auto.",
-        autocompletion=lambda: list(DEVICES),
-        rich_help_panel=RUN,
-    ),
+    str | None, RUN.option("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(
-        "--dtype",
-        metavar="NAME",
-        help=f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.",
-        autocompletion=lambda: list(DTYPES),
-        rich_help_panel=RUN,
+    RUN.option(
+        "--dtype NAME", f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.", names=DTYPES
     ),
 ]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Say nothing but results and errors.", rich_help_panel=RUN),
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="One JSON object a line on standard output.", rich_help_panel=RUN),
-]
+Quiet = Annotated[bool, RUN.option("--quiet -q", "Print only results and errors.")]
+Json = Annotated[bool, RUN.option("--json", "Print one JSON object per line.")]
 Debug = Annotated[
-    bool,
-    typer.Option(
-        "--debug",
-        help="Show the traceback of an error; also CLIPSONIC_DEBUG=1.",
-        rich_help_panel=RUN,
-    ),
+    bool, RUN.option("--debug", "Show the traceback of an error; also CLIPSONIC_DEBUG=1.")
 ]

@@ -19,49 +19,44 @@ AT_ONCE = 4
 """Assets fetched at the same time."""
 
 
+GET = options.Panel("Options")
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME",
+        help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., hf:owner/name, an "
+        "archive, a file or a folder.",
+    ),
+]
+Purposes = Annotated[
+    list[str] | None,
+    GET.option(
+        "--for PURPOSE",
+        "What is needed for a mode, for eval or one of its metrics, or for train: "
+        f"{', '.join(repr(name) if ' ' in name else name for name in purposes())}.",
+        names=purposes(),
+    ),
+]
+All = Annotated[bool, GET.option("--all", "All published weights of the list.")]
+Listing = Annotated[bool, GET.option("--list", "List weights and models, and which are here.")]
+Verify = Annotated[bool, GET.option("--verify", "Hash what is here again and compare.")]
+Remove = Annotated[bool, GET.option("--remove", "Delete weights or a model from this machine.")]
+DryRun = Annotated[bool, GET.option("--dry-run", "Show what would be fetched; fetch nothing.")]
+Name = Annotated[str | None, GET.option("--as NAME", "What to call a shared model.")]
+Yes = Annotated[bool, GET.option("--yes -y", "Remove a model without asking.")]
+
+
 def download(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME",
-            help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., "
-            "hf:owner/name, an archive, a file or a folder.",
-            show_default=False,
-        ),
-    ] = None,
-    purpose: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--for",
-            metavar="PURPOSE",
-            help="What is needed for a mode, for eval or one of its metrics, or for train: "
-            + ", ".join(f"'{name}'" if " " in name else name for name in purposes())
-            + ".",
-            autocompletion=purposes,
-        ),
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All published weights of the list.")
-    ] = False,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Show weights and models, and which are here.")
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Hash what is here again and compare.")
-    ] = False,
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Delete weights or a model from this machine.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be fetched, and fetch nothing.")
-    ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option("--as", metavar="NAME", help="What to call a shared model."),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before a model is removed.")
-    ] = False,
+    names: Names = None,
+    purpose: Purposes = None,
+    everything: All = False,
+    listing: Listing = False,
+    verify: Verify = False,
+    remove: Remove = False,
+    dry_run: DryRun = False,
+    name: Name = None,
+    yes: Yes = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command

@@ -16,7 +16,6 @@ from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import mode_for
-from clipsonic_cli.registry import unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +71,6 @@ def recipes(
     Raises:
         UsageError: A name is unknown, a number out of range, or a mode does not fit its query.
     """
-    if preset is not None and preset not in options.PRESETS:
-        raise unknown("preset", preset, list(options.PRESETS))
     base = {} if original is None else dataclasses.asdict(original)
     base |= {} if preset is None else options.PRESETS[preset]
     drawn = secrets.randbits(32)

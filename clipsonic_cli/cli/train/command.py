@@ -21,7 +21,6 @@ from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import printable
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ CHANGEABLE = [
     "save_every",
     "validate_every",
     "sample_every",
-    "tracker",
+    "trackers",
     "overwrite",
     "device",
     "as_json",
@@ -73,13 +72,12 @@ def train(
     micro_batch: train_options.MicroBatch = None,
     lr: train_options.Lr = None,
     precision: train_options.Precision = None,
-    compiled: train_options.Compiled = None,
     seed: train_options.Seed = 0,
     save_every: train_options.SaveEvery = None,
     validate_every: train_options.ValidateEvery = None,
     sample_every: train_options.SampleEvery = None,
-    prompt: train_options.Prompt = None,
-    tracker: train_options.Tracker = None,
+    prompts: train_options.Prompts = None,
+    trackers: train_options.Trackers = None,
     overwrite: train_options.Overwrite = False,
     window: train_options.Window = 64,
     mean_of: train_options.MeanOf = 1,
@@ -88,6 +86,7 @@ def train(
     zero_snr: train_options.ZeroSnr = False,
     multi_scale: train_options.MultiScale = False,
     device: options.Device = None,
+    compiled: train_options.Compiled = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
@@ -117,14 +116,6 @@ def train(
     others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers}
     ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "--{}")
     ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "--{}")
-    for value, kind, known in (
-        (stage, "stage", train_options.STAGES),
-        (condition, "condition", train_options.CONDITIONS),
-        (precision or "float32", "precision", train_options.PRECISIONS),
-        *((flaw, "flaw to drop", train_options.DROPPABLE) for flaw in drop or []),
-    ):
-        if value not in known:
-            raise unknown(kind, value, list(known))
     if (data is None) == (resume is None):
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
@@ -141,20 +132,20 @@ def train(
 
     place = choose_device(device or "auto")
     if data is not None:
-        queries = [query_of(text) for text in prompt or []]
+        queries = [query_of(text) for text in prompts or []]
         request = TrainRequest(
             source=Source(
                 data=data,
                 format=format,
                 seed=seed,
                 frame_rate=frame_rate,
-                drop=tuple(drop or ()),  # type: ignore[arg-type]
+                drop=tuple(drop or ()),
                 workers=workers,
             ),
             out=out,
             name=name or name_of(data),
-            stage=stage,  # type: ignore[arg-type]
-            space=condition,  # type: ignore[arg-type]
+            stage=stage,
+            space=condition,
             preset=preset,
             size=size,
             base=base,
@@ -171,13 +162,13 @@ def train(
             prompts=tuple(query.text for query in queries if query.text is not None),
             pictures=tuple(str(query.image) for query in queries if query.image is not None),
             sample_every=sample_every,
-            trackers=tuple(tracker or ()),
+            trackers=tuple(trackers or ()),
             licence=licence,
             overwrite=overwrite,
         )
     else:
         assert resume is not None  # one of the two was given
-        more = options.given(sample_every=sample_every, trackers=tuple(tracker or ()) or None)
+        more = options.given(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
     try:
         with _stoppable() as look, console.noting_warnings(), console.bars() as bars:

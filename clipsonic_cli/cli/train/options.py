@@ -1,344 +1,208 @@
-"""The options of ``clipsonic train``, with their help."""
+"""The options of ``clipsonic train``."""
 
 from pathlib import Path
-from typing import Annotated, get_args
-
-import typer
+from typing import Annotated, Any, get_args
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import DATA, HOW, number, whole
+from clipsonic_cli.cli.options import DATA, RUN, Panel, number, whole
 from clipsonic_cli.config import PRESETS, UNET_SIZES
 
-STAGES, CONDITIONS = get_args(types.Stage), get_args(types.Space)
+STAGES, SPACES = get_args(types.Stage), get_args(types.Space)
 PRECISIONS = ("float32", "bfloat16")
 DROPPABLE = ("clipped", "still", "damaged")
-"""Flaws that drop a clip only when asked to."""
+"""Flaws that drop a clip only on request."""
 
-WHAT, BEYOND = "What is trained", "Beyond the paper, off unless asked"
+MODEL = Panel("Model")
+TRAINING = Panel("Training")
+EXTENSIONS = Panel("Beyond the paper (off by default)")
 
 Data = Annotated[
     str | None,
-    typer.Option(
-        "--data",
-        "-d",
-        metavar="PATH",
-        help="A folder of videos, nested or not; or a list, shards, an address. No labels are "
-        "needed; a video's folder is its label.",
-        show_default=False,
-        rich_help_panel=DATA,
+    DATA.option(
+        "--data -d PATH",
+        "A folder of videos, nested or not; or a list, shards, an address. Labels are not needed; "
+        "a video's folder is its label.",
     ),
 ]
 FrameRate = Annotated[
-    float,
-    typer.Option(
-        "--frame-rate",
-        metavar="FPS",
-        parser=number,
-        help="Frames a second that CLIP sees.",
-        rich_help_panel=DATA,
-    ),
+    float, DATA.option("--frame-rate FPS", "Frames per second that CLIP sees.", number)
 ]
 Drop = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--drop",
-        metavar="FLAW",
-        help=f"Drop clips with this flaw too: {', '.join(DROPPABLE)}. Unreadable, silent, "
-        "short and duplicate ones always are, and said.",
-        rich_help_panel=DATA,
+    list[Any] | None,  # of data.check.Kind; Typer takes no list of a Literal
+    DATA.option(
+        "--drop FLAW",
+        f"Also drop clips with this flaw: {', '.join(DROPPABLE)}. Unreadable, silent, short and "
+        "duplicate clips are always dropped and reported.",
+        names=DROPPABLE,
+        noun="flaw to drop",
     ),
 ]
 Stage = Annotated[
-    str,
-    typer.Option(
-        "--stage",
-        metavar="NAME",
-        help="unet: the mel diffusion; prior: text to image vectors, for mode sd; vocoder: "
-        "BigVGAN.",
-        autocompletion=lambda: list(STAGES),
-        rich_help_panel=WHAT,
+    types.Stage,
+    MODEL.option(
+        "--stage NAME",
+        "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN.",
+        names=STAGES,
+        noun="stage",
     ),
 ]
 Condition = Annotated[
-    str,
-    typer.Option(
-        "--condition",
-        metavar="NAME",
-        help="clip-image: frames, the paper's idea; clip-text and clap-text: labels, for the "
-        "modes clip-tta and clap-tta.",
-        autocompletion=lambda: list(CONDITIONS),
-        rich_help_panel=WHAT,
+    types.Space,
+    MODEL.option(
+        "--condition NAME",
+        "clip-image: frames, as in the paper; clip-text and clap-text: labels, for the modes "
+        "clip-tta and clap-tta.",
+        names=SPACES,
+        noun="condition",
     ),
 ]
 Preset = Annotated[
     str,
-    typer.Option(
-        "--preset",
-        metavar="NAME",
-        help="default: suits data and machine, and says why; paper: its section 3 and appendix A, "
-        "with every departure and its reason in the model card.",
-        autocompletion=lambda: list(PRESETS),
-        rich_help_panel=WHAT,
+    MODEL.option(
+        "--preset NAME",
+        "default: suits data and machine, and says why; paper: its section 3 and appendix A, every "
+        "departure explained in the model card.",
+        names=PRESETS,
+        noun="preset",
     ),
 ]
 Size = Annotated[
     str | None,
-    typer.Option(
-        "--size",
-        metavar="NAME",
-        help=f"Of the network: {', '.join(UNET_SIZES)}. Default: the warm start's, or the "
-        "preset's.",
-        autocompletion=lambda: list(UNET_SIZES),
-        rich_help_panel=WHAT,
+    MODEL.option(
+        "--size NAME",
+        f"Size of the network: {', '.join(UNET_SIZES)}. Default: that of the warm start, or of the "
+        "preset.",
+        names=UNET_SIZES,
     ),
 ]
 Base = Annotated[
     str | None,
-    typer.Option(
-        "--base",
-        metavar="NAME",
-        help="Model that gives CLIP, prior and what else is not trained; 'published' is "
+    MODEL.option(
+        "--base NAME",
+        "Model that provides CLIP, the prior and whatever else is not trained; 'published': "
         "downloaded weights alone. Default: the model itself if it exists; published weights for "
         "the paper's preset, or if downloaded with a GPU; else mini.",
-        rich_help_panel=WHAT,
     ),
 ]
 WarmStart = Annotated[
     str | None,
-    typer.Option(
-        "--warm-start",
-        metavar="NAME",
-        help="Begin with the weights of a model, such as mini, or with improved-diffusion or "
+    MODEL.option(
+        "--warm-start NAME",
+        "Start from the weights of a model, such as mini, or from improved-diffusion or "
         "bigvgan-44k. Default: random weights.",
-        rich_help_panel=WHAT,
     ),
 ]
 Name = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="Of the model, for generate --model. Default: the data's.",
-        rich_help_panel=WHAT,
+    MODEL.option(
+        "--name NAME", "Name of the model, for generate --model. Default: that of the data."
     ),
 ]
 Licence = Annotated[
-    str,
-    typer.Option(
-        "--licence",
-        metavar="TEXT",
-        help="Of the weights, for the model card.",
-        rich_help_panel=WHAT,
-    ),
+    str, MODEL.option("--licence TEXT", "Licence of the weights, for the model card.")
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="DIR",
-        help="The run's folder. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts "
-        "other than the U-Net.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--out -o DIR",
+        "Folder of the run. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts other "
+        "than the U-Net.",
     ),
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(
-        "--resume",
-        metavar="DIR",
-        help="Go on with the run in a folder as if it had not stopped: on a CPU, with as many "
-        "threads, bit for bit. Options of the loop may change.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--resume DIR",
+        "Continue the run in a folder as if it had never stopped: bit for bit on a CPU with as "
+        "many threads. Options of the loop may change.",
     ),
 ]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        "--steps",
-        metavar="N",
-        parser=whole,
-        help="Optimizer steps in all.",
-        rich_help_panel=HOW,
-    ),
-]
+Steps = Annotated[int | None, TRAINING.option("--steps N", "Optimizer steps in all.", whole)]
 Minutes = Annotated[
-    float | None,
-    typer.Option(
-        "--minutes",
-        metavar="M",
-        parser=number,
-        help="End after this much time of training.",
-        rich_help_panel=HOW,
-    ),
+    float | None, TRAINING.option("--minutes M", "Stop after so many minutes of training.", number)
 ]
 BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        metavar="N",
-        parser=whole,
-        help="Clips a step, over all processes.",
-        rich_help_panel=HOW,
-    ),
+    int | None, TRAINING.option("--batch-size N", "Clips per step, over all processes.", whole)
 ]
 MicroBatch = Annotated[
     int | None,
-    typer.Option(
-        "--micro-batch",
-        metavar="N",
-        parser=whole,
-        help="Most clips at once; gradients add up. Default: what fits into a GPU's memory.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--micro-batch N",
+        "Most clips at once; gradients accumulate. Default: what fits into GPU memory.",
+        whole,
     ),
 ]
-Lr = Annotated[
-    float | None,
-    typer.Option(
-        "--lr",
-        metavar="RATE",
-        parser=number,
-        help="Learning rate.",
-        rich_help_panel=HOW,
-    ),
-]
+Lr = Annotated[float | None, TRAINING.option("--lr RATE", "Learning rate.", number)]
 Precision = Annotated[
     str | None,
-    typer.Option(
-        "--precision",
-        metavar="NAME",
-        help="float32 or bfloat16; weights stay float32.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--precision NAME",
+        "float32 or bfloat16; weights stay float32.",
+        names=PRECISIONS,
+        noun="precision",
     ),
 ]
 Compiled = Annotated[
     bool | None,
-    typer.Option(
+    RUN.option(
         "--compile/--no-compile",
-        help="Compile the networks first. Default: with CUDA on Linux, except for --preset paper.",
-        show_default=False,
-        rich_help_panel=HOW,
+        "Compile the networks first. Default: with CUDA on Linux, except for --preset paper.",
     ),
 ]
 Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        metavar="N",
-        parser=whole,
-        help="Of everything random, the split too.",
-        rich_help_panel=HOW,
-    ),
+    int, TRAINING.option("--seed N", "Seed of everything random, including the split.", whole)
 ]
 SaveEvery = Annotated[
-    int | None,
-    typer.Option(
-        "--save-every",
-        metavar="N",
-        parser=whole,
-        help="Steps between checkpoints.",
-        rich_help_panel=HOW,
-    ),
+    int | None, TRAINING.option("--save-every N", "Steps between checkpoints.", whole)
 ]
 ValidateEvery = Annotated[
-    int | None,
-    typer.Option(
-        "--validate-every",
-        metavar="N",
-        parser=whole,
-        help="Steps between looks at held-out clips.",
-        rich_help_panel=HOW,
-    ),
+    int | None, TRAINING.option("--validate-every N", "Steps between validations.", whole)
 ]
 SampleEvery = Annotated[
     int | None,
-    typer.Option(
-        "--sample-every",
-        metavar="N",
-        parser=whole,
-        help="Steps between samples, made at a checkpoint; 0 makes none.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--sample-every N", "Steps between samples, made at a checkpoint; 0: none.", whole
     ),
 ]
-Prompt = Annotated[
+Prompts = Annotated[
     list[str] | None,
-    typer.Option(
-        "--prompt",
-        metavar="TEXT|FILE",
-        help="Words or a picture to make samples of. Default: some labels and frames.",
-        rich_help_panel=HOW,
+    TRAINING.option(
+        "--prompt TEXT|FILE", "Text or image of a sample. Default: some labels and frames."
     ),
 ]
-Tracker = Annotated[
+Trackers = Annotated[
     list[str] | None,
-    typer.Option(
-        "--tracker",
-        metavar="NAME",
-        help="tensorboard or wandb, besides metrics.jsonl.",
-        rich_help_panel=HOW,
-    ),
+    TRAINING.option("--tracker NAME", "tensorboard or wandb, besides metrics.jsonl."),
 ]
 Overwrite = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="Replace a part of the model that another run trained.",
-        rich_help_panel=HOW,
-    ),
+    bool, TRAINING.option("--overwrite", "Replace a part of the model that another run trained.")
 ]
 Window = Annotated[
     int,
-    typer.Option(
-        "--window",
-        metavar="FRAMES",
-        parser=whole,
-        help="Mel frames a U-Net sees at once; 128 are 4 s.",
-        rich_help_panel=BEYOND,
-    ),
+    EXTENSIONS.option("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole),
 ]
 MeanOf = Annotated[
     int,
-    typer.Option(
-        "--mean-of",
-        metavar="N",
-        parser=whole,
-        help="Neighbouring frames whose vectors are averaged.",
-        rich_help_panel=BEYOND,
-    ),
+    EXTENSIONS.option("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole),
 ]
 CondNoise = Annotated[
     float,
-    typer.Option(
-        "--cond-noise",
-        metavar="STD",
-        parser=number,
-        help="Noise on the condition, against the gap to texts; CapDec's is 0.126.",
-        rich_help_panel=BEYOND,
+    EXTENSIONS.option(
+        "--cond-noise STD",
+        "Noise on the condition, against the gap between images and texts; CapDec uses 0.126.",
+        number,
     ),
 ]
 MinSnr = Annotated[
     float | None,
-    typer.Option(
-        "--min-snr",
-        metavar="GAMMA",
-        parser=number,
-        help="Weigh the loss by min-SNR; its paper's is 5.",
-        rich_help_panel=BEYOND,
-    ),
+    EXTENSIONS.option("--min-snr GAMMA", "Min-SNR loss weighting; its paper uses 5.", number),
 ]
 ZeroSnr = Annotated[
-    bool,
-    typer.Option(
-        "--zero-snr",
-        help="v-prediction on a schedule that ends in pure noise.",
-        rich_help_panel=BEYOND,
-    ),
+    bool, EXTENSIONS.option("--zero-snr", "v-prediction on a schedule that ends in pure noise.")
 ]
 MultiScale = Annotated[
     bool,
-    typer.Option(
-        "--multi-scale",
-        help="The vocoder's mel distance at seven scales, as BigVGAN v2.",
-        rich_help_panel=BEYOND,
+    EXTENSIONS.option(
+        "--multi-scale", "Mel loss of the vocoder at seven scales, as in BigVGAN v2."
     ),
 ]

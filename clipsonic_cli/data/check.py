@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clipsonic_cli.audio.downmix import SILENCE_DB, decibels
-from clipsonic_cli.data.media import Audio, choose_video, every, is_picture, read_frames
+from clipsonic_cli.data.audio import Audio
+from clipsonic_cli.data.media import Frame, every
 from clipsonic_cli.types import Clip
 
 Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate", "damaged", "note"]
@@ -105,27 +106,38 @@ def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
         yield Flaw(kind="short", reason=reason)
 
 
-def picture_flaws(clip: Clip, rules: Rules) -> tuple[Flaw, ...]:
-    """Return a flaw for a video whose picture never changes; reads it up to the first change.
+class StillCheck:
+    """Looks at the frames of a video, as they are decoded, until one differs from the first.
 
-    A note says where not the first video stream is the film.
-
-    Raises:
-        Unreadable: There is no picture.
+    Args:
+        rules: How often, and what is no difference.
     """
-    if is_picture(clip.media):
-        next(read_frames(clip, [0.0]))
-        return ()
-    note = choose_video(clip)[1]
-    notes = (Flaw(kind="note", reason=note),) if note else ()
-    frames = read_frames(clip, chain([0.0], every(rules.frame_rate)))
-    first = thumbnail(next(frames))
-    seen = 1
-    for frame in frames:
-        if np.abs(thumbnail(frame) - first).max() > rules.still_level:
-            return notes
-        seen += 1
-    return (*notes, Flaw(kind="still", reason=f"no change in {seen} looks"))
+
+    def __init__(self, rules: Rules) -> None:
+        self.changed = False
+        """Whether a frame differed; no more need be looked at."""
+        self._rules = rules
+        self._times = chain([0.0], every(rules.frame_rate))
+        self._time = next(self._times)
+        self._looks = 0
+        self._first: NDArray[np.int16] | None = None
+
+    def look(self, frame: Frame) -> None:
+        """Look at the next frame, if it is seen at a time of a look."""
+        if self.changed or self._time >= frame.until:
+            return
+        grey = thumbnail(frame.image)
+        self._first = grey if self._first is None else self._first
+        self.changed = bool(np.abs(grey - self._first).max() > self._rules.still_level)
+        while self._time < frame.until:
+            self._looks += 1
+            self._time = next(self._times)
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield a flaw if none of the frames differed."""
+        if not self.changed:
+            reason = f"no change in {max(1, self._looks)} looks"
+            yield Flaw(kind="still", reason=reason)
 
 
 def thumbnail(image: Image.Image) -> NDArray[np.int16]:

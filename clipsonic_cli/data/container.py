@@ -1,22 +1,21 @@
-"""Media containers: opening them, the order of their streams, and frames whatever is damaged.
+"""Open a media file once and decode its streams one after another, even where it is damaged.
 
 Only the containers of :data:`CONTAINERS` are opened: a playlist would name other files and hosts.
 A packet that cannot be decoded is passed over and counted, as players do. FFmpeg logs nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 
-from clipsonic_cli.data.source import Unreadable, opened
-from clipsonic_cli.types import Clip, Member
+from clipsonic_cli.data.source import Unreadable
+from clipsonic_cli.types import Clip
 
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,asf,mpeg,mpegvideo,mpegts,ogg,gif,dv,mxf,nut,rm,"
@@ -26,35 +25,37 @@ PREROLL = 1.0
 """Seconds decoded before a start that was jumped to, which codecs need to be exact from there."""
 INDEXED = ("mov", "matroska", "wav")
 """Containers in which a jump lands where it says."""
+REWOUND = "mov"
+"""The container in which a jump to the beginning gives exactly the packets of a file just opened;
+Matroska, for one, then leaves out what comes before the first key frame."""
 JOINED = ("mpegts", "mpeg")
 """Containers that are joined end to end as they are, so that time may jump ahead, too."""
 BACK, AHEAD = Fraction(1), Fraction(10)
 """Seconds by which time jumps back, or ahead in :data:`JOINED`, where another recording begins."""
 LAST = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 """Video streams that are no film."""
+BEFORE_ALL = -(1 << 40)
+"""Microseconds; earlier than any packet."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What was passed over while a stream was decoded.
-
-    Args:
-        packets: Read in all.
-        failed: Of these, could not be decoded.
-        joins: Times at which another recording began.
-        end: Why nothing more could be read, where the container itself is damaged.
-    """
+    """What was passed over while a stream was decoded."""
 
     packets: int = 0
+    """Packets read in all."""
     failed: int = 0
+    """Packets that could not be decoded."""
     joins: int = 0
+    """Times at which another recording began."""
     end: str = ""
+    """Why nothing more could be read, where the container itself is damaged."""
 
     def check(self, clip: Clip, what: str) -> None:
-        """Check that most of a stream could be decoded.
+        """Check that at least half of a stream could be decoded.
 
         Raises:
-            Unreadable: More packets than not could not.
+            Unreadable: More packets failed than were decoded.
         """
         if 2 * self.failed > self.packets or (self.end and not self.packets):
             raise Unreadable(clip.id, f"damaged: {self.describe(what)}")
@@ -66,26 +67,155 @@ class Damage:
         return "; ".join([failed] * (self.failed > 0) + [end] * (self.end != ""))
 
 
-@contextmanager
-def container_of(clip: Clip, media: Path | Member) -> Iterator[InputContainer]:
-    """Open a file for decoding.
+class Container:
+    """A media file open for decoding, one stream at a time.
+
+    Args:
+        file: Stays the caller's to close.
 
     Raises:
-        Unreadable: It is no such file, or FFmpeg fails while it is open; says why in one line.
+        av.FFmpegError: FFmpeg does not read it.
     """
-    with opened(clip, media) as file:
-        known = False
-        try:
-            options = {"format_whitelist": CONTAINERS}
-            with av.open(file, "r", options=options, metadata_errors="replace") as container:
-                known = True
-                yield container
-        except MemoryError:
-            raise Unreadable(clip.id, "needs too much memory") from None
-        except av.FFmpegError as error:
-            what = "damaged" if known else "cut off, or no media this program reads"
-            reason = (error.strerror or str(error)).lower()
-            raise Unreadable(clip.id, f"{what}: {reason}") from None
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.has_more = has_more(file)
+        """Whether another WAV follows, which is not decoded."""
+        self._open()
+
+    def _open(self) -> None:
+        self._file.seek(0)
+        options = {"format_whitelist": CONTAINERS}
+        # Streams that a caller holds keep the container they are of, should this be the second.
+        self._input = av.open(self._file, "r", options=options, metadata_errors="replace")
+        self._was_read = False
+
+    def close(self) -> None:
+        """Free the decoders."""
+        self._input.close()
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's names of the format, with commas between."""
+        return self._input.format.name
+
+    @property
+    def origin(self) -> Fraction:
+        """The earliest moment of the file in seconds."""
+        return Fraction(self._input.start_time or 0, av.time_base)
+
+    def audio(self, number: int) -> Any:
+        """Return an audio stream."""
+        return self._input.streams.audio[number]
+
+    def video(self, number: int) -> Any:
+        """Return a video stream."""
+        return self._input.streams.video[number]
+
+    def audio_order(self) -> list[int]:
+        """Return the numbers of the audio streams, the one that a player takes first."""
+        streams = self._input.streams.audio
+        best = self._input.streams.best("audio")
+        ranks = [(stream is not best, stream.codec_context is None) for stream in streams]
+        return sorted(range(len(streams)), key=lambda number: (*ranks[number], number))
+
+    def video_order(self) -> list[int]:
+        """Return the numbers of the video streams without covers, thumbnails and stills last."""
+        streams = self._input.streams.video
+        usable = [n for n, s in enumerate(streams) if not s.disposition & Disposition.attached_pic]
+        unknown = [streams[number].codec_context is None for number in usable]
+        last = [bool(streams[number].disposition & LAST) for number in usable]
+        return [number for *_, number in sorted(zip(unknown, last, usable, strict=True))]
+
+    def decode(
+        self, stream: Any, begin: Fraction, damage: Damage
+    ) -> Iterator[tuple[Any, Fraction | None]]:
+        """Yield the frames of a stream from a moment of the file on, or from some time before it.
+
+        Args:
+            stream: From :meth:`audio` or :meth:`video`; no other may be decoded meanwhile.
+            begin: Seconds of the file.
+            damage: Counts what is passed over.
+
+        Yields:
+            Each frame with its moment in seconds of the file, None where it has none. Where
+            recordings were joined end to end, the moments of a later one go on from the end of the
+            one before.
+        """
+        joins = self.format.startswith(JOINED)
+        shift, end = Fraction(0), None
+        for frame in self._frames(stream, begin, damage):
+            moment = _moment(frame, stream)
+            if moment is not None:
+                moment += shift
+                if end is not None and (moment < end - BACK or (joins and moment > end + AHEAD)):
+                    shift, moment = shift + end - moment, end
+                    damage.joins += 1
+                end = moment + duration_of(frame, stream)
+            yield frame, moment
+
+    def _frames(self, stream: Any, begin: Fraction, damage: Damage) -> Iterator[Any]:
+        if stream.codec_context.is_open:  # a decoder that was used remembers
+            stream = self._reopen(stream)
+        if begin - self.origin > 2 * PREROLL and self.format.startswith(INDEXED):
+            self._was_read = True
+            self._input.seek(int((begin - Fraction(PREROLL)) / stream.time_base), stream=stream)
+            frames = _decoded(self._input, stream, damage)
+            first = next(frames, None)
+            moment = None if first is None else _moment(first, stream)
+            if moment is not None and moment <= begin:
+                yield first
+                yield from frames
+                return
+            damage.packets, damage.failed, damage.end = 0, 0, ""
+            stream = self._reopen(stream)
+        elif self._was_read:
+            stream = self._rewind(stream)
+        self._was_read = True
+        yield from _decoded(self._input, stream, damage)
+
+    def _rewind(self, stream: Any) -> Any:
+        """Make the first packet the next one; where a jump may miss it, open the file again."""
+        if self.format.startswith(REWOUND):
+            with suppress(av.FFmpegError):  # of a stream without packets
+                self._input.seek(BEFORE_ALL)
+                return stream
+        return self._reopen(stream)
+
+    def _reopen(self, stream: Any) -> Any:
+        """Open the file again; return the stream that is the same."""
+        self._open()
+        return self._input.streams[stream.index]
+
+
+@contextmanager
+def container_of(clip: Clip, file: BinaryIO) -> Iterator[Container]:
+    """Open a clip's file for decoding.
+
+    Raises:
+        Unreadable: It is no media, or FFmpeg fails while it is open; says why in one line.
+    """
+    with explained(clip, "cut off, or no media this program reads"):
+        container = Container(file)
+    with closing(container), explained(clip, "damaged"):
+        yield container
+
+
+@contextmanager
+def explained(clip: Clip, what: str) -> Iterator[None]:
+    """Raise FFmpeg's errors, and lack of memory, as :class:`Unreadable`.
+
+    Args:
+        clip: For the message.
+        what: Said before FFmpeg's own words.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise Unreadable(clip.id, "needs too much memory") from None
+    except av.FFmpegError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Unreadable(clip.id, f"{what}: {reason}") from None
 
 
 def has_more(file: BinaryIO) -> bool:
@@ -98,71 +228,12 @@ def has_more(file: BinaryIO) -> bool:
     return file.read(4) == b"RIFF"
 
 
-def origin(container: InputContainer) -> Fraction:
-    """Return the earliest moment of a file in seconds."""
-    return Fraction(container.start_time or 0, av.time_base)
-
-
-def audio_order(container: InputContainer) -> list[int]:
-    """Return the numbers of the audio streams, the one that a player takes first."""
-    streams = container.streams.audio
-    best = container.streams.best("audio")
-    ranks = [(stream is not best, stream.codec_context is None) for stream in streams]
-    return sorted(range(len(streams)), key=lambda number: (*ranks[number], number))
-
-
-def video_order(container: InputContainer) -> list[int]:
-    """Return the numbers of the video streams without covers, thumbnails and stills last."""
-    streams = container.streams.video
-    usable = [n for n, s in enumerate(streams) if not s.disposition & Disposition.attached_pic]
-    unknown = [streams[number].codec_context is None for number in usable]
-    last = [bool(streams[number].disposition & LAST) for number in usable]
-    return [number for *_, number in sorted(zip(unknown, last, usable, strict=True))]
-
-
-def decoded(
-    container: InputContainer, stream: Any, begin: Fraction, damage: Damage
-) -> Iterator[tuple[Any, Fraction | None]]:
-    """Yield the frames of a stream from a moment of the file on, or from some time before it.
-
-    Args:
-        container: From :func:`container_of`.
-        stream: Of the container.
-        begin: Seconds of the file.
-        damage: Counts what is passed over.
-
-    Yields:
-        Each frame with its moment in seconds of the file, None where it has none. Where recordings
-        were joined end to end, the moments of a later one go on from the end of the one before.
-    """
-    frames = _frames(container, stream, damage)
-    if begin - origin(container) > 2 * PREROLL and container.format.name.startswith(INDEXED):
-        container.seek(int((begin - Fraction(PREROLL)) / stream.time_base), stream=stream)
-        first = next(frames, None)
-        if first is None or (moment := _moment(first, stream)) is None or moment > begin:
-            container.seek(0)
-            stream.codec_context.flush_buffers()
-            damage.packets = damage.failed = 0
-            frames = _frames(container, stream, damage)
-        else:
-            yield first, moment
-    joins = container.format.name.startswith(JOINED)
-    shift, end = Fraction(0), None
-    for frame in frames:
-        moment = _moment(frame, stream)
-        if moment is not None:
-            moment += shift
-            if end is not None and (moment < end - BACK or (joins and moment > end + AHEAD)):
-                shift, moment = shift + end - moment, end
-                damage.joins += 1
-            end = moment + _duration(frame, stream)
-        yield frame, moment
-
-
-def _frames(container: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
+def _decoded(source: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
     """Yield what can be decoded. Empty packets, which repeat a frame in Theora, are left out."""
+    if stream.type == "video":
+        stream.codec_context.thread_count = 1  # clips are decoded side by side, not frames
     try:
-        for packet in container.demux(stream):
+        for packet in source.demux(stream):
             if not packet.size:
                 continue
             damage.packets += 1
@@ -186,7 +257,7 @@ def _moment(frame: Any, stream: Any) -> Fraction | None:
     return Fraction(frame.pts * (frame.time_base or stream.time_base))
 
 
-def _duration(frame: Any, stream: Any) -> Fraction:
+def duration_of(frame: Any, stream: Any) -> Fraction:
     """Return how long a frame lasts in seconds, as far as it is known."""
     if stream.type == "audio":
         return Fraction(frame.samples, frame.sample_rate)

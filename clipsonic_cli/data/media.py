@@ -1,122 +1,212 @@
-"""What a clip looks and sounds like: PyAV decodes, whatever the file is.
+"""Read what a clip looks and sounds like: PyAV decodes, whatever the file is.
 
-Time is the clip's own: 0 is ``clip.start`` after the earliest moment of picture and sound, so that
+Time is the clip's own: 0 is ``clip.start`` after the earliest moment of video and audio, so that
 both stay together. Every failure is :class:`Unreadable` with its reason, and memory is bounded by
 ``MAX_SECONDS`` and :data:`MAX_PIXELS`.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, partial
+from hashlib import blake2b
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO
 
-import av
 import numpy as np
-import soxr
-from av.container import InputContainer
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from clipsonic_cli.audio.downmix import SILENCE_DB, Downmix, decibels
-from clipsonic_cli.data.container import (
-    Damage,
-    audio_order,
-    container_of,
-    decoded,
-    has_more,
-    origin,
-    video_order,
-)
+from clipsonic_cli.data.audio import Audio, decode_audio
+from clipsonic_cli.data.container import Container, Damage, container_of, duration_of
 from clipsonic_cli.data.files import PICTURES
 from clipsonic_cli.data.orientation import display_matrix, square_pixels, upright
 from clipsonic_cli.data.source import Unreadable, opened
-from clipsonic_cli.data.timeline import MAX_SECONDS, Timeline, too_long
+from clipsonic_cli.data.timeline import MAX_SECONDS
 from clipsonic_cli.images import FORMATS, to_rgb
 from clipsonic_cli.types import Clip, Member
 
 MAX_PIXELS = 64_000_000
-MAX_RATE = 768_000
-MANY_CHANNELS = 8
-"""In as many planes as this, PyAV 18 reads beyond the last and may crash the process."""
-CUT_OFF = 0.5
-"""Seconds by which sound may end before its stated end."""
 ROUNDING = 0.001
 """Seconds; Matroska's timestamps are whole milliseconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """What the headers say, None for what is not there or not said.
+class Frame:
+    """A frame of a video, converted to an image when that is first used.
 
     Args:
-        seconds: Length of the whole file.
-        width: In pixels, before any rotation.
-        height: In pixels.
-        fps: Frames a second, on average.
-        sample_rate: Of the sound, in Hz.
-        channels: Of the sound.
+        until: Seconds of the clip at which the next frame is seen, or the clip ends; 0 for a still
+            image, which has no time.
+        convert: Returns the image.
     """
 
-    seconds: float | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    sample_rate: int | None = None
-    channels: int | None = None
+    def __init__(self, until: float, convert: Callable[[], Image.Image]) -> None:
+        self.until = until
+        self._convert = convert
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The image: RGB, upright, with square pixels."""
+        return self._convert()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audio:
-    """Decoded audio.
+class ClipReader:
+    """Reads a clip's files, each of which is opened once, when it is first needed.
 
-    Args:
-        samples: (N,) float32, mono, finite.
-        sample_rate: In Hz.
-        damage: What of it could not be decoded, or nothing.
-        cut: Whether the file is shorter than its header says; a clip that is cut is not read.
-        notes: What a person may want to know of how it was read.
+    A context manager, to be used within ``with``: what fails there is :class:`Unreadable`.
     """
 
-    samples: NDArray[np.float32]
-    sample_rate: int
-    damage: str = ""
-    cut: bool = False
-    notes: tuple[str, ...] = ()
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._stack = ExitStack()
+        self._files: dict[Path | Member, BinaryIO] = {}
+        self._containers: dict[Path | Member, Container] = {}
+
+    def __enter__(self) -> "ClipReader":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that are equal for clips of equal content: files, start and length.
+
+        Raises:
+            Unreadable: As :func:`~clipsonic_cli.data.source.opened`.
+        """
+        clip = self.clip
+        hashed = blake2b(f"{clip.start} {clip.seconds}".encode(), digest_size=16)
+        for media in (clip.media, clip.sound):
+            if media is not None:
+                own = blake2b(digest_size=16)
+                file = self._file(media)
+                while piece := file.read(1 << 20):
+                    own.update(piece)
+                hashed.update(own.digest())
+        return hashed.digest()
+
+    def audio(self, sample_rate: int | None = None) -> Audio:
+        """Decode the audio; see :func:`read_audio`."""
+        clip = self.clip
+        if clip.sound is None and is_picture(clip.media):
+            raise Unreadable(clip.id, "a still picture without sound")
+        container = self._container(clip.media if clip.sound is None else clip.sound)
+        return decode_audio(clip, container, sample_rate)
+
+    def frames(self, damage: Damage | None = None, since: float = 0.0) -> Iterator[Frame]:
+        """Yield the frames in order, at least one, up to the end of the clip or an hour.
+
+        Nothing else of the clip may be read meanwhile.
+
+        Args:
+            damage: Counts packets that cannot be decoded and are passed over.
+            since: Seconds into the clip; frames that are seen only before may be left out.
+
+        Raises:
+            Unreadable: There is no picture; or it is damaged, or over 64 megapixels.
+        """
+        clip = self.clip
+        if is_picture(clip.media):
+            image = _read_still(clip, self._file(clip.media))
+            yield Frame(0.0, lambda: image)
+            return
+        container = self._container(clip.media)
+        number = self._video[0]
+        stream = container.video(number)
+        if stream.codec_context is None:
+            raise Unreadable(clip.id, "its picture is in a coding this program does not know")
+        _check_pixels(clip, stream.codec_context.width, stream.codec_context.height)
+        damage = Damage() if damage is None else damage
+        begin = container.origin + Fraction(clip.start)
+        limit = MAX_SECONDS if clip.seconds is None else min(clip.seconds, MAX_SECONDS)
+        usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
+
+        def convert(frame: Any) -> Image.Image:
+            """Return a decoded frame in RGB as a player shows it."""
+            _check_pixels(clip, frame.width, frame.height)
+            aspect = container.video(number).sample_aspect_ratio  # may become known while decoding
+            return upright(square_pixels(frame.to_image(), aspect), display_matrix(frame))
+
+        before, end = None, 0.0
+        decoded = container.decode(stream, begin + Fraction(since), damage)
+        for index, (frame, moment) in enumerate(decoded):
+            at = float(index * usual if moment is None else moment - begin)
+            if before is not None:
+                yield Frame(min(at - ROUNDING, limit), partial(convert, before))
+                if at >= limit:
+                    return
+            before, end = frame, at + float(duration_of(frame, stream))
+        if before is None:
+            why = damage.describe("picture")
+            raise Unreadable(clip.id, f"damaged: {why}" if why else "no picture could be decoded")
+        yield Frame(min(end - ROUNDING, limit), partial(convert, before))
+
+    def images(self, times: Iterable[float], damage: Damage | None = None) -> Iterator[Image.Image]:
+        """Yield the image that is seen at each time; see :func:`read_frames`."""
+        times = iter(times)
+        time = next(times, None)
+        if time is None:
+            return
+        given = False
+        for frame in self.frames(damage, since=time):
+            while time is not None and time < frame.until:
+                yield frame.image
+                given, time = True, next(times, None)
+            if time is None:
+                return
+        if not given:
+            yield frame.image
 
     @property
-    def silent(self) -> bool:
-        """Whether its level is under :data:`SILENCE_DB`."""
-        return decibels(self.samples) < SILENCE_DB
+    def video_note(self) -> str:
+        """Which video stream is used and why, where it is not the first."""
+        return "" if is_picture(self.clip.media) else self._video[1]
 
+    @cached_property
+    def _video(self) -> tuple[int, str]:
+        """The number of the video stream that is the film, and the note.
 
-def probe(clip: Clip) -> Probe:
-    """Return what the headers of a clip's files say; nothing is decoded.
+        A stream that cannot be decoded or has a single frame gives way to one that has more.
+        """
+        container = self._container(self.clip.media)
+        order = container.video_order()
+        if not order:
+            raise Unreadable(self.clip.id, "no picture")
+        counts = dict.fromkeys(order, 2)
+        for number in order if len(order) > 1 else ():
+            stream = container.video(number)
+            counts[number] = 0
+            if stream.codec_context is not None:
+                frames = container.decode(stream, container.origin, Damage())
+                counts[number] = len(list(islice(frames, 2)))
+            if counts[number] == 2:
+                break
+        best = max(counts, key=lambda number: (counts[number], -order.index(number)))
+        if best == min(order):
+            return best, ""
+        note = f"video stream {best + 1} is used, as an earlier one is a still or cannot be decoded"
+        return best, note
 
-    Raises:
-        Unreadable: They cannot be read.
-    """
-    said: dict[str, Any] = {}
-    if is_picture(clip.media):
-        with _picture(clip) as image:
-            said |= {"width": image.width, "height": image.height}
-    else:
-        with container_of(clip, clip.media) as container:
-            said |= _seconds(container) | _audio_header(container)
-            if order := video_order(container):
-                stream = container.streams.video[order[0]]
-                context = stream.codec_context
-                if context is not None:
-                    said |= {"width": context.width, "height": context.height}
-                said["fps"] = float(stream.average_rate) if stream.average_rate else None
-    if clip.sound is not None:
-        with container_of(clip, clip.sound) as container:
-            said |= _seconds(container) | _audio_header(container)
-    return Probe(**said)
+    def _file(self, media: Path | Member) -> BinaryIO:
+        """Open one of the clip's files, unless it is open; go to its beginning."""
+        if media not in self._files:
+            self._files[media] = self._stack.enter_context(opened(self.clip, media))
+        self._files[media].seek(0)
+        return self._files[media]
+
+    def _container(self, media: Path | Member) -> Container:
+        if media not in self._containers:
+            opening = container_of(self.clip, self._file(media))
+            self._containers[media] = self._stack.enter_context(opening)
+        return self._containers[media]
 
 
 def read_sound(clip: Clip, sample_rate: int) -> NDArray[np.float32]:
@@ -143,98 +233,29 @@ def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
         Unreadable: There is no audio, or none in the clip; it is damaged, cut off, or longer than
             an hour.
     """
-    media = clip.media if clip.sound is None else clip.sound
-    if clip.sound is None and is_picture(media):
-        raise Unreadable(clip.id, "a still picture without sound")
-    with container_of(clip, media) as container:
-        order = audio_order(container)
-    if not order:
-        raise Unreadable(clip.id, "no sound")
-    quiet: Audio | None = None
-    failure: Unreadable | None = None
-    for number in order:
-        try:
-            audio = _read_stream(clip, media, number, sample_rate)
-            if audio.silent and number != order[-1] and not _is_audible(clip, media, number):
-                quiet = quiet or audio
-                continue
-        except Unreadable as error:
-            failure = failure or error
-            continue
-        if number != order[0] and not (audio.silent and quiet):
-            why = f"the first {'cannot be decoded' if failure else 'is silent'}"
-            note = f"audio stream {order.index(number) + 1} of {len(order)} is used, as {why}"
-            return replace(audio, notes=(note, *audio.notes))
-        return quiet or audio
-    if quiet is not None:
-        return quiet
-    assert failure is not None  # a stream was read, was quiet, or failed
-    raise failure
+    with ClipReader(clip) as reader:
+        return reader.audio(sample_rate)
 
 
 def read_frames(
     clip: Clip, times: Iterable[float], damage: Damage | None = None
 ) -> Iterator[Image.Image]:
-    """Yield the pictures that are seen at some moments of a clip.
+    """Yield the images that are seen at some moments of a clip.
 
     Args:
-        clip: Any; a still picture is given once, whatever the times.
+        clip: Any; a still image is given once, whatever the times.
         times: Seconds into the clip, ascending; may be endless, such as :func:`every`.
         damage: Counts packets that cannot be decoded and are passed over.
 
     Yields:
-        An RGB picture for each time, upright and with square pixels, until the video or the clip
+        An RGB image for each time, upright and with square pixels, until the video or the clip
         ends; at least one. The same object for times that show the same frame.
 
     Raises:
-        Unreadable: There is no picture; or it is damaged, longer than an hour, or over 64
-            megapixels.
+        Unreadable: There is no picture; or it is damaged, or over 64 megapixels.
     """
-    if is_picture(clip.media):
-        with _picture(clip) as image:
-            shown = to_rgb(image)
-        yield shown
-        return
-    number, _ = choose_video(clip)
-    with container_of(clip, clip.media) as container:
-        stream = container.streams.video[number]
-        if stream.codec_context is None:
-            raise Unreadable(clip.id, "its picture is in a coding this program does not know")
-        _check_pixels(clip, stream.codec_context.width, stream.codec_context.height)
-        stream.codec_context.thread_count = 1  # clips are decoded side by side, not frames
-        yield from _shown(clip, container, stream, iter(times), damage or Damage())
-
-
-@lru_cache(maxsize=4)
-def choose_video(clip: Clip) -> tuple[int, str]:
-    """Return the number of the video stream that is the film, and a note where it is not the first.
-
-    A stream that cannot be decoded or has a single frame gives way to one that has more.
-
-    Raises:
-        Unreadable: There is no picture.
-    """
-    with container_of(clip, clip.media) as container:
-        order = video_order(container)
-    if not order:
-        raise Unreadable(clip.id, "no picture")
-    if len(order) == 1:
-        return order[0], ""
-    counts = {}
-    for number in order:
-        with container_of(clip, clip.media) as container:
-            stream = container.streams.video[number]
-            counts[number] = 0
-            if stream.codec_context is not None:
-                frames = decoded(container, stream, origin(container), Damage())
-                counts[number] = len(list(islice(frames, 2)))
-        if counts[number] == 2:
-            break
-    best = max(counts, key=lambda number: (counts[number], -order.index(number)))
-    if best == min(order):
-        return best, ""
-    note = f"video stream {best + 1} is used, as an earlier one is a still or cannot be decoded"
-    return best, note
+    with ClipReader(clip) as reader:
+        yield from reader.images(times, damage)
 
 
 def every(rate: float) -> Iterator[float]:
@@ -246,21 +267,20 @@ def every(rate: float) -> Iterator[float]:
 
 
 def is_picture(media: Path | Member) -> bool:
-    """Return whether a file is a still picture by its name; a GIF may move."""
+    """Return whether a file is a still image by its name; a GIF may move."""
     name = media.name if isinstance(media, Member) else str(media)
     suffix = Path(name).suffix.lower()
     return suffix in PICTURES and suffix != ".gif"
 
 
-@contextmanager
-def _picture(clip: Clip) -> Iterator[Image.Image]:
-    """Open a still picture, and report every failure of PIL in one line."""
+def _read_still(clip: Clip, file: BinaryIO) -> Image.Image:
+    """Read an image file, and report every failure of PIL in one line."""
     try:
-        with opened(clip, clip.media) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(clip, *image.size)
-                yield image
+                return to_rgb(image)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -269,179 +289,7 @@ def _picture(clip: Clip) -> Iterator[Image.Image]:
         raise Unreadable(clip.id, f"a damaged picture: {' '.join(str(error).split())}") from None
 
 
-def _read_stream(
-    clip: Clip,
-    media: Path | Member,
-    number: int,
-    sample_rate: int | None,
-    channel: int | None = None,
-) -> Audio:
-    """Read one audio stream; ``channel`` is used alone instead of the mix of all."""
-    with container_of(clip, media) as container:
-        stream = container.streams.audio[number]
-        context: Any = stream.codec_context
-        if context is None or not 0 < context.sample_rate <= MAX_RATE:
-            raise Unreadable(clip.id, "its sound is in a coding this program does not know")
-        rate = context.sample_rate
-        begin = origin(container) + Fraction(clip.start)
-        stated = _stated_end(container, stream, begin)
-        _check_length(clip, stated)
-
-        # Decode, mix, and put together.
-        limits = [limit for limit in (clip.seconds, stated) if limit is not None]
-        timeline = Timeline(clip, rate, sample_rate or rate, min(limits, default=None))
-        damage, mix = Damage(), Downmix(channel)
-        for piece, at in _pieces(container, stream, begin, damage, mix):
-            if not timeline.put(piece, at):
-                break
-        damage.check(clip, "sound")
-        if stated is not None and timeline.seconds < min(stated, clip.seconds or stated) - CUT_OFF:
-            raise Unreadable(
-                clip.id, f"cut off: the sound ends after {timeline.seconds:.1f} of {stated:.1f} s"
-            )
-        samples = timeline.samples()
-
-    # Use the loudest channel where they cancel.
-    if (loudest := mix.cancelled_by) is not None:
-        audio = _read_stream(clip, media, number, sample_rate, loudest)
-        note = f"its channels cancel each other: channel {loudest + 1} alone is used"
-        return replace(audio, notes=(note, *audio.notes))
-    joined = f"{damage.joins + 1} recordings joined end to end" if damage.joins else ""
-    with opened(clip, media) as file:
-        if has_more(file):
-            joined = "only the first of recordings joined end to end is read"
-    return Audio(
-        samples=samples,
-        sample_rate=sample_rate or rate,
-        damage=damage.describe("sound"),
-        notes=(joined,) if joined else (),
-    )
-
-
-def _pieces(
-    container: InputContainer, stream: Any, begin: Fraction, damage: Damage, mix: Downmix
-) -> Iterator[tuple[NDArray[np.float32], Fraction | None]]:
-    """Yield mono pieces (N,) at the stream's sample rate, with their moments after ``begin``."""
-    rate = stream.codec_context.sample_rate
-    packed = av.AudioResampler("flt")
-    other: tuple[int, soxr.ResampleStream] | None = None  # of a recording joined at another rate
-    for frame, moment in decoded(container, stream, begin, damage):
-        piece = mix(_channels(frame, packed), [channel.name for channel in frame.layout.channels])
-        if other is not None and other[0] != frame.sample_rate:
-            yield other[1].resample_chunk(np.zeros(0, np.float32), last=True), None
-            other = None
-        if frame.sample_rate == rate:
-            yield piece, None if moment is None else moment - begin
-            continue
-        if other is None:
-            resample = soxr.ResampleStream(frame.sample_rate, rate, 1, dtype="float32")
-            other = (frame.sample_rate, resample)
-        yield other[1].resample_chunk(piece), None
-    if other is not None:
-        yield other[1].resample_chunk(np.zeros(0, np.float32), last=True), None
-
-
-def _channels(frame: Any, packed: av.AudioResampler) -> NDArray[np.floating]:
-    """Return the channels of a frame, (C, N), full scale 1."""
-    if frame.format.is_planar and frame.layout.nb_channels >= MANY_CHANNELS:
-        [frame] = packed.resample(frame)
-    values: NDArray[Any] = frame.to_ndarray()  # (C, N), or (1, N * C) where channels alternate
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype == np.uint8:
-        return (values.astype(np.float64) - 128) / 128
-    if values.dtype.kind == "i":
-        return values / -float(np.iinfo(values.dtype).min)
-    return values
-
-
-def _is_audible(clip: Clip, media: Path | Member, number: int) -> bool:
-    """Return whether a stream is audible anywhere in its file, though not in the clip."""
-    if not clip.start and clip.seconds is None:
-        return False
-    with container_of(clip, media) as container:
-        stream = container.streams.audio[number]
-        pieces = _pieces(container, stream, origin(container), Damage(), Downmix())
-        return any(decibels(piece) >= SILENCE_DB for piece, _ in pieces)
-
-
-def _shown(
-    clip: Clip, container: InputContainer, stream: Any, times: Iterator[float], damage: Damage
-) -> Iterator[Image.Image]:
-    """Yield the picture of each time: of the last frame that begins at it or before."""
-    wanted = next(times, None)
-    if wanted is None:
-        return
-    begin = origin(container) + Fraction(clip.start)
-    limit = MAX_SECONDS if clip.seconds is None else clip.seconds
-    shown, image, given = None, None, 0
-    end = 0.0
-    usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
-    frames = decoded(container, stream, begin + Fraction(wanted), damage)
-    for index, (frame, moment) in enumerate(frames):
-        at = float(index * usual if moment is None else moment - begin)
-
-        # Yield the frame before, for all times until this one begins.
-        while shown is not None and wanted is not None and wanted < min(at - ROUNDING, limit):
-            image = image or _upright(clip, shown, stream)
-            yield image
-            given, wanted = given + 1, next(times, None)
-        if wanted is None or (wanted >= limit and given):
-            return
-        if at > MAX_SECONDS and shown is not None:
-            raise Unreadable(clip.id, too_long())
-        shown, image = frame, None
-        base = frame.time_base or stream.time_base
-        end = at + float(frame.duration * base if frame.duration else usual)
-    if shown is None:
-        why = damage.describe("picture")
-        raise Unreadable(clip.id, f"damaged: {why}" if why else "no picture could be decoded")
-
-    # Yield the last frame until it ends.
-    while wanted is not None and (not given or wanted < min(end - ROUNDING, limit)):
-        image = image or _upright(clip, shown, stream)
-        yield image
-        given, wanted = given + 1, next(times, None)
-
-
-def _upright(clip: Clip, frame: Any, stream: Any) -> Image.Image:
-    """Return a decoded frame in RGB as a player shows it."""
-    _check_pixels(clip, frame.width, frame.height)
-    image = square_pixels(frame.to_image(), stream.sample_aspect_ratio)
-    return upright(image, display_matrix(frame))
-
-
-def _stated_end(container: InputContainer, stream: Any, begin: Fraction) -> float | None:
-    """Return where the sound ends, in seconds of the clip, where the container knows exactly.
-
-    It matters: the last frames of a codec are padded.
-    """
-    if not container.format.name.startswith("mov") or not stream.duration:
-        return None
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base - begin)
-
-
-def _check_length(clip: Clip, stated: float | None) -> None:
-    if stated is not None and stated <= 0:
-        raise Unreadable(clip.id, "the sound ends before the clip begins")
-    if min(clip.seconds or np.inf, stated or 0) > MAX_SECONDS:
-        raise Unreadable(clip.id, too_long())
-
-
 def _check_pixels(clip: Clip, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         limit = f"{MAX_PIXELS // 1_000_000} million"
         raise Unreadable(clip.id, f"{width} x {height} pixels, allowed are {limit}")
-
-
-def _seconds(container: InputContainer) -> dict[str, float]:
-    return {"seconds": container.duration / av.time_base} if container.duration else {}
-
-
-def _audio_header(container: InputContainer) -> dict[str, int]:
-    """Return the rate and channels of the audio stream that a player takes."""
-    for number in audio_order(container)[:1]:
-        context: Any = container.streams.audio[number].codec_context
-        if context is not None:
-            return {"sample_rate": context.sample_rate, "channels": context.layout.nb_channels}
-    return {}

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from clipsonic_cli.audio import files
 from clipsonic_cli.audio.downmix import Downmix
+from clipsonic_cli.data.audio import Audio
 from clipsonic_cli.data.container import has_more
 from clipsonic_cli.data.files import SOUNDS, VIDEOS
-from clipsonic_cli.data.media import Audio, read_audio
+from clipsonic_cli.data.media import read_audio
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 

@@ -6,8 +6,6 @@ Knows: what can be wrong before anything is decoded. Does not know: what the byt
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
@@ -18,7 +16,7 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.types import Clip, Member
 
 MAX_MEMBER = 1 << 30
-"""Bytes of a shard's member, of which a process holds the last two in memory."""
+"""Bytes of a shard's member, which is held in memory while it is open."""
 
 
 class Unreadable(ClipsonicError):
@@ -58,7 +56,9 @@ def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
             if not 0 < media.size <= MAX_MEMBER:
                 limit = f"1 to {MAX_MEMBER:,}"
                 raise Unreadable(clip.id, f"{media.size:,} bytes in its shard, allowed are {limit}")
-            content = _content(media)
+            with open_shard(media.shard) as shard:
+                shard.seek(media.offset)
+                content = shard.read(media.size)
             if len(content) < media.size:
                 raise Unreadable(clip.id, "its shard ends in the middle of it")
             yield io.BytesIO(content)
@@ -75,31 +75,6 @@ def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
         raise Unreadable(clip.id, "there is no such file") from None
     except OSError as error:
         raise Unreadable(clip.id, (error.strerror or str(error)).lower()) from None
-
-
-def digest(clip: Clip) -> bytes:
-    """Gives 16 bytes that are equal for clips of equal content: files, start and length.
-
-    Raises:
-        Unreadable: As :func:`opened`.
-    """
-    hashed = blake2b(f"{clip.start} {clip.seconds}".encode(), digest_size=16)
-    for media in (clip.media, clip.sound):
-        if media is not None:
-            own = blake2b(digest_size=16)
-            with opened(clip, media) as file:
-                while piece := file.read(1 << 20):
-                    own.update(piece)
-            hashed.update(own.digest())
-    return hashed.digest()
-
-
-@lru_cache(maxsize=2)  # picture and sound, each looked at more than once
-def _content(member: Member) -> bytes:
-    with open_shard(member.shard) as shard:
-        shard.seek(member.offset)
-        content: bytes = shard.read(member.size)
-        return content
 
 
 def open_shard(shard: str) -> BinaryIO | RemoteFile:

@@ -17,9 +17,9 @@ import torch
 
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.data.audio import Audio
 from clipsonic_cli.data.files import name_of, walk
 from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
-from clipsonic_cli.data.media import Audio
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import Features, of_sounds

@@ -18,9 +18,8 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import level
 from clipsonic_cli.data.clips import drawn
 from clipsonic_cli.data.listing import Listing, list_clips
-from clipsonic_cli.data.media import read_frames, read_sound
+from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.data.source import digest
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Report, Split, silent
@@ -188,21 +187,23 @@ def _picture(folder: Path, name: str) -> Path:
 
 
 def _take(clip: Clip, *, cut: ClipSpec, folder: Path) -> None:
-    """Writes the sound and the picture of a clip, unless they are there."""
+    """Write the audio and the image of a clip, unless they are there."""
     name = file_name(clip.id)
     sound, picture = _sound(folder, name, cut), _picture(folder, name)
-    told = {"clip": clip.id, "content": digest(clip).hex(), "seconds": cut.seconds}
-    told |= {"sample_rate": cut.sample_rate}
-    before = level.read_description(sound)
+    with ClipReader(clip) as reader:
+        told = {"clip": clip.id, "content": reader.digest().hex(), "seconds": cut.seconds}
+        told |= {"sample_rate": cut.sample_rate}
+        before = level.read_description(sound)
+        if before == told and (picture.is_file() or not cut.picture):
+            return
+        samples = torch.from_numpy(reader.audio(cut.sample_rate).samples.clip(-1, 1))
+        middle = len(samples) / cut.sample_rate / 2
+        image = next(reader.images([middle])) if cut.picture else None
     if before.get("content", told["content"]) != told["content"]:
         picture.unlink(missing_ok=True)  # of what the clip was before
-    if before == told and (picture.is_file() or not cut.picture):
-        return
-    samples = torch.from_numpy(read_sound(clip, cut.sample_rate).clip(-1, 1))
-    if cut.picture:
-        middle = len(samples) / cut.sample_rate / 2
+    if image is not None:
         with written(picture) as temporary:
-            next(read_frames(clip, [middle])).save(temporary, format="PNG")
+            image.save(temporary, format="PNG")
     if before != told:
         wanted = round(cut.seconds * cut.sample_rate)
         start = max(len(samples) - wanted, 0) // 2

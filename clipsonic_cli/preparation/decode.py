@@ -3,16 +3,17 @@
 Knows: one clip. Does not know: networks, shards.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsonic_cli.data.check import Flaw, Rules, audio_notes, picture_flaws, sound_flaws
+from clipsonic_cli.data.check import Flaw, Rules, StillCheck, audio_notes, sound_flaws
 from clipsonic_cli.data.container import Damage
-from clipsonic_cli.data.media import every, is_picture, read_audio, read_frames
-from clipsonic_cli.data.source import Unreadable, digest
+from clipsonic_cli.data.media import ClipReader, every, is_picture
+from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.images import square
 from clipsonic_cli.types import Clip
 
@@ -50,33 +51,55 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
         size: S, what the image encoder is shown; None if frames are not needed.
     """
     try:
-        content = digest(clip)
-        audio = read_audio(clip, rules.sample_rate)
-        seen = () if size is None else picture_flaws(clip, rules)
-        seconds = len(audio.samples) / rules.sample_rate
-        rate = min(frame_rate, MAX_FRAMES / seconds)
-        damage = Damage()
-        frames = _frames(clip, rate, seconds, size, damage)
+        with ClipReader(clip) as reader:
+            digest = reader.digest()
+            audio = reader.audio(rules.sample_rate)
+            seconds = len(audio.samples) / rules.sample_rate
+            rate = min(frame_rate, MAX_FRAMES / seconds)
+            frames: NDArray[np.uint8] = np.zeros((0, 1, 1, 3), np.uint8)
+            seen: tuple[Flaw, ...] = ()
+            if size is not None:
+                frames, seen = _decode_frames(reader, rules, _times(rate, seconds), size)
     except Unreadable as error:
         return Flaw(kind="unreadable", reason=error.reason)
-    what = damage.describe("picture")
-    passed_over = [Flaw(kind="damaged", reason=what)] if what else []
     return Decoded(
-        digest=content,
+        digest=digest,
         samples=audio.samples.clip(-1, 1),
         frames=frames,
         frame_rate=0.0 if is_picture(clip.media) else rate,
-        flaws=(*sound_flaws(audio.samples, rules), *audio_notes(audio), *seen, *passed_over),
+        flaws=(*sound_flaws(audio.samples, rules), *audio_notes(audio), *seen),
     )
 
 
-def _frames(
-    clip: Clip, rate: float, seconds: float, size: int | None, damage: Damage
-) -> NDArray[np.uint8]:
-    """Return the frames while there is sound, (n, S, S, 3), at least one."""
-    if size is None:
-        return np.zeros((0, 1, 1, 3), np.uint8)
-    first = min(0.5 / rate, seconds / 2)
-    times = (first if k == 0 else time for k, time in enumerate(every(rate)))
-    shown = read_frames(clip, takewhile(lambda time: time < seconds, times), damage)
-    return np.stack([np.asarray(square(image, size)) for image in shown])
+def _times(rate: float, seconds: float) -> Iterator[float]:
+    """Yield the times of the frames kept: while there is audio, at least one."""
+    yield min(0.5 / rate, seconds / 2)
+    yield from takewhile(lambda time: time < seconds, islice(every(rate), 1, None))
+
+
+def _decode_frames(
+    reader: ClipReader, rules: Rules, times: Iterator[float], size: int
+) -> tuple[NDArray[np.uint8], tuple[Flaw, ...]]:
+    """Decode a clip's video once: the frames kept, (n, S, S, 3), n > 0, and what is wrong."""
+    damage, still, kept = Damage(), StillCheck(rules), []
+    frames = reader.frames(damage)
+    time = next(times, None)
+    for frame in frames:
+        still.look(frame)
+        while time is not None and time < frame.until:
+            kept.append(square(frame.image, size))
+            time = next(times, None)
+        if time is None:
+            break
+    kept = kept or [square(frame.image, size)]  # of a video that ends before the first time
+    damaged = damage.describe("picture")
+
+    # A still video is looked at to its end.
+    while not still.changed and (following := next(frames, None)) is not None:
+        still.look(following)
+    flaws = [Flaw(kind="note", reason=reader.video_note)] if reader.video_note else []
+    if not is_picture(reader.clip.media):
+        flaws += still.flaws()
+    if damaged:
+        flaws.append(Flaw(kind="damaged", reason=damaged))
+    return np.stack([np.asarray(image) for image in kept]), tuple(flaws)

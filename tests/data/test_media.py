@@ -8,7 +8,7 @@ import pytest
 from make_media import frame_of, put, rotate, tone, write_media
 from PIL import Image
 
-from clipsonic_cli.data.media import every, probe, read_audio, read_frames, read_sound
+from clipsonic_cli.data.media import every, read_audio, read_frames, read_sound
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 
@@ -199,15 +199,6 @@ def test_a_still_picture_is_given_once_and_upright(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (40, 20)).save(path, exif=exif)
     assert [image.size for image in read_frames(clip(path), every(1.0))] == [(20, 40)]
-    assert probe(clip(path)).width == 40
-
-
-def test_headers_say_what_there_is(video, tmp_path):
-    said = probe(clip(video))
-    assert (said.seconds, said.width, said.height, said.fps) == (2.5, 32, 32, 10.0)
-    assert (said.sample_rate, said.channels) == (16_000, 1)
-    sound = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le", layout="stereo")
-    assert (probe(clip(sound)).fps, probe(clip(sound)).channels) == (None, 2)
 
 
 def test_a_playlist_opens_no_other_file(video, tmp_path):

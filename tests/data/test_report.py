@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_media import grey, put, tone, write_media
+from make_media import grey, tone, write_media
 
-from clipsonic_cli.data.check import Finding, Flaw, Rules, picture_flaws, short, sound_flaws
+from clipsonic_cli.data.check import Finding, Flaw, Rules, StillCheck, short, sound_flaws
+from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.report import summarize, write_csv
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.types import Clip, Member
@@ -39,12 +40,11 @@ def test_a_sound_that_does_not_fill_a_window_is_short():
 def test_a_picture_that_changes_by_the_last_look_is_not_still(tmp_path, change, reasons):
     path = tmp_path / "a.mkv"  # ten frames a second, the last look is at 1.75 s
     write_media(path, seconds=2, sound=None, level=lambda number: grey(number // change))
-    assert [flaw.reason for flaw in picture_flaws(Clip(id="a", media=path), RULES)] == reasons
-
-
-def test_a_picture_without_time_is_not_still(tmp_path, picture):
-    clip = Clip(id="a", media=put(tmp_path / "a.png", picture))
-    assert picture_flaws(clip, RULES) == ()
+    check = StillCheck(RULES)
+    with ClipReader(Clip(id="a", media=path)) as reader:
+        for frame in reader.frames():
+            check.look(frame)
+    assert [flaw.reason for flaw in check.flaws()] == reasons
 
 
 SILENT = Flaw(kind="silent", reason="-95 dB of full scale")

@@ -11,10 +11,11 @@ import soundfile
 from make_media import tone, write_media
 from PIL import Image
 
-from clipsonic_cli.data.check import Rules, picture_flaws
+from clipsonic_cli.data.check import Rules
 from clipsonic_cli.data.container import Damage
-from clipsonic_cli.data.media import choose_video, every, read_audio, read_frames
+from clipsonic_cli.data.media import every, read_audio, read_frames
 from clipsonic_cli.data.source import Unreadable
+from clipsonic_cli.preparation.decode import decode
 from clipsonic_cli.types import Clip
 
 RATE = 16_000
@@ -88,10 +89,11 @@ def still_first(path: Path) -> Path:
 
 def test_a_still_gives_way_to_the_film(tmp_path):
     source = clip(still_first(tmp_path / "a.mkv"))
-    number, note = choose_video(source)
-    assert number == 1
-    assert [flaw.reason for flaw in picture_flaws(source, Rules())] == [note]
     assert len(list(read_frames(source, every(1.0)))) == 2
+    decoded = decode(source, rules=Rules(), frame_rate=1.0, size=32)
+    note = "video stream 2 is used, as an earlier one is a still or cannot be decoded"
+    assert [(flaw.kind, flaw.reason) for flaw in decoded.flaws] == [("note", note)]
+    assert len(decoded.frames) == 2
 
 
 def break_packets(path: Path, broken: slice) -> None:

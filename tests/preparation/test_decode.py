@@ -1,9 +1,12 @@
 import subprocess
 import sys
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from make_media import frame_of, tone, write_media
+from pairs import write_pair
 
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.media import read_sound
@@ -61,3 +64,36 @@ def test_without_an_encoder_pictures_are_not_looked_at(tmp_path):
 def test_a_decoding_process_needs_no_torch():
     program = "import sys, clipsonic_cli.preparation.decode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(("name", "containers"), [("a.mp4", 1), ("a.mkv", 2)])
+def test_a_video_is_opened_once(name, containers, tmp_path, monkeypatch):
+    path = write_media(tmp_path / name, seconds=2.5, picture="libx264", level=lambda _: 90)
+    opened = []
+
+    def noting(kind, really):
+        def open_noted(*arguments, **named):
+            opened.append(kind)
+            return really(*arguments, **named)
+
+        return open_noted
+
+    monkeypatch.setattr(Path, "open", noting("file", Path.open))
+    monkeypatch.setattr(av, "open", noting("container", av.open))
+    decoded = look(path)
+    assert [flaw.reason for flaw in decoded.flaws] == ["no change in 6 looks"]
+    assert opened == ["file"] + ["container"] * containers
+
+
+def test_a_still_image_has_one_frame_and_is_no_still_video(tmp_path):
+    picture, sound = write_pair(tmp_path / "a", 2.5, 440.0)
+    clip = Clip(id="x", media=picture, sound=sound)
+    decoded = decode(clip, rules=RULES, frame_rate=1.0, size=32)
+    assert (decoded.frames.shape, decoded.frame_rate) == ((1, 32, 32, 3), 0.0)
+    assert decoded.flaws == ()
+
+
+def test_a_video_that_ends_before_the_first_frame_wanted_gives_its_last(tmp_path):
+    path = write_media(tmp_path / "a.mkv", seconds=0.3, sound="pcm_s16le", samples=tone(3, 16_000))
+    decoded = look(path)
+    assert [frame_of(frame) for frame in decoded.frames] == [2]

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from clipsonic_cli.audio import files
 from clipsonic_cli.metrics.features import of_sounds
 from clipsonic_cli.metrics.vggish import VGGishBackbone
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.types import Waveform
 
@@ -96,7 +96,7 @@ def beside_torchvggish(paths: list[Path]) -> dict[str, object]:
 
     torch.manual_seed(0)
     theirs = torchvggish.VGG(torchvggish.make_layers(), postprocess=False).eval()
-    network = fitted(VGGish, theirs.state_dict(), whose="VGGish", device=torch.device("cpu"))
+    network = build(VGGish, theirs.state_dict(), "VGGish")
     ours = VGGishBackbone(network)
 
     def our_features() -> torch.Tensor:

@@ -229,7 +229,6 @@ PRESETS = ("default", "paper")
 """Of ``clipsonic train``: what suits data and machine, or section 3 of the paper."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-VOCODERS = ("bigvgan", "griffin-lim")
 
 TRAIN_FRAMES = 64
 """Frames of mel a U-Net sees in training where its file does not say (CLIPSonic section 3)."""
@@ -242,6 +241,7 @@ PAPER_SAMPLING = {"sampler": "ddpm", "steps": 1000, "dtype": "float32", "seconds
 """How the paper's sounds were made (CLIPSonic section 3, appendix B); of the precision, which it
 does not state, the default of improved-diffusion."""
 
+PAPER_VOCODER = "bigvgan"
 PAPER_CLIP_SECONDS = 10.0
 """Length of the sounds that the paper reconstructs (CLIPSonic appendix B)."""
 
@@ -341,7 +341,7 @@ class Recipe:
         mode: A row of ``modes.MODES``.
         model: Name of the model, or its folder as given.
         model_id: Digest of the weights files read, so that ``--like`` can tell they are the same.
-        vocoder: "bigvgan" or "griffin-lim"; None leaves the choice to the model.
+        vocoder: A name of ``models.VOCODERS``; None leaves the choice to the model.
         guidance_scale: The paper's w, 0 to 100 (section 2, footnote 2).
         sampler: A name of ``diffusion.SAMPLERS``.
         steps: Steps of the sampler, 1 to 4000.

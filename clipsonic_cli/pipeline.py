@@ -31,8 +31,9 @@ from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.images import check_image
+from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
-from clipsonic_cli.parts import Parts, check_vocoder
+from clipsonic_cli.parts import Parts
 from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import bundle, model_folders
@@ -143,7 +144,7 @@ class ClipSonic:
         self.parts = parts
         self.model = model or parts.folder.name
         self.vocoder, self.vocoder_reason = (
-            parts.default_vocoder() if vocoder is None else (check_vocoder(vocoder), "asked for")
+            parts.default_vocoder() if vocoder is None else (VOCODERS.check(vocoder), "requested")
         )
 
     @classmethod
@@ -269,9 +270,12 @@ class ClipSonic:
         names = set(mode.weights)
         if avoided is not None:
             names |= set(negative_mode_for(mode, avoided.kind).weights)
-        if check_vocoder(recipe.vocoder or self.vocoder) == "bigvgan":
-            names.add("vocoder")
-        return sorted(names)
+        return sorted(names | self.vocoder_parts(recipe.vocoder))
+
+    def vocoder_parts(self, vocoder: str | None = None) -> set[str]:
+        """Return the parts that a vocoder needs: one or none; None is the model's default."""
+        part: str | None = VOCODERS.load(vocoder or self.vocoder).part
+        return set() if part is None else {part}
 
     def prepare(self, recipe: Recipe) -> None:
         """Load the networks of a recipe now, instead of when :meth:`generate` needs them.
@@ -368,8 +372,7 @@ class ClipSonic:
         if recipe.mode not in MODES:
             raise unknown("mode", recipe.mode, list(MODES))
         unet = MODES[recipe.mode].unet
-        vocoder = check_vocoder(recipe.vocoder or self.vocoder)
-        self._check_sampling(recipe, [unet, "vocoder"] if vocoder == "bigvgan" else [unet])
+        self._check_sampling(recipe, sorted({unet} | self.vocoder_parts(recipe.vocoder)))
         dim = getattr(self.parts.header(unet).config, "cond_dim", None)
         if embed.shape != (len(seeds), dim) or not embed.isfinite().all():
             raise UsageError(

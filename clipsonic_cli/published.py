@@ -110,14 +110,12 @@ def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
 
 def _vggish(files: Files) -> Bundle:
     """VGGish of torchvggish, and its principal components, which are checked and left out."""
-    import torch
-
-    from clipsonic_cli.models.state_dict import fitted
+    from clipsonic_cli.models.state_dict import build
     from clipsonic_cli.models.vggish import VGGish, vggish_pca
     from clipsonic_cli.store.foreign import read_foreign
 
     weights = read_foreign(files["vggish-10086976.pth"])
-    network = fitted(VGGish, weights, whose="VGGish", device=torch.device("cpu"))
+    network = build(VGGish, weights, "VGGish")
     vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"]))
     return _bundle("vggish", "vggish", {}, network.state_dict())
 

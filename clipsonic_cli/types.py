@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -226,6 +226,19 @@ class Vocoder(Protocol):
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
         """Inverts natural-log mel."""
         ...
+
+
+class VocoderNetwork(Vocoder, Protocol):
+    """A row of ``models.VOCODERS``: a class of networks, with what it needs.
+
+    It is built with ``spec``, the :class:`~clipsonic_cli.config.MelSpec` it reads; one that has a
+    part also with ``config``, the part's configuration.
+    """
+
+    part: ClassVar[str | None]
+    """The part of a model with its configuration and weights; None: it has nothing learned."""
+    context: ClassVar[int | None]
+    """Frames to either side that a sample depends on, at most; None: it depends on all."""
 
 
 class Backbone(Protocol):

@@ -4,6 +4,8 @@ Knows: how to undo the mel filters and to find phases that fit a magnitude. Does
 music or any other sound; for quality use ``models/bigvgan.py``.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -31,6 +33,9 @@ class GriffinLim(nn.Module):
         Griffin & Lim 1984; momentum: Perraudin et al. 2013; updates of the inversion: Lee & Seung
         2000, theorem 2.
     """
+
+    part: ClassVar[str | None] = None
+    context: ClassVar[int | None] = None
 
     filters: torch.Tensor
     window: torch.Tensor

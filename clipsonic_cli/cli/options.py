@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING, VOCODERS
+from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.registry import unknown
 
@@ -106,8 +107,8 @@ STEPS_HELP = "Sampling steps, 1 to 4000. Default: {}.".format(
     ", ".join(f"{DEFAULT_STEPS[name]} for {name}" for name in SAMPLERS)
 )
 VOCODER_HELP = (
-    f"{', '.join(VOCODERS)}. Default: the one that scored better when the model was made; bigvgan "
-    "if the model has one and nothing was scored."
+    f"{', '.join(VOCODERS)}. Default: the one that scored better when the model was made; the "
+    "model's own if nothing was scored."
 )
 
 Mode = Annotated[str | None, SAMPLING.option("--mode -m MODE", MODE_HELP, names=MODES)]

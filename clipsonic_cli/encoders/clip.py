@@ -24,10 +24,9 @@ from clipsonic_cli.models.clip import (
     ClipConfig,
     ClipNetwork,
     build_clip,
-    check_weights,
     import_open_clip,
-    load_weights,
 )
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.text import check_words, has_word
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
@@ -149,9 +148,7 @@ def load_clip(bundle: Bundle) -> ClipModel:
             f"The CLIP bundle has a configuration that cannot be used: {error}."
         ) from None
     weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
-    check_weights(config, weights)
-    network = build_clip(config)
-    load_weights(network, weights)
+    network = build(lambda: build_clip(config), weights, "clip")
     if config.architecture == MINI:
         if TOKENIZER not in bundle.weights:
             raise BadBundle(f"The CLIP bundle lacks its '{TOKENIZER}'.")

@@ -17,12 +17,15 @@ from torch import Tensor
 
 from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
-from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.diffusion import ddim
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import inner_timesteps, spaced_timesteps
 from clipsonic_cli.encoders.clip import ClipModel, texts_of
+from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.models.state_dict import build
+from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.home import REMEDY
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
@@ -188,6 +191,22 @@ def _stored(embed: Tensor) -> bytes:
     file = io.BytesIO()
     np.save(file, embed.numpy())
     return file.getvalue()
+
+
+def load_prior(bundle: Bundle, name: str) -> Prior:
+    """Build the prior a bundle describes and load its weights, in float32.
+
+    Args:
+        bundle: The part.
+        name: Of the part, for messages.
+
+    Raises:
+        BadBundle: The weights do not fit the configuration, or it describes no prior.
+    """
+    config = bundle.header.config
+    if not isinstance(config, PriorConfig):
+        raise BadBundle(f"A prior's bundle is needed, this one holds a {bundle.header.kind}.")
+    return build(lambda: Prior(config), bundle.weights, name)
 
 
 def _prune(folder: Path) -> None:

@@ -67,7 +67,7 @@ def able(
         BadBundle: Parts of the model do not fit each other.
     """
     modes, skipped = [], []
-    vocoder = ["vocoder"] if (how.vocoder or sonic.vocoder) == "bigvgan" else []
+    vocoder = sonic.vocoder_parts(how.vocoder)
     sonic.parts.folder.require(vocoder)
     for name in names:
         mode = MODES[name]
@@ -174,7 +174,8 @@ def reconstruct(
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = vocoder or sonic.vocoder
-    identity = sonic.parts.identity(["vocoder"]) if name == "bigvgan" else name
+    parts = sorted(sonic.vocoder_parts(name))
+    identity = sonic.parts.identity(parts) if parts else name
     log_mel = LogMel(spec)
     sounds = {}
     for done, question in enumerate(questions, start=1):

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.audio.level import peak_guard
-from clipsonic_cli.encoders.clap import HOP_LENGTH, SAMPLE_RATE, SAMPLES, ClapModel, load_clap
+from clipsonic_cli.encoders.clap import ClapModel, load_clap
 from clipsonic_cli.metrics.windows import spread
+from clipsonic_cli.models.clap_mel import HOP_LENGTH, SAMPLE_RATE, SAMPLES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of, part_here
 from clipsonic_cli.store.manifest import find

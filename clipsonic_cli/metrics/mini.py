@@ -18,7 +18,7 @@ from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.metrics.windows import at_rate, spread
 from clipsonic_cli.models.listener import Listener, ListenerConfig
-from clipsonic_cli.models.state_dict import listed, misfits
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
 
@@ -74,17 +74,15 @@ class MiniBackbone:
             )
         try:
             config = from_dict(ListenerConfig, part.header.config, "config")
-            with torch.device("meta"):  # weights are read, not drawn
-                outline = Listener(config, part.header.mel)
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             raise BadBundle(f"{path} describes no listener ({error}).") from None
-        faults = misfits(part.weights, outline.state_dict())
+        spec = part.header.mel
+        listener = build(lambda: Listener(config, spec), part.weights, "listener", device=device)
         if config.text_dim != clip.dim:
-            faults.append(f"text_dim is {config.text_dim} where {clip.dim} is needed")
-        if faults:
-            raise BadBundle(f"{path} does not hold a listener's weights ({listed(faults)}).")
-        listener = outline.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-        listener.load_state_dict(dict(part.weights))  # half precision becomes single
+            raise BadBundle(
+                f"{path} has text_dim {config.text_dim}, the CLIP next to it embeds texts as "
+                f"{clip.dim} numbers. Use parts of one model."
+            )
         return cls(listener, clip.to(device), bundle.identity(path))
 
     @property

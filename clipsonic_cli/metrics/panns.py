@@ -13,7 +13,7 @@ from torch import Tensor
 from clipsonic_cli.audio import mel
 from clipsonic_cli.metrics.windows import at_rate, spread
 from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
 from clipsonic_cli.store.manifest import find
@@ -50,7 +50,7 @@ class PannsBackbone:
         """
         path = file_of(find(cls.name))
         weights = bundle.load(path, kind="panns").weights
-        network = fitted(Cnn14, weights, whose="CNN14", device=device)
+        network = build(Cnn14, weights, "CNN14", device=device)
         return cls(network, bundle.identity(path))
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.metrics.windows import at_rate
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import DIM, WINDOW, VGGish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.assets import file_of
@@ -54,7 +54,7 @@ class VGGishBackbone:
         """
         path = file_of(find(cls.name))
         weights = bundle.load(path, kind="vggish").weights
-        network = fitted(VGGish, weights, whose="VGGish", device=device)
+        network = build(VGGish, weights, "VGGish", device=device)
         return cls(network, bundle.identity(path))
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:

@@ -1,1 +1,15 @@
-"""Networks: tensors in and out. Beside each model stands the one adapter for foreign weights."""
+"""Networks: tensors in and out. Each model has its one adapter for foreign weights next to it.
+
+A vocoder is one file and one line of VOCODERS, which names a ``types.VocoderNetwork``.
+"""
+
+from clipsonic_cli.registry import Registry
+
+VOCODERS = Registry(
+    "vocoder",
+    {
+        "bigvgan": "clipsonic_cli.models.bigvgan:BigVGAN",
+        "griffin-lim": "clipsonic_cli.audio.griffin_lim:GriffinLim",
+    },
+)
+"""The first whose part a model has is its default, where nothing was scored."""

@@ -10,6 +10,7 @@ prepares it for training and :func:`fold_weight_norm` turns trained weights into
 import math
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,6 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import remove_parametrizations
 
 from clipsonic_cli.config import MelSpec, VocoderConfig
-from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import listed, misfits
 
 TAPS = 12
 HELD = TAPS // 2 - 1  # samples repeated at either end
@@ -45,6 +44,9 @@ class BigVGAN(nn.Module):
     Source:
         Lee et al. 2023 (BigVGAN), section 3 and figure 1.
     """
+
+    part: ClassVar[str | None] = "vocoder"
+    context: ClassVar[int | None] = 32
 
     def __init__(self, config: VocoderConfig, spec: MelSpec) -> None:
         super().__init__()
@@ -102,25 +104,6 @@ class BigVGAN(nn.Module):
                 module, "parametrizations"
             ):
                 remove_parametrizations(module, "weight")
-
-    def load_nvidia(self, state_dict: Mapping[str, torch.Tensor]) -> None:
-        """Takes the weights of a published or trained generator, in any of their spellings.
-
-        Args:
-            state_dict: The entry "generator" of an NVIDIA checkpoint, or this class's own weights;
-                weight-normed or plain.
-
-        Raises:
-            BadBundle: A weight is missing, unknown or of another shape.
-        """
-        self.remove_weight_norm()
-        weights = fold_weight_norm(state_dict)
-        if faults := misfits(weights, self.state_dict()):
-            raise BadBundle(
-                f"The vocoder's weights do not fit its config ({listed(faults)}): another size of "
-                "BigVGAN?"
-            )
-        self.load_state_dict(weights)
 
 
 class AMPBlock(nn.Module):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle, ClipsonicError
 from clipsonic_cli.models.clip import needs_torchvision, weights_digest
+from clipsonic_cli.models.state_dict import build, check_fit, outline
 
 N_MELS = 64
 PAD_ID = 1
@@ -26,6 +27,7 @@ POSITIONS = 514
 """RoBERTa's, of which the first two are for padding."""
 PICTURE = 256
 """The audio tower folds a mel of up to 1024 frames into a square of this many pixels a side."""
+ADVICE = "The paper's is 630k-audioset-fusion (HTSAT-tiny)."
 EPS = 1e-5
 """Of every layer norm, as LAION trained; transformers' default for CLAP's texts is 1e-12."""
 
@@ -161,28 +163,14 @@ def build_clap(config: ClapConfig, weights: Mapping[str, Tensor]) -> ClapNetwork
         BadBundle: The weights are not all of the network's and no others, or there is none such.
         ClipsonicError: transformers is missing (see :func:`import_transformers`).
     """
-    network = outline(config)
-    check(network, weights)
     made = constants(config)
-    filled = {name: weight.float() for name, weight in weights.items()} | {
-        name: made[leaf_of(name)] for name in network.state_dict() if leaf_of(name) in made
-    }
-    network.load_state_dict(filled, assign=True)
-    return network.eval().requires_grad_(requires_grad=False)
+    missing = {name: made[leaf_of(name)] for name in _state(config) if leaf_of(name) in made}
+    return build(lambda: ClapNetwork(config), {**weights, **missing}, "clap", advice=ADVICE)
 
 
-def outline(config: ClapConfig) -> ClapNetwork:
-    """Gives the network without memory for its weights.
-
-    Raises:
-        BadBundle: There is no such network.
-    """
-    try:
-        with torch.device("meta"):
-            return ClapNetwork(config)
-    except (ValueError, LookupError, ArithmeticError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadBundle(f"The CLAP's sizes describe no network: {reason}.") from None
+def _state(config: ClapConfig) -> dict[str, Tensor]:
+    """Return the network's state dict, of which only names and shapes take memory."""
+    return outline(lambda: ClapNetwork(config), "clap").state_dict()
 
 
 def constants(config: ClapConfig) -> dict[str, Tensor]:
@@ -206,37 +194,17 @@ def leaf_of(name: str) -> str:
 CONSTANTS = tuple(constants(ClapConfig()))
 
 
-def check(network: ClapNetwork, weights: Mapping[str, Tensor]) -> None:
-    """Refuses weights that are not all of a network's and no others.
-
-    Raises:
-        BadBundle: So they are; the message names each fault, up to five.
-    """
-    wanted = {
-        name: tuple(tensor.shape)
-        for name, tensor in network.state_dict().items()
-        if leaf_of(name) not in CONSTANTS
-    }
-    faults = [f"missing {name}" for name in wanted if name not in weights]
-    faults += [f"unexpected {name}" for name in weights if name not in wanted]
-    faults += [
-        f"{name} is {tuple(weights[name].shape)} where {shape} is needed"
-        for name, shape in wanted.items()
-        if name in weights and tuple(weights[name].shape) != shape
-    ]
-    if faults:
-        more = "; ..." if len(faults) > 5 else ""
-        raise BadBundle(
-            f"These CLAP weights do not fit the network ({len(faults)} faults): "
-            f"{'; '.join(faults[:5])}{more}. The paper's is 630k-audioset-fusion (HTSAT-tiny)."
-        )
+def _checked(weights: Mapping[str, Tensor], config: ClapConfig) -> dict[str, Tensor]:
+    """Return weights that are all of a network's and no others; BadBundle names what differs."""
+    wanted = {n: tensor for n, tensor in _state(config).items() if leaf_of(n) not in CONSTANTS}
+    return check_fit(weights, wanted, "These CLAP weights do not fit the network", ADVICE)
 
 
 AUDIO = "clap.audio_model.audio_encoder."
 BLOCK = r"^audio_branch\.(layers\.\d+\.blocks\.\d+)\."
 LEFT_OUT = re.compile(
     r"(text|audio)_transform\..+"  # more layers, for a loss that is not CLAP's score
-    r"|audio_branch\.(spectrogram|logmel)_extractor\..+"  # the mel: encoders/clap.py makes it
+    r"|audio_branch\.(spectrogram|logmel)_extractor\..+"  # the mel: models/clap_mel.py
     r"|audio_branch\.(tscam_conv|head)\..+"  # AudioSet's classes
     r"|audio_branch\..+\.attn_mask"  # made anew for every mel
     rf"|.+\.({'|'.join(CONSTANTS)})"
@@ -260,7 +228,7 @@ RENAMED = tuple(
     )
 )
 """Beginnings of LAION's names and of ours; the first that fits is taken, and a name that none fits
-stays as it is, which :func:`check` refuses."""
+stays as it is, which no network has."""
 
 
 def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
@@ -287,8 +255,7 @@ def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, T
                 weights[ours.replace(".qkv.", f".{part}.")] = third
         else:
             weights[ours] = tensor
-    check(outline(config or ClapConfig()), weights)
-    return weights
+    return _checked(weights, config or ClapConfig())
 
 
 def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
@@ -307,8 +274,7 @@ def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str,
         for name, tensor in tensors_of(state).items()
         if leaf_of(name) not in CONSTANTS
     }
-    check(outline(config or ClapConfig()), weights)
-    return weights
+    return _checked(weights, config or ClapConfig())
 
 
 def tensors_of(state: Any) -> dict[str, Tensor]:

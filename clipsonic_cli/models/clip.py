@@ -218,7 +218,7 @@ class OpenClip(nn.Module):
         Radford et al. 2021; CLIPSonic section 3 and appendix A.
     """
 
-    def __init__(self, config: ClipConfig, device: str = "cpu") -> None:
+    def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         open_clip = import_open_clip()
         if config.architecture not in open_clip.list_models():
@@ -231,6 +231,7 @@ class OpenClip(nn.Module):
                 f"The CLIP architecture '{config.architecture}' has a text tower or tokenizer of "
                 f"its own, which cannot be used. Use a bundle made for '{PAPER}' or '{MINI}'."
             )
+        device = torch.empty(0).device  # open_clip asks for it, whatever the context says
         self.clip = open_clip.create_model(config.architecture, pretrained=None, device=device)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -322,38 +323,6 @@ def build_clip(config: ClipConfig) -> MiniClip | OpenClip:
     """Builds the network a config names, with random weights, in evaluation mode."""
     network = MiniClip(config) if config.architecture == MINI else OpenClip(config)
     return network.eval().requires_grad_(requires_grad=False)
-
-
-def check_weights(config: ClipConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Check that weights are as large as the network that a config names, before it is built.
-
-    A file may name an architecture of gigabytes over a few bytes.
-
-    Raises:
-        BadBundle: The network has more or fewer numbers; says both.
-    """
-    with torch.device("meta"):
-        network = MiniClip(config) if config.architecture == MINI else OpenClip(config, "meta")
-    needed = sum(tensor.numel() for tensor in network.state_dict().values())
-    seen = sum(tensor.numel() for tensor in tensors.values())
-    if seen != needed:
-        raise BadBundle(
-            f"The CLIP weights do not fit their architecture: '{config.architecture}' has "
-            f"{needed:,} numbers, the file {seen:,}."
-        )
-
-
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copies weights into a network, all of them and no others.
-
-    Raises:
-        BadBundle: A tensor is missing, superfluous or of another shape.
-    """
-    wanted = network.state_dict()
-    for name in wanted.keys() | tensors.keys():
-        if name not in tensors or name not in wanted or tensors[name].shape != wanted[name].shape:
-            raise BadBundle(f"The CLIP weights do not fit their architecture: see tensor '{name}'.")
-    network.load_state_dict(tensors)
 
 
 def from_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import listed, misfits
+from clipsonic_cli.models.state_dict import check_fit
 from clipsonic_cli.models.unet import UNet
 
 STEM = "input_blocks.0.0.weight"
@@ -42,13 +41,14 @@ def load_trunk(unet: UNet, state_dict: Mapping[str, Tensor]) -> None:
     colours = stem.shape[1] if isinstance(stem, Tensor) and stem.ndim == 4 else 3
     theirs = wanted | {STEM: wanted[STEM].expand(-1, colours, -1, -1)}
     theirs |= {name: wanted[name].repeat_interleave(colours, dim=0) for name in HEAD}
-    if faults := misfits(trunk, theirs):
-        raise BadBundle(
-            f"These improved-diffusion weights do not fit the U-Net ({listed(faults)}). Use a "
-            f"checkpoint of {unet.config.channels} channels, {unet.config.num_res_blocks} residual "
-            f"blocks and {len(unet.config.channel_mult)} levels, "
-            f"{'with' if unet.config.learn_variance else 'without'} learn_sigma."
-        )
+    check_fit(
+        trunk,
+        theirs,
+        "These improved-diffusion weights do not fit the U-Net",
+        f"Use a checkpoint of {unet.config.channels} channels, {unet.config.num_res_blocks} "
+        f"residual blocks and {len(unet.config.channel_mult)} levels, "
+        f"{'with' if unet.config.learn_variance else 'without'} learn_sigma.",
+    )
     trunk[STEM] = trunk[STEM].sum(dim=1, keepdim=True)
     for name in HEAD:
         trunk[name] = trunk[name].unflatten(0, (-1, colours)).mean(dim=1)  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from torch import Tensor
 from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.prior import Prior
-from clipsonic_cli.models.state_dict import listed, misfits, unusable
+from clipsonic_cli.models.state_dict import check_fit, listed, outline, unusable
 
 CLIP = "clip.clip."  # OpenAI's ViT-L/14, which is a part of its own
 ROTATION = ".rotary_emb.freqs"  # constants, repeated in every layer
@@ -52,6 +52,11 @@ SIZES = {  # the tensors whose shapes say how large the network is, and their di
     f"{SCHEDULE}{KEPT}": 1,
 }
 ROUNDING = 1e-3  # of half precision, in which some of the files are
+REFUSAL = "This is not a diffusion prior as LAION's is"
+NEEDED = (
+    "Needed is the bare state dict of a dalle2-pytorch DiffusionPrior of before version 1.4.3, "
+    "with a table of times."
+)
 
 
 def laion_prior(
@@ -87,10 +92,9 @@ def laion_prior(
             if state_dict[name].ndim != dimensions or not state_dict[name].numel()
         ]
     if faults:
-        raise BadBundle(_refusal(faults))
+        raise BadBundle(f"{REFUSAL} ({listed(faults)}). {NEEDED}")
     config = _config(state_dict)
-    with torch.device("meta"):  # shapes alone
-        wanted = Prior(config).state_dict()
+    wanted = outline(lambda: Prior(config), "prior").state_dict()
     missing_there = {name: wanted.pop(name) for name in NEVER_TRAINED}
     wanted[TOKENS] = wanted.pop("net.null_text_encodings")
     weights = {
@@ -98,8 +102,7 @@ def laion_prior(
         for name, tensor in state_dict.items()
         if name not in RECOMPUTED and not name.startswith(CLIP) and not name.endswith(ROTATION)
     }
-    if faults := misfits(weights, wanted):
-        raise BadBundle(_refusal(faults))
+    check_fit(weights, wanted, REFUSAL, NEEDED)
     _check_constants(state_dict, config, schedule)
     weights["net.null_text_encodings"] = weights.pop(TOKENS)
     for name, needed in missing_there.items():
@@ -159,10 +162,3 @@ def _check_constants(
                 f"The prior's '{name}' is not 10000 ** (-2 i / {turned}), i up to "
                 f"{len(frequencies) - 1}: other rotations are not known."
             )
-
-
-def _refusal(faults: list[str]) -> str:
-    return (
-        f"This is not a diffusion prior as LAION's is ({listed(faults)}). Needed is the bare state "
-        "dict of a dalle2-pytorch DiffusionPrior of before version 1.4.3, with a table of times."
-    )

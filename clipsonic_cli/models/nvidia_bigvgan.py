@@ -1,8 +1,5 @@
 """NVIDIA's BigVGAN generators, made for other mels, as a start for ours.
 
-Knows: which of their weights mean the same here. Does not know: files, or where they come from.
-A generator made for our own mels is loaded with ``BigVGAN.load_nvidia``.
-
 Source: Lee et al. 2023 (BigVGAN); ``nvidia/bigvgan_v2_44khz_128band_512x``, of which
 ``bigvgan_generator.pt`` holds the state dict under "generator".
 """
@@ -13,7 +10,7 @@ from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
-from clipsonic_cli.models.state_dict import listed, misfits, unusable
+from clipsonic_cli.models.state_dict import check_fit, listed, unusable
 
 READS_THE_MEL = ("conv_pre.weight", "conv_pre.bias")
 LAST_BIAS = "conv_post.bias"
@@ -49,11 +46,12 @@ def warm_start(vocoder: BigVGAN, state_dict: Mapping[str, Tensor]) -> list[str]:
         # In all but the bands it must still be the same layer.
         wanted[READS_THE_MEL[0]] = ours[READS_THE_MEL[0]][:, :1].expand(-1, weight.shape[1], -1)
         left |= set(READS_THE_MEL)
-    if faults := misfits(theirs, wanted):
-        raise BadBundle(
-            f"This generator is another network than the vocoder ({listed(faults)}). Use one of "
-            f"{vocoder.config.channels} channels and rates {vocoder.config.upsample_rates}."
-        )
+    check_fit(
+        theirs,
+        wanted,
+        "This generator is another network than the vocoder",
+        f"Use one of {vocoder.config.channels} channels and rates {vocoder.config.upsample_rates}.",
+    )
     taken = {name: w for name, w in theirs.items() if name not in left}
     vocoder.load_state_dict(vocoder.state_dict() | taken)
     return sorted(left)

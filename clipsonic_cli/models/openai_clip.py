@@ -15,7 +15,7 @@ from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clip import PAPER, ClipConfig, from_open_clip, import_open_clip
-from clipsonic_cli.models.state_dict import listed, misfits
+from clipsonic_cli.models.state_dict import check_fit
 
 
 def from_openai(
@@ -44,9 +44,7 @@ def from_openai(
         network = import_open_clip().create_model(architecture, pretrained=None, device="meta")
     weights = from_open_clip(state_dict)
     wanted = {f"clip.{name}": tensor for name, tensor in network.state_dict().items()}
-    if faults := misfits(weights, wanted):
-        raise BadBundle(f"These are not the weights of '{architecture}' ({listed(faults)}).")
-    return config, weights
+    return config, check_fit(weights, wanted, f"These are not the weights of '{architecture}'")
 
 
 def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:

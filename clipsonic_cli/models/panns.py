@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import listed, misfits
+from clipsonic_cli.models.state_dict import check_fit, outline
 
 SPEC = MelSpec(sample_rate=16_000, n_fft=512, hop_length=160, n_mels=64, f_min=50.0, f_max=8000.0)
 """Frames and filters of the mels it was trained on, which are in dB of power."""
@@ -120,11 +120,9 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
     weights = checkpoint.get("model") if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping):
         raise BadBundle("This is no checkpoint of PANNs (it has no 'model').")
-    with torch.device("meta"):  # its shapes are wanted
-        outline = Cnn14().state_dict()
-    wanted = outline | {name: torch.empty(shape) for name, shape in FRONT_END.items()}
-    if faults := misfits(weights, wanted):
-        raise BadBundle(f"These are not CNN14's weights ({listed(faults)}).")
+    network = outline(Cnn14, "CNN14").state_dict()
+    wanted = network | {name: torch.empty(shape) for name, shape in FRONT_END.items()}
+    weights = check_fit(weights, wanted, "These are not CNN14's weights")
     if strange := [name for name, weight in weights.items() if not weight.float().isfinite().all()]:
         raise BadBundle(f"The weights {strange[0]} of this CNN14 are not finite. Get it again.")
     theirs = weights["logmel_extractor.melW"].float().T
@@ -133,4 +131,4 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
             f"This CNN14 hears other mels than are made here (filters are {apart:.2g} apart). "
             "Get the one of 16 kHz."
         )
-    return {name: weights[name] for name in outline}
+    return {name: weights[name] for name in network}

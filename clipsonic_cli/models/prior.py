@@ -104,13 +104,16 @@ class Prior(nn.Module):
         )
         layers = self.net.causal_transformer.layers
         # The rotation frequencies are constants, but the package lists them as parameters, once for
-        # every layer; as a buffer they are neither averaged, nor rounded, nor stored.
-        rotary = layers[0][0].rotary_emb
+        # every layer; as a buffer they are neither averaged, nor rounded, nor stored. As no file
+        # has them, they are real even where the rest is an outline.
+        with torch.device("cpu"):
+            rotary = type(layers[0][0].rotary_emb)(dim=min(32, config.dim_head))
         freqs = rotary.freqs.detach()
         del rotary.freqs
         rotary.register_buffer("freqs", freqs, persistent=False)
-        if config.attention == "softmax_bias128":
-            for layer in layers:
+        for layer in layers:
+            layer[0].rotary_emb = rotary
+            if config.attention == "softmax_bias128":
                 layer[0] = SoftmaxAttention(layer[0])
 
     @property

@@ -1,4 +1,4 @@
-"""How a state dict fits a network. Knows names and shapes only."""
+"""Weights into networks: whether a state dict fits, and how one that does is loaded."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -14,42 +14,103 @@ NAMED = 8
 """Most faults a message names; a file of another kind altogether has hundreds."""
 
 
-def fitted(
-    make: Callable[[], Network], weights: Mapping[str, Tensor], *, whose: str, device: torch.device
+def build(
+    make: Callable[[], Network],
+    weights: object,
+    name: str,
+    *,
+    device: torch.device | str = "cpu",
+    advice: str = "",
 ) -> Network:
-    """Gives a network that is not to be trained, with weights that were read and none drawn.
+    """Build a network with weights that were read, in float32, for use and not for training.
+
+    It takes memory only once the weights are known to fit, whatever sizes a damaged file states.
 
     Args:
         make: Its class, or what else makes one.
         weights: What was read, which may be anything.
-        whose: They should be, for the message.
-        device: Where the network is to run.
+        name: Of the network, for messages.
+        device: Where it is to run.
+        advice: See :func:`check_fit`.
+
+    Raises:
+        BadBundle: There is no such network, or the weights are not all of its own and no others.
+    """
+    network = outline(make, name)
+    load(network, weights, name, advice=advice, assign=True)
+    if any(buffer.is_meta for buffer in network.buffers()):  # those that no file holds
+        network = make()
+        load(network, weights, name)
+    return network.to(device, torch.float32).eval().requires_grad_(requires_grad=False)
+
+
+def outline(make: Callable[[], Network], name: str) -> Network:
+    """Build a network without memory for its weights.
+
+    Raises:
+        BadBundle: Its configuration describes no network.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except (ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise BadBundle(f"'{name}' describes a network that cannot be built: {reason}.") from None
+
+
+def load(
+    network: nn.Module, weights: object, name: str, *, advice: str = "", assign: bool = False
+) -> None:
+    """Load weights into a network, all of them and no others.
+
+    Args:
+        network: Changed only if everything fits.
+        weights: What was read, which may be anything.
+        name: Of the network, for messages.
+        advice: See :func:`check_fit`.
+        assign: Let the network have these very tensors, instead of their numbers in its own
+            precision.
 
     Raises:
         BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
     """
-    with torch.device("meta"):
-        network = make()
-    if faults := misfits(weights, network.state_dict()):
-        raise BadBundle(f"These are not {whose}'s weights ({listed(faults)}).")
-    network = network.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-    network.load_state_dict(weights)
-    return network
+    refusal = f"The weights of '{name}' do not fit its network"
+    fitting = check_fit(weights, network.state_dict(), refusal, advice)
+    network.load_state_dict(fitting, assign=assign)
+
+
+def check_fit(
+    weights: object, wanted: Mapping[str, Tensor], refusal: str, advice: str = ""
+) -> dict[str, Tensor]:
+    """Check that a state dict has the names, shapes and kinds of numbers of another.
+
+    Args:
+        weights: What was read, which may be anything.
+        wanted: A network's own; of its tensors only shapes and kinds of numbers are read.
+        refusal: How the message begins, such as "These are not CNN14's weights".
+        advice: How it ends: a sentence on what to do.
+
+    Returns:
+        The weights.
+
+    Raises:
+        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
+    """
+    if faults := misfits(weights, wanted):
+        raise BadBundle(f"{refusal} ({listed(faults)}).{advice and f' {advice}'}")
+    assert isinstance(weights, Mapping)  # else it is a fault
+    return dict(weights)
 
 
 def unusable(state_dict: object) -> list[str]:
-    """Gives why something that was read is no state dict of dense tensors, in words.
-
-    Args:
-        state_dict: What a file of ``torch.save`` held: it may be anything.
-    """
+    """Return why something that was read is no state dict of dense tensors, in words."""
     if not isinstance(state_dict, Mapping):
         return [f"it is a {type(state_dict).__name__}, no state dict"]
     return [f"{name} is no dense tensor" for name, t in state_dict.items() if not _dense(name, t)]
 
 
 def _dense(name: object, value: object) -> bool:
-    """Whether an entry of a state dict has a name and numbers of its own."""
+    """Return whether an entry of a state dict has a name and numbers of its own."""
     return (
         isinstance(name, str)
         and isinstance(value, Tensor)
@@ -59,12 +120,7 @@ def _dense(name: object, value: object) -> bool:
 
 
 def misfits(state_dict: object, wanted: Mapping[str, Tensor]) -> list[str]:
-    """Gives all that keeps a state dict from being loaded, in words; nothing where it fits.
-
-    Args:
-        state_dict: What was read, which should be names to tensors.
-        wanted: The network's own; of its tensors only shapes and kinds of numbers are read.
-    """
+    """Return all that keeps a state dict from being loaded, in words; nothing where it fits."""
     if not isinstance(state_dict, Mapping):
         return unusable(state_dict)
     faults = [f"missing {name}" for name in wanted if name not in state_dict]
@@ -83,7 +139,7 @@ def misfits(state_dict: object, wanted: Mapping[str, Tensor]) -> list[str]:
 
 
 def listed(faults: list[str]) -> str:
-    """Gives faults in one line, with their number: "2 faults: missing a; unexpected b"."""
+    """Format faults in one line, with their number: "2 faults: missing a; unexpected b"."""
     more = [f"and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
     named = "; ".join(faults[:NAMED] + more)
     return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {named}"

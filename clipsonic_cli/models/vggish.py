@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import listed, misfits
+from clipsonic_cli.models.state_dict import check_fit
 
 WINDOW = (96, 64)
 """Frames of 10 ms, and mel bands, of a window."""
@@ -94,6 +94,5 @@ def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:
         raise BadBundle(f"VGGish's principal components are no numbers ({error}).") from None
     if seen.get("pca_means", wanted["pca_means"]).shape == (DIM, 1):
         seen["pca_means"] = seen["pca_means"].flatten()
-    if faults := misfits(seen, wanted):
-        raise BadBundle(f"These are not VGGish's principal components ({listed(faults)}).")
+    check_fit(seen, wanted, "These are not VGGish's principal components")
     return seen["pca_eigen_vectors"], seen["pca_means"]

@@ -5,7 +5,7 @@ Knows: results and the paper's sampling. Does not know: tables, pages and figure
 
 from typing import Any
 
-from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_COUNT, PAPER_SAMPLING
+from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_COUNT, PAPER_SAMPLING, PAPER_VOCODER
 from clipsonic_cli.evaluation.results import SAMPLING, Results
 from clipsonic_cli.report.paper import RECONSTRUCTION, of_model
 
@@ -61,8 +61,8 @@ def differences(results: Results) -> list[str]:
     if rebuilt is not None and abs(rebuilt - PAPER_CLIP_SECONDS) > TOLERANCE:
         told.append(f"reconstructions of {rebuilt:.3g} s instead of {PAPER_CLIP_SECONDS:g}")
     if (made, rebuilt) != (None, None):
-        vocoder = settings.get("vocoder", "bigvgan")
-        told += [f"{vocoder} instead of BigVGAN"] if vocoder != "bigvgan" else []
+        vocoder = settings.get("vocoder", PAPER_VOCODER)
+        told += [f"{vocoder} instead of BigVGAN"] if vocoder != PAPER_VOCODER else []
         counts = {score.n for row in results.rows for score in row.scores if score.seconds}
         if odd := sorted(counts - {PAPER_COUNT}):
             told.append(f"{', '.join(map(str, odd))} sounds instead of {PAPER_COUNT}")

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli import bounded
-from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.config import VocoderConfig
 from clipsonic_cli.data.report import Survey
 from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
+from clipsonic_cli.models import VOCODERS
+from clipsonic_cli.models.bigvgan import fold_weight_norm
+from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.preparation.dataset import FramesAndSounds
 from clipsonic_cli.store import bundle
@@ -218,10 +219,12 @@ class ModelInTraining:
         assert isinstance(config, VocoderConfig)
         assert spec is not None  # a vocoder's header has one
         assert self.work.held_out is not None  # else nothing is scored
-        vocoder = BigVGAN(config, spec).eval()
-        vocoder.load_state_dict(dict(weights))
-        both = {"bigvgan": vocoder, "griffin-lim": GriffinLim(spec)}
-        scores = compare_vocoders(both, spec, self.work.held_out)
+        vocoders = {
+            name: build_vocoder(name, spec, config, weights)
+            for name in VOCODERS
+            if VOCODERS.load(name).part in (None, self.settings.part)
+        }
+        scores = compare_vocoders(vocoders, spec, self.work.held_out)
         told = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
         return {"scores": told, "default_vocoder": min(scores, key=lambda name: scores[name])}
 

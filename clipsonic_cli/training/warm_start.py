@@ -10,12 +10,15 @@ from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.improved_diffusion import load_trunk
 from clipsonic_cli.models.nvidia_bigvgan import warm_start
+from clipsonic_cli.models.state_dict import load
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.manifest import ASSETS
 from clipsonic_cli.training.presets import WarmStart
 from clipsonic_cli.types import Stage
+
+ADVICE = "Choose its size with --size, or begin without --warm-start."
 
 
 def find_start(name: str, stage: Stage, part: str) -> Path:
@@ -91,13 +94,7 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None
     if isinstance(network, BigVGAN):
         network.remove_weight_norm()
     try:
-        network.load_state_dict({name: weight.float() for name, weight in weights.items()})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise BadBundle(
-            f"{path} is of another network than is trained here ({reason}). "
-            "Choose its size with --size, or begin without --warm-start."
-        ) from None
+        load(network, weights, str(path), advice=ADVICE)
     finally:
         if isinstance(network, BigVGAN):
             network.add_weight_norm()

@@ -230,7 +230,7 @@ def test_existing_files_are_kept_or_replaced_as_told(call):
 def test_griffin_lim_is_never_silent(call):
     _, _, err = call("rain", *FAST, "--vocoder", "griffin-lim")
     assert any(
-        "vocoder griffin-lim (asked for; bigvgan is the model's default)" in line for line in err
+        "vocoder griffin-lim (requested; bigvgan is the model's default)" in line for line in err
     )
 
 

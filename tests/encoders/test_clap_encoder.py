@@ -13,18 +13,12 @@ from tokenizers.models import BPE
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import UNetConfig
 from clipsonic_cli.diffusion.noise import SeededNoise
-from clipsonic_cli.encoders.clap import (
-    SAMPLE_RATE,
-    SAMPLES,
-    ClapTextEncoder,
-    load_clap,
-    log_mel,
-    mel_filters,
-    word_pieces,
-)
+from clipsonic_cli.encoders.clap import ClapTextEncoder, load_clap, word_pieces
 from clipsonic_cli.encoders.clip import TOKENIZER
 from clipsonic_cli.errors import BadBundle, UsageError
-from clipsonic_cli.models.clap import CONSTANTS, clap_identity, leaf_of, outline
+from clipsonic_cli.models.clap import CONSTANTS, ClapNetwork, clap_identity, leaf_of
+from clipsonic_cli.models.clap_mel import SAMPLE_RATE, SAMPLES, log_mel, mel_filters
+from clipsonic_cli.models.state_dict import outline
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.bundle import Bundle, Header, load, read_header, write
@@ -44,7 +38,7 @@ def random_bundle(seed=0, config=SMALL):
         if name.endswith(("running_var", "norm.weight", "LayerNorm.weight"))
         else torch.randn(t.shape, generator=generator)
         / max(t[0].numel() if t.ndim else 1, 4) ** 0.5
-        for name, t in outline(config).state_dict().items()
+        for name, t in outline(lambda: ClapNetwork(config), "clap").state_dict().items()
         if leaf_of(name) not in CONSTANTS
     }
     weights[TOKENIZER] = as_tensor(tokenizer())
@@ -249,7 +243,7 @@ def changed(bundle, weights=None, kind="clap", **config):
         ({"dim": 9}, "do not fit"),
         ({"layers": 7}, "layers"),
         ({"audio_depths": [2, 1]}, "four stages"),
-        ({"text_dim": 17}, "describe no network"),
+        ({"text_dim": 17}, "cannot be built"),
         ({"vocab_size": 50}, r"260 word pieces .* reads 50"),
         ({"kind": "clip"}, "holds a clip"),
     ],

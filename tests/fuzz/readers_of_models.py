@@ -16,10 +16,9 @@ from reader import Reader, encoded
 from clipsonic_cli.cli.download.inventory import describe_model
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import TOKENIZER, load_clip
-from clipsonic_cli.encoders.prior import PriorEncoder
+from clipsonic_cli.encoders.prior import PriorEncoder, load_prior
 from clipsonic_cli.errors import BadBundle, ClipsonicError, UsageError
-from clipsonic_cli.models.prior import Prior
-from clipsonic_cli.parts import Parts, buildable, fill, outline
+from clipsonic_cli.parts import Parts
 from clipsonic_cli.store import assets, bundle, install, shared, web
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.model_folders import ModelFolder
@@ -106,15 +105,13 @@ def _part(path: Path, read: Callable[[Parts], object]) -> None:
 
 
 def _clip(parts: Parts) -> None:
-    with buildable("clip"):
-        clip = load_clip(bundle.load(parts.folder.part("clip"), kind="clip"))
+    clip = load_clip(bundle.load(parts.folder.part("clip"), kind="clip"))
     clip.embed_text(["rain 1"])
 
 
 def _prior(parts: Parts) -> None:
     part = bundle.load(parts.folder.part("prior"), kind="prior")
-    network = outline("prior", lambda: Prior(part.header.config))
-    fill(network, part.weights, "prior")
+    load_prior(part, "prior")
 
 
 def _described(content: bytes) -> str:

@@ -8,7 +8,7 @@ from clipsonic_cli.audio.mel import mel_filters
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.panns import PannsBackbone, log_mel
 from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find
 
@@ -22,7 +22,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def backbone(weights):
-    network = fitted(Cnn14, weights, whose="CNN14", device=torch.device("cpu"))
+    network = build(Cnn14, weights, "CNN14")
     return PannsBackbone(network)
 
 
@@ -110,7 +110,7 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
 
 def test_weights_of_another_network_are_refused(put):
     put("panns", {"fc1.bias": torch.zeros(2048)})
-    with pytest.raises(BadBundle, match="not CNN14's weights"):
+    with pytest.raises(BadBundle, match="'CNN14' do not fit"):
         PannsBackbone.load(CPU)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.metrics.vggish import VGGishBackbone, log_mel_windows, mel_filters
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.manifest import find
@@ -14,7 +14,7 @@ from clipsonic_cli.store.manifest import find
 
 @pytest.fixture(scope="module")
 def backbone():
-    network = fitted(VGGish, published.vggish(), whose="VGGish", device=torch.device("cpu"))
+    network = build(VGGish, published.vggish(), "VGGish")
     return VGGishBackbone(network)
 
 
@@ -125,7 +125,7 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
 
 def test_weights_of_another_network_are_refused(put):
     put("vggish", {"features.0.weight": torch.zeros(64, 1, 3, 3)})
-    with pytest.raises(BadBundle, match="not VGGish's weights"):
+    with pytest.raises(BadBundle, match="'VGGish' do not fit"):
         VGGishBackbone.load(torch.device("cpu"))
 
 

@@ -14,7 +14,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from torch import Tensor
 
-from clipsonic_cli.models.clap import PICTURE, ClapConfig, build_clap, leaf_of, outline
+from clipsonic_cli.models.clap import PICTURE, ClapConfig, ClapNetwork, build_clap, leaf_of
+from clipsonic_cli.models.state_dict import outline
 
 SMALL = ClapConfig(
     dim=8,
@@ -39,7 +40,7 @@ def random_clap(config: ClapConfig = SMALL, seed: int = 0) -> Any:
         if name.endswith(("running_var", "norm.weight", "LayerNorm.weight"))
         else torch.randn(t.shape, generator=generator)
         / max(t[0].numel() if t.ndim else 1, 4) ** 0.5
-        for name, t in outline(config).state_dict().items()
+        for name, t in outline(lambda: ClapNetwork(config), "clap").state_dict().items()
         if leaf_of(name) not in MADE
     }
     return build_clap(config, weights)

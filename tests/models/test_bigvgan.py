@@ -14,6 +14,7 @@ from clipsonic_cli.models.bigvgan import (
     fold_weight_norm,
     kaiser_sinc,
 )
+from clipsonic_cli.models.state_dict import load
 
 SPEC = MelSpec()
 TINY = replace(VOCODER_SIZES["mini"], channels=32)
@@ -161,7 +162,7 @@ def test_all_spellings_of_the_weights_load(spelling: str) -> None:
             ): weight
             for name, weight in state.items()
         }
-    other.load_nvidia(state)
+    load(other, fold_weight_norm(state), "vocoder")
     assert torch.allclose(other(mel), expected, atol=1e-6)
 
 
@@ -176,7 +177,7 @@ def test_folding_changes_gain_with_g_and_not_with_the_length_of_v() -> None:
 def test_weights_of_another_size_are_refused_in_one_line() -> None:
     state = build(replace(TINY, channels=64)).state_dict()
     with pytest.raises(BadBundle, match="where") as caught:
-        build().load_nvidia(state)
+        load(build(), state, "vocoder")
     assert "\n" not in str(caught.value)
 
 
@@ -188,7 +189,7 @@ def test_missing_and_unknown_weights_are_refused(drop: str | None, add: str | No
     if add:
         state[add] = torch.zeros(1)
     with pytest.raises(BadBundle, match=f"(missing|unexpected) {drop or add}"):
-        build().load_nvidia(state)
+        load(build(), state, "vocoder")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.clip import ClipConfig, build_clip, import_open_clip, load_weights
+from clipsonic_cli.models.clip import ClipConfig, build_clip, import_open_clip
 from clipsonic_cli.models.openai_clip import from_openai
+from clipsonic_cli.models.state_dict import load
 
 SMALL = {
     "embed_dim": 16,
@@ -39,7 +40,7 @@ def test_the_weights_and_the_configuration_make_the_network(small):
     config, weights = from_openai(DESCRIBED, file, small)
     assert config == ClipConfig(architecture=small, dim=16, text_dim=32, image_size=32)
     network = build_clip(config)
-    load_weights(network, weights)
+    load(network, weights, "clip")
     assert all(torch.equal(w, file[name]) for name, w in network.clip.state_dict().items())
 
 
@@ -58,7 +59,7 @@ def test_the_real_file_is_the_papers_clip(mixed):
     config, weights = from_openai(published.CLIP_CONFIG, file)
     assert config == ClipConfig()
     network = build_clip(config)
-    load_weights(network, weights)
+    load(network, weights, "clip")
     embed, encodings = network.encode_text(import_open_clip().get_tokenizer("ViT-L-14")(["cat"]))
     assert (embed.shape, encodings.shape) == ((1, 768), (1, 77, 768))
     assert embed.isfinite().all()
@@ -69,7 +70,7 @@ def test_weights_of_mixed_precision_are_computed_in_single(small):
     assert {w.dtype for w in file.values()} == {torch.float16, torch.float32}
     config, weights = from_openai(DESCRIBED, file, small)
     network = build_clip(config)
-    load_weights(network, weights)
+    load(network, weights, "clip")
     assert {w.dtype for w in network.parameters()} == {torch.float32}
     assert all(torch.equal(w, file[name].float()) for name, w in network.clip.state_dict().items())
 

@@ -5,7 +5,7 @@ import torch
 from clipsonic_cli.audio.mel import mel_filters
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.panns import SPEC, Cnn14, from_panns
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store.foreign import read_foreign
 
 
@@ -17,7 +17,7 @@ def checkpoint():
 @pytest.fixture(scope="module")
 def network(checkpoint):
     weights = from_panns(checkpoint, mel_filters(SPEC))
-    return fitted(Cnn14, weights, whose="CNN14", device=torch.device("cpu"))
+    return build(Cnn14, weights, "CNN14")
 
 
 def mels(frames):

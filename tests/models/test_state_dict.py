@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import NAMED, fitted, listed, misfits, unusable
+from clipsonic_cli.models.state_dict import NAMED, build, listed, load, misfits, outline, unusable
 
 WANTED = {"a": torch.zeros(2), "b": torch.zeros(3, 1)}
 
@@ -59,8 +59,48 @@ def test_a_fitted_network_is_ready_to_be_used_and_not_to_be_trained():
         return torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Dropout())
 
     weights = {"0.weight": torch.tensor([[1.0, 2.0]]).half(), "0.bias": torch.tensor([3.0])}
-    network = fitted(make, weights, whose="nobody", device=torch.device("cpu"))
+    network = build(make, weights, "small")
     assert network(torch.ones(1, 2)).tolist() == [[6.0]]
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    with pytest.raises(BadBundle, match=r"These are not nobody's weights .*missing 0\.weight"):
-        fitted(make, {}, whose="nobody", device=torch.device("cpu"))
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert not network.training
+    with pytest.raises(BadBundle, match=r"'small' do not fit its network \(2 faults.*0\.weight"):
+        build(make, {}, "small")
+
+
+def test_a_buffer_that_no_file_holds_is_computed():
+    class Scaled(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(1, 1)
+            self.register_buffer("scale", torch.tensor(3.0), persistent=False)
+
+        def forward(self, x):
+            return self.scale * super().forward(x)
+
+    weights = {"weight": torch.tensor([[2.0]]), "bias": torch.tensor([1.0])}
+    assert build(Scaled, weights, "scaled")(torch.ones(1, 1)).item() == 9.0
+
+
+def test_loading_changes_nothing_unless_everything_fits():
+    network = torch.nn.Linear(2, 1)
+    before = network.weight.clone()
+    with pytest.raises(BadBundle, match=r"^The weights of 'x' .*missing bias\)\. Do that\.$"):
+        load(network, {"weight": torch.ones(1, 2)}, "x", advice="Do that.")
+    assert torch.equal(network.weight, before)
+    load(network, {"weight": torch.ones(1, 2).half(), "bias": torch.ones(1)}, "x")
+    assert network.weight.dtype == torch.float32
+    assert network(torch.ones(1, 2)).item() == 3.0
+
+
+def test_an_outline_takes_no_memory():
+    network = outline(lambda: torch.nn.Linear(1 << 20, 1 << 20), "unet")  # 4 TB
+    assert network.weight.is_meta
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, ZeroDivisionError, RuntimeError])
+def test_a_configuration_of_no_network_is_a_bad_bundle(error):
+    def make():
+        raise error("no such sizes\nand more")
+
+    with pytest.raises(BadBundle, match=r"^'unet' describes a network .* be built: [^\n]+$"):
+        outline(make, "unet")

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.state_dict import fitted
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import VGGish, vggish_pca
 
 
@@ -15,7 +15,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return fitted(VGGish, weights, whose="VGGish", device=torch.device("cpu"))
+    return build(VGGish, weights, "VGGish")
 
 
 def windows(batch=2):
@@ -70,8 +70,8 @@ def test_windows_of_another_shape_are_refused(network, shape):
 )
 def test_other_weights_are_refused(weights, change, fault):
     state = {k: w for k, w in {**weights, **change}.items() if w is not None}
-    with pytest.raises(BadBundle, match=f"not VGGish's weights.*{fault}"):
-        fitted(VGGish, state, whose="VGGish", device=torch.device("cpu"))
+    with pytest.raises(BadBundle, match=f"'VGGish' do not fit.*{fault}"):
+        build(VGGish, state, "VGGish")
 
 
 def test_principal_components_are_read_from_arrays_in_both_shapes():

@@ -203,7 +203,7 @@ def _make(
     run = sonic.check(rounds[0].jobs[0].recipe)
     why = sonic.vocoder_reason
     if run.vocoder != sonic.vocoder:
-        why = f"asked for; {sonic.vocoder} is {why}"
+        why = f"requested; {sonic.vocoder} is {why}"
     console.note(
         f"device {run.device} ({run.dtype}), model {run.model}, vocoder {run.vocoder} ({why})"
     )

@@ -1,41 +1,32 @@
-"""Which network hears for which metric: the paper's where it is on this machine, else our own.
+"""Which network embeds audio for a metric: the paper's where it was downloaded, else our own."""
 
-Knows: what is here. Does not know: sounds.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES
-from clipsonic_cli.metrics.metric import Metric, asked
+from clipsonic_cli.metrics.features import of_prompts, of_sounds
+from clipsonic_cli.metrics.metric import Metric, parse
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.manifest import ASSETS, find
-from clipsonic_cli.types import Backbone
+from clipsonic_cli.types import AudioTextBackbone, Backbone, Score, Waveform
 
 EMBEDDED = "mini"
 """The backbone inside the package."""
-OF_TEXTS = ("prompts", "labels", "originals")
-"""What sounds are compared with by a network that reads; originals also by one that tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRun:
-    """A metric, and who hears for it.
-
-    Args:
-        metric: What is computed.
-        backbone: A name of ``metrics.BACKBONES``; the metric's own where that is none, as of
-            similarity, which hears nothing.
-        instead_of: The metric's own, where that is not on this machine; None where it is heard by
-            that, or by what was asked for.
-    """
+    """A metric and the backbone chosen for it."""
 
     metric: Metric
     backbone: str
+    """A name of ``metrics.BACKBONES``; for a metric of query vectors, its encoder."""
     instead_of: str | None = None
+    """The metric's own backbone where another stands in, as it is not on this machine."""
 
     @property
     def label(self) -> str:
@@ -44,89 +35,130 @@ class MetricRun:
         return self.metric.name if own else f"{self.metric.name}[{self.backbone}]"
 
     @property
-    def reads(self) -> bool:
-        """Whether prompts are needed."""
-        return self.metric.against in OF_TEXTS and not _tags(self.metric, self.backbone)
+    def own_classes(self) -> bool:
+        """Whether class probabilities come from the backbone's own classes, not from prompts."""
+        metric = self.metric
+        return metric.needs_classes and not metric.needs_prompts and _has(self.backbone, "tag")
+
+    @property
+    def needs_prompts(self) -> bool:
+        """Whether prompts are needed, to compare with or as classes."""
+        metric = self.metric
+        return metric.needs_prompts or (metric.needs_classes and not self.own_classes)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the backbone has a text encoder, where prompts are needed."""
+        return not self.needs_prompts or _has(self.backbone, "embed_text")
 
 
 def choose(names: Sequence[str]) -> list[MetricRun]:
-    """Gives the metrics a person asked for, each once with each backbone; reads no weights.
+    """Choose the backbone of each metric, from headers alone; each pair comes once.
 
     Args:
-        names: Such as "fad", which takes the paper's network or our own, or "fad:clap", which
-            insists.
+        names: Such as "fad", for the paper's backbone or ours in its place, or "fad:clap", for
+            that backbone alone.
 
     Raises:
-        UsageError: There is no such metric or backbone, or the two do not go together.
-        MissingWeights: The backbone insisted on is not on this machine.
+        UsageError: There is no such metric or backbone, or the two do not fit.
+        MissingWeights: The backbone that was named is not on this machine.
     """
     chosen: dict[tuple[str, str], MetricRun] = {}
     for name in names:
-        one = _choose(name)
+        run = _choose(name)
         # "fad" and "fad:mini" are one where our own network stands in.
-        chosen.setdefault((one.metric.name, one.backbone), one)
+        chosen.setdefault((run.metric.name, run.backbone), run)
     return list(chosen.values())
 
 
 def _choose(name: str) -> MetricRun:
-    metric, backbone = asked(name)
-    insisted = ":" in name
-    if metric.backbone not in BACKBONES:
-        if insisted:
+    metric, backbone = parse(name)
+    named = ":" in name
+    run = MetricRun(metric=metric, backbone=backbone)
+    if not metric.needs_audio:
+        if named:
             raise UsageError(
-                f"'{metric.name}' is of the model's own vectors and hears nothing; ask for it "
-                f"without ':{backbone}'."
+                f"'{metric.name}' compares a model's own query vectors and uses no backbone; leave "
+                f"':{backbone}' out."
             )
-        return MetricRun(metric=metric, backbone=backbone)
-    hearing = MetricRun(metric=metric, backbone=backbone)
-    if hearing.reads and not _reads(backbone):
-        able = [row for row in BACKBONES if _reads(row) or _tags(metric, row)]
+        return run
+    if not run.is_possible:
+        able = [row for row in BACKBONES if MetricRun(metric=metric, backbone=row).is_possible]
         raise UsageError(
-            f"'{metric.name}' needs a backbone that reads texts, which '{backbone}' does not. "
+            f"'{metric.name}' needs a backbone with a text encoder, which '{backbone}' lacks. "
             f"Known: {', '.join(able)}."
         )
     if is_here(backbone):
-        return hearing
-    if insisted:
-        assets.file_of(find(backbone))  # says how to get it
+        return run
+    if named:
+        assets.file_of(find(backbone))  # raises, and says how to get it
     return MetricRun(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
 
 
-def _reads(backbone: str) -> bool:
-    """Whether a backbone puts texts among the sounds."""
-    return hasattr(BACKBONES.load(backbone), "embed_text")
+def _has(backbone: str, method: str) -> bool:
+    return hasattr(BACKBONES.load(backbone), method)
 
 
-def _tags(metric: Metric, backbone: str) -> bool:
-    """Whether a metric of tags can be had from a backbone's own classes."""
-    return metric.against == "originals" and hasattr(BACKBONES.load(backbone), "tag")
-
-
-def notes_of(hearings: Sequence[MetricRun]) -> list[str]:
-    """Says which metrics are not heard by their own network, and how they could be."""
-    absent = dict.fromkeys(one.instead_of for one in hearings if one.instead_of is not None)
+def notes_of(runs: Sequence[MetricRun]) -> list[str]:
+    """Format which metrics run without the paper's backbone, and how to get it."""
+    replaced = [run for run in runs if run.instead_of is not None]
+    absent = dict.fromkeys(str(run.instead_of) for run in replaced)
     if not absent:
         return []
-    labels = ", ".join(one.label for one in hearings if one.instead_of is not None)
     return [
-        f"not on this machine: {', '.join(absent)}; the small network inside clipsonic hears "
-        f"instead, and its scores compare with no others: {labels}. For the paper's: "
-        f"clipsonic download {' '.join(absent)}"
+        f"not on this machine: {', '.join(absent)}; the small network inside clipsonic stands in, "
+        f"and its scores compare with no others: {', '.join(run.label for run in replaced)}. For "
+        f"the paper's: clipsonic download {' '.join(absent)}"
     ]
 
 
 def is_here(backbone: str) -> bool:
-    """Whether a backbone can be loaded: its weights are here, or it has none to download."""
+    """Return whether a backbone can be loaded: its weights are here, or it needs no download."""
     if backbone not in ASSETS:
         return True
     return assets.state(find(backbone)) == "here" or assets.part_here(backbone) is not None
 
 
 def load(backbone: str, device: torch.device) -> Backbone:
-    """Reads a backbone's weights.
+    """Load a backbone.
 
     Raises:
-        ClipsonicError: They are missing or damaged, or a package is missing.
+        ClipsonicError: Its weights are missing or damaged, or a package is missing.
     """
     loaded: Backbone = BACKBONES.load(backbone).load(device)
     return loaded
+
+
+class Ranking:
+    """CLAP scores of single sounds, to keep the best of several.
+
+    CLAP was trained on pairs of texts and sounds: what is kept by it owes something to those,
+    though the model that made the sounds does not. The embedded network stands in where CLAP was
+    not downloaded.
+
+    Args:
+        texts: Prompts; all are embedded at once.
+        device: Where the network runs.
+
+    Raises:
+        UsageError: A text has no words that the network knows.
+        ClipsonicError: Weights are damaged, or a package is missing.
+    """
+
+    def __init__(self, texts: Iterable[str], device: torch.device) -> None:
+        (self._run,) = choose(["clap"])
+        self.notes = notes_of([self._run])
+        """Which network ranks, for people."""
+        self._backbone = cast(AudioTextBackbone, load(self._run.backbone, device))
+        self._texts = {t: of_prompts({"": t}, self._backbone) for t in dict.fromkeys(texts)}
+
+    def __call__(self, sound: Waveform, text: str) -> Score:
+        """Score one sound against one of the texts, as an evaluation of it alone does.
+
+        Raises:
+            UsageError: The sound has no samples.
+        """
+        embedded = of_sounds([("", sound)], self._backbone)
+        generator = torch.Generator().manual_seed(0)
+        score, *_ = self._run.metric(embedded, self._texts[text], generator=generator)
+        return score

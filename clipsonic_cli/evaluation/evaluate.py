@@ -18,7 +18,7 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import backbones
 from clipsonic_cli.evaluation.audio_files import other_files, sound_files
 from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
-from clipsonic_cli.evaluation.scoring import OF_TRUTH, Reference, score
+from clipsonic_cli.evaluation.scoring import Reference, score
 from clipsonic_cli.evaluation.sources import Folders, Generation, ModelSource, SystemSet, of_folders
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.metrics.frechet import read_statistics
@@ -89,15 +89,15 @@ def evaluate(
     came_along = _came_along(request)
     asked = backbones.choose(request.metrics)
     hearings, notes = _comparable(request, asked, came_along)
-    listening = [one for one in hearings if one.metric.against != "images"]
+    listening = [one for one in hearings if one.metric.needs_audio]
     notes += backbones.notes_of(hearings)
     reference = None if request.reference is None else _reference(request.reference, listening)
     others: dict[str, str] = {}
     if request.reference is not None and request.reference.is_dir():
         others = other_files(request.reference)
     notes += [f"reference: {left_out_line(others)}"] if others else []
-    if came_along is not None and any(one.metric.statistics for one in listening):
-        reference = replace(_reference(came_along, listening), told=TRUTH_TOLD)
+    if came_along is not None and any(one.metric.takes_statistics for one in listening):
+        reference = replace(_reference(came_along, listening), description=TRUTH_TOLD)
         notes.append(
             f"compared with {TRUTH_TOLD}: the kinds of sound asked for are not those of the true "
             f"sounds in the same shares, which alone makes a distance"
@@ -113,7 +113,7 @@ def evaluate(
     elif similarity:
         raise UsageError("'similarity' is of a model's queries; give --model and --data.")
     elif isinstance(subject, Folders):
-        worded = any(one.reads for one in hearings)
+        worded = any(one.needs_prompts for one in hearings)
         material = of_folders(subject, worded=request.listening or worded)
     else:
         material = SystemSet(systems=())
@@ -128,7 +128,7 @@ def evaluate(
         callbacks.tell(f"note: {note}")
     if reference is None and material.truth:
         told = material.settings["truth"]
-        reference = Reference(told=told, sounds=material.truth, clips=True)
+        reference = Reference(description=told, sounds=material.truth, of_clips=True)
     scored = score(
         material.systems if listening else (),
         listening,
@@ -146,7 +146,7 @@ def evaluate(
         **material.settings,
         "metrics": [f"{one.metric.name}:{one.backbone}" for one in asked],
         "backbones": dict(scored.identities) or None,
-        "reference": reference.told if reference is not None and scored.compared else None,
+        "reference": reference.description if reference is not None and scored.compared else None,
     }
     known = {} if reference is None else reference.sounds
     return Results(
@@ -177,9 +177,9 @@ def _comparable(
     truth = request.reference is not None or data
 
     def is_able(one: backbones.MetricRun) -> bool:
-        known = came_along is not None and one.metric.statistics
+        known = came_along is not None and one.metric.takes_statistics
         known = known and one.backbone == backbones.EMBEDDED
-        return truth or known or one.metric.against not in OF_TRUTH
+        return truth or known or not one.metric.needs_reference
 
     able = [one for one in hearings if is_able(one)]
     if len(able) == len(hearings):
@@ -195,11 +195,11 @@ def _reference(path: Path, hearings: Sequence[backbones.MetricRun]) -> Reference
     """Gives what lies at a path, once that is known to be of use."""
     if path.suffix.lower() != STATISTICS:
         sounds = sound_files(path)
-        return Reference(told=f"{len(sounds)} sounds of {path}", sounds=sounds)
+        return Reference(description=f"{len(sounds)} sounds of {path}", sounds=sounds)
     for one in hearings:
-        if one.metric.statistics:
+        if one.metric.takes_statistics:
             read_statistics(path, backbone=one.backbone)
-    return Reference(told=f"statistics of {path}", statistics=path)
+    return Reference(description=f"statistics of {path}", statistics=path)
 
 
 def _check_stats(request: EvalRequest, hearings: Sequence[backbones.MetricRun]) -> None:
@@ -222,7 +222,7 @@ def _check_stats(request: EvalRequest, hearings: Sequence[backbones.MetricRun]) 
         raise UsageError(
             "--save-stats keeps the statistics of the true sounds; give --reference DIR, or --data."
         )
-    able = {one.backbone for one in hearings if one.metric.statistics}
+    able = {one.backbone for one in hearings if one.metric.takes_statistics}
     if len(able) != 1:
         raise UsageError(
             f"--save-stats keeps those of one network, and there are {len(able)} asked for; give "
@@ -255,7 +255,7 @@ def _similarities(
     """Gives a row a mode, of no guidance, as that plays no part in a query's vector."""
     rows = []
     for one in hearings:
-        if one.metric.against == "images":
+        if not one.metric.needs_audio:
             for vectors in material.vectors:
                 generator = torch.Generator().manual_seed(seed)
                 scores = one.metric(vectors.made, vectors.images, generator=generator)

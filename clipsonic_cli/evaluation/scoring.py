@@ -1,7 +1,4 @@
-"""Systems and metrics to rows of scores: every set is heard once by every backbone that is needed.
-
-Knows: what each metric compares sounds with. Does not know: where sounds come from.
-"""
+"""Systems and metrics to rows of scores; each set of sounds is embedded once by each backbone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +15,8 @@ from clipsonic_cli.evaluation.results import ScoreRow, heading
 from clipsonic_cli.metrics.fad import outliers
 from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
-from clipsonic_cli.metrics.tagger import ZeroShotTagger
+from clipsonic_cli.metrics.metric import Metric
+from clipsonic_cli.metrics.tagger import ZeroShotTagger, tagged
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import (
     AudioTextBackbone,
@@ -30,51 +28,39 @@ from clipsonic_cli.types import (
 )
 
 OUTLIERS = 10
-OF_TRUTH = ("reference", "originals")
-"""What sounds are compared with that is true."""
-TAGGED = ("labels", "originals")
-"""And with what by a tagger: of their prompts, or of the network's own classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What sounds are compared with.
+    """The sounds that systems are compared with, or statistics of them."""
 
-    Args:
-        told: What it is, for people.
-        sounds: Files by name; none where there are only statistics.
-        statistics: A file of them.
-        clips: Whether they are the clips' own sounds, of which reconstructions are made.
-    """
-
-    told: str
+    description: str
     sounds: Mapping[str, Path] = field(default_factory=dict)
+    """Files by name; none where there are only statistics."""
     statistics: Path | None = None
-    clips: bool = False
+    of_clips: bool = False
+    """Whether the sounds are the test clips' own, which reconstructions are made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """What came of it.
-
-    Args:
-        rows: A row a system, in their order; one may have no scores.
-        notes: What could not be scored, and why.
-        compared: Whether any score is of a comparison with the reference.
-        identities: Of the weights of each backbone that heard, by its name.
-        left_out: Sounds of the reference that could not be heard, by name, and why.
-    """
+    """The outcome of :func:`score`."""
 
     rows: tuple[ScoreRow, ...]
+    """A row for each system, in their order; one may have no scores."""
     notes: tuple[str, ...]
+    """What could not be scored, and why."""
     compared: bool
+    """Whether any score is a comparison with the reference."""
     identities: Mapping[str, str]
+    """Identity of the weights of each backbone, by its name."""
     left_out: Mapping[str, str]
+    """Sounds of the reference that could not be embedded, with the reason."""
 
 
 def score(
     systems: Sequence[System],
-    hearings: Sequence[MetricRun],
+    runs: Sequence[MetricRun],
     reference: Reference | None,
     *,
     device: torch.device,
@@ -82,114 +68,124 @@ def score(
     save_stats: Path | None = None,
     report: Report = silent,
 ) -> Scored:
-    """Scores systems by metrics; one backbone is in memory at a time.
+    """Score systems by metrics; one backbone is in memory at a time.
 
     Args:
         systems: May be none, where only statistics are to be saved.
-        hearings: The metrics, but those that hear nothing.
+        runs: Metrics that need audio; where there are none, no row comes back.
         reference: None where no metric needs one.
         device: Where backbones run.
-        seed: Of the intervals.
-        save_stats: Where the reference's statistics go, as the first metric that takes any has
-            them.
-        report: Told of every set as it is heard.
+        seed: Seed of the intervals.
+        save_stats: Where statistics of the reference go, by the first metric that takes any.
+        report: Receives progress on each set.
 
     Raises:
-        UsageError: Nothing at all can be scored; says the first reason.
+        UsageError: Nothing at all can be scored; gives the first reason.
         ClipsonicError: Weights are missing or damaged.
     """
-    found: dict[tuple[int, int], tuple[Score, ...]] = {}
-    farthest: dict[int, dict[str, float]] = {}
+    tallies = [_Tally(system=system) for system in systems] if runs else []
     faults: dict[str, UsageError] = {}
     identities: dict[str, str] = {}
-    unheard: dict[int, dict[str, str]] = {}
-    of_reference: dict[str, str] = {}
-    for name in dict.fromkeys(hearing.backbone for hearing in hearings):
-        ears = _FeatureCache(load(name, device), reference, report)
-        identities[name] = ears.backbone.identity
-        for column, hearing in enumerate(hearings):
-            if hearing.backbone != name:
+    left_out: dict[str, str] = {}
+    for name in dict.fromkeys(run.backbone for run in runs):
+        cache = _FeatureCache(load(name, device), reference, report)
+        identities[name] = cache.backbone.identity
+        for run in runs:
+            if run.backbone != name:
                 continue
-            if save_stats is not None and hearing.metric.statistics:
-                ears.save(save_stats, hearing.metric.windows)
+            # Save statistics.
+            if save_stats is not None and run.metric.takes_statistics:
+                cache.save_reference(save_stats, run.metric.windows)
                 save_stats = None
-            for line, system in enumerate(systems):
-                generator = torch.Generator().manual_seed(seed)
+            # Score each system.
+            for tally in tallies:
                 try:
-                    made, against = ears.pair(system, hearing)
-                    unheard.setdefault(line, {}).update(made.left_out)
-                    if isinstance(against, Features):
-                        of_reference.update(against.left_out)
-                    scores = hearing.metric(made, against, generator=generator)
-                    scores = _judged(scores, hearing, system, reference, size=made.dim)
-                    found[line, column] = scores
+                    tally.add(run, cache, seed)
                 except UsageError as error:
-                    faults[f"{hearing.label} of {_title(system)} is left out: {error}"] = error
-                    continue
-                if hearing.metric.name == "fad" and line not in farthest:
-                    far = outliers(made, against)
-                    farthest[line] = dict(islice(far.items(), OUTLIERS))
-    if systems and not found:
+                    faults[f"{run.label} of {tally.title} is left out: {error}"] = error
+        left_out |= cache.reference_left_out
+    if tallies and not any(tally.scores for tally in tallies):
         raise next(iter(faults.values()))
-    rows = [
-        ScoreRow(
-            system=system.name,
-            guidance=system.guidance,
-            scores=tuple(
-                one for column in range(len(hearings)) for one in found.get((line, column), ())
-            ),
-            outliers=farthest.get(line, {}),
-            left_out=unheard.get(line, {}),
-        )
-        for line, system in enumerate(systems)
-    ]
-    compared = any(hearings[column].metric.against in OF_TRUTH for _, column in found)
+    scored = [run for tally in tallies for run in tally.scores]
     return Scored(
-        rows=tuple(rows),
+        rows=tuple(tally.row(runs) for tally in tallies),
         notes=tuple(faults),
-        compared=compared,
+        compared=any(run.metric.needs_reference for run in scored),
         identities=identities,
-        left_out=of_reference,
+        left_out=left_out,
     )
 
 
-def _title(system: System) -> str:
-    return heading(system.name, system.guidance)
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """The scores of one system so far."""
+
+    system: System
+    scores: dict[MetricRun, tuple[Score, ...]] = field(default_factory=dict)
+    outliers: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return heading(self.system.name, self.system.guidance)
+
+    def add(self, run: MetricRun, cache: "_FeatureCache", seed: int) -> None:
+        """Score the system by one more metric.
+
+        Raises:
+            UsageError: It cannot be scored by that.
+        """
+        made, against = cache.pair(self.system, run)
+        self.left_out |= made.left_out
+        scores = run.metric(made, against, generator=torch.Generator().manual_seed(seed))
+        note = _note(run, self.system, cache.reference, classes=made.dim)
+        if note and run.metric.needs_reference and not run.metric.needs_classes:
+            scores = tuple(replace(score, bias=None) for score in scores)
+        if note:
+            scores = tuple(replace(score, notes=(*score.notes, note)) for score in scores)
+        self.scores[run] = scores
+        if run.metric.name == "fad" and not self.outliers:
+            self.outliers = dict(islice(outliers(made, against).items(), OUTLIERS))
+
+    def row(self, runs: Sequence[MetricRun]) -> ScoreRow:
+        """Return the scores in the order of the metrics."""
+        return ScoreRow(
+            system=self.system.name,
+            guidance=self.system.guidance,
+            scores=tuple(score for run in runs for score in self.scores.get(run, ())),
+            outliers=self.outliers,
+            left_out=self.left_out,
+        )
 
 
-def _judged(
-    scores: tuple[Score, ...],
-    hearing: MetricRun,
-    system: System,
-    reference: Reference | None,
-    *,
-    size: int,
-) -> tuple[Score, ...]:
-    """Adds to scores of vectors of a size what only they know who know where sounds are from."""
-    metric = hearing.metric
-    if metric.against in TAGGED:
-        note = f"Over {size} classes, the prompts of these sounds; compare with no others."
-        if metric.against == "labels":
-            note = f"One of {size} classes: {1 / size:.3g} is chance."
-        elif not hearing.reads:
-            note = f"Over the {size} classes that '{hearing.backbone}' knows."
-        return tuple(replace(score, notes=(*score.notes, note)) for score in scores)
-    note = _kinship(system, reference) if metric.against == "reference" else ""
-    if not note:
-        return scores
-    return tuple(replace(score, bias=None, notes=(*score.notes, note)) for score in scores)
+def _note(run: MetricRun, system: System, reference: Reference | None, *, classes: int) -> str:
+    """Format what depends on the source of the sounds: their classes, overlap with the reference.
+
+    Args:
+        run: The metric.
+        system: The sounds.
+        reference: What they were compared with.
+        classes: Size of the vectors: number of classes, where the metric compares those.
+    """
+    metric = run.metric
+    if not metric.needs_classes:
+        return _overlap_note(system, reference) if reference and metric.needs_reference else ""
+    if not metric.needs_reference:
+        return f"One of {classes} classes: {1 / classes:.3g} is chance."
+    if run.own_classes:
+        return f"Over the {classes} classes that '{run.backbone}' knows."
+    return f"Over {classes} classes, the prompts of these sounds; compare with no others."
 
 
-def _kinship(system: System, reference: Reference | None) -> str:
-    """Says that sounds and reference were not drawn apart, as a bias takes two sets to be."""
-    assert reference is not None  # something was compared with it
-    if system.of_reference and reference.clips:
+def _overlap_note(system: System, reference: Reference) -> str:
+    """Format that sounds and reference were not drawn apart, which the bias supposes."""
+    if system.of_reference and reference.of_clips:
         return (
-            "Made of the very clips it is compared with: it has no sampling noise of its own, so "
+            "Made from the same clips it is compared with: it has no sampling noise of its own, so "
             "that this is lower than other sounds as good as these could reach."
         )
-    theirs = {path.resolve() for path in reference.sounds.values()}
-    if common := sum(path.resolve() in theirs for path in system.sounds.values()):
+    known = {path.resolve() for path in reference.sounds.values()}
+    if common := sum(path.resolve() in known for path in system.sounds.values()):
         return (
             f"{common} of {len(system.sounds)} files are among those they are compared with: the "
             f"two are not drawn apart, so that this is lower than other sounds as good could reach."
@@ -197,103 +193,99 @@ def _kinship(system: System, reference: Reference | None) -> str:
     return ""
 
 
-def _classes(system: System) -> tuple[str, ...]:
-    """Gives what a tagger tells apart: a system's own prompts, whoever else is scored."""
-    return tuple(sorted(set(system.prompts.values())))
-
-
 class _FeatureCache:
-    """One backbone, and what it has heard.
-
-    Args:
-        backbone: Hears, and may read.
-        reference: What sounds are compared with.
-        report: Told of every set.
-    """
+    """Features of one backbone, computed once per set of sounds."""
 
     def __init__(self, backbone: Backbone, reference: Reference | None, report: Report) -> None:
-        self.backbone = backbone
-        self.reference = reference
-        self.report = report
-        self._heard: dict[tuple[int, Windows | None, Backbone], Features] = {}
-        self._read: dict[tuple[tuple[str, str], ...], Features] = {}
+        self.backbone, self.reference, self._report = backbone, reference, report
+        self._systems: dict[tuple[str, float | None, Windows | None], Features] = {}
+        self._references: dict[Windows | None, Features] = {}
+        self._prompts: dict[tuple[tuple[str, str], ...], Features] = {}
         self._taggers: dict[tuple[str, ...], ZeroShotTagger] = {}
 
-    def pair(self, system: System, hearing: MetricRun) -> tuple[Features, Features | Statistics]:
-        """Gives what a metric is called with.
+    @property
+    def reference_left_out(self) -> dict[str, str]:
+        """Sounds of the reference that could not be embedded, with the reason."""
+        return {n: why for one in self._references.values() for n, why in one.left_out.items()}
+
+    def pair(self, system: System, run: MetricRun) -> tuple[Features, Features | Statistics]:
+        """Return the two sets that a metric compares.
 
         Raises:
-            UsageError: Something it needs is not there.
+            UsageError: Something it needs is missing.
         """
-        metric, ears = hearing.metric, self.backbone
-        if hearing.reads and not system.prompts:
+        metric = run.metric
+        if run.needs_prompts and not system.prompts:
             raise UsageError(
                 f"Nothing says what the sounds of '{system.name}' were to be; give --prompts, a "
                 f"csv of file and prompt."
             )
-        if metric.against in TAGGED and hearing.reads:
-            ears = self._tagger(_classes(system))
         against: Features | Statistics
-        if metric.against in OF_TRUTH:
-            against = self._against(metric.name, metric.windows, ears, statistics=metric.statistics)
-        elif metric.against == "labels":
-            against = self._tagger(_classes(system)).labels(system.prompts)
+        if metric.needs_reference:
+            against = self._against(metric)
+        elif metric.needs_classes:
+            against = self._zero_shot(system).labels(system.prompts)
         else:
-            key = tuple(system.prompts.items())  # most systems are asked the same
-            if key not in self._read:
-                reader = cast(AudioTextBackbone, self.backbone)
-                self._read[key] = of_prompts(dict(key), reader)
-            against = self._read[key]
-        made = self._hear(system.sounds, metric.windows, ears)
-        if metric.against in TAGGED and not hearing.reads:
-            made, against = self._tagged(made), self._tagged(against)
+            against = self._embed_prompts(system.prompts)
+        made = self._embed(system, metric.windows)
+        if metric.needs_classes:
+            own = cast(TaggingBackbone, self.backbone)
+            tagger = own if run.own_classes else self._zero_shot(system)
+            made = tagged(made, tagger)
+            if metric.needs_reference:
+                assert isinstance(against, Features)  # no metric of classes takes statistics
+                against = tagged(against, tagger)
         return made, against
 
-    def save(self, path: Path, windows: Windows | None) -> None:
-        """Writes the statistics of the reference.
+    def save_reference(self, path: Path, windows: Windows | None) -> None:
+        """Write the statistics of the reference.
 
         Raises:
-            UsageError: There are no sounds of it, or too few.
+            UsageError: It has no sounds, or too few.
         """
-        features = self._against("--save-stats", windows, self.backbone)
-        assert isinstance(features, Features)  # as no statistics were asked for
-        if len(features.rows) < 2:
+        features = self._embed_reference(windows)
+        if features.n < 2:
             raise UsageError("Statistics need 2 windows of sound or more; give more sounds.")
         name, identity = self.backbone.name, self.backbone.identity
         write_statistics(path, features.statistics(), backbone=name, identity=identity)
 
-    def _tagger(self, classes: tuple[str, ...]) -> ZeroShotTagger:
-        if classes not in self._taggers:
-            reader = cast(AudioTextBackbone, self.backbone)
-            self._taggers[classes] = ZeroShotTagger(reader, classes)
-        return self._taggers[classes]
+    def _against(self, metric: Metric) -> Features | Statistics:
+        assert self.reference is not None  # metrics that need one were dropped
+        if self.reference.statistics is None:
+            return self._embed_reference(metric.windows)
+        metric.check_takes_statistics()
+        name, identity = self.backbone.name, self.backbone.identity
+        return read_statistics(self.reference.statistics, backbone=name, identity=identity)
 
-    def _tagged(self, features: Features | Statistics) -> Features:
-        assert isinstance(features, Features)  # no metric of tags takes statistics
-        return replace(features, rows=cast(TaggingBackbone, self.backbone).tag(features.rows))
+    def _embed(self, system: System, windows: Windows | None) -> Features:
+        key = (system.name, system.guidance, windows)
+        if key not in self._systems:
+            self._systems[key] = self._embed_files(system.sounds, windows)
+        return self._systems[key]
 
-    def _against(
-        self, name: str, windows: Windows | None, ears: Backbone, *, statistics: bool = False
-    ) -> Features | Statistics:
-        reference = self.reference
-        assert reference is not None  # metrics that need one were not asked for else
-        if reference.statistics is None:
+    def _embed_reference(self, windows: Windows | None) -> Features:
+        assert self.reference is not None
+        if windows not in self._references:
             try:
-                return self._hear(reference.sounds, windows, ears)
+                self._references[windows] = self._embed_files(self.reference.sounds, windows)
             except UsageError as error:
                 raise UsageError(f"Of the reference: {error}") from None
-        if not statistics:
-            raise UsageError(
-                f"'{name}' needs the sounds of the reference, not their statistics; give "
-                f"--reference the folder they are in."
-            )
-        name, identity = self.backbone.name, self.backbone.identity
-        return read_statistics(reference.statistics, backbone=name, identity=identity)
+        return self._references[windows]
 
-    def _hear(
-        self, sounds: Mapping[str, Path], windows: Windows | None, ears: Backbone
-    ) -> Features:
-        key = (id(sounds), windows, ears)  # the caller keeps them all
-        if key not in self._heard:
-            self._heard[key] = heard(sounds, ears, windows=windows, report=self.report)
-        return self._heard[key]
+    def _embed_files(self, sounds: Mapping[str, Path], windows: Windows | None) -> Features:
+        return heard(sounds, self.backbone, windows=windows, report=self._report)
+
+    def _embed_prompts(self, prompts: Mapping[str, str]) -> Features:
+        key = tuple(prompts.items())  # most systems have the same
+        if key not in self._prompts:
+            backbone = cast(AudioTextBackbone, self.backbone)
+            self._prompts[key] = of_prompts(dict(prompts), backbone)
+        return self._prompts[key]
+
+    def _zero_shot(self, system: System) -> ZeroShotTagger:
+        """Return the tagger whose classes are a system's own prompts, whoever else is scored."""
+        classes = tuple(sorted(set(system.prompts.values())))
+        if classes not in self._taggers:
+            backbone = cast(AudioTextBackbone, self.backbone)
+            self._taggers[classes] = ZeroShotTagger(backbone, classes)
+        return self._taggers[classes]

@@ -249,6 +249,6 @@ METRIC = Metric(
     backbone="vggish",
     against="reference",
     compare=compare,
-    statistics=True,
-    least=2,
+    takes_statistics=True,
+    min_rows=2,
 )

@@ -80,6 +80,11 @@ class Features:
             raise ValueError("the rows are not finite")
 
     @property
+    def n(self) -> int:
+        """Number R of rows."""
+        return len(self.rows)
+
+    @property
     def dim(self) -> int:
         """Size D of a row."""
         return self.rows.shape[1]

@@ -117,6 +117,11 @@ class Statistics(Gaussian):
         if (rate is not None and rate < 1) or not (seconds is None or 0 < seconds < math.inf):
             raise ValueError(f"sounds of {seconds} s at {rate} Hz cannot be")
 
+    @property
+    def dim(self) -> int:
+        """Size D of a vector."""
+        return len(self.mean)
+
     def independent(self, moment: int) -> float:
         """Gives how many independent vectors would tell a moment as well as these do.
 

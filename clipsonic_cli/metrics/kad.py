@@ -215,5 +215,5 @@ METRIC = Metric(
     backbone="vggish",
     against="reference",
     compare=compare,
-    least=2,
+    min_rows=2,
 )

@@ -1,8 +1,4 @@
-"""What every metric is: a comparison of two sets of vectors, and what must be known about it.
-
-Knows: who is compared with whom, that both must fit, and the frame of a score. Does not know: any
-one metric, nor where the vectors come from.
-"""
+"""The frame of every metric: what it needs, the checks before it runs, and the score it returns."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,21 +15,15 @@ from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Score
 
 Against = Literal["reference", "originals", "prompts", "labels", "images"]
-"""What sounds are compared with: a set of others; or, one each, the sound they should have been,
-their text, the class of it, or (query vectors in place of sounds) their picture."""
+"""What is compared with: a set of other sounds; or, one for each sound, its original, its prompt,
+its class label or (query vectors in place of sounds) its image."""
+LONGER = 1.1
+"""Ratio of mean lengths above which a note says that they differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One number of a metric, before its frame.
-
-    Args:
-        name: The metric's own, or another's that is given along with it.
-        value: The number.
-        interval: See ``types.Score``.
-        bias: See ``types.Score``.
-        notes: See ``types.Score``.
-    """
+    """One number of a metric; see :class:`~clipsonic_cli.types.Score` for the fields."""
 
     name: str
     value: float
@@ -43,45 +33,62 @@ class Measured:
 
 
 Compare = Callable[[Features, Any, torch.Generator], Iterable[Measured]]
-"""Any is Features, or Statistics as well where the metric takes them."""
-LONGER = 1.1
-"""Ratio of mean lengths from which it is said that they differ."""
+"""Any is Features, or also Statistics where the metric takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A metric; calling it scores a set.
-
-    Args:
-        name: As in METRICS.
-        title: What it is, for tables and help.
-        better: Which way is good.
-        backbone: Whose vectors it is defined with; others' are labelled.
-        against: What sounds are compared with. All but "reference" are matched by name.
-        compare: Gives the numbers; pairs come in the same order.
-        windows: How sounds are cut before they are heard.
-        statistics: Whether saved statistics of a reference are enough.
-        least: Rows that it needs on either side.
-    """
+    """A metric; calling it scores a set of sounds."""
 
     name: str
+    """As in METRICS."""
     title: str
     better: Literal["lower", "higher"]
     backbone: str
+    """The network it is defined with; scores by another are labelled."""
     against: Against
     compare: Compare
+    """Computes the numbers; pairs come in the same order."""
     windows: Windows | None = None
-    statistics: bool = False
-    least: int = 1
+    """How each sound is cut before it is embedded."""
+    takes_statistics: bool = False
+    """Whether saved statistics of a reference are enough."""
+    min_rows: int = 1
+    """Fewest rows on either side."""
+
+    @property
+    def paired(self) -> bool:
+        """Whether each sound is compared with its own partner, matched by name."""
+        return self.against != "reference"
+
+    @property
+    def needs_audio(self) -> bool:
+        """Whether it scores audio; else the query vectors of a model."""
+        return self.against != "images"
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it compares with other audio."""
+        return self.against in ("reference", "originals")
+
+    @property
+    def needs_prompts(self) -> bool:
+        """Whether it compares with texts, whatever the backbone."""
+        return self.against in ("prompts", "labels")
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether it compares class probabilities in place of embeddings."""
+        return self.against in ("originals", "labels")
 
     def __call__(
         self, made: Features, against: Features | Statistics, *, generator: torch.Generator
     ) -> tuple[Score, ...]:
-        """Scores a set.
+        """Score a set.
 
         Args:
-            made: What is scored.
-            against: What with, as :attr:`against` says; of the same backbone.
+            made: The set.
+            against: What :attr:`against` says, by the same backbone.
             generator: For resampling; the same seed gives the same scores, whatever the order of
                 the sounds.
 
@@ -91,47 +98,37 @@ class Metric:
         Raises:
             UsageError: Too few sounds, none with a partner, statistics where sounds are needed or
                 of vectors of another size, or nothing that can be compared.
-            ValueError: The two are of different backbones.
+            ValueError: The two are from different backbones.
         """
         notes = list(made.notes)
+        # Check that the two fit.
         if isinstance(against, Statistics):
-            if not self.statistics:
-                raise UsageError(
-                    f"'{self.name}' needs the sounds of the {self.against}, not their statistics; "
-                    f"give the folder they are in."
-                )
-            if (size := len(against.mean)) != made.dim:
-                raise UsageError(
-                    f"The statistics are of vectors of size {size}, those of '{made.backbone}' "
-                    f"have size {made.dim}; save them again with --save-stats, or give the sounds "
-                    f"themselves."
-                )
+            self._check_statistics(made, against)
+        elif (against.dim, against.backbone) != (made.dim, made.backbone):
+            raise ValueError(
+                f"need vectors of one backbone, got '{made.backbone}' of size {made.dim} and "
+                f"'{against.backbone}' of size {against.dim}"
+            )
+        elif self.paired:
+            made, against, unpaired = self._paired(made, against)
+            notes += unpaired
         else:
-            if (against.dim, against.backbone) != (made.dim, made.backbone):
-                raise ValueError(
-                    f"need vectors of one backbone, got '{made.backbone}' of size {made.dim} and "
-                    f"'{against.backbone}' of size {against.dim}"
-                )
-            if self.against == "reference":
-                notes += [f"Of the reference: {note}" for note in against.notes]
-            else:
-                made, against, unpaired = self._paired(made, against)
-                notes += unpaired
+            notes += [f"Of the reference: {note}" for note in against.notes]
         notes += self._differences(made, against)
-        rows = against.n if isinstance(against, Statistics) else len(against.rows)
-        if (fewest := min(len(made.rows), rows)) < self.least:
+        if (fewest := min(made.n, against.n)) < self.min_rows:
             raise UsageError(
-                f"'{self.name}' needs {self.least} windows of sound or more on either side, got "
+                f"'{self.name}' needs {self.min_rows} windows of sound or more on either side, got "
                 f"{fewest}; give more or longer sounds."
             )
+        # Compare them.
         return tuple(
             Score(
                 metric=measured.name,
                 value=measured.value,
                 better=self.better,
                 n=len(made.names),
-                rows=len(made.rows),
-                against=rows,
+                rows=made.n,
+                against=against.n,
                 backbone=made.backbone,
                 as_paper=made.backbone == self.backbone,
                 sample_rate=made.sample_rate,
@@ -143,37 +140,59 @@ class Metric:
             for measured in self.compare(made, against, generator)
         )
 
+    def check_takes_statistics(self) -> None:
+        """Check that saved statistics of a reference are enough.
+
+        Raises:
+            UsageError: They are not.
+        """
+        if not self.takes_statistics:
+            raise UsageError(
+                f"'{self.name}' needs the sounds of the {self.against}, not their statistics; give "
+                f"the folder they are in."
+            )
+
+    def _check_statistics(self, made: Features, statistics: Statistics) -> None:
+        self.check_takes_statistics()
+        if statistics.dim != made.dim:
+            raise UsageError(
+                f"The statistics are of vectors of size {statistics.dim}, those of "
+                f"'{made.backbone}' have size {made.dim}; save them again with --save-stats, or "
+                f"give the sounds themselves."
+            )
+
     def _differences(self, made: Features, against: Features | Statistics) -> Iterator[str]:
-        """Says how the sounds differ in what no metric means to tell."""
+        """Yield differences in sample rate and length, which no metric is meant to measure."""
         rates = (made.sample_rate, against.sample_rate)
         if None not in rates and rates[0] != rates[1]:
             yield f"Sample rates differ: {rates[0]} Hz, and {rates[1]} Hz of the {self.against}."
         ours, theirs = made.seconds, against.seconds
         if ours and theirs and max(ours, theirs) > LONGER * min(ours, theirs):
-            whose = f"of the {self.against}"
-            yield f"Lengths differ: {ours:.2f} s on average, and {theirs:.2f} s {whose}."
+            yield (
+                f"Lengths differ: {ours:.2f} s on average, and {theirs:.2f} s of the "
+                f"{self.against}."
+            )
 
     def _paired(self, made: Features, against: Features) -> tuple[Features, Features, list[str]]:
-        """Gives the sounds that have a partner, sorted by name, with their partners."""
+        """Return the sounds that have a partner, sorted by name, their partners, and notes."""
         both = sorted(set(made.names) & set(against.names))
         if not both:
             raise UsageError(
                 f"'{self.name}' compares each sound with one of the {self.against}, and none has "
                 f"one: '{made.names[0]}' is not among them. Name them alike."
             )
-        alone = sorted(set(made.names) - set(both))
         notes = []
-        if alone:
+        if alone := sorted(set(made.names) - set(both)):
             shown = f"'{alone[0]}'" + (" and others" if len(alone) > 1 else "")
             notes.append(f"{len(alone)} left out, {shown}: none of the {self.against} is theirs.")
         return made.only(both), against.only(both), notes
 
 
 def mean(name: str, values: Tensor, generator: torch.Generator) -> Measured:
-    """Gives the mean of what was measured for every sound, with its interval.
+    """Compute the mean of one value per sound, with its interval.
 
     Args:
-        name: Of the number.
+        name: Name of the number.
         values: (C,) float64, the sounds sorted by name, as pairs are.
         generator: For the interval.
     """
@@ -181,8 +200,8 @@ def mean(name: str, values: Tensor, generator: torch.Generator) -> Measured:
     return Measured(name=name, value=float(values.mean()), interval=interval)
 
 
-def asked(name: str) -> tuple[Metric, str]:
-    """Gives what a person means by "fad" or "fad:clap": a metric, and the backbone to hear with.
+def parse(name: str) -> tuple[Metric, str]:
+    """Return the metric and the name of the backbone that "fad" or "fad:clap" stands for.
 
     Raises:
         UsageError: There is no such metric or backbone.

@@ -1,35 +1,35 @@
-"""Taggers: backbones whose rows are the probabilities of classes.
+"""Class probabilities of sounds, which "kl" and "accuracy" compare.
 
-Any network that tags sounds is one, by giving its probabilities from ``embed``. Here is the one
-that needs no other weights: a network of sounds and texts, asked which text fits best.
+They come from a network's own classes (``types.TaggingBackbone``), or from :class:`ZeroShotTagger`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import Features, of_vectors
-from clipsonic_cli.types import AudioTextBackbone
+from clipsonic_cli.types import AudioTextBackbone, TaggingBackbone
 
 ROUNDING = 1e-4
 """How far the sum of a row's probabilities may be from 1."""
 
 
 class ZeroShotTagger:
-    """Tags sounds with texts: the softmax of their scaled cosines.
+    """Class probabilities of embeddings: the softmax of their scaled cosines with texts.
 
     Args:
-        backbone: Hears and reads. Its name is the tagger's.
+        backbone: Embeds the texts; its own embeddings of audio can be tagged.
         classes: The texts, each once.
 
     Raises:
-        UsageError: There are less than two, or one has no words.
+        UsageError: There are fewer than two, or one has no words.
         ValueError: One is given twice.
 
     Source:
-        Radford et al. 2021 (of pictures); Wu et al. 2023 (of sounds).
+        Radford et al. 2021 (images); Wu et al. 2023 (audio).
     """
 
     def __init__(self, backbone: AudioTextBackbone, classes: Sequence[str]) -> None:
@@ -40,26 +40,19 @@ class ZeroShotTagger:
             )
         if len(set(classes)) != len(classes):
             raise ValueError("a class is given twice")
-        self.backbone = backbone
-        self.name, self.identity = backbone.name, backbone.identity
         self.classes = tuple(classes)
+        self._name, self._scale = backbone.name, backbone.logit_scale
         self._texts = backbone.embed_text(self.classes)  # (K, D)
 
-    @property
-    def dim(self) -> int:
-        """Number K of classes."""
-        return len(self.classes)
-
-    def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Gives the probabilities (W, K) of the classes, as the backbone hears a sound."""
-        cosines = self.backbone.embed(samples, sample_rate) @ self._texts.T  # (W, K)
-        return (self.backbone.logit_scale * cosines).softmax(1)
+    def tag(self, rows: Tensor) -> Tensor:
+        """Return the class probabilities (W, K) of embeddings (W, D)."""
+        return (self._scale * (rows @ self._texts.T)).softmax(1)
 
     def labels(self, classes: Mapping[str, str]) -> Features:
-        """Gives what "accuracy" compares with: certainty of each sound's own class.
+        """Return what "accuracy" compares with: probability 1 for each sound's own class.
 
         Args:
-            classes: Name of a sound to its class.
+            classes: Class of each sound, by the sound's name.
 
         Raises:
             UsageError: There is none, or a class is not one of the tagger's.
@@ -72,15 +65,20 @@ class ZeroShotTagger:
                 f"The tagger knows no class '{strange[0]}'; it has {len(place)}, such as "
                 f"'{self.classes[0]}'."
             )
-        picked = [place[label] for label in classes.values()]
-        return of_vectors(list(classes), torch.eye(self.dim)[picked], backbone=self.name)
+        rows = torch.eye(len(place))[[place[label] for label in classes.values()]]
+        return of_vectors(list(classes), rows, backbone=self._name)
+
+
+def tagged(features: Features, tagger: ZeroShotTagger | TaggingBackbone) -> Features:
+    """Return features with class probabilities in place of embeddings."""
+    return replace(features, rows=tagger.tag(features.rows))
 
 
 def probabilities(tags: Features) -> Tensor:
-    """Gives the mean class probabilities of each sound: (C, K) float64.
+    """Compute the mean class probabilities of each sound: (C, K) float64.
 
     Raises:
-        ValueError: The rows are none.
+        ValueError: The rows are not probabilities.
     """
     rows = tags.means()
     if (rows < 0).any() or ((rows.sum(1) - 1).abs() > ROUNDING).any():

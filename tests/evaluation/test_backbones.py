@@ -1,58 +1,65 @@
-"""Who hears for which metric."""
+"""The backbone of each metric, and ranking by one."""
 
+import numpy as np
 import pytest
+import torch
 
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import backbones
-from clipsonic_cli.evaluation.backbones import choose, notes_of
+from clipsonic_cli.evaluation.backbones import Ranking, choose, notes_of
+from clipsonic_cli.metrics.mini import MiniBackbone
+from clipsonic_cli.types import Waveform
+
+CPU = torch.device("cpu")
+TEXTS = ("a photo of whistle", "a photo of drum kit")
 
 
 def test_the_embedded_network_stands_in_for_what_is_not_here_and_says_so():
     chosen = choose(["fad", "clap", "fad"])
-    assert [one.backbone for one in chosen] == ["mini", "mini"]
+    assert [run.backbone for run in chosen] == ["mini", "mini"]
     [note] = notes_of(chosen)
     assert "fad[mini], clap[mini]" in note
     assert note.endswith("clipsonic download vggish clap")
 
 
-def test_the_papers_networks_hear_where_they_are_here(monkeypatch):
+def test_the_papers_backbones_are_used_where_they_are_here(monkeypatch):
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     chosen = choose(["fad", "kad", "clap"])
-    assert [one.backbone for one in chosen] == ["vggish", "vggish", "clap"]
+    assert [run.backbone for run in chosen] == ["vggish", "vggish", "clap"]
     assert notes_of(chosen) == []
 
 
-def test_who_is_asked_for_by_name_needs_no_note():
+def test_a_backbone_given_by_name_needs_no_note():
     [chosen] = choose(["fad:mini"])
     assert (chosen.backbone, notes_of([chosen])) == ("mini", [])
 
 
-def test_a_metric_is_heard_once_by_each_network(monkeypatch):
+def test_a_metric_runs_once_with_each_backbone(monkeypatch):
     names = ["fad", "fad:mini", "fad"]
     [chosen] = choose(names)
     assert (chosen.backbone, chosen.instead_of) == ("mini", "vggish")
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
-    assert [one.backbone for one in choose(names)] == ["vggish", "mini"]
+    assert [run.backbone for run in choose(names)] == ["vggish", "mini"]
 
 
-def test_who_is_insisted_on_has_to_be_here():
+def test_a_backbone_given_by_name_has_to_be_here():
     with pytest.raises(MissingWeights, match="clipsonic download clap"):
         choose(["fad:clap"])
 
 
-def test_only_who_has_no_tagger_of_its_own_has_to_read(monkeypatch):
+def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     names = ["kl", "kl:panns", "clap", "accuracy", "fad", "fad:panns"]
-    assert [one.reads for one in choose(names)] == [True, False, True, True, False, False]
+    assert [run.needs_prompts for run in choose(names)] == [True, False, True, True, False, False]
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("kl:vggish", "reads texts, which 'vggish' does not. Known: clap, panns, mini"),
-        ("accuracy:panns", "reads texts, which 'panns' does not. Known: clap, mini"),
-        ("clap:vggish", "reads texts, which 'vggish' does not. Known: clap, mini"),
-        ("similarity:mini", "hears nothing"),
+        ("kl:vggish", "text encoder, which 'vggish' lacks. Known: clap, panns, mini"),
+        ("accuracy:panns", "text encoder, which 'panns' lacks. Known: clap, mini"),
+        ("clap:vggish", "text encoder, which 'vggish' lacks. Known: clap, mini"),
+        ("similarity:mini", "uses no backbone"),
         ("fda", "Did you mean 'fad'"),
         ("fad:clpa", "Did you mean 'clap'"),
     ],
@@ -62,6 +69,43 @@ def test_what_does_not_go_together_is_refused(name, reason):
         choose([name])
 
 
-def test_similarity_needs_nobody():
+def test_similarity_needs_no_backbone():
     [chosen] = choose(["similarity"])
     assert (chosen.backbone, chosen.instead_of) == ("clip", None)
+
+
+@pytest.fixture(scope="module")
+def ranking():
+    return Ranking([*TEXTS, *TEXTS], CPU)
+
+
+@pytest.fixture(scope="module")
+def tone():
+    """Four seconds of a whistle's tone."""
+    time = np.arange(64_000) / 16_000
+    samples = 0.3 * np.sin(2 * np.pi * 2000 * time)
+    return Waveform(samples=torch.from_numpy(samples).float(), sample_rate=16_000)
+
+
+def test_a_score_is_the_mean_cosine_of_the_windows_and_the_words(ranking, tone):
+    backbone = MiniBackbone.load(CPU)
+    rows = backbone.embed(tone.samples, tone.sample_rate)
+    for text in TEXTS:
+        expected = (rows @ backbone.embed_text([text])[0]).mean()
+        assert ranking(tone, text).value == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_network_that_ranks_is_named(ranking, tone):
+    assert ranking(tone, TEXTS[0]).label == "clap[mini]"
+    (note,) = ranking.notes
+    assert "clipsonic download clap" in note
+
+
+def test_a_tone_is_a_whistle_rather_than_a_drum_kit(ranking, tone):
+    whistle, drums = (ranking(tone, text).value for text in TEXTS)
+    assert whistle > drums
+
+
+def test_a_sound_of_nothing_is_refused(ranking):
+    with pytest.raises(UsageError, match="no samples"):
+        ranking(Waveform(samples=torch.zeros(0), sample_rate=16_000), TEXTS[0])

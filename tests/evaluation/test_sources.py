@@ -59,12 +59,12 @@ def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked,
     asked = dataclasses.replace(asked, modes=("zs",), how=how)
     mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
     assert (mode.bias > 0, reconstruction.bias) == (True, None)
-    assert any("Made of the very clips" in note for note in reconstruction.notes)
-    assert not any("Made of the very clips" in note for note in mode.notes)
+    assert any("Made from the same clips" in note for note in reconstruction.notes)
+    assert not any("Made from the same clips" in note for note in mode.notes)
     other = fakes.write_sounds(tmp_path / "other", 4)
     scores = [row.score("fad") for row in judge(asked, "fad", reference=other).rows]
     assert all(score.bias > 0 for score in scores)
-    assert not any("Made of the very clips" in note for score in scores for note in score.notes)
+    assert not any("Made from the same clips" in note for score in scores for note in score.notes)
 
 
 def test_people_need_sounds_whatever_the_metrics(judge, asked):

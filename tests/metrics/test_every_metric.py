@@ -9,7 +9,7 @@ from noisy_sets import generator, vectors
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
-from clipsonic_cli.metrics.metric import asked
+from clipsonic_cli.metrics.metric import parse
 from clipsonic_cli.store.manifest import ASSETS
 from clipsonic_cli.types import Score
 
@@ -67,7 +67,7 @@ def test_the_seed_decides_all_that_is_drawn(metric):
 
 def test_too_few_sounds_are_scored_without_an_interval_or_refused_in_one_line(metric):
     one = vectors(1, windows=1)
-    if metric.least == 1:
+    if metric.min_rows == 1:
         assert {s.interval for s in metric(one, one, generator=generator())} == {None}
         return
     with pytest.raises(UsageError, match=rf"'{metric.name}' needs 2 windows .* got 1; ") as caught:
@@ -85,7 +85,7 @@ def test_vectors_of_another_backbone_are_refused(metric):
 def test_statistics_are_enough_or_refused(metric):
     made = vectors(40)
     statistics = made.statistics()
-    if metric.statistics:
+    if metric.takes_statistics:
         scores = metric(made, statistics, generator=generator())
         assert scores == metric(made, made, generator=generator())
         return
@@ -99,9 +99,7 @@ def test_statistics_of_vectors_of_another_size_are_refused_in_one_line():
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in METRICS if METRICS.load(name).against != "reference"]
-)
+@pytest.mark.parametrize("name", [name for name in METRICS if METRICS.load(name).paired])
 def test_pairs_are_made_by_name_and_those_without_a_partner_are_noted(name):
     metric, made, against = METRICS.load(name), vectors(12), vectors(12, seed=1)
     fewer = against.only(against.names[2:])
@@ -124,19 +122,19 @@ def test_a_score_of_another_backbone_is_labelled(metric):
 
 def test_what_the_manifest_says_metrics_need_are_metrics():
     for name in {name for row in ASSETS.values() for name in row.metrics}:
-        assert asked(name)[0].name == name.partition(":")[0]
+        assert parse(name)[0].name == name.partition(":")[0]
 
 
 def test_a_backbone_may_be_asked_for():
-    assert [(m.name, b) for m, b in map(asked, ("fad", "fad:clap", "kad:vggish"))] == [
+    assert [(m.name, b) for m, b in map(parse, ("fad", "fad:clap", "kad:vggish"))] == [
         ("fad", "vggish"),
         ("fad", "clap"),
         ("kad", "vggish"),
     ]
     with pytest.raises(UsageError, match=r"Unknown metric 'fda'. Did you mean 'fad'"):
-        asked("fda")
+        parse("fda")
     with pytest.raises(UsageError, match=r"Unknown backbone 'clip'. Did you mean 'clap'"):
-        asked("fad:clip")
+        parse("fad:clip")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -168,3 +166,21 @@ def test_saved_statistics_tell_of_other_sample_rates_and_lengths():
     saved = dataclasses.replace(made, seconds=10.0, sample_rate=8000).statistics()
     (score, *_) = METRICS.load("fad")(made, saved, generator=generator())
     assert {note.partition(" differ")[0] for note in score.notes} >= {"Sample rates", "Lengths"}
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("fad", {"audio", "reference"}),
+        ("kad", {"audio", "reference"}),
+        ("clap", {"audio", "prompts"}),
+        ("clap-windows", {"audio", "prompts"}),
+        ("similarity", set()),
+        ("kl", {"audio", "reference", "classes"}),
+        ("accuracy", {"audio", "prompts", "classes"}),
+    ],
+)
+def test_a_metric_says_what_it_needs(name, needs):
+    metric = METRICS.load(name)
+    kinds = ("audio", "reference", "prompts", "classes")
+    assert {kind for kind in kinds if getattr(metric, f"needs_{kind}")} == needs

@@ -23,7 +23,7 @@ from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from clipsonic_cli.evaluation.ranking import Ranking
+    from clipsonic_cli.evaluation.backbones import Ranking
     from clipsonic_cli.pipeline import ClipSonic, Sound
     from clipsonic_cli.types import Score
 
@@ -146,7 +146,7 @@ def generate(
     with console.noting_warnings():
         ranking = None
         if keep is not None:
-            from clipsonic_cli.evaluation.ranking import Ranking
+            from clipsonic_cli.evaluation.backbones import Ranking
 
             ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
             for note in ranking.notes:

@@ -105,10 +105,10 @@ def prepare_once(folder: Path) -> dict[str, object]:
     import numpy as np
     import torch
 
-    from clipsonic_cli.config import PreparationConfig
     from clipsonic_cli.data.check import Rules
     from clipsonic_cli.data.listing import list_clips
     from clipsonic_cli.preparation import prepare as module
+    from clipsonic_cli.preparation.config import PreparationConfig
 
     class Means:
         """An image encoder at no cost: the means of 14 x 14 fields."""

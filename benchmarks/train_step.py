@@ -24,10 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from clipsonic_cli.config import DiffusionConfig, TrainConfig, UNetConfig
+from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.trainer.batches import Batch
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import UNetObjective
 from clipsonic_cli.trainer.ema import Ema
 from clipsonic_cli.trainer.optimizer import Updater, make_accelerator

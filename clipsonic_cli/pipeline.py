@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> Recipe:
         try:
             told = json.loads(text)
             recipe = from_dict(Recipe, told["recipe"], "recipe")
-            recipe.query, recipe.negative_query  # noqa: B018 - raise where they are no query
+            recipe.validate()
         except (UsageError, ValueError, TypeError, LookupError, RecursionError) as error:
             why = f"what looks like one cannot be used: {error}".rstrip(".")
         else:

@@ -165,7 +165,7 @@ TRAIN = {
     "validate_batches": COUNT,
     "max_loss": Range(low=0, high=1e30, above=True),
 }
-"""What the numbers of a ``config.TrainConfig`` may be."""
+"""What the numbers of a ``trainer.config.TrainConfig`` may be."""
 
 RECIPE = {
     "guidance_scale": Range(
@@ -190,7 +190,7 @@ EXTENSIONS = {
     "cond_noise": Range(low=0, high=100),
     "min_snr": Range(low=0, high=1e6, above=True, optional=True),
 }
-"""What the numbers of ``training.settings.Beyond`` may be."""
+"""What the numbers of ``training.run_config.Extensions`` may be."""
 
 BATCH = Range(low=1, high=1024, whole=True)
 """Sounds that are computed together."""

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipsonic_cli import ranges
-from clipsonic_cli.config import PreparationConfig, Recipe, TrainConfig
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.ranges import Range
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.run_config import Extensions
 
 KINDS = {

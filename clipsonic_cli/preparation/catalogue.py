@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Finding, Flaw, Rules, short, unreadable
 from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.feature_shards import SUFFIX as SHARD
 from clipsonic_cli.preparation.feature_shards import ClipTensors, Index, key_of
 from clipsonic_cli.types import Clip, Split

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.decode import Decoded, decode
 from clipsonic_cli.preparation.feature_shards import (
     FORMAT,

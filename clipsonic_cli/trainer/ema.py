@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.trainer.config import TrainConfig
 
 
 class Ema:

@@ -20,11 +20,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.batches import Batch, Dataset, Feed, draw_clips
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.ema import Ema
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.optimizer import Updater, learning_rate, make_accelerator

@@ -14,9 +14,9 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import DistributedType, InitProcessGroupKwargs, release_memory
 from torch import Tensor, nn
 
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.trainer.batches import Batch
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.tracking import Means
 

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import why_unwritable
-from clipsonic_cli.config import MelSpec, PreparationConfig
+from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
 from clipsonic_cli.data.clips import check_exists, hold_out, is_address
@@ -31,6 +31,7 @@ from clipsonic_cli.preparation.catalogue import (
     is_catalogue,
     read_catalogue,
 )
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
 from clipsonic_cli.training.presets import cores

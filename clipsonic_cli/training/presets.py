@@ -18,11 +18,11 @@ from clipsonic_cli.config import (
     VOCODER_SIZES,
     DiffusionConfig,
     PriorConfig,
-    TrainConfig,
     UNetConfig,
     VocoderConfig,
 )
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.types import Stage
 
 SIZES: Mapping[Stage, Mapping[str, Any]] = {

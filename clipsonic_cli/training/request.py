@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import why_unwritable
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.manifest import ASSETS
 from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.data_setup import Source, check_source

@@ -14,13 +14,13 @@ from clipsonic_cli.config import (
     TRAIN_FRAMES,
     DiffusionConfig,
     PriorConfig,
-    TrainConfig,
     UNetConfig,
     VocoderConfig,
 )
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"

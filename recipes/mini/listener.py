@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from train import LICENCE
 
 from clipsonic_cli.audio.mel import LogMel, normalize
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.evaluation.evaluate import TRUTH
 from clipsonic_cli.metrics.features import of_sounds
@@ -38,6 +37,7 @@ from clipsonic_cli.models.listener import Listener, ListenerConfig
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.batches import Batch, crop, random_starts
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.objective import Loss
 from clipsonic_cli.types import Waveform

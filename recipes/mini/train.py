@@ -24,14 +24,7 @@ from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, r
 from steps import need
 from torch import Tensor
 
-from clipsonic_cli.config import (
-    VOCODER_SIZES,
-    DiffusionConfig,
-    MelSpec,
-    PriorConfig,
-    TrainConfig,
-    UNetConfig,
-)
+from clipsonic_cli.config import VOCODER_SIZES, DiffusionConfig, MelSpec, PriorConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
@@ -43,6 +36,7 @@ from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.trainer.batches import Dataset
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import Progress, train
 from clipsonic_cli.trainer.objective import Objective

@@ -13,11 +13,13 @@ from reader import Reader, encoded
 from safetensors.numpy import save
 
 from clipsonic_cli import folder_lock
-from clipsonic_cli.config import DiffusionConfig, PreparationConfig, TrainConfig, UNetConfig
+from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.listening.ratings import FORMAT, KEY_FORMAT, mean_opinion_scores, read_ratings
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
 from clipsonic_cli.preparation import catalogue, feature_shards
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.trainer import checkpoint, tracking
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training import export, run_config
 
 SETTINGS = run_config.RunConfig(

@@ -12,11 +12,11 @@ import pytest
 from make_media import tone, write_media
 from pairs import Shades, gathered, write_pair
 
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation.catalogue import Catalogue
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import prepare
 from clipsonic_cli.store import bundle
 from clipsonic_cli.types import Clip

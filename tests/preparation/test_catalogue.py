@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_media import put
 
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import (
     FORMAT,
@@ -17,6 +16,7 @@ from clipsonic_cli.preparation.catalogue import (
     is_catalogue,
     read_catalogue,
 )
+from clipsonic_cli.preparation.config import PreparationConfig
 
 COUNTS = st.integers(0, 2**40)
 PLACES = st.builds(

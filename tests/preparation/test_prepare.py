@@ -8,9 +8,10 @@ from crashing import crash
 from make_media import put, write_media
 from pairs import gathered, write_pair
 
-from clipsonic_cli.config import MelSpec, PreparationConfig
+from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.preparation import prepare as module
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.decode import decode
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.types import Clip

@@ -7,7 +7,7 @@ from pathlib import Path
 from make_media import clips_of
 from pairs import gathered, write_pair
 
-from clipsonic_cli.config import PreparationConfig
+from clipsonic_cli.preparation.config import PreparationConfig
 
 CLIPS = 20
 PROGRAM = """

@@ -11,13 +11,13 @@ import videos
 from make_media import clips_of
 from PIL import Image
 
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.data.listing import find_format
 from clipsonic_cli.data.media import every, read_frames, read_sound
 from clipsonic_cli.data.report import summarize
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation.catalogue import collect
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import indices, prepare
 from clipsonic_cli.store import bundle
 from clipsonic_cli.types import Clip

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipsonic_cli.config import DiffusionConfig, PriorConfig, TrainConfig, UNetConfig
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import train
 

@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 
 CONFIG = TrainConfig(

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import Diverged, train
 from clipsonic_cli.trainer.objective import Loss
 

@@ -11,11 +11,12 @@ import torch
 from test_denoiser import UNET, Clips, random
 from torch import nn
 
-from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.models.unet import GroupNorm32, ResBlock, UNet
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import UNetObjective
 from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.optimizer import adamw, learning_rate

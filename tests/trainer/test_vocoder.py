@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import MelSpec, TrainConfig, VocoderConfig
+from clipsonic_cli.config import MelSpec, VocoderConfig
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.vocoder import VocoderObjective, critics_loss, generator_losses
 

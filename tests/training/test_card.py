@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Finding, Flaw
 from clipsonic_cli.data.report import summarize
 from clipsonic_cli.preparation.catalogue import Catalogue, ClipLocation
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder

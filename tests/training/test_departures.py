@@ -11,7 +11,7 @@ from make_media import clips_of, tone, write_media
 from small_videos import write_videos
 
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import MelSpec, PriorConfig, TrainConfig, VocoderConfig
+from clipsonic_cli.config import MelSpec, PriorConfig, VocoderConfig
 from clipsonic_cli.data.check import DROP, Rules
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.preparation.catalogue import read_catalogue
@@ -19,6 +19,7 @@ from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared, Segment
 from clipsonic_cli.preparation.feature_shards import read_index
 from clipsonic_cli.store import bundle
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.optimizer import adamw, learning_rate
 from clipsonic_cli.training.data_setup import Source

@@ -4,14 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clipsonic_cli.config import (
-    DiffusionConfig,
-    PriorConfig,
-    TrainConfig,
-    UNetConfig,
-    VocoderConfig,
-)
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.presets import (
     SIZES,
     Facts,

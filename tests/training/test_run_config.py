@@ -3,14 +3,9 @@ import json
 
 import pytest
 
-from clipsonic_cli.config import (
-    DiffusionConfig,
-    PriorConfig,
-    TrainConfig,
-    UNetConfig,
-    VocoderConfig,
-)
+from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.run_config import (
     FILE,
     MEANING,

@@ -1,6 +1,6 @@
 """How fast a download is beside curl with sha256sum after it, and how much memory it takes.
 
-    python benchmarks/fetch.py [--megabytes 1000]
+    python benchmarks/fetch.py [--megabytes 1000] [--write benchmarks/results/fetch.md]
 
 One server on the loopback serves one file of random bytes to both, by turns, best of three; each is
 a process of its own, and ours verifies the digest as it writes. Needs curl and sha256sum. Prints
@@ -19,6 +19,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from pages import add_row
 
 FETCH = (
     "import sys; from pathlib import Path; from clipsonic_cli.store.fetch import fetch;"
@@ -45,10 +47,12 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, print, and add a row to the page."""
     parser = argparse.ArgumentParser(description="Download beside curl and sha256sum.")
     parser.add_argument("--megabytes", type=int, default=1000)
-    megabytes = parser.parse_args().megabytes
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="add a row to this page")
+    arguments = parser.parse_args()
+    megabytes = arguments.megabytes
     with tempfile.TemporaryDirectory() as folder:
         source, ours, theirs = (Path(folder) / name for name in ("source", "ours", "theirs"))
         digest = hashlib.sha256()
@@ -81,6 +85,8 @@ def main() -> None:
         "fetch_peak_megabytes": round(memory),
     }
     print(json.dumps(result))
+    if arguments.write is not None:
+        add_row(arguments.write, __file__, result)
 
 
 if __name__ == "__main__":

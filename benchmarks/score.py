@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from pages import add_row
 from torch.utils.flop_counter import FlopCounterMode
 
 from clipsonic_cli.audio import files
@@ -38,21 +39,28 @@ KINDS = ("rain", "dog", "violin", "bell")
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, print, and add rows to the page."""
     parser = argparse.ArgumentParser(description="The cost of scoring sounds.")
     parser.add_argument("--sounds", type=int, nargs="+", default=[60, 512, 2048])
     parser.add_argument("--vggish", type=int, metavar="N", help="compare VGGish on N sounds")
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="add rows to this page")
     arguments = parser.parse_args()
+
+    def report(result: dict[str, object]) -> None:
+        print(json.dumps(result), flush=True)
+        if arguments.write is not None:
+            add_row(arguments.write, __file__, result)
+
     with tempfile.TemporaryDirectory() as folder:
         if arguments.vggish is not None:
             paths = write_sounds(Path(folder), arguments.vggish, seed=0)
-            print(json.dumps(beside_torchvggish(paths)), flush=True)
+            report(beside_torchvggish(paths))
             return
         for count in arguments.sounds:
             made, truth = Path(folder, f"made-{count}"), Path(folder, f"truth-{count}")
             write_sounds(made, count, seed=0)
             write_sounds(truth, count, seed=1)
-            print(json.dumps(of_command(made, truth, count)), flush=True)
+            report(of_command(made, truth, count))
 
 
 def write_sounds(folder: Path, count: int, *, seed: int) -> list[Path]:

@@ -18,17 +18,20 @@ import tempfile
 import time
 from pathlib import Path
 
+from pages import add_row
+
 LATER = 0.2
 """Seconds by which a repeated video begins later."""
 BATCH = 32
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, print, and add rows to the page."""
     parser = argparse.ArgumentParser(description="The cost of training by the number of clips.")
     parser.add_argument("videos", type=Path, help="a manifest (.jsonl) of videos")
     parser.add_argument("--clips", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="add rows to this page")
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.videos.read_text(encoding="utf-8").splitlines()]
     for clips in args.clips:
@@ -42,7 +45,10 @@ def main() -> None:
                 made.write(json.dumps(later) + "\n")
             made.flush()
             steps = max(1, round(args.epochs * math.ceil(clips / BATCH)))
-            print(json.dumps({"clips": clips, **measure(Path(made.name), steps)}), flush=True)
+            result = {"clips": clips, **measure(Path(made.name), steps)}
+            print(json.dumps(result), flush=True)
+            if args.write is not None:
+                add_row(args.write, __file__, result)
 
 
 def measure(manifest: Path, steps: int) -> dict[str, object]:

@@ -18,9 +18,11 @@ import json
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from pages import add_row, device_name
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -158,7 +160,7 @@ def by_turns(
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, print, and add a row to the page."""
     parser = argparse.ArgumentParser(description="A training step beside plain PyTorch's.")
     parser.add_argument("--size", choices=list(SIZES), default="mini")
     parser.add_argument("--batch-size", type=int, default=32)
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="compile our network")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="add a row to this page")
     args = parser.parse_args()
     device = torch.device(args.device)
     config = TrainConfig(batch_size=args.batch_size, precision=args.precision, compile=args.compile)
@@ -190,25 +193,22 @@ def main() -> None:
         args.rounds,
     )
     limit = 2 * side**3 / seconds["matmul"]
-    print(
-        json.dumps(
-            {
-                "size": args.size,
-                "batch_size": args.batch_size,
-                "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
-                "threads": torch.get_num_threads(),
-                "precision": args.precision,
-                "compiled": args.compile,
-                "gflop_a_step": round(flops / 1e9, 1),
-                "ms_a_step": round(seconds["ours"] * 1e3, 1),
-                "plain_ms_a_step": round(seconds["plain"] * 1e3, 1),
-                "times_as_fast": round(seconds["plain"] / seconds["ours"], 2),
-                "matmul_gflops": round(limit / 1e9, 1),
-                "share_of_limit": round(flops / seconds["ours"] / limit, 3),
-                "plain_share_of_limit": round(flops / seconds["plain"] / limit, 3),
-            }
-        )
-    )
+    result = {
+        "size": args.size,
+        "batch_size": args.batch_size,
+        "precision": args.precision,
+        "compiled": args.compile,
+        "gflop_a_step": round(flops / 1e9, 1),
+        "ms_a_step": round(seconds["ours"] * 1e3, 1),
+        "plain_ms_a_step": round(seconds["plain"] * 1e3, 1),
+        "times_as_fast": round(seconds["plain"] / seconds["ours"], 2),
+        "matmul_gflops": round(limit / 1e9, 1),
+        "share_of_limit": round(flops / seconds["ours"] / limit, 3),
+        "plain_share_of_limit": round(flops / seconds["plain"] / limit, 3),
+    }
+    print(json.dumps({"device": device_name(args.device), **result}))
+    if args.write is not None:
+        add_row(args.write, __file__, result, device=args.device)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from pages import add_row, device_name
 from torch.utils.flop_counter import FlopCounterMode
 
 from clipsonic_cli.config import UNetConfig
@@ -37,11 +39,12 @@ def best(run: Callable[[], object], device: str, times: int = 5) -> float:
 
 @torch.inference_mode()
 def main() -> None:
-    """Measures and prints."""
+    """Measure, print, and add a row to the page."""
     parser = argparse.ArgumentParser(description="The U-Net beside the matmul limit.")
     parser.add_argument("--size", choices=list(SIZES), default="mini")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--write", type=Path, metavar="FILE.md", help="add a row to this page")
     args = parser.parse_args()
     dtype = getattr(torch, args.dtype)
     unet = UNet(SIZES[args.size]).eval().to(args.device, dtype)
@@ -55,23 +58,19 @@ def main() -> None:
     matrix = torch.randn(side, side, device=args.device, dtype=dtype)
     step = best(lambda: unet(x_t, t, cond), args.device)
     limit = 2 * side**3 / best(lambda: matrix @ matrix, args.device)
-    card = torch.cuda.get_device_name() if args.device == "cuda" else "cpu"
     flops = counter.get_total_flops()
-    print(
-        json.dumps(
-            {
-                "size": args.size,
-                "device": card,
-                "threads": torch.get_num_threads(),
-                "dtype": args.dtype,
-                "gflop_a_step": round(flops / 1e9, 2),
-                "ms_a_step": round(step * 1e3, 1),
-                "gflops": round(flops / step / 1e9, 1),
-                "matmul_gflops": round(limit / 1e9, 1),
-                "share_of_limit": round(flops / step / limit, 3),
-            }
-        )
-    )
+    result = {
+        "size": args.size,
+        "dtype": args.dtype,
+        "gflop_a_step": round(flops / 1e9, 2),
+        "ms_a_step": round(step * 1e3, 1),
+        "gflops": round(flops / step / 1e9, 1),
+        "matmul_gflops": round(limit / 1e9, 1),
+        "share_of_limit": round(flops / step / limit, 3),
+    }
+    print(json.dumps({"device": device_name(args.device), **result}))
+    if args.write is not None:
+        add_row(args.write, __file__, result, device=args.device)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How many steps each sampler needs: distance to a solution of many steps, and scores of sounds.
 
-    python benchmarks/steps.py --work runs/steps
-    python benchmarks/steps.py --work runs/steps --write benchmarks/results/steps.md
+    python benchmarks/sampler_steps.py --work runs/steps
+    python benchmarks/sampler_steps.py --work runs/steps --write benchmarks/results/sampler_steps.md
 
 Samples mini's U-Net on its training window (64 frames, 2.048 s) in mode ``pd`` for one seed of each
 of 24 labels. The same noise is solved by the same sampler in few steps and by ``dpmpp`` in many
@@ -13,12 +13,11 @@ and ``fad[mini]`` against the statistics of true sounds that come with mini. Mel
 
 import argparse
 import datetime
-import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import torch
+from pages import commit, device_name
 from torch import Tensor
 
 from clipsonic_cli import ClipSonic
@@ -121,7 +120,7 @@ def table(work: Path) -> str:
             distance = f"{far.mean():.3f} | {far.max():.3f}"
         clap, fad = judge(found)
         lines.append(f"| {sampler} | {w:g} | {steps} | {distance} | {clap:.3f} | {fad:.3f} |")
-    return "\n".join([*told(), *lines, ""])
+    return "\n".join([*heading(), *lines, ""])
 
 
 class Judge:
@@ -154,21 +153,15 @@ class Judge:
         return score("clap", self.read), score("fad", self.truth)
 
 
-def told() -> list[str]:
+def heading() -> list[str]:
     """Return the lines above the table."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    ).stdout.strip()
+    date = datetime.datetime.now(datetime.UTC).date()
     many = ", ".join(f"{steps} at w {w:g}" for w, steps in sorted(MANY.items()))
     return [
         "# Steps of the samplers",
         "",
-        f"`python benchmarks/steps.py`, {datetime.datetime.now(datetime.UTC).date()}, commit "
-        f"{commit}, torch {torch.__version__}, one core of an {platform.machine()} CPU, float32.",
+        f"`python benchmarks/sampler_steps.py`, {date}, commit {commit()}, "
+        f"torch {torch.__version__}, {device_name()}, float32.",
         "24 pairs of label and seed, mode pd, mini, 2.048 s. Distance: mean absolute difference of",
         f"the natural-log mel from the solution of the same noise by dpmpp in many steps ({many});",
         "1 neper is 8.7 dB. `ddpm` draws fresh noise, so it has no solution to be near to.",

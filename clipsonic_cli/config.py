@@ -190,7 +190,7 @@ TRAIN_FRAMES = 64
 
 DEFAULT_STEPS = {"dpmpp": 12, "ddim": 50, "ddpm": 1000}
 """Default steps of a sampler; 1000 is the paper's (CLIPSonic section 3). With 12 of ``dpmpp``
-clap[mini] and fad[mini] are as with 50 (``benchmarks/results/steps.md``)."""
+clap[mini] and fad[mini] are as with 50 (``benchmarks/results/sampler_steps.md``)."""
 
 PAPER_SAMPLING = {"sampler": "ddpm", "steps": 1000, "dtype": "float32", "seconds": 4.0}
 """How the paper's sounds were made (CLIPSonic section 3, appendix B); of the precision, which it

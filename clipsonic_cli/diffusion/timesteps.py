@@ -4,7 +4,7 @@ from clipsonic_cli.errors import UsageError
 
 LEAST_OF_DDPM = 100
 """Steps of ancestral sampling below which its draws are heard as noise; measured in
-``benchmarks/results/steps.md``."""
+``benchmarks/results/sampler_steps.md``."""
 
 
 def too_few(sampler: str, steps: int) -> str | None:

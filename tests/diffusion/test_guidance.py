@@ -51,7 +51,7 @@ def test_the_prediction_is_the_papers_combination(learned):
     torch.testing.assert_close(said, without + 1.5 * (with_ - without))
 
 
-def test_the_variance_is_the_conditional_halfs():
+def test_the_variance_comes_from_the_conditional_half():
     logits = run(Model(), 3.0)[:, 1:]
     torch.testing.assert_close(logits, Model()(X_T, TIMES, COND)[:, 1:])
 

@@ -199,7 +199,7 @@ def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path):
     install_twice(served)
 
 
-def test_what_one_source_left_is_not_taken_for_anothers(micro, tmp_path):
+def test_what_one_source_left_is_not_taken_for_that_of_another(micro, tmp_path):
     begun = []
 
     def download(urls, target, *, report):

@@ -1,8 +1,8 @@
 """A preparation that is killed again and again, by the signal nothing can catch."""
 
+import os
 import subprocess
 import sys
-from pathlib import Path
 
 from make_media import clips_of
 from pairs import gathered, write_pair
@@ -11,49 +11,43 @@ from clipsonic_cli.preparation.config import PreparationConfig
 
 CLIPS = 20
 PROGRAM = """
-import os, random, signal, sys, time
+import random, signal, sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from make_media import clips_of
+from sudden_kill import kill_before
 from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation import prepare as module
 from clipsonic_cli.store import bundle
 
-data, root, clip, making = (Path(each) for each in sys.argv[1:])
-sys.path.insert(0, str(making))
-from make_media import clips_of
-
+data, root, clip = (Path(each) for each in sys.argv[1:])
 torch.set_num_threads(1)  # threads do not survive a fork
-module.SHARD_CLIPS = 2
-clips, when = list(clips_of(str(data))), random.Random(0)
+module.SHARD_CLIPS, kills = 2, 5
+clips = list(clips_of(str(data)))
 encoder = load_clip(bundle.load(clip, kind="clip"))
 config = PreparationConfig(encoder=encoder.identity, waves=True)
 
-def start(folder):
-    if not (child := os.fork()):
-        module.prepare(clips, folder, config, clip_encoder=encoder, rules=Rules(), workers=0)
-        os._exit(0)
-    return child
+def go(folder, number=None):
+    if number is not None:
+        kill_before(number, folder)
+    module.prepare(clips, folder, config, clip_encoder=encoder, rules=Rules(), workers=0)
 
-def done():
-    return len(list((root / "killed").glob("clips-*")))
+def expect(exitcode, *arguments):
+    process = get_context("fork").Process(target=go, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode != exitcode:
+        sys.exit(f"ended with {process.exitcode}, not {exitcode}: {arguments}")
 
-for kill in range(5):
-    goal = done() + (kill > 0)
-    child = start(root / "killed")
-    while done() < goal:
-        time.sleep(0.001)
-    time.sleep(when.uniform(0, 0.03))  # anywhere in the clips of the next shard, or its writing
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(f"ended by itself before kill {kill}")
+when = random.Random(0)
+for _ in range(kills):
+    expect(-signal.SIGKILL, root / "killed", when.randint(1, 20))
 for name in ("killed", "unbroken"):
-    _, status = os.waitpid(start(root / name), 0)
-    if status:
-        sys.exit(f"{name} ended with {status}")
+    expect(0, root / name)
 """
 
 
@@ -62,9 +56,10 @@ def test_kills_lose_nothing_and_change_nothing(tmp_path, micro, content):
     data.mkdir()
     for number in range(CLIPS):
         write_pair(data / f"{number}", 2.1 + 0.1 * number, 200.0 + 20 * number)
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, data, tmp_path]
-    making = Path(__file__).parents[1] / "data"
-    subprocess.run([*command, micro / "clip.safetensors", making], check=True, timeout=600)
+    clip = micro / "clip.safetensors"
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, data, tmp_path, clip]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}  # for what tests import
+    subprocess.run(command, check=True, timeout=600, env=environment)
     clips = list(clips_of(str(data)))
     config = PreparationConfig(encoder="micro-clip", waves=True)
     killed, unbroken = (

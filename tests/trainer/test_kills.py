@@ -1,6 +1,7 @@
 """A training that is killed again and again, by the signal nothing can catch."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,44 +11,39 @@ import torch
 from clipsonic_cli.trainer import checkpoint
 
 PROGRAM = """
-import os, random, signal, sys, time
+import random, signal, sys
+from multiprocessing import get_context
 from pathlib import Path
 
+import torch._dynamo  # an optimizer's first step imports it, which takes seconds
 from conftest import Points, Regression
+from sudden_kill import kill_before
 from clipsonic_cli.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 
-run_dir, kills = Path(sys.argv[1]), 6
+root, kills = Path(sys.argv[1]), 6
 config = TrainConfig(
     steps=200, batch_size=4, lr=0.01, ema_decay=0.9, save_every=5, log_every=5, validate_every=20,
     validate_batches=1,
 )
-go = lambda folder, objective: train(objective, Points(), config, folder, held_out=Points())
 
-def held(limit):  # at a step, so that it does not end before it is killed
-    objective = Regression()
-    objective.before_step = lambda step: step >= limit and signal.pause()
-    return objective
+def go(folder, number=None):
+    if number is not None:
+        kill_before(number, folder)
+    train(Regression(), Points(), config, folder, held_out=Points())
 
-def newest(folder):
-    return max((int(p.stem[-8:]) for p in folder.glob("state-*.pt")), default=0)
+def expect(exitcode, *arguments):
+    process = get_context("fork").Process(target=go, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode != exitcode:
+        sys.exit(f"ended with {process.exitcode}, not {exitcode}: {arguments}")
 
-go(run_dir / "unbroken", Regression())
 when = random.Random(0)
-for kill in range(kills):
-    goal = newest(run_dir / "killed") + 5 * when.randint(1, 4)
-    child = os.fork()
-    if not child:
-        go(run_dir / "killed", held(goal + 7))  # after the next save
-        os._exit(0)
-    while newest(run_dir / "killed") < goal:
-        time.sleep(0.001)
-    time.sleep(when.uniform(0, 0.005))  # anywhere in a step, or in the next save
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        sys.exit(f"ended by itself before kill {kill}")
-go(run_dir / "killed", Regression())
+for _ in range(kills):
+    expect(-signal.SIGKILL, root / "killed", when.randint(1, 60))
+for name in ("killed", "unbroken"):
+    expect(0, root / name)
 """
 
 
@@ -63,8 +59,9 @@ def same(a, b):
 
 
 def test_six_kills_change_nothing(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(tmp_path)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parent, timeout=600)
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, tmp_path]
+    here = {"cwd": Path(__file__).parent, "env": {**os.environ, "PYTHONPATH": ":".join(sys.path)}}
+    subprocess.run(command, check=True, timeout=600, **here)
     state, lines, best = final(tmp_path / "killed")
     expected, expected_lines, expected_best = final(tmp_path / "unbroken")
     assert state["step"] == 200

@@ -1,7 +1,11 @@
-"""What must not be loaded to answer a simple question."""
+"""What must not be loaded to answer a simple question, and that what is imported is there."""
 
+import ast
+import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +65,30 @@ def test_the_module_runs_as_the_command():
     command = [sys.executable, "-m", "clipsonic_cli", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("clipsonic ")
+
+
+def imported_in_texts():
+    """Yield what texts within test files import of the package: where, module and name."""
+    line = re.compile(r"^from (clipsonic_cli[\w.]*) import ([\w, ]+)$", re.MULTILINE)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for module, names in line.findall(node.value):
+                    for name in names.split(","):
+                        yield f"{path.name}:{node.lineno}", module, name.split()[0]
+
+
+def is_there(module, name):
+    try:
+        if not hasattr(importlib.import_module(module), name):
+            importlib.import_module(f"{module}.{name}")
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+def test_what_programs_in_texts_import_is_there():
+    """Neither a checker of types nor one of style reads them, and some are of slow tests."""
+    found = list(imported_in_texts())
+    assert len(found) > 20
+    assert [each for each in found if not is_there(*each[1:])] == []

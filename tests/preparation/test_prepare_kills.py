@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from make_media import clips_of
 from sudden_kill import kill_before
-from clipsonic_cli.config import PreparationConfig
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation import prepare as module
+from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.store import bundle
 
 data, root, clip = (Path(each) for each in sys.argv[1:])

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch._dynamo  # an optimizer's first step imports it, which takes seconds
 from conftest import Points, Regression
 from sudden_kill import kill_before
-from clipsonic_cli.config import TrainConfig
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 
 root, kills = Path(sys.argv[1]), 6

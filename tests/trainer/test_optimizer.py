@@ -144,9 +144,10 @@ from pathlib import Path
 import torch
 from conftest import Points, Regression
 from test_denoiser import UNET, Clips, random
-from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import UNetObjective
 from clipsonic_cli.trainer.loop import train
 
@@ -300,9 +301,10 @@ from pathlib import Path
 
 import torch
 from test_denoiser import UNET, Clips, random
-from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import UNetObjective
 from clipsonic_cli.trainer.loop import train
 

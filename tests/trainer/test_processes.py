@@ -18,11 +18,12 @@ import torch
 from conftest import Points, Regression
 from test_denoiser import PRIOR, PRIOR_PROCESS, UNET, Clips, random
 from test_vocoder import Tones, make
-from clipsonic_cli.config import DiffusionConfig, TrainConfig
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import train
 

@@ -59,6 +59,11 @@ def load_best(run_dir: Path) -> dict[str, Any] | None:
     return _read(path, "Train on to write another.") if path.exists() else None
 
 
+def newest(run_dir: Path) -> Path | None:
+    """Return the newest checkpoint of a run, or None for a run that has none yet."""
+    return max(run_dir.glob(PATTERN), default=None)
+
+
 def load_newest(run_dir: Path) -> dict[str, Any] | None:
     """Reads the newest checkpoint of a run.
 
@@ -68,8 +73,8 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
     Raises:
         ClipsonicError: The file is damaged.
     """
-    paths = sorted(run_dir.glob(PATTERN))
-    return _read(paths[-1], "Delete it to go on from the one before.") if paths else None
+    path = newest(run_dir)
+    return None if path is None else _read(path, "Delete it to go on from the one before.")
 
 
 def _write(path: Path, state: dict[str, Any]) -> Path:

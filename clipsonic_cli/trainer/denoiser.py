@@ -42,7 +42,7 @@ class UNetObjective:
         ``cond_noise``: Nukrai et al. 2022 (CapDec), section 3; ``min_snr``: Hang et al. 2023.
     """
 
-    criterion = "unet"
+    main = criterion = "unet"
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class PriorObjective:
     Source: CLIPSonic appendix A; Ramesh et al. 2022, section 2.2; ``min_snr``: Hang et al. 2023.
     """
 
-    criterion = "prior"
+    main = criterion = "prior"
 
     def __init__(
         self,

@@ -177,7 +177,7 @@ class _Run:
             generator=torch.Generator().manual_seed(self.config.seed),
         )
         self.updater = Updater(self.objective, self.config, self.accelerator, share)
-        kept = next(iter(self.updater.networks.values()))
+        kept = self.updater.networks[self.objective.main]
         self.ema = Ema(kept, self.config.ema_decay, warmup=self.config.ema_warmup)
 
     def advance(self) -> None:
@@ -240,7 +240,8 @@ class _Run:
 
     def _validate(self, held_out: Dataset) -> None:
         """Judges the averaged weights by held-out clips."""
-        kept, network = next(iter(self.updater.networks.items()))
+        main = self.objective.main
+        network = self.updater.networks[main]
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         means = Means()
         network.eval()
@@ -252,8 +253,8 @@ class _Run:
                     piece = mine[start : start + self.updater.piece]
                     batch = self._placed(draw_clips(held_out, self.objective.draw, piece))
                     with self.updater.autocast():
-                        loss = self.objective.loss(kept, batch, self.step)
-                    means.add(kept, loss.mean, len(piece))
+                        loss = self.objective.loss(main, batch, self.step)
+                    means.add(main, loss.mean, len(piece))
                     for name, values in loss.parts.items():
                         means.add(name, values, len(piece) if values.ndim == 0 else 1)
         network.train()

@@ -32,15 +32,16 @@ class Objective(Protocol):
     """What to lower, by turning a batch into losses.
 
     Attributes:
-        networks: What is trained, by name. The first is the one that is kept: its weights are
-            averaged. A GAN has its discriminators after it. For the time of a training the
-            trainer puts wrappers here that exchange gradients between processes: a loss that
+        networks: The networks to train, by name: a GAN has discriminators too. During a training
+            the loop puts wrappers here that exchange gradients between processes: a loss that
             trains a network calls it by this table.
-        criterion: The value by which held-out clips judge the weights; the name of the first
-            network, for its loss, or of one of the loss's parts.
+        main: The name of the network that is kept: its weights are averaged.
+        criterion: The value by which held-out clips judge the weights: ``main``, for its loss, or
+            the name of one of the loss's parts.
     """
 
     networks: dict[str, nn.Module]
+    main: str
     criterion: str
 
     def draw(self, batch: Batch, generator: torch.Generator, /) -> Batch:

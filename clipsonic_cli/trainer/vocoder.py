@@ -56,7 +56,7 @@ class VocoderObjective:
     Source: Kong et al. 2020 (HiFi-GAN), section 2.4; Lee et al. 2023 (BigVGAN), section 3.
     """
 
-    criterion = "mel"
+    main, criterion = "vocoder", "mel"
 
     def __init__(
         self,

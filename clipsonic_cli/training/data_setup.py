@@ -4,6 +4,7 @@ Knows: where prepared clips are kept, what is held out, what samples are made of
 networks but the image encoder.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import why_unwritable
-from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
 from clipsonic_cli.data.clips import check_exists, hold_out, is_address
@@ -23,7 +23,8 @@ from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
-from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
+from clipsonic_cli.encoders.clap import ClapModel
+from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import (
     Catalogue,
@@ -34,7 +35,7 @@ from clipsonic_cli.preparation.catalogue import (
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
-from clipsonic_cli.training.presets import cores
+from clipsonic_cli.training.stages import Part
 from clipsonic_cli.types import Clip, Report, Space, silent
 
 T = TypeVar("T")
@@ -85,78 +86,75 @@ class PreparedData:
 
 def gather(
     source: Source,
-    encoder: ClipEncoder | None,
+    part: Part,
+    encoder: ClipModel | ClapModel | None,
     *,
-    waves: bool,
-    labels: bool,
-    least: Callable[[MelSpec], float],
+    least_seconds: float,
     spare: Path,
     accelerator: Accelerator,
     held_out: float = HELD_OUT,
-    tell: Callable[[str], None] = lambda _line: None,
+    on_message: Callable[[str], None] = lambda _line: None,
     report: Report = silent,
 ) -> PreparedData:
-    """Prepares what is not yet prepared, together with the other processes, and looks at all.
+    """Prepare the clips that are not prepared yet, together with the other processes.
 
     Args:
         source: The data set.
-        encoder: Sees its frames; None where they are not needed.
-        waves: Keep the sound itself.
-        labels: Whether clips need labels.
-        least: Seconds of sound that a clip needs.
-        spare: Where prepared clips lie if the cache cannot be written, which is told.
+        part: What is trained, which says what clips need.
+        encoder: The CLIP that embeds their frames, if they need any.
+        least_seconds: Seconds of audio that a clip needs.
+        spare: Folder of prepared clips if the cache cannot be written, which a message says.
         accelerator: The processes.
         held_out: Share of the training clips that becomes the split "valid", where the data set
             states no such split.
-        tell: Takes a line for people.
-        report: Progress.
+        on_message: Called with messages.
+        report: Called with progress.
 
     Returns:
-        All of it; the catalogue is empty where no clip is fit for training.
+        The catalogue, empty where no clip is fit for training, and the survey.
 
     Raises:
         UsageError: There is no such data set, none of its clips has a label though they need them,
             or the catalogue was prepared for something else.
     """
-    identity = None if encoder is None else encoder.identity
+    clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
+    identity = None if clip is None else clip.identity
+    waves = part.waves
     if is_catalogue(source.data):
         catalogue = read_catalogue(source.data)
         have = catalogue.config
         if (identity is not None and have.encoder != identity) or (waves and not have.waves):
-            needed = [f"frames seen by '{identity}'"] * (identity is not None) + ["sounds"] * waves
-            there = [f"frames seen by '{have.encoder}'"] * (have.encoder is not None)
-            there += ["sounds"] * have.waves
             raise UsageError(
                 f"{source.data} was prepared for another training: this one needs "
-                f"{' and '.join(needed)}, there are {' and '.join(there) or 'mels alone'}. Give "
-                "the videos themselves."
+                f"{_contents(identity, waves=waves)}, there are "
+                f"{_contents(have.encoder, waves=have.waves)}. Give the videos themselves."
             )
-        if labels and not any(catalogue.labels):
+        if part.labels and not any(catalogue.labels):
             raise _unlabeled(source)
         path = source.data if is_address(source.data) else str(Path(source.data).absolute())
         return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
     config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=waves)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
-        window_seconds=least(config.mel),
+        window_seconds=least_seconds,
         drop=DROP | set(source.drop),
     )
     listing = list_clips(source.data, format=source.format, seed=source.seed)
     for note in listing.notes:
-        tell(note)
+        on_message(note)
     clips = list(listing.clips)
     if all(clip.split != "valid" for clip in clips):
         clips = hold_out(clips, share=held_out, seed=source.seed)
-    if labels and all(clip.label is None for clip in clips):
+    if part.labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
     name = f"{name_of(source.data)}-{folder_name(config, rules)}"
     # The main process's choice holds for all, which share the folder.
-    (folder,) = broadcast_object_list([_folder(name, spare, tell)])
+    (folder,) = broadcast_object_list([_folder(name, spare, on_message)])
     prepare(
         clips,
         folder,
         config,
-        clip_encoder=encoder,
+        clip_encoder=clip,
         rules=rules,
         workers=cores() if source.workers is None else source.workers,
         share=(accelerator.process_index, accelerator.num_processes),
@@ -170,7 +168,18 @@ def gather(
     return PreparedData(catalogue=catalogue, path=path, survey=survey, clips=clips)
 
 
-def _folder(name: str, spare: Path, tell: Callable[[str], None]) -> Path:
+def _contents(encoder: str | None, *, waves: bool) -> str:
+    """Format what prepared clips hold besides mels."""
+    frames = [] if encoder is None else [f"frames seen by '{encoder}'"]
+    return " and ".join([*frames, "sounds"] if waves else frames) or "mels alone"
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:
     """Choose where prepared clips lie: in the cache, else in ``spare``."""
     try:
         folder = cache_home() / "prepared" / name
@@ -180,7 +189,7 @@ def _folder(name: str, spare: Path, tell: Callable[[str], None]) -> Path:
         if (why := why_unwritable(folder)) is None:
             return folder
         reason = f"{folder} cannot be written ({why}). {REMEDY}"
-    tell(f"note: prepared clips are kept in {spare}, for this run alone. {reason}")
+    on_message(f"note: prepared clips are kept in {spare}, for this run alone. {reason}")
     return spare.absolute() / name
 
 
@@ -246,17 +255,19 @@ def prompts_of(material: PreparedData, space: Space) -> list[str]:
     return [prompt(label, space) for label in spread(labels, PROMPTS)]
 
 
-def pictures_of(material: PreparedData, folder: Path, *, tell: Callable[[str], None]) -> list[Path]:
+def pictures_of(
+    material: PreparedData, folder: Path, *, on_message: Callable[[str], None]
+) -> list[Path]:
     """Writes a picture of each of some clips, held-out ones where there are any.
 
     Args:
         material: The data set.
         folder: Where the pictures are written.
-        tell: Takes a line for every clip whose picture is left out, as its file has changed since
-            it was prepared; and one for a data set that is a catalogue, which has no videos.
+        on_message: Called for every clip whose picture is left out, as its file has changed since
+            it was prepared; and for a data set that is a catalogue, which has no videos.
     """
     if not material.clips:
-        tell(
+        on_message(
             "no samples of frames: clips that were prepared before are here without their videos "
             "(give a picture as --prompt)"
         )
@@ -269,7 +280,9 @@ def pictures_of(material: PreparedData, folder: Path, *, tell: Callable[[str], N
         try:
             frame = next(read_frames(clip, [1.0]))
         except Unreadable as error:  # it was read before, but files change
-            tell(f"no sample of {path.name}: '{clip.id}' cannot be read any more ({error.reason})")
+            on_message(
+                f"no sample of {path.name}: '{clip.id}' cannot be read any more ({error.reason})"
+            )
             continue
         folder.mkdir(parents=True, exist_ok=True)
         frame.save(path)

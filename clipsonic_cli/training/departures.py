@@ -10,8 +10,9 @@ from pathlib import Path
 
 from clipsonic_cli.config import PriorConfig
 from clipsonic_cli.models.clip import PAPER
-from clipsonic_cli.training.presets import paper_settings, size_of
+from clipsonic_cli.training.presets import paper_settings
 from clipsonic_cli.training.run_config import Extensions, RunConfig
+from clipsonic_cli.training.stages import STAGES, size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Departure:
     why: str
 
 
-UNETS = ("unet", "unet-clip-text", "unet-clap-text")
+UNETS = tuple(part.name for part in STAGES["unet"].parts.values())
 ALL = (*UNETS, "prior-sd", "vocoder")
 
 DEPARTURES: tuple[Departure, ...] = (

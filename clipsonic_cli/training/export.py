@@ -25,7 +25,7 @@ from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.models.bigvgan import fold_weight_norm
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
-from clipsonic_cli.preparation.dataset import FramesAndSounds
+from clipsonic_cli.preparation.dataset import FramesAndSounds, Segments
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.home import REMEDY, NoHome
@@ -53,17 +53,11 @@ TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainCallbacks:
-    """How a run tells where it is.
+    """What a run calls to be followed."""
 
-    Args:
-        tell: Takes a line.
-        show: Takes what the data set holds.
-        report: Takes progress.
-    """
-
-    tell: Callable[[str], None] = lambda _line: None
-    show: Callable[[Survey], None] = lambda _survey: None
-    report: Report = silent
+    on_message: Callable[[str], None] = lambda _line: None
+    on_survey: Callable[[Survey], None] = lambda _survey: None
+    on_progress: Report = silent
 
 
 SILENT = TrainCallbacks()
@@ -94,6 +88,11 @@ class Outcome:
     losses: Mapping[str, float]
     best: float | None
     command: str | None
+
+
+def write_summary(run_dir: Path, summary: Mapping[str, Any]) -> None:
+    """Write what a run's data held (``card.data_summary``)."""
+    (run_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
@@ -139,7 +138,7 @@ class ModelInTraining:
         self._write(progress, None)
         losses = {name: progress.losses.get(name) for name in self.work.objective.networks}
         told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
-        self.callbacks.tell(f"step {progress.step:,} saved: {told or 'no loss yet'}")
+        self.callbacks.on_message(f"step {progress.step:,} saved: {told or 'no loss yet'}")
         every = self.settings.sample_every
         due = every and progress.step // every > self.sampled // every
         if due or (every and progress.step == self.settings.train.steps):
@@ -159,7 +158,7 @@ class ModelInTraining:
             name=self.settings.name,
             path=model.path,
             run_dir=self.run_dir,
-            part=self.settings.part,
+            part=self.settings.part.name,
             step=progress.step,
             seconds=progress.seconds,
             losses=progress.losses,
@@ -170,13 +169,13 @@ class ModelInTraining:
     def _published(self) -> ModelFolder:
         """Put the model among the others, or leave it in the run's folder and say why."""
         try:
-            return publish.publish(self.folder, self.settings.name, self.settings.part)
+            return publish.publish(self.folder, self.settings.name, self.settings.part.name)
         except NoHome as error:
             reason = str(error)
         except OSError as error:
             reason = f"{error.filename or 'The folder'} cannot be written ({error.strerror})."
             reason = f"{reason} {REMEDY}"
-        self.callbacks.tell(f"note: the model stays in {self.folder}. {reason}")
+        self.callbacks.on_message(f"note: the model stays in {self.folder}. {reason}")
         return ModelFolder(self.folder)
 
     def _write(
@@ -205,26 +204,25 @@ class ModelInTraining:
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
-        if final and settings.stage == "vocoder" and self.work.held_out is not None:
-            meta |= self._scores(plain)
+        if final and isinstance(self.work.held_out, Segments):
+            meta |= self._scores(plain, self.work.held_out)
         header = dataclasses.replace(self.work.header, meta=meta)
         dtype = getattr(torch, settings.train.publish_dtype)
         stored = {name: weight.to(dtype) for name, weight in plain.items()}
-        path = self.folder / f"{settings.part}{SUFFIX}"
+        path = self.folder / f"{settings.part.name}{SUFFIX}"
         bundle.write(path, Bundle(header=header, weights=stored))
 
-    def _scores(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Says which vocoder is better on held-out clips: the trained one, or none."""
+    def _scores(self, weights: Mapping[str, Tensor], held_out: Segments) -> dict[str, Any]:
+        """Score the vocoder and Griffin-Lim on held-out clips, and name the better one."""
         config, spec = self.settings.network, self.work.header.mel
         assert isinstance(config, VocoderConfig)
         assert spec is not None  # a vocoder's header has one
-        assert self.work.held_out is not None  # else nothing is scored
         vocoders = {
             name: build_vocoder(name, spec, config, weights)
             for name in VOCODERS
-            if VOCODERS.load(name).part in (None, self.settings.part)
+            if VOCODERS.load(name).part in (None, self.settings.part.name)
         }
-        scores = compare_vocoders(vocoders, spec, self.work.held_out)
+        scores = compare_vocoders(vocoders, spec, held_out)
         told = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
         return {"scores": told, "default_vocoder": min(scores, key=lambda name: scores[name])}
 
@@ -239,14 +237,14 @@ class ModelInTraining:
             log,
             device=self.device,
             dtype=choose_dtype("auto", self.device),
-            report=self.callbacks.report,
+            report=self.callbacks.on_progress,
         )
         for note in made.notes:
-            self.callbacks.tell(note)
+            self.callbacks.on_message(note)
         try:
             self._held_out_fad(step, log)
         except (ClipsonicError, torch.OutOfMemoryError) as error:
-            self.callbacks.tell(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
+            self.callbacks.on_message(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
 
     def _held_out_fad(self, step: int, log: MetricsLog) -> None:
         """Logs the distance, where there are a network to hear and clips enough."""
@@ -259,14 +257,14 @@ class ModelInTraining:
             backbone.load(self.device),
             device=self.device,
             dtype=choose_dtype("auto", self.device),
-            report=self.callbacks.report,
+            report=self.callbacks.on_progress,
         )
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
     def _command(self, model: ModelFolder) -> str | None:
         """Gives the line that makes a sound with the part, if there is all that it takes."""
-        part, able = self.settings.part, model.modes()
+        part, able = self.settings.part.name, model.modes()
         serves = [mode for mode in TEXT_MODES if part in ("vocoder", *MODES[mode].weights)]
         mode = next((mode for mode in serves if mode in able), None)
         if mode is None:
@@ -292,5 +290,5 @@ def settings_of(settings: RunConfig) -> dict[str, Any]:
 def run_id(settings: RunConfig) -> str:
     """Gives what tells a run from others, however long it goes on."""
     network = dataclasses.asdict(settings.network)
-    told = [settings.name, settings.catalogue, settings.part, settings.train.seed, network]
+    told = [settings.name, settings.catalogue, settings.part.name, settings.train.seed, network]
     return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()

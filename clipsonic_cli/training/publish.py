@@ -15,6 +15,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
+from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.home import REMEDY, NoHome, data_home
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 
@@ -104,39 +105,30 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
     return model_folders.find(BUILT_IN)
 
 
-def check_encoder(base: ModelFolder, model: str, kind: str) -> None:
-    """Refuses to train for another CLIP or CLAP than the model has that is added to.
+def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
+    """Read the header of the CLIP or CLAP that conditions a training.
 
     Args:
-        base: Whose encoder conditions the training.
+        base: The model that gives the encoder.
         model: The model that is made or added to.
         kind: "clip" or "clap".
 
     Raises:
-        UsageError: They differ.
+        UsageError: The model that is added to has another encoder.
         MissingWeights: The base has none.
         BadBundle: One is damaged.
     """
-    own = target(model)
-    given = bundle.read_header(encoder_file(base, kind)).encoder
+    base.require([kind])
+    header, own = bundle.read_header(base.part(kind)), target(model)
     if own is not None and os.path.isdir(own.path) and own.has(kind):  # noqa: PTH112
-        theirs = bundle.read_header(own.part(kind)).encoder
-        if theirs != given:
+        theirs = bundle.read_header(own.part(kind)).encoder if own != base else header.encoder
+        if theirs != header.encoder:
             raise UsageError(
                 f"The model '{model}' has another {kind.upper()} ({theirs}) than '{base.name}' "
-                f"({given}), so that its parts would not fit. Choose another --name, or leave out "
-                "--base."
+                f"({header.encoder}), so that its parts would not fit. Choose another --name, or "
+                "leave out --base."
             )
-
-
-def encoder_file(base: ModelFolder, kind: str) -> Path:
-    """Gives the file of the CLIP or CLAP that conditions a training.
-
-    Raises:
-        MissingWeights: It is not on this machine.
-    """
-    base.require([kind])
-    return base.part(kind)
+    return header
 
 
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:

@@ -1,8 +1,4 @@
-"""What a person asked to be trained, and whether it can be.
-
-Knows: what is wrong with a wish, which is said before anything is read. Does not know: what becomes
-of it (``run.py``).
-"""
+"""What a person asks to be trained, and what it names on this machine: found and checked once."""
 
 import shlex
 from collections.abc import Mapping
@@ -11,48 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import why_unwritable
+from clipsonic_cli.config import PRESETS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image
-from clipsonic_cli.store import bundle, model_folders
-from clipsonic_cli.store.manifest import ASSETS
+from clipsonic_cli.registry import unknown
+from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.data_setup import Source, check_source
-from clipsonic_cli.training.presets import WarmStart, check_names, size_of
-from clipsonic_cli.training.run_config import FILE, PARTS, Extensions
-from clipsonic_cli.training.warm_start import find_start, read_start
+from clipsonic_cli.training.run_config import FILE, Extensions
+from clipsonic_cli.training.stages import STAGES, Part, part_of, size_of
+from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
 from clipsonic_cli.types import Space, Stage
 
-ENCODERS: dict[Space, str] = {"clip-image": "clip", "clip-text": "clip", "clap-text": "clap"}
-"""The part that gives the vectors of a space."""
 RUNS = Path("runs")
-"""Where runs lie, in the working directory."""
+"""The folder of runs, in the working directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What a person asked for; None leaves the choice to the preset.
-
-    Args:
-        source: The data set.
-        name: Of the model.
-        out: The run's folder; None is "runs/NAME", and "runs/NAME-PART" for parts but "unet".
-        stage: What is trained.
-        space: What it is conditioned on.
-        preset: One of ``presets.PRESETS``.
-        size: Of the network.
-        base: Model that gives what is not trained, or "published"; None chooses.
-        warm_start: A model or published weights to begin with.
-        train: Fields of TrainConfig.
-        beyond: What is not in the paper.
-        prompts: Texts to make samples of; none are labels of the data.
-        pictures: Files to make samples of; none are frames of the data.
-        sample_every: Steps between samples; 0 makes none.
-        trackers: Where metrics go besides metrics.jsonl.
-        licence: Of the weights, in words.
-        overwrite: Replace a part that another run trained.
+    """What a person asks for; None leaves the choice to the preset.
 
     Raises:
         UsageError: The stage is not conditioned on the space.
@@ -60,98 +36,118 @@ class TrainRequest:
 
     source: Source
     name: str
+    """Name of the model."""
     out: Path | None = None
+    """The run's folder; None is "runs/NAME", and "runs/NAME-PART" for parts but "unet"."""
     stage: Stage = "unet"
     space: Space = "clip-image"
+    """The space of the condition."""
     preset: str = "default"
+    """A name of ``config.PRESETS``."""
     size: str | None = None
     base: str | None = None
+    """The model that gives what is not trained, or "published"."""
     warm_start: str | None = None
+    """A model or published weights to begin with; None begins with random ones."""
     train: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig."""
     beyond: Extensions = field(default_factory=Extensions)
     prompts: tuple[str, ...] = ()
+    """Texts to make samples of; none are labels of the data."""
     pictures: tuple[str, ...] = ()
+    """Image files to make samples of; none are frames of the data."""
     sample_every: int | None = None
+    """Steps between samples; 0 makes none."""
     trackers: tuple[str, ...] = ()
+    """Names of ``tracking.TRACKERS``."""
     licence: str = "not stated"
+    """Licence of the weights, in words."""
     overwrite: bool = False
+    """Whether a part that another run trained is replaced."""
 
     def __post_init__(self) -> None:
-        if (self.stage, self.space) not in PARTS:
-            able = " or ".join(space for stage, space in PARTS if stage == self.stage)
-            raise UsageError(
-                f"The stage '{self.stage}' is conditioned on {able}, not on {self.space}."
-            )
+        part_of(self.stage, self.space)
 
     @property
-    def part(self) -> str:
-        """The part of a model it makes."""
-        return PARTS[self.stage, self.space]
+    def part(self) -> Part:
+        """What is trained."""
+        return part_of(self.stage, self.space)
 
     @property
     def run_dir(self) -> Path:
         """The run's folder."""
-        extra = "" if self.part == "unet" else f"-{self.part.removeprefix('unet-')}"
+        part = self.part.name
+        extra = "" if part == "unet" else f"-{part.removeprefix('unet-')}"
         return self.out or RUNS / f"{self.name}{extra}"
-
-    @property
-    def needs_frames(self) -> bool:
-        """Whether what is trained sees pictures."""
-        return self.stage != "vocoder" and self.space == "clip-image"
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether what is trained reads texts."""
-        return self.stage == "prior" or self.space != "clip-image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """What a training takes from models that are there.
-
-    Args:
-        base: Gives what is not trained.
-        start: The file of the warm start, if any.
-        begun: What is in it.
-    """
+    """What a request names, as it is on this machine."""
 
     base: ModelFolder
-    start: Path | None = None
-    begun: WarmStart | None = None
+    """The model that gives what is not trained."""
+    encoder: Header | None = None
+    """Header of the CLIP or CLAP that conditions the training; None for a vocoder."""
+    warm_start: WarmStart | None = None
 
 
-def check(request: TrainRequest, *, gpu: bool) -> Resolved:
-    """Refuses what cannot be, before anything is read.
+def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
+    """Find and check all that a request names, before any data is read.
 
     Args:
-        request: What is wanted.
-        gpu: Whether networks run on one.
-
-    Returns:
-        What there is to begin with.
+        request: What is asked for.
+        gpu: Whether networks run on a GPU.
+        processes: The processes that share a batch.
 
     Raises:
-        UsageError: The wish contradicts itself or what is there.
-        MissingWeights: What conditions the training, or a warm start, is not on this machine.
+        UsageError: The request contradicts itself or what is on this machine.
+        MissingWeights: The encoder, or the warm start, is not on this machine.
         BadBundle: A file of a model is damaged.
     """
-    check_names(request.preset, request.stage, request.size)
-    request.beyond.check(request.stage, request.space)
-    check_trackers(request.trackers)
+    _check_choices(request, processes)
     for picture in request.pictures:
         read_image(Path(picture))
-    publish.check_name(request.name)
     check_new(request.run_dir)
     check_writable(request.run_dir)
-    if not request.overwrite:
-        publish.check_free(request.name, request.part, run=None)
     check_source(request.source)
+    publish.check_name(request.name)
+    if not request.overwrite:
+        publish.check_free(request.name, request.part.name, run=None)
     base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
-    if request.stage != "vocoder":
-        publish.check_encoder(base, request.name, ENCODERS[request.space])
+    kind = request.part.encoder
+    encoder = None if kind is None else publish.encoder_of(base, request.name, kind)
     if request.warm_start is None:
-        return Resolved(base=base)
-    return _check_start(request, request.warm_start, base)
+        return Resolved(base=base, encoder=encoder)
+    start = find_warm_start(request.warm_start, request.stage, request.space)
+    _check_warm_start(request, start, base, encoder)
+    return Resolved(base=base, encoder=encoder, warm_start=start)
+
+
+def _check_choices(request: TrainRequest, processes: int) -> None:
+    """Check names and numbers of a request."""
+    sizes = STAGES[request.stage].sizes
+    if request.preset not in PRESETS:
+        raise unknown("preset", request.preset, list(PRESETS))
+    if request.size is not None and request.size not in sizes:
+        raise unknown("size", request.size, list(sizes))
+    request.beyond.check(request.stage, request.space)
+    check_trackers(request.trackers)
+    usual = TrainConfig().batch_size if request.preset == "paper" else processes
+    check_batch(request.train.get("batch_size", usual), processes)
+
+
+def check_batch(batch: int, processes: int) -> None:
+    """Check that processes can share a batch.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    if batch % processes:
+        raise UsageError(
+            f"A batch of {batch} cannot be shared by {processes} processes. "
+            f"Choose a multiple of {processes}."
+        )
 
 
 def check_new(run_dir: Path) -> None:
@@ -169,10 +165,10 @@ def check_new(run_dir: Path) -> None:
 
 
 def check_writable(run_dir: Path) -> None:
-    """Check that a run's folder takes files.
+    """Check that files can be written into a run's folder.
 
     Raises:
-        UsageError: It does not; says why.
+        UsageError: They cannot; says why.
     """
     if (reason := why_unwritable(run_dir)) is not None:
         raise UsageError(
@@ -180,44 +176,23 @@ def check_writable(run_dir: Path) -> None:
         )
 
 
-def check_batch(request: TrainRequest, processes: int) -> None:
-    """Refuses a batch that processes cannot share, which the loop would when all is prepared.
-
-    Raises:
-        UsageError: It cannot be shared.
-    """
-    paper = TrainConfig().batch_size if request.preset == "paper" else processes
-    batch = request.train.get("batch_size", paper)
-    if batch % processes:
-        raise UsageError(
-            f"A batch of {batch} cannot be shared by {processes} processes. "
-            f"Choose a multiple of {processes}."
-        )
-
-
-def _check_start(request: TrainRequest, name: str, base: ModelFolder) -> Resolved:
-    """Refuses a warm start of another network than is to be trained."""
-    start = find_start(name, request.stage, request.part)
-    begun = read_start(start, request.stage)
-    size = size_of(begun.network, request.stage)
+def _check_warm_start(
+    request: TrainRequest, start: WarmStart, base: ModelFolder, encoder: Header | None
+) -> None:
+    """Check that a warm start is of the size asked for, and reads the encoder's embeddings."""
+    size = size_of(start.network, request.stage)
     if request.size not in (None, size):
-        its = f"of the size '{size}'" if size else "of a size of its own"
+        actual = f"of the size '{size}'" if size else "of a size of its own"
         raise UsageError(
-            f"'{name}' is {its}, not '{request.size}'. Leave out --size, or --warm-start."
+            f"'{request.warm_start}' is {actual}, not '{request.size}'. Leave out --size, or "
+            "--warm-start."
         )
-    if request.stage != "vocoder" and name not in ASSETS:
-        file = publish.encoder_file(base, ENCODERS[request.space])
-        config = bundle.read_header(file).config
-        dim = config.get("dim") if isinstance(config, dict) else None
-        its_dim = getattr(begun.network, "cond_dim", None) or getattr(begun.network, "dim", None)
-        if dim != its_dim:
-            raise UsageError(
-                f"'{name}' reads vectors of {its_dim} numbers, those of '{base.name}' have {dim}. "
-                "Give the model it was trained with as --base."
-            )
-    return Resolved(base=base, start=start, begun=begun)
-
-
-def place_of_start(name: str) -> str:
-    """Gives the name of a warm start that holds in any working directory."""
-    return name if name in ASSETS else model_folders.find(name).name
+    if encoder is None or start.published:  # the published U-Net has no condition
+        return
+    dim = encoder.config.get("dim") if isinstance(encoder.config, dict) else None
+    reads = getattr(start.network, STAGES[request.stage].encoder_fields["dim"])
+    if dim != reads:
+        raise UsageError(
+            f"'{request.warm_start}' reads vectors of {reads} numbers, those of '{base.name}' have "
+            f"{dim}. Give the model it was trained with as --base."
+        )

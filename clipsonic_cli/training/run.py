@@ -1,15 +1,12 @@
 """From a folder of videos to a model that makes sound: prepare, choose, train, publish.
 
-Knows: the order of things, and what is kept where. Does not know: how any of it is done, nor how a
-person is talked to. A run's folder holds its settings (``run.json``), what was dropped of the data
-(``data.csv``), the training's state and metrics, samples, and ``model/``, which makes sound at any
-time.
+A run's folder holds its configuration (``run.json``), what was dropped of the data (``data.csv``),
+the training's state and metrics, samples, and ``model/``, which makes sound at any time.
 """
 
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,15 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.report import write_csv
-from clipsonic_cli.encoders.clap import ClapModel, load_clap
-from clipsonic_cli.encoders.clip import ClipModel, load_clip
+from clipsonic_cli.encoders.clap import load_clap
+from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
-from clipsonic_cli.preparation.catalogue import read_catalogue
+from clipsonic_cli.preparation.catalogue import Catalogue, read_catalogue
 from clipsonic_cli.store import bundle
+from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.ema import share_of_start
@@ -43,31 +42,21 @@ from clipsonic_cli.training.data_setup import (
 )
 from clipsonic_cli.training.export import (
     SILENT,
-    SUMMARY,
     ModelInTraining,
     Outcome,
     TrainCallbacks,
     run_id,
+    write_summary,
 )
 from clipsonic_cli.training.held_out_fad import why_none
-from clipsonic_cli.training.presets import Facts, choose, this_machine
-from clipsonic_cli.training.request import (
-    ENCODERS,
-    Resolved,
-    TrainRequest,
-    check,
-    check_batch,
-    check_new,
-    check_writable,
-    place_of_start,
-)
+from clipsonic_cli.training.presets import choose, this_machine
+from clipsonic_cli.training.request import TrainRequest, check_new, check_writable, resolve
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
-from clipsonic_cli.training.stages import Setup, build, least_seconds
-from clipsonic_cli.training.warm_start import find_start, start_with
-from clipsonic_cli.types import Space, Stage
+from clipsonic_cli.training.stages import Encoder, Part, Setup, build, least_seconds
+from clipsonic_cli.training.warm_start import WarmStart, find_warm_start, start_with
 
 NOTABLE_SHARE = 0.01
-"""Share of the initial weights in an average above which a line says so."""
+"""Share of the initial weights in an average above which a message says so."""
 
 
 def begin(
@@ -77,35 +66,111 @@ def begin(
     minutes: float | None = None,
     callbacks: TrainCallbacks = SILENT,
 ) -> Outcome | None:
-    """Prepares the data, trains, and publishes the model.
+    """Prepare the data, train, and publish the model.
 
-    ``run.json`` is written last, when the loop can begin: a run that is interrupted before is begun
-    again by the same wish.
+    ``run.json`` is written last, when the loop can begin: a run that is interrupted before begins
+    again with the same request.
 
     Args:
-        request: What is wanted.
-        device: What networks run on.
-        minutes: Stop after this much time in steps and go to the end.
-        callbacks: How it tells where it is.
+        request: What is asked for.
+        device: The device of the networks.
+        minutes: Stop after this much time in steps, and publish.
+        callbacks: Called with messages and progress.
 
     Returns:
-        What came of it; None in all processes but the main one.
+        The result; None in all processes but the main one.
 
     Raises:
-        UsageError: A wish cannot be fulfilled; mostly before anything is read.
-        MissingWeights: What conditions the training is not on this machine.
+        UsageError: The request cannot be fulfilled; mostly before any data is read.
+        MissingWeights: The encoder, or the warm start, is not on this machine.
         KeyboardInterrupt: After a signal; what was done is kept.
     """
-    given = check(request, gpu=device.type != "cpu")
     accelerator = make_accelerator(device)
-    check_batch(request, accelerator.num_processes)
-    with held(request.run_dir, accelerator):
-        check_new(request.run_dir)  # another process may have begun and ended meanwhile
-        return _begin(request, given, accelerator, minutes=minutes, callbacks=callbacks)
+    main, run_dir = accelerator.is_main_process, request.run_dir
+    resolved = resolve(request, gpu=device.type != "cpu", processes=accelerator.num_processes)
+    with _held(run_dir, accelerator):
+        check_new(run_dir)  # another process may have begun and ended meanwhile
+        if main and (reason := publish.why_unpublished(request.name)) is not None:
+            callbacks.on_message(
+                f"note: the finished model will stay in {run_dir / 'model'}. {reason}"
+            )
+        encoder = _load_encoder(resolved.base, request.part, accelerator.device)
+        data = _prepare(request, encoder, accelerator, callbacks)
+        chosen = choose(
+            request,
+            resolved,
+            this_machine(accelerator.device, accelerator.num_processes),
+            catalogue=data.path,
+            clips=len(data.catalogue.numbers("train")),
+        )
+        # Machines may differ, and the catalogue's path is the main process's.
+        ((config, reasons),) = broadcast_object_list([chosen])
+        for reason in reasons:
+            callbacks.on_message(reason)
+        setup = _set_up(config, data.catalogue, encoder, resolved.warm_start)
+        if main:
+            publish.take_over(resolved.base, run_dir / "model", request.part.name)
+            name = name_of(request.source.data)
+            write_summary(run_dir, data_summary(name, data.catalogue, data.survey))
+            config = _with_queries(config, request, data, callbacks)
+        return _train(config, setup, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
+
+
+def resume(
+    run_dir: Path,
+    *,
+    device: torch.device,
+    minutes: float | None = None,
+    train_changes: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    callbacks: TrainCallbacks = SILENT,
+) -> Outcome | None:
+    """Continue a run as if it had never stopped, and publish the model.
+
+    Args:
+        run_dir: The run's folder.
+        device: The device of the networks.
+        minutes: Stop after this much time in steps, and publish.
+        train_changes: Fields of TrainConfig to change, such as ``steps``.
+        changes: Other fields of RunConfig to change, such as ``trackers``.
+        overwrite: Replace a part that another run trained.
+        callbacks: Called with messages and progress.
+
+    Returns:
+        The result; None in all processes but the main one.
+
+    Raises:
+        UsageError: There is no run, its prepared clips are gone, or another run has trained the
+            part since.
+    """
+    read_run_config(run_dir)
+    check_writable(run_dir)
+    accelerator = make_accelerator(device)
+    with _held(run_dir, accelerator):
+        config = read_run_config(run_dir)
+        changed = replace(config.train, **(train_changes or {}))
+        config = replace(config, train=changed, **(changes or {}))
+        check_trackers(config.trackers)
+        if not overwrite:
+            publish.check_free(config.name, config.part.name, run_id(config))
+        try:
+            catalogue = read_catalogue(config.catalogue)
+        except UsageError as error:
+            raise UsageError(
+                f"{error} Without them this run cannot go on; begin another, in another folder."
+            ) from None
+        start = None
+        if config.warm_start is not None and checkpoint.newest(run_dir) is None:
+            start = find_warm_start(config.warm_start, config.stage, config.space)
+        model = ModelFolder(run_dir / "model")
+        encoder = _load_encoder(model, config.part, accelerator.device)
+        setup = _set_up(config, catalogue, encoder, start)
+        return _train(config, setup, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
 
 
 @contextmanager
-def held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
+def _held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
     """Hold a run's folder while the block runs, by the main process for all.
 
     Raises:
@@ -124,258 +189,118 @@ def held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _begin(
-    request: TrainRequest,
-    given: Resolved,
-    accelerator: Accelerator,
-    *,
-    minutes: float | None,
-    callbacks: TrainCallbacks,
-) -> Outcome | None:
-    """Do what :func:`begin` says, once the run's folder is held."""
-    main = accelerator.is_main_process
-    if main and (reason := publish.why_unpublished(request.name)) is not None:
-        callbacks.tell(
-            f"note: the finished model will stay in {request.run_dir / 'model'}. {reason}"
-        )
-    encoder = load_encoder(given.base, request.stage, request.space, accelerator.device)
-    callbacks.tell(f"preparing the clips of '{request.source.data}'")
-    material = gather(
-        request.source,
-        encoder if isinstance(encoder, ClipModel) and request.needs_frames else None,
-        waves=request.stage == "vocoder",
-        labels=request.needs_labels,
-        least=lambda spec: least_seconds(request.stage, request.beyond.window, spec),
-        spare=request.run_dir / "prepared",
-        accelerator=accelerator,
-        held_out=0.0 if request.preset == "paper" else HELD_OUT,
-        tell=callbacks.tell,
-        report=callbacks.report,
-    )
-    if main and material.survey is not None:
-        request.run_dir.mkdir(parents=True, exist_ok=True)
-        write_csv(material.survey, request.run_dir / "data.csv")
-        callbacks.show(material.survey)
-    check_any(material, request.source.data)
-    settings, reasons = decide(request, material, given, encoder, accelerator)
-    for reason in reasons:
-        callbacks.tell(reason)
-    work = build(settings, material.catalogue, encoder)
-    if given.start is not None:
-        start_with(work.network, given.start)
-    if main:
-        publish.take_over(given.base, request.run_dir / "model", request.part)
-        told = data_summary(name_of(request.source.data), material.catalogue, material.survey)
-        (request.run_dir / SUMMARY).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        settings = with_queries(settings, request, material, callbacks)
-        write_run_config(request.run_dir, settings)
-    accelerator.wait_for_everyone()
-    return _train(
-        settings, work, request.run_dir, accelerator, minutes=minutes, callbacks=callbacks
-    )
-
-
-def resume(
-    run_dir: Path,
-    *,
-    device: torch.device,
-    minutes: float | None = None,
-    train_changes: Mapping[str, Any] | None = None,
-    changes: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-    callbacks: TrainCallbacks = SILENT,
-) -> Outcome | None:
-    """Goes on with a run as if it had never stopped, and publishes the model.
-
-    Args:
-        run_dir: The run's folder.
-        device: What networks run on.
-        minutes: Stop after this much time in steps and go to the end.
-        train_changes: Fields of TrainConfig to change, such as ``steps``.
-        changes: Other fields of Settings to change, such as ``trackers``.
-        overwrite: Replace a part that another run trained.
-        callbacks: How it tells where it is.
-
-    Returns:
-        What came of it; None in all processes but the main one.
-
-    Raises:
-        UsageError: There is no run, its prepared clips are gone, or another run has trained the
-            part since.
-    """
-    read_run_config(run_dir)
-    check_writable(run_dir)
-    accelerator = make_accelerator(device)
-    with held(run_dir, accelerator):
-        settings = read_run_config(run_dir)
-        changed = dataclasses.replace(settings.train, **(train_changes or {}))
-        settings = dataclasses.replace(settings, train=changed, **(changes or {}))
-        return _resume(
-            settings,
-            run_dir,
-            accelerator,
-            minutes=minutes,
-            overwrite=overwrite,
-            callbacks=callbacks,
-        )
-
-
-def _resume(
-    settings: RunConfig,
-    run_dir: Path,
-    accelerator: Accelerator,
-    *,
-    minutes: float | None,
-    overwrite: bool,
-    callbacks: TrainCallbacks,
-) -> Outcome | None:
-    """Do what :func:`resume` says, once the run's folder is held."""
-    check_trackers(settings.trackers)
-    if not overwrite:
-        publish.check_free(settings.name, settings.part, run_id(settings))
-    try:
-        catalogue = read_catalogue(settings.catalogue)
-    except UsageError as error:
-        raise UsageError(
-            f"{error} Without them this run cannot go on; begin another, in another folder."
-        ) from None
-    model = ModelFolder(run_dir / "model")
-    encoder = load_encoder(model, settings.stage, settings.space, accelerator.device)
-    work = build(settings, catalogue, encoder)
-    if settings.warm_start is not None and checkpoint.load_newest(run_dir) is None:
-        start_with(work.network, find_start(settings.warm_start, settings.stage, settings.part))
-    if accelerator.is_main_process:
-        write_run_config(run_dir, settings)
-    return _train(settings, work, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
-
-
-def load_encoder(
-    model: ModelFolder, stage: Stage, space: Space, device: torch.device
-) -> ClipModel | ClapModel | None:
-    """Reads the CLIP or CLAP of a model that conditions a training; none for a vocoder.
+def _load_encoder(model: ModelFolder, part: Part, device: torch.device) -> Encoder | None:
+    """Load the CLIP or CLAP of a model that conditions a training; none for a vocoder.
 
     Raises:
         MissingWeights: It is not on this machine.
         BadBundle: It is damaged.
     """
-    if stage == "vocoder":
+    if part.encoder is None:
         return None
-    kind = ENCODERS[space]
-    path = publish.encoder_file(model, kind)
-    if kind == "clap":
-        return load_clap(bundle.load(path, kind="clap")).to(device)
-    return load_clip(bundle.load(path, kind="clip")).to(device)
+    model.require([part.encoder])
+    load: Callable[[Bundle], Encoder] = load_clap if part.encoder == "clap" else load_clip
+    return load(bundle.load(model.part(part.encoder), kind=part.encoder)).to(device)
 
 
-def decide(
+def _prepare(
     request: TrainRequest,
-    material: PreparedData,
-    given: Resolved,
-    encoder: ClipModel | ClapModel | None,
+    encoder: Encoder | None,
     accelerator: Accelerator,
-) -> tuple[RunConfig, tuple[str, ...]]:
-    """Makes settings of a wish, the data and the machine, and says why; the same everywhere."""
-    machine = this_machine(accelerator.device, accelerator.num_processes)
-    facts = Facts(clips=len(material.catalogue.numbers("train")))
-    if encoder is not None:
-        facts = dataclasses.replace(facts, dim=encoder.dim)
-    if isinstance(encoder, ClipModel):
-        facts = dataclasses.replace(
-            facts, text_dim=encoder.config.text_dim, max_text_len=encoder.config.max_text_len
-        )
-    chosen = choose(
-        request.preset,
-        request.stage,
-        machine,
-        facts,
-        size=request.size,
-        begun=given.begun,
-        wishes=request.train,
+    callbacks: TrainCallbacks,
+) -> PreparedData:
+    """Prepare the clips, and report what the data set holds."""
+    data, run_dir = request.source.data, request.run_dir
+    callbacks.on_message(f"preparing the clips of '{data}'")
+    prepared = gather(
+        request.source,
+        request.part,
+        encoder,
+        least_seconds=least_seconds(request.stage, request.beyond.window, MelSpec()),
+        spare=run_dir / "prepared",
+        accelerator=accelerator,
+        held_out=0.0 if request.preset == "paper" else HELD_OUT,
+        on_message=callbacks.on_message,
+        report=callbacks.on_progress,
     )
-    diffusion, every = chosen.diffusion, request.sample_every
-    if request.beyond.zero_snr and diffusion is not None:
-        prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
-        diffusion = dataclasses.replace(
-            diffusion, schedule="cosine-zero-snr", prediction=prediction
-        )
-    settings = RunConfig(
-        name=request.name,
-        data=request.source.data,
-        catalogue=material.path,
-        stage=request.stage,
-        space=request.space,
-        warm_start=request.warm_start and place_of_start(request.warm_start),
-        network=chosen.network,
-        diffusion=diffusion,
-        train=chosen.train,
-        preset=request.preset,
-        beyond=request.beyond,
-        sample_every=chosen.sample_every if every is None else every,
-        trackers=request.trackers,
-        licence=request.licence,
-    )
-    where = machine.name + (f", {machine.processes} processes" if machine.processes > 1 else "")
-    there = given.base.path.is_dir()
-    rest = f"model '{given.base.name}'" if there else "published weights"
-    reasons = (f"training {settings.part} on {where}; the rest is from {rest}", *chosen.reasons)
-    # Machines may differ, and the catalogue's path is the main process's.
-    told = broadcast_object_list([(settings, reasons)])
-    shared: tuple[RunConfig, tuple[str, ...]] = told[0]
-    return shared
+    if accelerator.is_main_process and prepared.survey is not None:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_csv(prepared.survey, run_dir / "data.csv")
+        callbacks.on_survey(prepared.survey)
+    check_any(prepared, data)
+    return prepared
 
 
-def with_queries(
-    settings: RunConfig, request: TrainRequest, material: PreparedData, callbacks: TrainCallbacks
+def _set_up(
+    config: RunConfig, catalogue: Catalogue, encoder: Encoder | None, start: WarmStart | None
+) -> Setup:
+    """Build the networks and their data, and load the warm start if there is one."""
+    setup = build(config, catalogue, encoder)
+    if start is not None:
+        start_with(setup.network, start)
+    return setup
+
+
+def _with_queries(
+    config: RunConfig, request: TrainRequest, data: PreparedData, callbacks: TrainCallbacks
 ) -> RunConfig:
-    """Chooses what samples are made of, where nothing was asked for: some labels and frames."""
-    prompts, pictures = (
-        request.prompts,
-        tuple(str(Path(path).absolute()) for path in request.pictures),
-    )
+    """Choose the queries of the samples: those asked for, else some labels and frames."""
+    prompts = request.prompts
+    pictures = tuple(str(Path(path).absolute()) for path in request.pictures)
     if not prompts and not pictures:
-        prompts = tuple(prompts_of(material, request.space))
-        if request.needs_frames and settings.sample_every:
+        prompts = tuple(prompts_of(data, request.space))
+        if request.part.frames and config.sample_every:
             folder = request.run_dir / "samples" / "queries"
-            frames = pictures_of(material, folder, tell=callbacks.tell)
+            frames = pictures_of(data, folder, on_message=callbacks.on_message)
             pictures = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
-    return dataclasses.replace(settings, prompts=prompts, pictures=pictures)
+    return replace(config, prompts=prompts, pictures=pictures)
 
 
 def _train(
-    settings: RunConfig,
-    work: Setup,
+    config: RunConfig,
+    setup: Setup,
     run_dir: Path,
     accelerator: Accelerator,
     *,
     minutes: float | None,
     callbacks: TrainCallbacks,
 ) -> Outcome | None:
-    """Runs the loop, and makes a model of what it gave."""
-    model = ModelInTraining(settings, work, run_dir, accelerator.device, callbacks)
-    if accelerator.is_main_process:
-        if work.held_out is None:
-            why = "as in the paper" if settings.preset == "paper" else "too few"
-            callbacks.tell(f"no clips are held out ({why}): the last average is kept, not the best")
-        if (start := share_of_start(settings.train)) > NOTABLE_SHARE:
-            callbacks.tell(
-                f"after {settings.train.steps:,} steps the average still holds {start:.0%} of the "
-                "weights it began with, as the paper's has no warm-up: train longer"
-            )
-        no_fad = why_none(work.dataset, work.held_out, accelerator.device)
-        if no_fad is not None and settings.sample_every:  # it is made with the samples
-            callbacks.tell(no_fad)
+    """Write ``run.json``, run the loop, and publish the model."""
+    main = accelerator.is_main_process
+    if main:
+        write_run_config(run_dir, config)
+    accelerator.wait_for_everyone()
+    model = ModelInTraining(config, setup, run_dir, accelerator.device, callbacks)
+    if main:
+        for note in _notes(config, setup, accelerator.device):
+            callbacks.on_message(note)
     progress = train(
-        work.objective,
-        work.dataset,
-        settings.train,
+        setup.objective,
+        setup.dataset,
+        config.train,
         run_dir,
-        held_out=work.held_out,
+        held_out=setup.held_out,
         device=accelerator.device,
         minutes=minutes,
-        trackers=settings.trackers,
+        trackers=config.trackers,
         on_save=model.save,
-        report=callbacks.report,
+        report=callbacks.on_progress,
     )
-    outcome = model.finish(progress) if accelerator.is_main_process else None
+    outcome = model.finish(progress) if main else None
     accelerator.wait_for_everyone()
     return outcome
+
+
+def _notes(config: RunConfig, setup: Setup, device: torch.device) -> Iterator[str]:
+    """Yield what a person should know of a training before it begins."""
+    if setup.held_out is None:
+        why = "as in the paper" if config.preset == "paper" else "too few"
+        yield f"no clips are held out ({why}): the last average is kept, not the best"
+    if (share := share_of_start(config.train)) > NOTABLE_SHARE:
+        yield (
+            f"after {config.train.steps:,} steps the average still holds {share:.0%} of the "
+            "weights it began with, as the paper's has no warm-up: train longer"
+        )
+    no_fad = why_none(setup.dataset, setup.held_out, device)
+    if no_fad is not None and config.sample_every:  # it is computed with the samples
+        yield no_fad

@@ -21,6 +21,7 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
 from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.training.stages import Part, part_of, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"
@@ -33,25 +34,6 @@ ADDED = {
 }
 """Fields of ``TrainConfig`` that format 1 (version 0.1.0) had not: what was done then."""
 
-PARTS: dict[tuple[Stage, Space], str] = {
-    ("unet", "clip-image"): "unet",
-    ("unet", "clip-text"): "unet-clip-text",
-    ("unet", "clap-text"): "unet-clap-text",
-    ("prior", "clip-image"): "prior-sd",
-    ("vocoder", "clip-image"): "vocoder",
-}
-"""The part of a model (``store/model_folders.py``) that a stage makes, conditioned on a space."""
-
-UNETS = tuple(pair for pair in PARTS if pair[0] == "unet")
-MEANING: dict[str, tuple[tuple[Stage, Space], ...]] = {
-    "window": UNETS,
-    "mean_of": (("unet", "clip-image"),),
-    "cond_noise": UNETS,
-    "min_snr": (*UNETS, ("prior", "clip-image")),
-    "zero_snr": (*UNETS, ("prior", "clip-image")),
-    "multi_scale": (("vocoder", "clip-image"),),
-}
-"""What each field of :class:`Extensions` changes."""
 HALVED = 8
 """A U-Net of four levels halves its mel three times."""
 
@@ -94,24 +76,21 @@ class Extensions:
             )
 
     def check(self, stage: Stage, space: Space) -> None:
-        """Refuses what has no meaning for a stage.
+        """Check that each extension asked for has an effect on a stage.
 
         Raises:
-            UsageError: Something is asked for that would change nothing.
+            UsageError: One has none.
         """
         usual = Extensions()
-        for name, able in MEANING.items():
-            if getattr(self, name) == getattr(usual, name) or (stage, space) in able:
+        applying = part_of(stage, space).extensions
+        for name in (field.name for field in dataclasses.fields(self)):
+            if getattr(self, name) == getattr(usual, name) or name in applying:
                 continue
-            option, stages = f"--{name.replace('_', '-')}", sorted({stage for stage, _ in able})
-            if stage not in stages:
-                raise UsageError(
-                    f"{option} has no meaning for the stage '{stage}', but for: "
-                    f"{', '.join(stages)}. Leave it out."
-                )
+            spaces = spaces_with(name, stage)
+            where = f"condition '{space}'" if spaces else f"stage '{stage}'"
             raise UsageError(
-                f"{option} has no meaning for the condition '{space}', but for: "
-                f"{', '.join(space for _, space in able)}. Leave it out."
+                f"--{name.replace('_', '-')} has no meaning for the {where}, but for: "
+                f"{', '.join(spaces or stages_with(name))}. Leave it out."
             )
 
 
@@ -158,9 +137,9 @@ class RunConfig:
     licence: str = "not stated"
 
     @property
-    def part(self) -> str:
-        """The part of a model it makes, such as "unet"."""
-        return PARTS[self.stage, self.space]
+    def part(self) -> Part:
+        """What is trained."""
+        return part_of(self.stage, self.space)
 
 
 def write_run_config(run_dir: Path, settings: RunConfig) -> None:
@@ -194,8 +173,7 @@ def read_run_config(run_dir: Path) -> RunConfig:
         elif version != FORMAT:
             raise ValueError(f"format {version!r}, this clipsonic reads 1 and {FORMAT}")
         settings = from_dict(RunConfig, told, "run")
-        if (pair := (settings.stage, settings.space)) not in PARTS:
-            raise ValueError(f"a stage and a space that do not go together: {pair}")
+        part_of(settings.stage, settings.space)
     except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ClipsonicError(f"{path} cannot be used ({error}). Begin another run.") from None
     return settings

@@ -1,17 +1,17 @@
-"""What each stage trains, on what, and what the file of its part will say.
+"""What each stage trains, one row a stage, and how its networks and data are built."""
 
-Knows: settings, prepared clips, networks. Does not know: the loop (``trainer.py``), nor what comes
-before and after it (``run.py``).
-"""
-
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clipsonic_cli.config import (
+    PRIOR_SIZES,
+    UNET_SIZES,
+    VOCODER_SIZES,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -28,6 +28,8 @@ from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
+from clipsonic_cli.models.improved_diffusion import load_trunk
+from clipsonic_cli.models.nvidia_bigvgan import warm_start
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.preparation.dataset import (
@@ -44,184 +46,335 @@ from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.vocoder import VocoderObjective
-from clipsonic_cli.training.run_config import RunConfig
-from clipsonic_cli.types import Split, Stage
+from clipsonic_cli.types import Space, Split, Stage
+
+if TYPE_CHECKING:  # run_config.py reads this table
+    from clipsonic_cli.training.run_config import Extensions, RunConfig
+
+Network = UNetConfig | PriorConfig | VocoderConfig
+Encoder = ClipModel | ClapModel
 
 SEGMENT = 8192
-"""Samples a vocoder is trained on at once (Lee et al. 2023)."""
+"""Samples in a training segment of the vocoder (Lee et al. 2023)."""
 SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
-"""Window and bands of the mels that BigVGAN's second version compares."""
+"""Windows and bands of the mels that the second version of BigVGAN compares."""
+EPOCH = 171_899 // 32
+"""Steps in an epoch of the paper's VGGSound with batches of 32 (CLIPSonic section 3): the decay of
+BigVGAN's learning rate, which on a small data set would otherwise end the training early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a stage trains for one condition."""
+
+    name: str
+    """File stem of the part in a model folder."""
+    encoder: Literal["clip", "clap"] | None = None
+    """The part whose embeddings condition it."""
+    frames: bool = False
+    """Whether clips need frames."""
+    labels: bool = False
+    """Whether clips need labels."""
+    waves: bool = False
+    """Whether clips need waveforms besides mels."""
+    extensions: frozenset[str] = frozenset()
+    """The fields of ``Extensions`` that apply."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """One stage of ``clipsonic train``."""
+
+    parts: Mapping[Space, Part]
+    """What is trained, by the space of the condition."""
+    sizes: Mapping[str, Network]
+    lr: Mapping[str, float]
+    """Default learning rate of each size."""
+    diffusion: Mapping[str, DiffusionConfig] = field(default_factory=dict)
+    """The diffusion process of each preset; empty for a vocoder."""
+    encoder_fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the encoder's configuration, and the network's fields that must equal them."""
+    default: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig in the preset "default" that are this stage's own."""
+    cpu: Mapping[str, Any]
+    """Those that differ on a CPU."""
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig in the preset "paper" that are this stage's own."""
+    paper_network: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the network in the preset "paper"."""
+    paper_steps: tuple[int, int]
+    """Steps in the preset "paper" on data sets of the size of MUSIC, and of VGGSound."""
+    least_frames: Callable[[int, MelSpec], int]
+    """Compute the least frames of mel in a clip, from the U-Net's window and the mel's geometry."""
+    objective: Callable[["RunConfig", MelSpec], Objective]
+    """Build the networks, with random weights, and their losses."""
+    dataset: Callable[[Prepared, Texts | None, "Extensions"], Drawn]
+    load_published: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = None
+    """Load the published weights that are a warm start; their network is the size "large"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the loop needs.
-
-    Args:
-        objective: What to lower.
-        dataset: Training clips.
-        held_out: Clips to judge by, or None where there are none.
-        header: Of the part's file, without ``meta``.
-        network: The one that is kept.
-    """
+    """Networks, losses and data, ready to be trained."""
 
     objective: Objective
     dataset: Drawn
     held_out: Drawn | None
+    """Validation clips; None where there are none."""
     header: Header
-    network: nn.Module
+    """The header of the part's file, without ``meta``."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is kept."""
+        return self.objective.networks[self.objective.main]
+
+
+def _unet(config: "RunConfig", _spec: MelSpec) -> Objective:
+    unet = UNet(cast(UNetConfig, config.network))
+    unet.to(memory_format=torch.channels_last)
+    return UNetObjective(
+        unet,
+        Process(cast(DiffusionConfig, config.diffusion)),
+        window=config.beyond.window,
+        cond_drop=config.cond_drop,
+        cond_noise=config.beyond.cond_noise,
+        min_snr=config.beyond.min_snr,
+    )
+
+
+def _prior(config: "RunConfig", _spec: MelSpec) -> Objective:
+    from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
+
+    return PriorObjective(
+        Prior(cast(PriorConfig, config.network), dropout=config.train.prior_dropout),
+        Process(cast(DiffusionConfig, config.diffusion)),
+        cond_drop=config.cond_drop,
+        min_snr=config.beyond.min_snr,
+    )
+
+
+def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
+    network = cast(VocoderConfig, config.network)
+    vocoder = BigVGAN(network, spec)
+    vocoder.add_weight_norm()
+    channels = 8 if network.channels <= 256 else 32  # discriminators of the vocoder's own size
+    scales = [
+        MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
+        for n_fft, n_mels in SCALES
+    ]
+    many = config.beyond.multi_scale
+    return VocoderObjective(
+        vocoder,
+        (
+            MultiPeriodDiscriminator(channels=channels),
+            MultiResolutionDiscriminator(channels=channels),
+        ),
+        segment=SEGMENT,
+        mel_weight=15.0 if many else 45.0,
+        scales=scales if many else None,
+    )
+
+
+def _moments(clips: Prepared, texts: Texts | None, beyond: "Extensions") -> Drawn:
+    if texts is None:
+        return FramesAndSounds(clips, window=beyond.window, mean_of=beyond.mean_of)
+    return TextsAndSounds(clips, texts, window=beyond.window)
+
+
+def _load_generator(network: nn.Module, weights: Mapping[str, Any]) -> None:
+    vocoder = cast(BigVGAN, network)
+    warm_start(vocoder, weights.get("generator", weights))
+    vocoder.add_weight_norm()
+
+
+DIFFUSION = frozenset({"min_snr", "zero_snr"})
+UNET = DIFFUSION | {"window", "cond_noise"}
+PRIOR_PROCESS = DiffusionConfig(
+    train_steps=PriorConfig().num_timesteps, prediction="x0", variance="fixed", clip_x0=False
+)
+DALLE2 = {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6}
+"""The paper's weight decay of the prior; else dalle2-pytorch's trainer."""
+
+STAGES: Mapping[Stage, StageRow] = {
+    "unet": StageRow(
+        parts={
+            "clip-image": Part(
+                name="unet", encoder="clip", frames=True, extensions=UNET | {"mean_of"}
+            ),
+            "clip-text": Part(name="unet-clip-text", encoder="clip", labels=True, extensions=UNET),
+            "clap-text": Part(name="unet-clap-text", encoder="clap", labels=True, extensions=UNET),
+        },
+        sizes=UNET_SIZES,
+        lr={"large": 1e-4, "base": 3e-4, "mini": 8e-4},
+        # Few steps, which is how sounds are made here, suit v better than eps.
+        diffusion={"paper": DiffusionConfig(), "default": DiffusionConfig(prediction="v")},
+        encoder_fields={"dim": "cond_dim"},
+        cpu={"steps": 3000},
+        paper_steps=(200_000, 500_000),
+        least_frames=lambda window, _spec: window,
+        objective=_unet,
+        dataset=_moments,
+        load_published=lambda network, weights: load_trunk(cast(UNet, network), weights),
+    ),
+    "prior": StageRow(
+        parts={
+            "clip-image": Part(
+                name="prior-sd", encoder="clip", frames=True, labels=True, extensions=DIFFUSION
+            ),
+        },
+        sizes=PRIOR_SIZES,
+        lr={"large": 1e-4, "base": 3e-4, "mini": 5e-4},
+        diffusion={"paper": PRIOR_PROCESS, "default": PRIOR_PROCESS},
+        encoder_fields={"dim": "dim", "text_dim": "text_dim", "max_text_len": "max_text_len"},
+        default={**DALLE2, "batch_size": 128},
+        cpu={"steps": 3000},
+        paper={**DALLE2, "clip_norm": 0.5, "prior_dropout": 0.05},
+        paper_network={"attention": "softmax_bias128"},  # CLIPSonic-PD's (appendix A)
+        paper_steps=(200_000, 200_000),
+        least_frames=lambda _window, _spec: 0,
+        objective=_prior,
+        dataset=lambda clips, texts, _beyond: FramesAndTexts(clips, cast(Texts, texts)),
+    ),
+    "vocoder": StageRow(
+        parts={
+            "clip-image": Part(name="vocoder", waves=True, extensions=frozenset({"multi_scale"}))
+        },
+        sizes=VOCODER_SIZES,
+        lr={"large": 1e-4, "base": 3e-4, "mini": 4e-4},
+        default={
+            "betas": (0.8, 0.99),
+            "clip_norm": 1000.0,
+            "batch_size": 32,
+            "precision": "float32",
+        },
+        cpu={"steps": 5000, "batch_size": 8},
+        # BigVGAN's first version, trained as HiFi-GAN is (Kong et al. 2020, section 3): no average.
+        paper={
+            "betas": (0.8, 0.99),
+            "clip_norm": 1000.0,
+            "weight_decay": 0.01,
+            "decayed": "all",
+            "lr_decay": 0.999 ** (1 / EPOCH),
+            "ema_decay": 0.0,
+        },
+        paper_steps=(500_000, 500_000),
+        least_frames=lambda _window, spec: SEGMENT // spec.hop_length,
+        objective=_vocoder,
+        dataset=lambda clips, _texts, _beyond: Segments(clips, segment=SEGMENT),
+        load_published=_load_generator,
+    ),
+}
+
+
+def part_of(stage: Stage, space: Space) -> Part:
+    """Return what a stage trains on a condition.
+
+    Raises:
+        UsageError: The stage is not conditioned on the space.
+    """
+    parts = STAGES[stage].parts
+    if space not in parts:
+        raise UsageError(
+            f"The stage '{stage}' is conditioned on {' or '.join(parts)}, not on {space}."
+        )
+    return parts[space]
+
+
+def stages_with(extension: str) -> list[Stage]:
+    """Return the stages on which a field of Extensions has an effect."""
+    return sorted(stage for stage in STAGES if spaces_with(extension, stage))
+
+
+def spaces_with(extension: str, stage: Stage) -> list[Space]:
+    """Return the conditions of a stage on which a field of Extensions has an effect."""
+    parts = STAGES[stage].parts.items()
+    return [space for space, part in parts if extension in part.extensions]
+
+
+def size_of(network: Network, stage: Stage) -> str | None:
+    """Return the name of a network's size, or None for a size of its own.
+
+    The fields that follow the encoder do not matter, nor does a prior's kind of attention.
+    """
+    row = STAGES[stage]
+    ignored = {*row.encoder_fields.values(), *row.paper_network}
+
+    def compared(network: Network) -> dict[str, Any]:
+        return {name: value for name, value in asdict(network).items() if name not in ignored}
+
+    sizes = row.sizes.items()
+    return next((name for name, size in sizes if compared(size) == compared(network)), None)
+
+
+def fit_to_encoder(network: Network, stage: Stage, encoder: Header | None) -> Network:
+    """Return a network's configuration with the sizes of the encoder's embeddings."""
+    if encoder is None:
+        return network
+    sizes = cast(dict[str, Any], encoder.config)
+    fields = STAGES[stage].encoder_fields.items()
+    return replace(network, **{name: sizes[theirs] for theirs, name in fields})
 
 
 def least_seconds(stage: Stage, window: int, spec: MelSpec) -> float:
-    """Gives the least seconds of sound a clip needs; a prior needs none."""
-    needs = {"unet": window, "prior": 0, "vocoder": SEGMENT // spec.hop_length}
-    return spec.seconds(needs[stage])
+    """Compute how many seconds of audio a clip needs at least."""
+    return spec.seconds(STAGES[stage].least_frames(window, spec))
 
 
-def build(
-    settings: RunConfig, catalogue: Catalogue, encoder: ClipModel | ClapModel | None
-) -> Setup:
-    """Builds networks with random weights, drawn from the settings' seed, and their data.
+def build(config: "RunConfig", catalogue: Catalogue, encoder: Encoder | None) -> Setup:
+    """Build networks with random weights, drawn from the run's seed, and their data.
 
     Args:
-        settings: The training.
+        config: The training.
         catalogue: Its clips.
         encoder: The CLIP or CLAP that conditions it; None for a vocoder.
 
     Raises:
         UsageError: No clip can be used.
     """
+    row, spec = STAGES[config.stage], catalogue.config.mel
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights from no other
-        torch.manual_seed(settings.train.seed)
-        match settings.stage:
-            case "unet":
-                return _unet(settings, catalogue, cast(ClipModel | ClapModel, encoder))
-            case "prior":
-                return _prior(settings, catalogue, cast(ClipModel, encoder))
-            case "vocoder":
-                return _vocoder(settings, catalogue)
-
-
-def _unet(settings: RunConfig, catalogue: Catalogue, encoder: ClipModel | ClapModel) -> Setup:
-    config = cast(UNetConfig, settings.network)
-    process = cast(DiffusionConfig, settings.diffusion)
-    beyond = settings.beyond
-    unet = UNet(config)
-    unet.to(memory_format=torch.channels_last)
-    objective = UNetObjective(
-        unet,
-        Process(process),
-        window=beyond.window,
-        cond_drop=settings.cond_drop,
-        cond_noise=beyond.cond_noise,
-        min_snr=beyond.min_snr,
-    )
-    texts = None if settings.space == "clip-image" else texts_of(catalogue, encoder)
+        torch.manual_seed(config.train.seed)
+        objective = row.objective(config, spec)
+    least = row.least_frames(config.beyond.window, spec)
+    texts = None
+    if encoder is not None and part_of(config.stage, config.space).labels:
+        texts = texts_of(catalogue, encoder)
 
     def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, texts, mel_frames=beyond.window)
-        if clips is None:
-            return None
-        if texts is None:
-            return FramesAndSounds(clips, window=beyond.window, mean_of=beyond.mean_of)
-        return TextsAndSounds(clips, texts, window=beyond.window)
+        clips = usable(catalogue, split, texts, mel_frames=least)
+        return None if clips is None else row.dataset(clips, texts, config.beyond)
 
+    dataset = drawn("train")
+    if dataset is None:
+        raise UsageError(
+            f"No clip of '{config.data}' is as the stage '{config.stage}' conditioned on "
+            f"{config.space} needs it: as long as a window, and where labels are read, with one "
+            "of which the encoder knows a word."
+        )
     header = Header(
-        kind="unet",
-        config=config,
-        mel=catalogue.config.mel,
-        diffusion=process,
-        space=settings.space,
-        encoder=encoder.identity,
+        kind=config.stage,
+        config=config.network,
+        mel=spec if least else None,  # a prior makes no mel
+        diffusion=config.diffusion,
+        space=None if encoder is None else config.space,
+        encoder=None if encoder is None else encoder.identity,
     )
-    return Setup(
-        objective=objective,
-        dataset=_some(drawn("train"), settings),
-        held_out=drawn("valid"),
-        header=header,
-        network=unet,
-    )
+    return Setup(objective=objective, dataset=dataset, held_out=drawn("valid"), header=header)
 
 
-def _prior(settings: RunConfig, catalogue: Catalogue, encoder: ClipModel) -> Setup:
-    from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
-
-    config = cast(PriorConfig, settings.network)
-    process = cast(DiffusionConfig, settings.diffusion)
-    prior = Prior(config, dropout=settings.train.prior_dropout)
-    texts = texts_of(catalogue, encoder)
-
-    def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, texts, mel_frames=0)
-        return None if clips is None else FramesAndTexts(clips, texts)
-
-    header = Header(
-        kind="prior",
-        config=config,
-        diffusion=process,
-        space="clip-image",
-        encoder=encoder.identity,
-    )
-    return Setup(
-        objective=PriorObjective(
-            prior,
-            Process(process),
-            cond_drop=settings.cond_drop,
-            min_snr=settings.beyond.min_snr,
-        ),
-        dataset=_some(drawn("train"), settings),
-        held_out=drawn("valid"),
-        header=header,
-        network=prior,
-    )
-
-
-def _vocoder(settings: RunConfig, catalogue: Catalogue) -> Setup:
-    config, spec = cast(VocoderConfig, settings.network), catalogue.config.mel
-    vocoder = BigVGAN(config, spec)
-    vocoder.add_weight_norm()
-    channels = 8 if config.channels <= 256 else 32  # critics of the vocoder's own size
-    critics = (
-        MultiPeriodDiscriminator(channels=channels),
-        MultiResolutionDiscriminator(channels=channels),
-    )
-    many = [
-        MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
-        for n_fft, n_mels in SCALES
-    ]
-    scales = many if settings.beyond.multi_scale else None
-
-    def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, None, mel_frames=SEGMENT // spec.hop_length)
-        return None if clips is None else Segments(clips, segment=SEGMENT)
-
-    return Setup(
-        objective=VocoderObjective(
-            vocoder,
-            critics,
-            segment=SEGMENT,
-            mel_weight=15.0 if scales else 45.0,
-            scales=scales,
-        ),
-        dataset=_some(drawn("train"), settings),
-        held_out=drawn("valid"),
-        header=Header(kind="vocoder", config=config, mel=spec),
-        network=vocoder,
-    )
-
-
-def texts_of(catalogue: Catalogue, encoder: ClipModel | ClapModel) -> Texts:
-    """Gives the vectors of all labels of a catalogue."""
+def texts_of(catalogue: Catalogue, encoder: Encoder) -> Texts:
+    """Compute, or read, the embeddings of all labels of a catalogue."""
     labels = sorted({label for label in catalogue.labels if label is not None})
-    there = is_address(catalogue.folder)
-    folder = cache_home() / "prepared" if there else Path(catalogue.folder)
+    remote = is_address(catalogue.folder)
+    folder = cache_home() / "prepared" if remote else Path(catalogue.folder)
     return encode_labels(labels, encoder, folder)
 
 
 def usable(
     catalogue: Catalogue, split: Split, texts: Texts | None, *, mel_frames: int
 ) -> Prepared | None:
-    """Gives the clips of a split that are long enough; with texts, those whose label has one.
+    """Return the clips of a split that are long enough; with texts, those whose label has one.
 
     Returns:
         None if there are none.
@@ -230,13 +383,3 @@ def usable(
     if texts is not None:
         numbers = [number for number in numbers if catalogue.labels[number] in texts.rows]
     return Prepared(catalogue, numbers) if numbers else None
-
-
-def _some(dataset: Drawn | None, settings: RunConfig) -> Drawn:
-    if dataset is None:
-        raise UsageError(
-            f"No clip of '{settings.data}' is as the stage '{settings.stage}' conditioned on "
-            f"{settings.space} needs it: as long as a window, and where labels are read, with one "
-            "of which the encoder knows a word."
-        )
-    return dataset

@@ -114,7 +114,7 @@ class ListenerObjective:
 
     def __init__(self, listener: Listener) -> None:
         self.networks: dict[str, nn.Module] = {"listener": listener}
-        self.criterion = "listener"
+        self.main = self.criterion = "listener"
         self.window, self.spec = listener.window, listener.spec
         self.log_mel = LogMel(listener.spec)
 

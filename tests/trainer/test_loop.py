@@ -24,7 +24,7 @@ CONFIG = TrainConfig(
 class Plain:
     """Networks without data to draw, each with its turn."""
 
-    criterion = "a"
+    main = criterion = "a"
 
     def __init__(self, **networks):
         self.networks = networks

@@ -43,7 +43,8 @@ class Small:
     """A GPU in which so many clips fit, and no more."""
 
     def __init__(self, objective, clips):
-        self.networks, self.criterion = objective.networks, objective.criterion
+        self.networks = objective.networks
+        self.main, self.criterion = objective.main, objective.criterion
         self.draw, self.turns, self._loss, self.clips = (
             objective.draw, objective.turns, objective.loss, clips,
         )  # fmt: skip

@@ -28,6 +28,7 @@ from clipsonic_cli.training.export import TrainCallbacks
 from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin
 from clipsonic_cli.training.run_config import read_run_config
+from clipsonic_cli.training.stages import Part
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,9 @@ def videos(tmp_path_factory):
 def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0, **more):
     return gather(
         Source(data=str(data), workers=0, seed=seed, **more),
+        Part(name="x", frames=encoder is not None, waves=waves, labels=labels),
         encoder,
-        waves=waves,
-        labels=labels,
-        least=lambda _spec: least,
+        least_seconds=least,
         spare=Path("not-used"),
         accelerator=Accelerator(cpu=True),
     )
@@ -179,7 +179,7 @@ def test_samples_are_made_of_labels(material):
 
 def test_samples_are_made_of_frames(material, tmp_path):
     told = []
-    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
+    pictures = pictures_of(material, tmp_path / "queries", on_message=told.append)
     assert [path.name for path in pictures][:1] == ["frame-1.png"]
     with Image.open(pictures[0]) as picture:
         assert picture.size == (32, 32)
@@ -192,7 +192,7 @@ def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tm
     first = material.clips[0]
     first.media.unlink()
     told = []
-    pictures = pictures_of(material, tmp_path / "queries", tell=told.append)
+    pictures = pictures_of(material, tmp_path / "queries", on_message=told.append)
     assert pictures == [tmp_path / "queries" / "frame-2.png"]
     assert told == [
         f"no sample of frame-1.png: '{first.id}' cannot be read any more (there is no such file)"
@@ -202,7 +202,7 @@ def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tm
 def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(material, clip, tmp_path):
     told = []
     again = gathered(material.path, clip)
-    assert pictures_of(again, tmp_path / "queries", tell=told.append) == []
+    assert pictures_of(again, tmp_path / "queries", on_message=told.append) == []
     assert len(told) == 1
     assert told[0].startswith("no samples of frames: clips that were prepared before")
 
@@ -220,7 +220,9 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     )
     told = []
     callbacks = TrainCallbacks(
-        tell=told.append, show=lambda _: shutil.rmtree(videos), report=stop_at_the_loop
+        on_message=told.append,
+        on_survey=lambda _: shutil.rmtree(videos),
+        on_progress=stop_at_the_loop,
     )
     with pytest.raises(KeyboardInterrupt):
         begin(request, device=torch.device("cpu"), callbacks=callbacks)

@@ -25,13 +25,13 @@ from clipsonic_cli.trainer.optimizer import adamw, learning_rate
 from clipsonic_cli.training.data_setup import Source
 from clipsonic_cli.training.departures import ALL, DEPARTURES, OPEN, changed_from_paper, of_part
 from clipsonic_cli.training.export import TrainCallbacks
-from clipsonic_cli.training.presets import EPOCH, Facts, Machine, choose, paper_settings
+from clipsonic_cli.training.presets import paper_settings
 from clipsonic_cli.training.request import TrainRequest
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.run_config import PARTS, Extensions, read_run_config
+from clipsonic_cli.training.run_config import Extensions, read_run_config
+from clipsonic_cli.training.stages import EPOCH, STAGES
 
 CPU = torch.device("cpu")
-GPU = Machine(device="cuda", name="GPU", memory=24 * 10**9, bfloat16=True)
 SHOWN: set[str] = set()
 
 
@@ -75,7 +75,7 @@ def train(home, micro, tmp_path_factory):
         )
         return (
             request.run_dir,
-            begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append)),
+            begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append)),
             told,
         )
 
@@ -85,6 +85,11 @@ def train(home, micro, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(train, videos):
     return train(videos)
+
+
+def paper_network(stage):
+    row = STAGES[stage]
+    return dataclasses.replace(row.sizes["large"], **row.paper_network)
 
 
 def published(outcome):
@@ -166,10 +171,10 @@ def test_the_priors_dropout_acts_in_training_alone(attention):
 
 
 def test_the_papers_prior_is_laions_network():
-    chosen = choose("paper", "prior", GPU, Facts(clips=1000))
-    assert chosen.network == PriorConfig(attention="softmax_bias128")
-    assert (chosen.train.prior_dropout, chosen.train.clip_norm) == (0.05, 0.5)
-    assert choose("default", "prior", GPU, Facts(clips=10**6)).network == PriorConfig()
+    assert paper_network("prior") == PriorConfig(attention="softmax_bias128")
+    train = TrainConfig(**paper_settings("prior", 1000))
+    assert (train.prior_dropout, train.clip_norm) == (0.05, 0.5)
+    assert STAGES["prior"].sizes["large"] == PriorConfig()
 
 
 def test_the_loops_dropout_reaches_the_prior(train, videos, micro, tmp_path, monkeypatch):
@@ -188,11 +193,11 @@ def test_the_loops_dropout_reaches_the_prior(train, videos, micro, tmp_path, mon
 
 def test_every_parameter_of_the_papers_vocoder_decays():
     network = torch.nn.Sequential(torch.nn.Conv1d(2, 2, 3), torch.nn.BatchNorm1d(2))
-    config = choose("paper", "vocoder", GPU, Facts(clips=1000)).train
+    config = TrainConfig(**paper_settings("vocoder", 1000))
     groups = adamw(network, config).param_groups
     decayed = {p for group in groups if group["weight_decay"] == 0.01 for p in group["params"]}
     assert decayed == set(network.parameters())
-    config = choose("paper", "prior", GPU, Facts(clips=1000)).train
+    config = TrainConfig(**paper_settings("prior", 1000))
     groups = adamw(network, config).param_groups
     assert [len(group["params"]) for group in groups] == [1, 3]
     assert [group["weight_decay"] for group in groups] == [0.06, 0.0]
@@ -201,7 +206,7 @@ def test_every_parameter_of_the_papers_vocoder_decays():
 @shows("the vocoder's rate decays by steps")
 @pytest.mark.parametrize("clips", [40, 1000, 20_000, 171_899, 5_000_000])
 def test_the_vocoders_rate_stays_useful_whatever_the_number_of_clips(clips):
-    config = choose("paper", "vocoder", GPU, Facts(clips=clips)).train
+    config = TrainConfig(**paper_settings("vocoder", clips))
     last = learning_rate(config, config.steps - 1)
     assert last == pytest.approx(1e-4 * 0.999 ** (500_000 / EPOCH), rel=1e-3)
     assert 0.9e-4 < last < 0.92e-4
@@ -299,9 +304,10 @@ def test_every_departure_is_shown_by_a_test():
 
 def test_every_row_says_what_and_why_and_of_which_parts():
     names = [each.name for each in (*DEPARTURES, *OPEN)]
+    parts = {part.name for row in STAGES.values() for part in row.parts.values()}
     assert len(set(names)) == len(names)
     for each in (*DEPARTURES, *OPEN):
-        assert set(each.parts) <= set(PARTS.values()) == set(ALL)
+        assert set(each.parts) <= parts == set(ALL)
         assert all(text and "|" not in text for text in (each.theirs, each.ours, each.why))
 
 
@@ -332,11 +338,11 @@ def test_nothing_is_changed_where_nothing_was_asked_for(run):
     settings = read_run_config(run[0])
     plain = {}
     for stage in ("unet", "prior", "vocoder"):
-        chosen = choose("paper", stage, GPU, Facts(clips=1000))
+        train = TrainConfig(**paper_settings(stage, 1000))
         plain[stage] = dataclasses.replace(
-            settings, stage=stage, network=chosen.network, train=chosen.train, warm_start=None
+            settings, stage=stage, network=paper_network(stage), train=train, warm_start=None
         )
-        assert changed_from_paper(plain[stage], 1000, chosen.train.steps, None) == []
+        assert changed_from_paper(plain[stage], 1000, train.steps, None) == []
     other = dataclasses.replace(plain["unet"], beyond=Extensions(window=128))
     assert changed_from_paper(other, 1000, 200_000, None) == [["window", "64", "128"]]
     assert changed_from_paper(plain["unet"], 1000, 1000, None) == [["steps", "200,000", "1,000"]]

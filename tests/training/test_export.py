@@ -46,7 +46,7 @@ def run(home, micro, violin_picture, tmp_path_factory):
         sample_every=2,
         licence="CC0",
     )
-    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append))
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append))
     return request.run_dir, outcome, told
 
 
@@ -96,7 +96,8 @@ def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
         prompts=("rain",),
         sample_every=1,
     )
-    assert begin(request, device=CPU, callbacks=TrainCallbacks(tell=told.append)).path.is_dir()
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append))
+    assert outcome.path.is_dir()
     (why,) = [line for line in told if line.startswith("No FAD of held-out frames: ")]
     assert "clipsonic download vggish" in why
 
@@ -123,7 +124,7 @@ def test_a_moved_run_finds_the_frames_it_makes_samples_of(home, micro, tmp_path)
         sample_every=2,
     )
     with pytest.raises(KeyboardInterrupt):
-        begin(request, device=CPU, callbacks=TrainCallbacks(report=stop_after_a_step))
+        begin(request, device=CPU, callbacks=TrainCallbacks(on_progress=stop_after_a_step))
     moved = request.run_dir.rename(tmp_path / "elsewhere")
     resume(moved, device=CPU)
     made = {path.name for path in (moved / "samples" / "step-00000002").glob("*.wav")}

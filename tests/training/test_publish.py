@@ -72,18 +72,18 @@ def test_an_unknown_base_is_refused(home):
 def test_an_encoder_that_is_not_there_is_missing(home):
     base = publish.base_of("published", "new", paper=False, gpu=False)
     with pytest.raises(MissingWeights, match="clipsonic download openai-clip"):
-        publish.encoder_file(base, "clip")
+        publish.encoder_of(base, "new", "clip")
 
 
 def test_a_model_keeps_its_encoder(own, micro, tmp_path):
-    publish.check_encoder(model_folders.find(micro), "own", "clip")
+    publish.encoder_of(model_folders.find(micro), "own", "clip")
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(micro / "clip.safetensors", other)
     change(other / "clip.safetensors", encoder="other-clip")
-    publish.check_encoder(model_folders.find(other), "new", "clip")
+    publish.encoder_of(model_folders.find(other), "new", "clip")
     with pytest.raises(UsageError, match=r"has another CLIP .*other-clip"):
-        publish.check_encoder(model_folders.find(other), "own", "clip")
+        publish.encoder_of(model_folders.find(other), "own", "clip")
 
 
 def stems(folder):

@@ -27,7 +27,7 @@ from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.training.data_setup import Source
 from clipsonic_cli.training.export import TrainCallbacks
-from clipsonic_cli.training.request import TrainRequest, check, check_batch
+from clipsonic_cli.training.request import TrainRequest, resolve
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import Extensions, read_run_config, write_run_config
 
@@ -111,7 +111,7 @@ def stopping(at):
         if (stage, done) == ("train", at):
             signal.raise_signal(signal.SIGTERM)
 
-    return TrainCallbacks(report=report)
+    return TrainCallbacks(on_progress=report)
 
 
 def test_a_folder_of_videos_becomes_a_model(unbroken, home):
@@ -280,7 +280,7 @@ def test_videos_without_labels_train_a_unet_but_no_prior(make_request, tmp_path)
         begin(
             make_request(stage="prior", source=source),
             device=CPU,
-            callbacks=TrainCallbacks(show=told.append),
+            callbacks=TrainCallbacks(on_survey=told.append),
         )
     assert not told  # nothing was prepared
     assert begin(make_request({"steps": 1}, source=source), device=CPU).step == 1
@@ -343,7 +343,7 @@ REFUSED = [
 def test_what_cannot_be_is_said_before_anything_is_prepared(make_request, wanted, error, reason):
     refused = make_request(**wanted)
     with pytest.raises(error, match=reason):
-        check(refused, gpu=False)
+        resolve(refused, gpu=False, processes=1)
     assert not refused.run_dir.exists()
 
 
@@ -358,9 +358,10 @@ def test_a_stage_that_is_not_conditioned_so_is_refused(make_request):
 def test_a_batch_that_cannot_be_shared_is_refused(make_request, wanted, processes):
     asked = dataclasses.replace(make_request(), **({"train": {}} | wanted))
     with pytest.raises(UsageError, match=f"cannot be shared by {processes} processes"):
-        check_batch(asked, processes)
-    check_batch(asked, 2)
-    check_batch(dataclasses.replace(asked, preset="default", train={}), processes)
+        resolve(asked, gpu=False, processes=processes)
+    resolve(asked, gpu=False, processes=2)
+    free = dataclasses.replace(asked, preset="default", train={})
+    resolve(free, gpu=False, processes=processes)
 
 
 def test_runs_of_different_parts_lie_apart(make_request):

@@ -8,13 +8,12 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.run_config import (
     FILE,
-    MEANING,
-    PARTS,
     Extensions,
     RunConfig,
     read_run_config,
     write_run_config,
 )
+from clipsonic_cli.training.stages import STAGES
 
 SETTINGS = RunConfig(
     name="music",
@@ -59,7 +58,10 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
         ({"format": 3}, "format 3, this clipsonic reads 1 and 2"),
         ({"name": 3}, "run.name is 3, not of type str"),
         ({"stage": "vocal"}, "allowed: unet, prior, vocoder"),
-        ({"stage": "prior", "space": "clap-text"}, "do not go together"),
+        (
+            {"stage": "prior", "space": "clap-text"},
+            "is conditioned on clip-image, not on clap-text",
+        ),
         ({"surplus": 1}, "unknown field 'surplus'"),
         ({"network": {"channels": 4}}, "none of"),
     ],
@@ -90,9 +92,12 @@ def test_a_damaged_file_is_refused(tmp_path, content):
         read_run_config(tmp_path)
 
 
+PARTS = {(stage, space): part for stage, row in STAGES.items() for space, part in row.parts.items()}
+
+
 def test_every_stage_and_condition_makes_a_part_of_its_own():
-    assert len(set(PARTS.values())) == len(PARTS)
-    assert SETTINGS.part == "unet"
+    assert len({part.name for part in PARTS.values()}) == len(PARTS)
+    assert SETTINGS.part.name == "unet"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,8 @@ def test_numbers_out_of_range_are_named_as_on_the_command_line(field, value):
 
 
 def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
-    assert MEANING.keys() == {field.name for field in dataclasses.fields(Extensions)}
+    applying = frozenset().union(*(part.extensions for part in PARTS.values()))
+    assert applying == {field.name for field in dataclasses.fields(Extensions)}
     for stage, space in PARTS:
         Extensions().check(stage, space)
 

@@ -95,10 +95,9 @@ def test_a_run_that_makes_samples_tells_it_once_before_its_first_step(
         sample_every=sample_every,
     )
     told = []
+    callbacks = TrainCallbacks(on_message=told.append, on_progress=stop_at_the_loop)
     with pytest.raises(KeyboardInterrupt):
-        begin(
-            request, device=CPU, callbacks=TrainCallbacks(tell=told.append, report=stop_at_the_loop)
-        )
+        begin(request, device=CPU, callbacks=callbacks)
     assert sum("no FAD of held-out frames" in line for line in told) == lines
 
 

@@ -261,7 +261,9 @@ def _voice(console: Console, bars: Bars, look: Callable[[], None]) -> "TrainCall
         bars(stage, done, total)
 
     return TrainCallbacks(
-        tell=console.note, show=lambda survey: _show(console, survey), report=report
+        on_message=console.note,
+        on_survey=lambda survey: _show(console, survey),
+        on_progress=report,
     )
 
 

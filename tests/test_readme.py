@@ -54,18 +54,17 @@ def test_there_are_command_lines():
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
 def test_every_mode_has_its_row(mode):
-    kind = {"image": "picture", "text": "text"}[mode.query]
-    assert f"| `{mode.name}` | {mode.title} | {kind} |" in README
+    assert f"| `{mode.name}` | {mode.title} | {mode.query} |" in README
 
 
 def test_the_scores_are_those_that_were_measured():
     results = json.loads((ROOT / "recipes/mini/results/results.json").read_text(encoding="utf-8"))
     share = {kind: f"{value:.0%}".replace("%", " %") for kind, value in results["accuracy"].items()}
     pictured = f"{results['real_where_iq_has_pictures']:.0%}".replace("%", " %")
-    told = " ".join(README.split())
-    assert f"{share['pd']} of the sounds it makes from a label's text right" in told
-    assert f"{share['iq']} of those from a picture (of real clips {share['real']}" in told
-    assert f"and {pictured})" in told
+    text = " ".join(README.split())
+    assert f"{share['pd']} of the sounds it makes from a label's text right" in text
+    assert f"{share['iq']} of those from an image (of real clips {share['real']}" in text
+    assert f"and {pictured})" in text
 
 
 def test_the_tree_shows_what_is_there():
@@ -81,8 +80,8 @@ def test_the_tree_shows_what_is_there():
 def test_every_departure_from_the_paper_is_named():
     from clipsonic_cli.training.departures import DEPARTURES
 
-    told = " ".join(README.split())
-    named = told.split("It departs from them in this")[1].split(": ", 1)[1].split(". ")[0]
+    text = " ".join(README.split())
+    named = text.split("It departs from them in this")[1].split(": ", 1)[1].split(". ")[0]
     assert named == "; ".join(each.name for each in DEPARTURES)
 
 

@@ -1,12 +1,12 @@
-"""Training material: lists of clips, their sound and frames, and a report on both.
+"""Data sets: lists of clips, their audio and frames, and a report on both.
 
 Knows: the formats of data sets and of media, and what makes a clip unfit. Does not know: networks,
-mels, what the clips are for. A reader only lists; ``data/media.py`` decodes for all of them.
+mels, what the clips are for. Readers only list clips; ``data/media.py`` decodes for all of them.
 """
 
 from clipsonic_cli.registry import Registry
 
-# In the order in which they are tried: what any folder could be comes last.
+# In the order in which they are tried: formats that any folder could have come last.
 READERS = Registry(
     "data format",
     {

@@ -1,4 +1,4 @@
-"""What is wrong with a clip, if anything.
+"""Check clips for flaws: silent, short or clipped audio, and video that never changes.
 
 Knows: thresholds, and what a finding is. Does not know: other clips, nor who decodes this one.
 """
@@ -19,36 +19,33 @@ from clipsonic_cli.types import Clip
 
 Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate", "damaged", "note"]
 DROP: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
-"""Flaws that drop a clip unless something else is asked for."""
+"""Flaws that drop a clip by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """When a clip has a flaw, and which flaws drop it.
-
-    Args:
-        sample_rate: Hz at which the sound is judged.
-        window_seconds: Sound shorter than this is short; the default is 64 frames of 512 samples.
-        silence_db: Root mean square in dB of full scale under which sound is silent.
-        clipped_share: Of samples at full scale, over which sound is clipped.
-        frame_rate: Frames a second looked at for changes, besides the first.
-        still_level: Difference of grey, 0 to 255, that no pixel of a thumbnail of a still video
-            exceeds; codecs flicker a little.
-        drop: Flaws that drop a clip, besides "unreadable".
-    """
+    """When a clip has a flaw, and which flaws drop it."""
 
     sample_rate: int = 16_000
+    """Hz at which the audio is checked."""
     window_seconds: float = 64 * 512 / 16_000
+    """Least seconds of audio; the default is 64 frames of mel with a hop of 512 samples."""
     silence_db: float = SILENCE_DB
+    """Root mean square in dB of full scale under which audio is silent."""
     clipped_share: float = 0.005
+    """Share of samples at full scale over which audio is clipped."""
     frame_rate: float = 2.0
+    """Frames a second compared with the first."""
     still_level: int = 3
+    """Grey level, 0 to 255, by which no pixel of a still video's thumbnails changes by more; codecs
+    flicker a little."""
     drop: frozenset[Kind] = DROP
+    """Flaws that drop a clip, in addition to "unreadable"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaw:
-    """Something about a clip that a person may want to know."""
+    """Something about a clip that its owner may want to know."""
 
     kind: Kind
     reason: str
@@ -56,28 +53,23 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is known of a clip that was looked at.
-
-    Args:
-        clip: The clip.
-        seconds: Length of its sound; 0 if there is none.
-        flaws: What is wrong with it.
-        dropped: Whether it is unfit for training.
-    """
+    """The result of checking a clip."""
 
     clip: Clip
     seconds: float = 0.0
+    """Length of its audio; 0 if there is none."""
     flaws: tuple[Flaw, ...] = ()
     dropped: bool = False
+    """Whether it is left out of training."""
 
 
 def unreadable(clip: Clip, reason: str) -> Finding:
-    """Gives the finding for a clip that cannot be used at all."""
+    """Return the finding for a clip that cannot be read."""
     return Finding(clip=clip, flaws=(Flaw(kind="unreadable", reason=reason),), dropped=True)
 
 
 def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
-    """Gives what is wrong with a sound, its length aside (:func:`short`).
+    """Yield the flaws of audio other than its length (:func:`short`).
 
     Args:
         samples: (N,), full scale is 1, N > 0, at the rules' sample rate.
@@ -92,7 +84,7 @@ def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
 
 
 def audio_notes(audio: Audio) -> Iterator[Flaw]:
-    """Yield what is worth knowing of how audio was read: what is damaged, and choices made."""
+    """Yield what could not be decoded, and the choices made in reading the audio."""
     if audio.damage:
         yield Flaw(kind="damaged", reason=audio.damage)
     for note in audio.notes:
@@ -100,22 +92,22 @@ def audio_notes(audio: Audio) -> Iterator[Flaw]:
 
 
 def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
-    """Gives a flaw for a sound that does not fill a window."""
+    """Yield a flaw if the audio does not fill a window."""
     if seconds < rules.window_seconds:
         reason = f"{seconds:.2f} s, a window needs {rules.window_seconds:g}"
         yield Flaw(kind="short", reason=reason)
 
 
 class StillCheck:
-    """Looks at the frames of a video, as they are decoded, until one differs from the first.
+    """Compares the frames of a video with the first, as they are decoded, until one differs.
 
     Args:
-        rules: How often, and what is no difference.
+        rules: ``frame_rate`` and ``still_level`` are used.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.changed = False
-        """Whether a frame differed; no more need be looked at."""
+        """Whether a frame differed; then no more need be decoded."""
         self._rules = rules
         self._times = chain([0.0], every(rules.frame_rate))
         self._time = next(self._times)
@@ -123,7 +115,7 @@ class StillCheck:
         self._first: NDArray[np.int16] | None = None
 
     def look(self, frame: Frame) -> None:
-        """Look at the next frame, if it is seen at a time of a look."""
+        """Compare the next frame, if it is seen at one of the times."""
         if self.changed or self._time >= frame.until:
             return
         grey = thumbnail(frame.image)
@@ -134,12 +126,12 @@ class StillCheck:
             self._time = next(self._times)
 
     def flaws(self) -> Iterator[Flaw]:
-        """Yield a flaw if none of the frames differed."""
+        """Yield a flaw if no frame differed."""
         if not self.changed:
             reason = f"no change in {max(1, self._looks)} looks"
             yield Flaw(kind="still", reason=reason)
 
 
 def thumbnail(image: Image.Image) -> NDArray[np.int16]:
-    """Gives a picture as (16, 16) grey values."""
+    """Return an image as (16, 16) grey values."""
     return np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX), dtype=np.int16)

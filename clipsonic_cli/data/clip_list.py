@@ -35,7 +35,7 @@ SPLITS: dict[str, Split] = {
     "eval": "test",
 }
 LOOKED_AT = 1000
-"""Rows whose columns are told."""
+"""Rows in which unused columns are searched."""
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 
 
@@ -54,7 +54,7 @@ def bare(cells: Sequence[str]) -> Sequence[str] | None:
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Yield a clip for each row; one that makes no sense is listed with its problem."""
+    """Yield a clip for each row; one with an invalid row has its problem."""
     path = Path(source)
     if path.is_dir():
         here = [path / name for name in NAMES if (path / name).is_file()]
@@ -70,7 +70,7 @@ def read(source: str) -> Iterator[Clip]:
 
 
 def unused_columns(source: str) -> list[str]:
-    """Return the columns of a list's first rows that no clip takes anything from."""
+    """Return the columns of a list's first rows that are not used."""
     path = Path(source)
     roles = ("media", "sound", "label", "split", "start", "seconds")
     used: set[str | None] = set()
@@ -82,17 +82,17 @@ def unused_columns(source: str) -> list[str]:
 
 
 def _check_column(name: str) -> None:
-    """Check that a column that is not known does not look like one that is.
+    """Check that an unknown column is not a misspelling of a known one.
 
     Raises:
-        UsageError: It does.
+        UsageError: It looks like one.
     """
     if name not in KNOWN and difflib.get_close_matches(name, COLUMNS, cutoff=0.79):
         raise unknown("column", name, COLUMNS)
 
 
 def _clip(row: ListRow, line: str, files: ListedFiles) -> Clip:
-    """Return the clip of a row, or one named after its line that says what is wrong."""
+    """Return the clip of a row; if the row is invalid, one named by its line, with the problem."""
     try:
         if row.problem is not None:
             raise BadCell(row.problem)
@@ -117,7 +117,7 @@ def clip_details(row: ListRow) -> dict[str, Any]:
     """Return ``label``, ``split``, ``start`` and ``seconds`` of a row, as :class:`Clip` takes them.
 
     Raises:
-        BadCell: One makes no sense; says which and why.
+        BadCell: A value is invalid; says which and why.
     """
     label, split = row.text("label"), row.text("split")
     if label and not has_word(label):

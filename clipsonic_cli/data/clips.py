@@ -1,7 +1,7 @@
-"""The clips of a data set, whatever its format.
+"""List the clips of a data set in any format, and draw the splits that it does not state.
 
-Knows: that ids are unique, who is in which split. Does not know: which
-format it is (``data/listing.py``), how one is laid out (a reader each), nor what a clip holds.
+Knows: that ids are unique, who is in which split. Does not know: which format it is
+(``data/listing.py``), how a format is laid out (a reader each), nor what a clip holds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,32 +15,30 @@ from clipsonic_cli.text import printable
 from clipsonic_cli.types import Clip
 
 TEST_SHARE = 0.1
-"""Of a data set that states no split, as MUSIC's in the paper (CLIPSonic section 3, "Data")."""
+"""Share of the videos for testing where a data set states no split, as in the paper for MUSIC
+(CLIPSonic section 3, "Data")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """How one format is found and listed.
-
-    Args:
-        detect: Whether a source that exists, or an address, has this format; never raises.
-        read: Lists its clips, always in the same order. What cannot be used is listed with its
-            ``problem``. Raises UsageError where the source has another format after all.
-    """
+    """How one format is detected and listed."""
 
     detect: Callable[[str], bool]
+    """Returns whether a source that exists, or an address, has this format; never raises."""
     read: Callable[[str], Iterator[Clip]]
+    """Yields the clips of a source, always in the same order; those that cannot be used have their
+    ``problem``. Raises UsageError if the source has another format after all."""
 
 
 def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
-    """Lists the clips of a data set, each with its own id, and the split that the data set states.
+    """List the clips of a data set with unique ids, and the splits that the data set states.
 
     Args:
         source: A folder, a file, or an address of shards; see the readers.
         format: A name of ``READERS``.
 
     Returns:
-        The clips, as they are found: memory does not grow with what they hold.
+        The clips, one at a time, so that memory does not grow with their number.
 
     Raises:
         UsageError: The source is missing, empty, or of another format; at the call, or at the
@@ -53,17 +51,17 @@ def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
 
 
 def check_exists(source: str) -> None:
-    """Refuses a path that leads nowhere; addresses and patterns of shards are left to them.
+    """Check that a path exists; addresses and patterns of shards pass unchecked.
 
     Raises:
-        UsageError: There is nothing.
+        UsageError: It does not.
     """
     if not is_address(source) and "{" not in source and not Path(source).exists():
         raise UsageError(f"There is no data at '{source}'; give a folder of videos.")
 
 
 def is_address(source: str) -> bool:
-    """Whether a source is on the web."""
+    """Return whether a source is on the web."""
     return source.startswith(("http://", "https://"))
 
 
@@ -117,13 +115,17 @@ def _drawn_from(clips: Sequence[Clip], share: float, salt: str, *, spare: bool) 
 
 
 def drawn(name: str, salt: str) -> float:
-    """Gives a number of [0, 1) that looks random and is always the same for a name."""
+    """Return a pseudorandom number in [0, 1) that is always the same for a name and a salt."""
     digest = blake2b(name.encode(), digest_size=8, key=salt.encode()).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
 def _named(clips: Iterator[Clip], source: str, name: str) -> Iterator[Clip]:
-    """Gives new names to repeated ids; refuses to end at none."""
+    """Yield the clips with unique ids: a repeated id gets a number and is a problem.
+
+    Raises:
+        UsageError: There are no clips.
+    """
     seen: set[bytes] = set()
     for clip in clips:
         clip, repeats = replace(clip, id=printable(clip.id)), 1

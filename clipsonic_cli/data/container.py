@@ -22,25 +22,25 @@ CONTAINERS = (
     "wav,w64,rf64,flac,mp3,aac,ac3,eac3,aiff,au,caf,amr,amrnb,amrwb,ape,wv,tta,dts,dtshd,voc"
 )
 PREROLL = 1.0
-"""Seconds decoded before a start that was jumped to, which codecs need to be exact from there."""
+"""Seconds decoded before a start that was seeked to, so that codecs are exact from there on."""
 INDEXED = ("mov", "matroska", "wav")
-"""Containers in which a jump lands where it says."""
+"""Containers in which seeking is exact."""
 REWOUND = "mov"
-"""The container in which a jump to the beginning gives exactly the packets of a file just opened;
-Matroska, for one, then leaves out what comes before the first key frame."""
+"""The container in which seeking to the beginning gives the same packets as opening the file;
+Matroska, for example, leaves out those before the first key frame."""
 JOINED = ("mpegts", "mpeg")
-"""Containers that are joined end to end as they are, so that time may jump ahead, too."""
+"""Containers that are concatenated as they are, so that time may also jump ahead."""
 BACK, AHEAD = Fraction(1), Fraction(10)
-"""Seconds by which time jumps back, or ahead in :data:`JOINED`, where another recording begins."""
+"""Seconds by which time jumps back, or ahead in :data:`JOINED`, if another recording begins."""
 LAST = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-"""Video streams that are no film."""
+"""Dispositions of video streams that are used only if there is no other."""
 BEFORE_ALL = -(1 << 40)
 """Microseconds; earlier than any packet."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What was passed over while a stream was decoded."""
+    """Packets that could not be decoded, and recordings joined, in decoding a stream."""
 
     packets: int = 0
     """Packets read in all."""
@@ -49,7 +49,7 @@ class Damage:
     joins: int = 0
     """Times at which another recording began."""
     end: str = ""
-    """Why nothing more could be read, where the container itself is damaged."""
+    """Why nothing more could be read, if the container itself is damaged."""
 
     def check(self, clip: Clip, what: str) -> None:
         """Check that at least half of a stream could be decoded.
@@ -61,7 +61,7 @@ class Damage:
             raise Unreadable(clip.id, f"damaged: {self.describe(what)}")
 
     def describe(self, what: str) -> str:
-        """Return what was passed over as text, or nothing where all was decoded."""
+        """Return the damage as text, empty if everything was decoded."""
         failed = f"{self.failed} of {self.packets} packets of its {what} cannot be decoded"
         end = f"after packet {self.packets} of its {what} nothing can be read ({self.end})"
         return "; ".join([failed] * (self.failed > 0) + [end] * (self.end != ""))
@@ -71,10 +71,10 @@ class Container:
     """A media file open for decoding, one stream at a time.
 
     Args:
-        file: Stays the caller's to close.
+        file: The file, which the caller closes.
 
     Raises:
-        av.FFmpegError: FFmpeg does not read it.
+        av.FFmpegError: FFmpeg cannot read it.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -86,7 +86,7 @@ class Container:
     def _open(self) -> None:
         self._file.seek(0)
         options = {"format_whitelist": CONTAINERS}
-        # Streams that a caller holds keep the container they are of, should this be the second.
+        # A container opened before is kept alive by the streams that callers hold.
         self._input = av.open(self._file, "r", options=options, metadata_errors="replace")
         self._was_read = False
 
@@ -120,7 +120,7 @@ class Container:
         return sorted(range(len(streams)), key=lambda number: (*ranks[number], number))
 
     def video_order(self) -> list[int]:
-        """Return the numbers of the video streams without covers, thumbnails and stills last."""
+        """Return the numbers of the video streams: no covers, and thumbnails and stills last."""
         streams = self._input.streams.video
         usable = [n for n, s in enumerate(streams) if not s.disposition & Disposition.attached_pic]
         unknown = [streams[number].codec_context is None for number in usable]
@@ -130,17 +130,16 @@ class Container:
     def decode(
         self, stream: Any, begin: Fraction, damage: Damage
     ) -> Iterator[tuple[Any, Fraction | None]]:
-        """Yield the frames of a stream from a moment of the file on, or from some time before it.
+        """Yield the frames of a stream from a time of the file on, or from somewhat before it.
 
         Args:
             stream: From :meth:`audio` or :meth:`video`; no other may be decoded meanwhile.
             begin: Seconds of the file.
-            damage: Counts what is passed over.
+            damage: Counts packets that cannot be decoded and are passed over.
 
         Yields:
-            Each frame with its moment in seconds of the file, None where it has none. Where
-            recordings were joined end to end, the moments of a later one go on from the end of the
-            one before.
+            Each frame with its time in seconds of the file, None if it has none. In recordings
+            joined end to end, the times of a later one continue from the end of the one before.
         """
         joins = self.format.startswith(JOINED)
         shift, end = Fraction(0), None
@@ -155,7 +154,7 @@ class Container:
             yield frame, moment
 
     def _frames(self, stream: Any, begin: Fraction, damage: Damage) -> Iterator[Any]:
-        if stream.codec_context.is_open:  # a decoder that was used remembers
+        if stream.codec_context.is_open:  # a decoder that was used keeps a state
             stream = self._reopen(stream)
         if begin - self.origin > 2 * PREROLL and self.format.startswith(INDEXED):
             self._was_read = True
@@ -175,7 +174,7 @@ class Container:
         yield from _decoded(self._input, stream, damage)
 
     def _rewind(self, stream: Any) -> Any:
-        """Make the first packet the next one; where a jump may miss it, open the file again."""
+        """Go to the first packet; if seeking may miss it, open the file again."""
         if self.format.startswith(REWOUND):
             with suppress(av.FFmpegError):  # of a stream without packets
                 self._input.seek(BEFORE_ALL)
@@ -183,7 +182,7 @@ class Container:
         return self._reopen(stream)
 
     def _reopen(self, stream: Any) -> Any:
-        """Open the file again; return the stream that is the same."""
+        """Open the file again; return the same stream of it."""
         self._open()
         return self._input.streams[stream.index]
 
@@ -193,7 +192,7 @@ def container_of(clip: Clip, file: BinaryIO) -> Iterator[Container]:
     """Open a clip's file for decoding.
 
     Raises:
-        Unreadable: It is no media, or FFmpeg fails while it is open; says why in one line.
+        Unreadable: It is not media that FFmpeg reads, or FFmpeg fails while it is open.
     """
     with explained(clip, "cut off, or no media this program reads"):
         container = Container(file)
@@ -207,7 +206,7 @@ def explained(clip: Clip, what: str) -> Iterator[None]:
 
     Args:
         clip: For the message.
-        what: Said before FFmpeg's own words.
+        what: Beginning of the message, before FFmpeg's own words.
     """
     try:
         yield
@@ -219,7 +218,7 @@ def explained(clip: Clip, what: str) -> Iterator[None]:
 
 
 def has_more(file: BinaryIO) -> bool:
-    """Return whether another WAV follows a WAV in a file, as where recordings were joined."""
+    """Return whether a file holds another WAV after the first."""
     file.seek(0)
     head = file.read(12)
     if (head[:4], head[8:]) != (b"RIFF", b"WAVE"):  # an AVI is read to the end
@@ -229,7 +228,7 @@ def has_more(file: BinaryIO) -> bool:
 
 
 def _decoded(source: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
-    """Yield what can be decoded. Empty packets, which repeat a frame in Theora, are left out."""
+    """Yield the frames that can be decoded; Theora's empty packets, which repeat one, give none."""
     if stream.type == "video":
         stream.codec_context.thread_count = 1  # clips are decoded side by side, not frames
     try:
@@ -258,7 +257,7 @@ def _moment(frame: Any, stream: Any) -> Fraction | None:
 
 
 def duration_of(frame: Any, stream: Any) -> Fraction:
-    """Return how long a frame lasts in seconds, as far as it is known."""
+    """Return the duration of a frame in seconds; 0 if it is not known."""
     if stream.type == "audio":
         return Fraction(frame.samples, frame.sample_rate)
     if frame.duration:

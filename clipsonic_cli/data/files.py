@@ -1,4 +1,4 @@
-"""Files below a folder, each once and in one order, whatever links and permissions do."""
+"""Find the files below a folder, each once and in one order, whatever links and permissions do."""
 
 import os
 import re
@@ -28,32 +28,32 @@ SOUNDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """A file, or a folder that cannot be entered for the reason ``problem``."""
+    """A file, or a folder that cannot be entered."""
 
     path: Path
     problem: str | None = None
+    """Why the folder cannot be entered."""
 
     @property
     def suffix(self) -> str:
-        """In lower case, with its dot."""
+        """The suffix in lower case, with its dot."""
         return self.path.suffix.lower()
 
 
 def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFiles]:
-    """Finds the files below a folder.
+    """Yield the files below a folder.
 
-    Links are followed after all that lies in the folder itself, and no folder is entered twice, so
-    that a loop ends. Names that begin with a dot are left out, and so is what is neither file nor
-    folder nor link unless its name says it is media: then it is found like a file.
+    Links are followed after everything in the folder itself, and no folder is entered twice, so
+    that a loop ends. Names that begin with a dot are left out.
 
     Args:
         root: The folder.
-        hidden: Find files and folders whose names begin with a dot too; such folders are found
-            and not entered. Files that macOS keeps for itself (._x, .DS_Store) are never found.
+        hidden: Also yield files and folders with names that begin with a dot; such folders are not
+            entered. Files that macOS keeps for itself (._x, .DS_Store) are never yielded.
 
     Yields:
-        Files folder by folder, sorted by name, and folders that are not entered. A folder whose
-        name ends like a video's is found as well as entered.
+        Files folder by folder, sorted by name, and folders that cannot be entered. A folder with a
+        video's suffix is both yielded and entered.
     """
     pending, entered = deque([root]), set[tuple[int, int]]()
     while pending:
@@ -88,14 +88,14 @@ def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFiles]:
 
 
 def _is_of_system(name: str) -> bool:
-    """Return whether macOS keeps a file for itself: what it knows of another, or of a folder."""
+    """Return whether macOS keeps a file for itself: metadata of another file, or of a folder."""
     return name.startswith("._") or name in (".DS_Store", ".localized")
 
 
 def is_part_of_download(path: Path) -> bool:
     """Return whether a file is what yt-dlp leaves of a download: unfinished, or not yet joined.
 
-    "a.f137.mp4" is one stream of "a.mp4", and is a part of it only where that is there.
+    "a.f137.mp4" is one stream of "a.mp4", and counts as a part only if that exists.
     """
     stem, suffix = Path(path.stem), path.suffix.lower()
     if suffix in (".part", ".ytdl", ".crdownload", ".download") or stem.suffix == ".temp":
@@ -106,20 +106,20 @@ def is_part_of_download(path: Path) -> bool:
 
 
 def name_of(path: Path, root: Path) -> str:
-    """Gives a file's path within the data set, with slashes on every system."""
+    """Return a file's path within the data set, with slashes on every system."""
     return path.relative_to(root).as_posix()
 
 
 def label_of(path: Path, root: Path) -> str | None:
-    """Return the folder a file is in as its label; None where it is the data set's own, or no text.
+    """Return the name of a file's folder as its label.
 
-    A name without a word, or that is not UTF-8, is no label.
+    None if it is the data set's own folder, or its name has no word or is not UTF-8.
     """
     return path.parent.name if path.parent != root and is_words(path.parent.name) else None
 
 
 def media_by_stem(root: Path) -> dict[str, Path]:
-    """Gives the videos below a folder by name without suffix; of equal names the first."""
+    """Return the videos below a folder by name without suffix; the first of equal names."""
     found: dict[str, Path] = {}
     for file in walk(root):
         if file.problem is None and file.suffix in VIDEOS:

@@ -1,8 +1,7 @@
-"""A folder of videos, nested or not.
+"""Read a folder of videos, nested or not.
 
-The label is the folder a video is in, unless that is the data set's own; none is needed. Files
-that are not videos by their names, and parts of downloads, are not listed; ``data/listing.py`` says
-which they are.
+The label is the name of the folder that holds a video, unless that is the data set's own. Files
+without a video's suffix, and parts of downloads, are not listed; ``data/listing.py`` reports them.
 """
 
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ def read(source: str) -> Iterator[Clip]:
     """Yield the videos below a folder, sorted by path within each folder."""
     root = Path(source)
     if not root.is_dir():
-        raise UsageError(f"'{source}' is no folder of videos.")
+        raise UsageError(f"'{source}' is not a folder of videos.")
     for file in walk(root):
         if file.problem is None and (file.suffix not in VIDEOS or is_part_of_download(file.path)):
             continue

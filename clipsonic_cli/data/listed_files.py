@@ -1,7 +1,7 @@
-"""The files that a list names: found next to or below the list, or the true cause why not.
+"""Find the files that a list names, next to or below the list.
 
 A list may come from someone else and name anything on this machine, so only files in its own
-folder are used; a link in that folder leads out of it where that is meant.
+folder are used; a link in that folder may lead out of it.
 """
 
 import os
@@ -14,14 +14,14 @@ from clipsonic_cli.data.lists import BadCell
 from clipsonic_cli.text import printable
 
 MAX_NAME = 4096
-"""Characters of a path, which no system takes more of."""
+"""Characters of a path; no system takes more."""
 
 
 class ListedFiles:
     """Finds files by the names that a list gives them.
 
     Args:
-        folder: The list's.
+        folder: The folder of the list.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,11 +36,11 @@ class ListedFiles:
         folder.
 
         Returns:
-            The path of the file, or what the name means where no such file is there.
+            The path; if there is no such file, that of the likeliest spelling.
 
         Raises:
-            BadCell: It is no name of a file, leads out of the folder, or a file is there whose name
-                differs in case.
+            BadCell: The name is not that of a file, leads out of the folder, or differs from a
+                file's name in case.
         """
         shown = f"'{printable(name)[:200]}'"
         if not name or "\0" in name or len(name) > MAX_NAME:
@@ -69,7 +69,7 @@ class ListedFiles:
         return absent
 
     def _spellings(self, name: str) -> list[str]:
-        """Return what a name may mean, the likeliest first, each once."""
+        """Return the paths that a name may stand for, the likeliest first, each once."""
         names = [name]
         if name.lower().startswith("file://"):
             names = [unquote(urlsplit(name).path, errors="surrogateescape")]
@@ -80,10 +80,10 @@ class ListedFiles:
         return list(dict.fromkeys(names))
 
     def _inside(self, name: str) -> str:
-        """Return a path within the folder.
+        """Return a path relative to the folder.
 
         Raises:
-            BadCell: It leads out of it.
+            BadCell: It leads out of the folder.
         """
         shown = f"'{printable(name)[:200]}'"
         if os.sep != "\\" and re.match(r"[A-Za-z]:[\\/]|\\\\", name):
@@ -96,7 +96,7 @@ class ListedFiles:
         head, tail = os.path.split(full)
         followed = os.path.join(os.path.realpath(head), tail)  # noqa: PTH118
         real = os.path.realpath(own)
-        # An absolute path may be spelled with the links on its way, or without.
+        # An absolute path may be written with the links in it, or resolved.
         pairs = [(own, full), (real, full), (real, followed if os.path.isabs(name) else "")]  # noqa: PTH117
         for root, path in pairs:
             if path.startswith(os.path.join(root, "")):  # noqa: PTH118
@@ -113,7 +113,7 @@ class ListedFiles:
             return False
 
     def _near(self, inside: str) -> tuple[str | None, bool]:
-        """Return a path that is there and differs in normal form or case alone, and if in case."""
+        """Return an existing path that differs in normal form or case only, and whether in case."""
         place, differs = Path(), False
         for part in Path(inside).parts:
             near = self._folded(self.folder / place).get(_fold(part), [])
@@ -125,7 +125,7 @@ class ListedFiles:
         return place.as_posix(), differs
 
     def _folded(self, folder: Path) -> dict[str, list[str]]:
-        """Return the names in a folder by their folded form; it is listed once."""
+        """Return the names in a folder by their case-folded form; each folder is listed once."""
         if folder not in self._names:
             names: dict[str, list[str]] = {}
             try:

@@ -1,6 +1,7 @@
-"""A data set as a whole: which format it is read in and why, its clips, and what is left out.
+"""List a data set: find its format, read its clips, and report which files are left out.
 
-Knows: how the files of a folder are counted and weighed. Does not know: how a format is laid out.
+Knows: how the files of a folder are counted to choose a format. Does not know: how a format is laid
+out.
 """
 
 import tarfile
@@ -28,7 +29,7 @@ from clipsonic_cli.text import SHOWN, printable
 from clipsonic_cli.types import Clip, Member
 
 LISTS = ("vggsound", "music", "manifest")
-"""Formats that a list in the folder decides, where the files it names are there."""
+"""Formats of a list in the folder, which decides if the files it names exist."""
 TITLES = {
     "vggsound": "VGGSound",
     "music": "MUSIC",
@@ -38,37 +39,33 @@ TITLES = {
     "folder": "a folder of videos",
 }
 ROWS, MEMBERS, ARCHIVES = 1000, 1000, 100
-"""Rows of a list, members of an archive, and archives looked at to weigh a format."""
+"""Rows of a list, members of an archive, and archives read to choose a format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A data set, listed.
-
-    Args:
-        format: A name of ``READERS``.
-        clips: All that the reader lists.
-        notes: How the format was found, and what is left out, a line each.
-        left_out: Files of a folder that no clip names, with the reason.
-    """
+    """The clips of a data set, and how they were found."""
 
     format: str
+    """A name of ``READERS``."""
     clips: Sequence[Clip]
     notes: tuple[str, ...] = ()
+    """How the format was found, and what is left out, a line each."""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    """Files of a folder that no clip names, with the reason."""
 
 
 def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> Listing:  # noqa: A002
-    """List the clips of a data set, and say how it was read.
+    """List the clips of a data set, and report how it was read.
 
     Args:
         source: As for :func:`~clipsonic_cli.data.clips.read_clips`.
         format: A name of ``READERS``; None finds it.
-        seed: Of the split where the data set states none
+        seed: Seed of the split if the data set states none
             (:func:`~clipsonic_cli.data.clips.with_splits`).
 
     Raises:
-        UsageError: There is no data set, or of no known format.
+        UsageError: There is no data set, or its format is not known.
     """
     check_exists(source)
     if is_address(source) or not Path(source).is_dir():
@@ -89,7 +86,7 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
 
 
 def _split(listing: Listing, seed: int) -> Listing:
-    """Draw the splits that the data set does not state, and say if none is for testing."""
+    """Draw the splits that the data set does not state; add a note if no clip is for testing."""
     clips, notes = with_splits(listing.clips, seed=seed), listing.notes
     drawn = any(clip.split is None for clip in listing.clips)
     if drawn and all(clip.split != "test" for clip in clips):
@@ -118,7 +115,7 @@ def find_format(source: str) -> str:
 
 
 class Folder:
-    """All files of a folder, counted.
+    """The files of a folder, counted by kind.
 
     Args:
         root: The folder.
@@ -138,11 +135,11 @@ class Folder:
         self.pairs = {_stem(file) for file in self.sounds} & stems
 
     def choose(self) -> str:
-        """Return the format that most of the files speak for.
+        """Return the format that most of the files have.
 
-        A list in the folder decides if it names a file that is there, or if there are no other
-        media. Otherwise the most numerous of videos, pairs of a picture and a sound that are not a
-        video's own, and clips in archives decide; of equal numbers videos, then pairs.
+        A list in the folder decides if it names a file that exists, or if there are no other
+        media. Otherwise the most numerous kind decides: videos, image and audio files of one name
+        that no video has, or clips in archives; of equal numbers videos, then pairs.
 
         Raises:
             UsageError: There are no media.
@@ -171,16 +168,16 @@ class Folder:
         )
 
     def _is_here(self, name: str) -> bool:
-        """Return whether one of the files is there that a list's first rows name."""
+        """Return whether one of the files exists that a list's first rows name."""
         try:
             clips = list(islice(_reader(name).read(str(self.root)), ROWS))
-        except UsageError:  # choosing it says what is wrong with the list
+        except UsageError:  # reading it will report what is wrong with the list
             return True
         return any(clip.problem is None and _exists(clip) for clip in clips)
 
     @cached_property
     def archived(self) -> int:
-        """How many clips the tar files hold, as far as it takes to weigh them."""
+        """How many clips the first tar files hold."""
         return sum(_clips_in(file.path) for file in self.archives[:ARCHIVES])
 
     @property
@@ -197,7 +194,7 @@ class Folder:
         return ", ".join(some) or "no files"
 
     def reading_as(self, name: str) -> str:
-        """Return the line that tells the guess, with what it rests on and what else it could be."""
+        """Return the note on the format chosen: the files found, and the other formats possible."""
         able = {
             "folder": len(self.videos),
             "pairs": len(self.pairs),
@@ -211,7 +208,7 @@ class Folder:
         return "; ".join([f"found {self.counts}: reading as {TITLES[name]}", *others])
 
     def unlabelled(self, clips: Iterable[Clip], name: str) -> list[str]:
-        """Return a line of the folders whose names are no labels, where folders are labels."""
+        """Return a note on folders that cannot be labels, if the format takes labels from them."""
         if name not in ("folder", "pairs"):
             return []
         folders = Counter(
@@ -231,7 +228,7 @@ class Folder:
 
         Args:
             clips: As the reader listed them.
-            name: Of the format, whose own list counts as named.
+            name: The format; the lists of a format of lists are not left out.
         """
         used: set[Path] = set()
         for clip in clips:
@@ -254,7 +251,7 @@ def _reader(name: str) -> Reader:
 
 
 def _stem(file: FoundFiles) -> Path:
-    """Return a file's path without its suffix, which a video shares with what goes with it."""
+    """Return a file's path without its suffix."""
     return file.path.with_suffix("")
 
 
@@ -277,7 +274,7 @@ def _reason(file: FoundFiles, name: str, stems: set[Path]) -> str:
 
 
 def left_out_line(left_out: Mapping[str, str]) -> str:
-    """Return a line of what is left out: by reason the number, suffixes and first names."""
+    """Return a note on the files left out: for each reason their number and the first names."""
     parts = []
     for reason, count in Counter(left_out.values()).most_common():
         names = [name for name, why in left_out.items() if why == reason]
@@ -296,7 +293,7 @@ def _exists(clip: Clip) -> bool:
 
 
 def _clips_in(archive: Path) -> int:
-    """Return how many videos and pictures the first members of a tar file are, by their names."""
+    """Return how many clips the first members of a tar file are, by their names."""
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             names = [info.name for info in islice(tar, MEMBERS)]

@@ -1,7 +1,7 @@
-"""Lists of any command: CSV, TSV, JSON Lines, JSON or plain lines, as rows of cells by column.
+"""Read lists for any command: CSV, TSV, JSON Lines, JSON or plain lines, as rows of named cells.
 
-Knows: separators, encodings, line ends, how columns may be called, and bounds. Does not know: what
-a command does with a row, nor where the files are that it names (``data/listed_files.py``).
+Knows: separators, encodings, line ends, synonyms of columns, and bounds. Does not know: what a
+command does with a row, nor where the files are that it names (``data/listed_files.py``).
 """
 
 import codecs
@@ -35,7 +35,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "steps": ("steps",),
     "seed": ("seed",),
 }
-"""What a column may be called, in every list alike; of several in one list the first counts."""
+"""Names of a column, the same in every list; if a list has several of them, the first counts."""
 KNOWN = frozenset(name for names in SYNONYMS.values() for name in names)
 
 MAX_BYTES = 256 << 20
@@ -59,22 +59,19 @@ Bare = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 class BadCell(ValueError):
-    """A cell, or a row, that cannot be used; says which and why."""
+    """A cell or a row that cannot be used; says which and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRow:
-    """A row of a list.
-
-    Args:
-        line: Where it begins in the file, from 1; of a JSON list, its place.
-        cells: What it holds by column, in lower case; empty cells are left out.
-        problem: Why it cannot be used.
-    """
+    """A row of a list."""
 
     line: int
+    """Number of its first line in the file, from 1; in a JSON list, its position."""
     cells: Mapping[str, Any]
+    """Values by column, columns in lower case; empty cells are left out."""
     problem: str | None = None
+    """Why it cannot be used."""
 
     def column(self, role: str) -> str | None:
         """Return the row's column for a role of :data:`SYNONYMS`, or None."""
@@ -93,7 +90,7 @@ class ListRow:
         return value
 
     def name(self, role: str) -> str | None:
-        """Return the text of a role, whose bytes may be of no encoding, as names of files may be.
+        """Return the text of a role or None; it need not be UTF-8, as file names need not be.
 
         Raises:
             BadCell: It is another type of JSON.
@@ -147,7 +144,7 @@ def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[L
     Args:
         path: The file, whose ending says which of :data:`SUFFIXES` it is.
         plain: The column that the lines of a .txt are.
-        bare: Knows a CSV without a header by its first row.
+        bare: Detects a CSV without a header from its first row.
 
     Raises:
         UsageError: The file is missing, no list, too large, or not text.
@@ -269,7 +266,7 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
 
 
 def _separator(header: str, path: Path) -> str:
-    """Return the separator by which a header has most known columns; of equal ones the first."""
+    """Return the separator that gives a header the most known columns; the first of equal ones."""
     if path.suffix.lower() == ".tsv":
         return "\t"
 
@@ -287,7 +284,7 @@ def _separator(header: str, path: Path) -> str:
 
 
 def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> ListRow:
-    """Return a row under a header; cells beyond it may be empty, and missing ones are."""
+    """Return a row under a header; missing cells are empty, and surplus ones must be."""
     if any(cell.strip() for cell in cells[len(names) :]):
         plural = "s" if len(names) > 1 else ""
         problem = f"{len(cells)} cells for {len(names)} column{plural}"
@@ -342,15 +339,15 @@ def _object(number: int, value: object, path: Path) -> ListRow:
 
 
 def _name(cell: str) -> str:
-    """Return a column's name: without spaces around, in lower case, parts joined by "_"."""
+    """Return a column's name: stripped, in lower case, with "_" for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", cell.strip().lstrip("\ufeff").strip().casefold())
 
 
 def _check_columns(names: Sequence[str], path: Path) -> None:
-    """Check that columns are not too many, and each is there once.
+    """Check that the columns are not too many, and all different.
 
     Raises:
-        UsageError: They are not.
+        UsageError: They are too many, or one is there twice.
     """
     if len(names) > MAX_COLUMNS:
         raise UsageError(f"'{path}' has {len(names):,} columns; the limit is {MAX_COLUMNS:,}.")

@@ -1,9 +1,9 @@
-"""MUSIC: a JSON of YouTube ids by instrument.
+"""Read MUSIC: a JSON file of YouTube ids by instrument.
 
     {"videos": {"acoustic_guitar": ["ID", ...], ...}}
 
-Whole videos ``ID.mp4`` lie anywhere below the JSON's folder. The data set states no split: it is
-drawn, 9 to 1, from each id and the seed, so that videos that vanish move none of the others.
+Whole videos ``ID.mp4`` are anywhere below the folder of the JSON file. The data set states no
+split: it is drawn, 9 to 1, from each id and the seed, so that missing videos move no others.
 
 Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3, "Data".
 """
@@ -20,16 +20,16 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
 MAX_INDEXES = 20
-"""JSON files in a folder of which one may be MUSIC's; videos often come with one each."""
+"""JSON files in a folder above which none is read; a download often has one for each video."""
 
 
 def detect(source: str) -> bool:
-    """A JSON file as MUSIC's, or a folder with one."""
+    """Return whether it is a JSON file in MUSIC's format, or a folder with one."""
     return bool(_indexes(Path(source)))
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Lists the videos by instrument; one that was not found is listed with that problem."""
+    """Yield the videos by instrument; one that is missing has that problem."""
     indexes = _indexes(Path(source))
     if len(indexes) != 1:
         seen = ", ".join(path.name for path in indexes) or "none"
@@ -48,7 +48,7 @@ def read(source: str) -> Iterator[Clip]:
 
 
 def _indexes(path: Path) -> dict[Path, dict[str, list[str]]]:
-    """Gives the JSON files of a source that are MUSIC's, with what they list."""
+    """Return the JSON files of a source in MUSIC's format, with the videos that they list."""
     paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
     found: dict[Path, dict[str, list[str]]] = {}
     if len(paths) > MAX_INDEXES:

@@ -1,7 +1,7 @@
-"""Pictures with sounds beside them: ``dog.jpg`` and ``dog.wav``.
+"""Read pairs of an image and an audio file: ``dog.jpg`` and ``dog.wav``.
 
-A picture and a sound of one name in one folder are a clip; the label is the folder's name, unless
-it is the data set's own.
+An image and an audio file of one name in one folder are a clip; the label is the folder's name,
+unless it is the data set's own.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from clipsonic_cli.types import Clip
 
 
 def detect(source: str) -> bool:
-    """Return whether it is a folder; whether most of it are pairs, ``data/listing.py`` weighs."""
+    """Return whether it is a folder; ``data/listing.py`` counts the pairs."""
     return Path(source).is_dir()
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Lists the pictures below a folder, each with the sound of its name."""
+    """Yield the images below a folder, each with the audio file of its name."""
     root = Path(source)
     if not root.is_dir():
-        raise UsageError(f"'{source}' is no folder of pictures and sounds.")
+        raise UsageError(f"'{source}' is not a folder of pictures and sounds.")
     for _, files in groupby(walk(root), key=lambda file: file.path.parent):
         yield from _in_folder(list(files), root)
 

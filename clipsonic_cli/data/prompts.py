@@ -1,14 +1,14 @@
-"""Labels as the pseudo texts that text encoders were used with."""
+"""Prompts made of labels, for text encoders."""
 
 from clipsonic_cli.types import Space
 
 
 def prompt(label: str, space: Space) -> str:
-    """Gives the text that stands for a label.
+    """Return the prompt for a label.
 
     Args:
-        label: In the data set's words; underscores and commas become blanks.
-        space: Whose text encoder reads it.
+        label: As the data set writes it; underscores and commas become spaces.
+        space: The space of the text encoder.
 
     Returns:
         "a photo of LABEL" for CLIP's spaces, "the sound of LABEL" for CLAP's.

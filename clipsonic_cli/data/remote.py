@@ -1,6 +1,7 @@
-"""A file on the web that is read where it is needed, without a copy on the disk.
+"""Read parts of a file on the web, without a copy on the disk.
 
-Knows: ranges of bytes. How the web is asked, and what may be, is ``store/web.py``'s.
+Knows: ranges of bytes. Does not know: which addresses are allowed, or how requests are repeated
+(``store/web.py``).
 """
 
 import io
@@ -13,7 +14,7 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import web
 
 BLOCK = 1 << 16
-"""Bytes asked for at least: the small files of a sample come with its headers."""
+"""Bytes requested at least: the small files of a sample come with its headers."""
 
 
 class RemoteFile(io.RawIOBase):
@@ -25,7 +26,7 @@ class RemoteFile(io.RawIOBase):
         sleep: Waits that many seconds between them.
 
     Raises:
-        OSError: At the first read or later: the address does not give the file, or not in ranges.
+        OSError: At the first read or later: the file, or ranges of it, cannot be had.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class RemoteFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves without asking for anything, but for the size where it is needed."""
+        """Move; only a seek from the end sends a request, for the size."""
         if whence == os.SEEK_END and self._size is None:
             self._fetch(0, 1)
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size or 0}[whence]
@@ -58,7 +59,7 @@ class RemoteFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1, /) -> bytes:
-        """Gives as many bytes as asked for, fewer only at the end of the file."""
+        """Read as many bytes as requested, fewer only at the end of the file."""
         if size < 0:
             size = self._remaining()
         start = self._at - self._block_at
@@ -73,13 +74,13 @@ class RemoteFile(io.RawIOBase):
         return piece
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fills a buffer as far as the file goes."""
+        """Fill a buffer as far as the file goes."""
         piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -1,7 +1,7 @@
-"""The report on a data set, before anything is trained on it.
+"""Report on a data set: how many clips are kept, and why the others are dropped.
 
 Knows: counts, hours, and a reason for every clip that is dropped. Does not know: how a clip is
-judged (``data/check.py``), nor how a report is shown.
+checked (``data/check.py``), nor how a report is shown.
 """
 
 import csv
@@ -22,31 +22,28 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What a data set holds.
-
-    Args:
-        found: Clips listed by the reader.
-        kept: Clips that are fit for training.
-        flaws: Clips with each flaw, by :data:`KINDS`, dropped or not; a clip may have several.
-        hours: Of sound in the clips kept.
-        labels: Clips kept by label, in order of the labels; clips without one are not counted.
-        splits: Clips kept by split.
-        flawed: Every finding with a flaw, in the order of the clips.
-        left_out: Files that are no clips, with the reason.
-    """
+    """Counts of a data set's clips."""
 
     found: int
+    """Clips listed by the reader."""
     kept: int
+    """Clips that are fit for training."""
     flaws: Mapping[Kind, int]
+    """Clips with each flaw, by :data:`KINDS`, dropped or not; a clip may have several."""
     hours: float
+    """Hours of audio in the clips kept."""
     labels: Mapping[str, int]
+    """Clips kept by label, in order of the labels; clips without one are not counted."""
     splits: Mapping[str, int]
+    """Clips kept by split."""
     flawed: tuple[Finding, ...]
+    """Findings with a flaw, in the order of the clips."""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    """Files that belong to no clip, with the reason."""
 
 
 def summarize(looked_at: Iterable[Finding]) -> Survey:
-    """Counts what was found."""
+    """Count the findings."""
     found = kept = 0
     seconds = 0.0
     flaws: Counter[Kind] = Counter(dict.fromkeys(KINDS, 0))
@@ -79,8 +76,8 @@ def write_csv(survey: Survey, path: Path) -> None:
     """Write every flaw of every clip, and every file left out, as a row, whole or not at all.
 
     Args:
-        survey: What was found.
-        path: The file; one that is there is replaced.
+        survey: The counts and findings.
+        path: The file; an existing one is replaced.
 
     Raises:
         ClipsonicError: It cannot be written.

@@ -1,7 +1,8 @@
-"""Sound files of every kind as mono: libsndfile where it reads all there is, PyAV elsewhere.
+"""Read audio files of every kind as mono, by libsndfile or PyAV.
 
 libsndfile reads uncompressed files and FLAC exactly. It reads only the first of recordings that are
-joined end to end, does not know which channel is which, and writes lines of its own about MP3s.
+joined end to end, does not know which channel is which, and prints lines of its own about MP3s;
+there PyAV is used.
 """
 
 from dataclasses import replace
@@ -17,31 +18,31 @@ from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 
 SUFFIXES = (SOUNDS | VIDEOS) - {".gif"}
-"""Endings of files that are read as sound; a video is read for its sound."""
+"""Suffixes of files that are read as audio; videos for their audio."""
 EXACT = frozenset(
     (".wav", ".wave", ".w64", ".rf64", ".caf", ".aiff", ".aif", ".aifc", ".au", ".snd", ".flac")
 )
-"""Endings of files that libsndfile reads whole."""
+"""Suffixes of files that libsndfile reads whole."""
 
 
 def is_sound(path: Path) -> bool:
-    """Return whether a file is read as sound, by its name."""
+    """Return whether a file is read as audio, by its name."""
     return path.suffix.lower() in SUFFIXES
 
 
 def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
-    """Read a sound file as mono.
+    """Read an audio file as mono.
 
     Args:
-        path: WAV, FLAC, MP3, Ogg, Opus, M4A, a video with sound, and more (:data:`SUFFIXES`).
-        sample_rate: Hz wanted, by soxr at its high quality; None keeps the file's own.
+        path: WAV, FLAC, MP3, Ogg, Opus, M4A, a video with audio, and more (:data:`SUFFIXES`).
+        sample_rate: Hz wanted, resampled by soxr at high quality; None keeps the file's own.
 
     Returns:
         (N,) float32, N > 0, finite; channels are mixed as in training, and the notes say what was
         not read.
 
     Raises:
-        NotSound: The file is missing, empty, no sound, silent about its coding, or damaged.
+        NotSound: The file is missing, empty, damaged, or not audio that can be decoded.
     """
     files.check_readable(path)
     if path.suffix.lower() in EXACT and not _is_joined(path):
@@ -67,6 +68,6 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
 
 
 def _is_joined(path: Path) -> bool:
-    """Return whether a WAV follows in the file, which libsndfile takes for damage."""
+    """Return whether another WAV follows in the file, which libsndfile takes for damage."""
     with path.open("rb") as file:
         return has_more(file)

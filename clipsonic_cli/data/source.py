@@ -1,4 +1,4 @@
-"""The bytes of a clip's files, from the disk or out of a shard, here or on the web.
+"""Open a clip's files: on the disk or in a tar file, local or on the web.
 
 Knows: what can be wrong before anything is decoded. Does not know: what the bytes mean.
 """
@@ -16,7 +16,7 @@ from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.types import Clip, Member
 
 MAX_MEMBER = 1 << 30
-"""Bytes of a shard's member, which is held in memory while it is open."""
+"""Bytes of a tar file's member, which is held in memory while it is open."""
 
 
 class Unreadable(ClipsonicError):
@@ -38,16 +38,16 @@ class Unreadable(ClipsonicError):
 
 @contextmanager
 def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
-    """Opens one of a clip's files for reading at any position.
+    """Open one of a clip's files for reading at any position.
 
     Args:
-        clip: Whose file it is.
+        clip: The clip.
         media: ``clip.media`` or ``clip.sound``.
 
     Raises:
-        Unreadable: The reader found a problem with the clip; or the file is missing, empty, not
-            permitted, or no file (a pipe is not waited for); or the shard ends before its member.
-            So is every failure of the operating system while it is open.
+        Unreadable: The reader found a problem with the clip; the file is missing, empty, not
+            permitted, or not a regular file; the tar file ends before its member; or the operating
+            system fails while it is open.
     """
     if clip.problem is not None:
         raise Unreadable(clip.id, clip.problem)
@@ -78,9 +78,9 @@ def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
 
 
 def open_shard(shard: str) -> BinaryIO | RemoteFile:
-    """Opens a tar file, or its address, for reading at any position.
+    """Open a file or an address for reading at any position.
 
     Raises:
-        OSError: It is not there, or the web does not give it.
+        OSError: The file does not exist. An address fails when it is first read.
     """
     return RemoteFile(shard) if is_address(shard) else Path(shard).open("rb")

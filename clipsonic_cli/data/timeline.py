@@ -1,4 +1,4 @@
-"""Sound put together from pieces with timestamps, at another sample rate.
+"""Join pieces of audio by their timestamps, and resample them.
 
 Knows: gaps, overlaps, an exact length. Does not know: files.
 """
@@ -13,19 +13,19 @@ from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 
 MAX_SECONDS = 3600.0
-"""Of one clip; longer videos are cut by a manifest's ``start`` and ``seconds``."""
+"""Longest clip; longer videos are cut by a manifest's ``start`` and ``seconds``."""
 JITTER = 0.05
-"""Seconds by which a piece may be off its timestamp and still goes on without a gap."""
+"""Seconds by which a piece may be off its timestamp and still follows without a gap."""
 
 
 class Timeline:
-    """Puts pieces of sound where their timestamps say, and resamples what is complete.
+    """Places pieces of audio by their timestamps, and resamples them.
 
     Args:
         clip: For messages.
-        rate: Of the pieces, in Hz.
-        sample_rate: Wanted.
-        seconds: To be filled at most; None is all there is.
+        rate: Sample rate of the pieces in Hz.
+        sample_rate: Sample rate wanted in Hz.
+        seconds: Length at most; None takes all there is.
     """
 
     def __init__(self, clip: Clip, rate: int, sample_rate: int, seconds: float | None) -> None:
@@ -38,11 +38,11 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """How far it is filled."""
+        """Length so far."""
         return self._filled / self._rate
 
     def put(self, piece: NDArray[np.float32], at: Fraction | None) -> bool:
-        """Adds (N,) samples that begin ``at`` seconds; says whether more are wanted."""
+        """Add (N,) samples that begin ``at`` seconds; return whether more are wanted."""
         start = self._expected
         if at is not None:
             start = round(at * self._rate)
@@ -60,7 +60,7 @@ class Timeline:
         return self._wanted is None or self._filled < self._wanted
 
     def samples(self) -> NDArray[np.float32]:
-        """Gives all (N,) at the wanted rate.
+        """Return all samples (N,) at the wanted rate.
 
         Raises:
             Unreadable: There are none, or they are not finite.
@@ -83,5 +83,5 @@ class Timeline:
 
 
 def too_long() -> str:
-    """Gives the reason for refusing what exceeds :data:`MAX_SECONDS`."""
+    """Return the reason of a clip that is longer than :data:`MAX_SECONDS`."""
     return f"longer than {MAX_SECONDS / 60:.0f} minutes; cut it by a manifest's start and seconds"

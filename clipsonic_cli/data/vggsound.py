@@ -1,7 +1,7 @@
-"""VGGSound: a CSV without header, of YouTube id, start second, label and split.
+"""Read VGGSound: a CSV without header, of YouTube id, start second, label and split.
 
-The clips lie anywhere below the CSV's folder, cut and named like ``ID_000030.mp4`` or in another
-spelling of :func:`spellings`, or as whole videos ``ID.mp4``, of which ten seconds are used.
+The clips are anywhere below the folder of the CSV: cut and named like ``ID_000030.mp4`` or in
+another spelling of :func:`spellings`, or whole videos ``ID.mp4``, of which ten seconds are used.
 
 Source: Chen et al. 2020, "VGGSound: A Large-scale Audio-Visual Dataset".
 """
@@ -24,14 +24,15 @@ START = re.compile(r"\d{1,7}", re.ASCII)
 
 
 def detect(source: str) -> bool:
-    """A CSV whose first row is as VGGSound's, or a folder with one."""
+    """Return whether it is a CSV that begins as VGGSound's does, or a folder with one."""
     return _table(Path(source)) is not None
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Lists the rows, in their order; a clip that was not found is listed with that problem.
+    """Yield a clip for each row, in order; one whose file is missing has that problem.
 
-    A video may be there with several starts: the key is id and start, and the split is the row's.
+    A video may have several starts: a clip's id is the video and the start, and its split is that
+    of the row.
     """
     table = _table(Path(source))
     if table is None:
@@ -44,7 +45,7 @@ def read(source: str) -> Iterator[Clip]:
             for row in rows:
                 if _is_row(row):
                     yield _clip(row, media, table.parent)
-                elif row and rows.line_num > 1:  # mirrors put a header into the first
+                elif row and rows.line_num > 1:  # mirrors have a header in the first
                     name = f"{table.name}:{rows.line_num}"
                     problem = "no row of id, start, label and split"
                     yield Clip(id=name, media=table, problem=problem)
@@ -53,7 +54,7 @@ def read(source: str) -> Iterator[Clip]:
 
 
 def spellings(video: str, start: int) -> list[str]:
-    """Gives the names, without suffix, that a cut clip goes by, the official one first."""
+    """Return the names, without suffix, that a clip may have, the official one first."""
     end = start + SECONDS
     return [
         f"{video}_{start:06d}",
@@ -81,7 +82,7 @@ def _clip(row: list[str], media: dict[str, Path], folder: Path) -> Clip:
 
 
 def _table(path: Path) -> Path | None:
-    """Gives the CSV of a source, or None."""
+    """Return the CSV of a source, or None."""
     tables = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     for table in tables:
         if table.suffix.lower() != ".csv" or not table.is_file():
@@ -90,7 +91,7 @@ def _table(path: Path) -> Path | None:
             with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 lines = [file.readline(10_000), file.readline(10_000)]
             first, *others = list(csv.reader(lines)) or [[]]
-            # Mirrors put a header first; a manifest's is told by its column.
+            # Mirrors have a header; the column "media" is that of another list's.
             if _is_row(first) or ("media" not in first and any(map(_is_row, others))):
                 return table
         except (OSError, csv.Error):

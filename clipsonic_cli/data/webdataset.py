@@ -1,10 +1,10 @@
-"""WebDataset shards: tar files whose neighbouring members of one name are a clip.
+"""Read WebDataset shards: tar files in which adjacent members of one name are a clip.
 
-``KEY.mp4`` is the video, or ``KEY.jpg`` and ``KEY.wav`` picture and sound; ``KEY.txt`` holds the
+``KEY.mp4`` is the video, or ``KEY.jpg`` and ``KEY.wav`` image and audio; ``KEY.txt`` holds the
 label, ``KEY.json`` any of ``label``, ``split``, ``start`` and ``seconds``. Shards are a folder's
 ``*.tar``, one file, or a pattern like ``https://example.org/clips-{000..031}.tar``, local or not.
-Only headers are read to list them, and nothing is unpacked: members are read where they lie, from
-the web by ranges. Compressed tar files cannot be read that way and are not.
+Only headers are read to list them, and nothing is unpacked: members are read from within the tar
+file, on the web by ranges. Compressed tar files cannot be read that way and are not supported.
 """
 
 import json
@@ -28,20 +28,20 @@ MAX_SHARDS = 1_000_000
 
 
 def detect(source: str) -> bool:
-    """Addresses, patterns and files that end in .tar, and folders that hold such files."""
+    """Return whether it is an address, pattern or file that ends in .tar, or a folder of such."""
     if is_address(source) or not Path(source).is_dir():
         return source.endswith(".tar")
     return bool(_in_folder(Path(source)))
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Lists the clips shard by shard; where one is damaged, that is listed and the next begins."""
+    """Yield the clips shard by shard; for a damaged shard one clip with that problem comes last."""
     for shard, name in _shards(source):
         yield from _in_shard(shard, name)
 
 
 def expand(pattern: str) -> list[str]:
-    """Gives the names a pattern stands for: ``{000..031}`` counts, ``{a,b}`` lists.
+    """Return the names that a pattern stands for: ``{000..031}`` counts, ``{a,b}`` lists.
 
     Raises:
         UsageError: It stands for more than a million names.
@@ -61,7 +61,7 @@ def expand(pattern: str) -> list[str]:
 
 
 def _shards(source: str) -> list[tuple[str, str]]:
-    """Gives each shard and what its clips' ids begin with."""
+    """Return the shards, each with the prefix of its clips' ids."""
     if not is_address(source) and Path(source).is_dir():
         root = Path(source)
         return [(str(path), path.relative_to(root).as_posix()) for path in _in_folder(root)]
@@ -148,14 +148,14 @@ def _details(texts: dict[str, bytes]) -> dict[str, Any]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Gives the key, which ends at the first dot of the file's name, and the last suffix."""
+    """Return the key, which ends at the first dot of the file's name, and the last suffix."""
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
     return f"{folder}{slash}{stem}", "." + extension.rpartition(".")[2].lower()
 
 
 def _unsafe(info: tarfile.TarInfo) -> str | None:
-    """Says why a member is none of a data set's."""
+    """Return why a member cannot be used, or None."""
     path = PurePosixPath(info.name)
     if path.is_absolute() or ".." in path.parts or "\\" in info.name:
         return "its name leads out of the shard"

@@ -1,6 +1,6 @@
-"""One function over many clips, in processes, of which any may die.
+"""A process pool that survives workers which crash or hang.
 
-A decoder that crashes or hangs on a damaged file costs that clip, with a reason, and nothing else.
+A decoder that does so on a damaged file costs that clip, with a reason, and nothing else.
 """
 
 import signal
@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 AHEAD = 4
 """Results per worker that may wait for an earlier one."""
 START_SECONDS = 600.0
-"""After which a process that has not begun, as its imports hang, is given up."""
+"""Seconds after which a process that has not started, as its imports hang, is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Instead of a result: the process died, or took too long, or the function raised."""
+    """In place of a result: the process died or took too long, or the function raised."""
 
     reason: str
 
@@ -38,20 +38,20 @@ def each(
     workers: int,
     seconds: float = 300.0,
 ) -> Iterator[tuple[Task, Result | Failed]]:
-    """Calls a function with each task, side by side, and gives the results in the tasks' order.
+    """Call a function with each task in parallel, and yield the results in the tasks' order.
 
-    Tasks are taken as they are needed, so that neither they nor the results pile up.
+    Tasks are taken as they are needed, so that neither they nor the results accumulate.
 
     Args:
-        function: Pickled, as the tasks and results are; sent to each worker once.
-        tasks: What to call it with.
-        workers: Processes; 0 calls it here, unprotected.
-        seconds: After which a call is given up and its process killed. The start of a process does
+        function: Pickled, as tasks and results are; sent to each worker once.
+        tasks: The arguments, one for each call.
+        workers: Processes; 0 calls it in this process, unprotected.
+        seconds: Time limit of a call, at which its process is killed. The start of a process does
             not count; it has :data:`START_SECONDS`.
 
     Yields:
-        Each task with its result, or with why there is none. An error that is not for people (no
-        ClipsonicError) is told by its kind and text.
+        Each task with its result, or with the reason why there is none: the message of a
+        ClipsonicError, the type and message of another exception.
     """
     if workers == 0:
         for task in tasks:
@@ -99,7 +99,7 @@ class _Call(Generic[Task, Result]):
 
 
 class _Worker(Generic[Task, Result]):
-    """A process that answers one task at a time."""
+    """A process that works on one task at a time."""
 
     def __init__(self, function: Callable[[Task], Result]) -> None:
         # Not forked: a copy of a process with threads, as torch has, may deadlock.
@@ -113,13 +113,13 @@ class _Worker(Generic[Task, Result]):
         self._since = 0.0
 
     def start(self, call: _Call[Task, Result]) -> None:
-        """Sends a task; that the process has died meanwhile shows when its answer is collected."""
+        """Send a task; :meth:`collect` reports if the process has died."""
         self.call, self._since = call, time.monotonic()
         with suppress(OSError):
             self.connection.send(call.task)
 
     def collect(self, seconds: float) -> bool:
-        """Takes the answer if there is one; says whether the process is still of use."""
+        """Store the result if there is one; return whether the process can still be used."""
         call = self.call
         assert call is not None
         try:
@@ -148,7 +148,7 @@ class _Worker(Generic[Task, Result]):
         return True
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Kill the process."""
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -156,9 +156,9 @@ class _Worker(Generic[Task, Result]):
 
 
 def _serve(connection: Connection, function: Callable[[Task], Result]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl+C
     with suppress(BrokenPipeError):
-        connection.send(None)  # says that this process has begun
+        connection.send(None)  # this process has started
     while True:
         try:
             task = connection.recv()

@@ -1,8 +1,8 @@
-"""The clips of a data set that are fit for training, and where in which shards they lie.
+"""List the clips of a data set that are fit for training, and where they are in the shards.
 
-A catalogue is a file of JSON lines beside its shards, named by its content: a training that goes on
-finds the very clips it began with, whatever has become of the data set, and the folder can be
-trained on from anywhere, also over the web. Imports no torch.
+A catalogue is a file of JSON lines next to its shards, named by its content: a run that is resumed
+finds the same clips, however the data set has changed, and the folder can be trained on from
+anywhere, also over the web. Imports no torch.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ FORMAT = 1
 NAME = "catalogue-"
 SUFFIX = ".jsonl"
 FIELDS = ("shard", "mel", "mel_frames", "frame", "frames", "wave", "samples")
-"""Whole numbers a clip has: the shard, then where its rows begin and how many there are."""
+"""Integers of a clip: the shard, then the first row and the number of rows of each tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,49 +42,45 @@ class _Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipLocation:
-    """Where a clip lies.
-
-    Args:
-        shard: Number of its shard.
-        mel: First row of its mel.
-        mel_frames: T.
-        frame: First row of its frames.
-        frames: n.
-        wave: First row of its sound.
-        samples: N, 0 where the sound is not kept.
-        frame_rate: Frames a second; 0 for a still picture.
-    """
+    """Where a clip is stored: its rows of a shard's tensors."""
 
     shard: int
+    """Number of the shard in the catalogue."""
     mel: int
+    """First row of its mel."""
     mel_frames: int
+    """T."""
     frame: int
+    """First row of its frames."""
     frames: int
+    """n."""
     wave: int
+    """First row of its audio."""
     samples: int
+    """N; 0 if the audio is not kept."""
     frame_rate: float
+    """Frames a second; 0 for a still image."""
 
 
 class Catalogue:
-    """Clips by number, in the order of the data set; under two hundred bytes each.
+    """Clips by number, in the order of the data set, in less than 200 bytes each.
 
     Args:
-        config: What was kept of each.
-        folder: Of the shards: a path or an address.
-        shards: Names of their files in there.
-
-    Attributes:
+        config: What was kept of each clip.
+        folder: Folder of the shards, a path or an address.
         shards: Names of the shards' files.
-        ids: Name of each clip.
-        labels: Label of each clip, or None.
-        splits: Split of each clip.
     """
 
     def __init__(self, config: PreparationConfig, folder: str, shards: Sequence[str]) -> None:
-        self.config, self.folder, self.shards = config, folder, list(shards)
+        self.config = config
+        self.folder = folder
+        self.shards = list(shards)
         self.ids: list[str] = []
+        """Id of each clip."""
         self.labels: list[str | None] = []
+        """Label of each clip, or None."""
         self.splits: list[Split] = []
+        """Split of each clip."""
         self._rates = array("d")
         self._numbers = array("q")
         self._words: dict[str, str] = {}  # one object for each label
@@ -93,7 +89,7 @@ class Catalogue:
         return len(self.ids)
 
     def add(self, clip_id: str, label: str | None, split: Split, place: ClipLocation) -> None:
-        """Adds a clip."""
+        """Add a clip."""
         self.ids.append(clip_id)
         self.labels.append(label if label is None else self._words.setdefault(label, label))
         self.splits.append(split)
@@ -101,33 +97,33 @@ class Catalogue:
         self._numbers.extend(getattr(place, name) for name in FIELDS)
 
     def place(self, clip: int) -> ClipLocation:
-        """Gives where a clip lies."""
+        """Return where a clip is stored."""
         start = clip * len(FIELDS)
         numbers = self._numbers[start : start + len(FIELDS)]
         named: dict[str, Any] = dict(zip(FIELDS, numbers, strict=True))
         return ClipLocation(frame_rate=self._rates[clip], **named)
 
     def numbers(self, *splits: Split, mel_frames: int = 0) -> list[int]:
-        """Gives the numbers of the clips of some splits.
+        """Return the numbers of the clips of some splits.
 
         Args:
-            splits: Which.
-            mel_frames: Frames of mel that a clip needs; what is short depends on the training, and
-                a catalogue may have been made for another.
+            splits: The splits.
+            mel_frames: Least frames of mel of a clip. A catalogue may have been made for a training
+                with a shorter window.
         """
         lengths = self._numbers[FIELDS.index("mel_frames") :: len(FIELDS)]
-        told = enumerate(zip(self.splits, lengths, strict=True))
-        return [n for n, (split, length) in told if split in splits and length >= mel_frames]
+        clips = enumerate(zip(self.splits, lengths, strict=True))
+        return [n for n, (split, length) in clips if split in splits and length >= mel_frames]
 
     def shard(self, number: int) -> str:
-        """Gives a shard's path or address."""
+        """Return the path or address of a shard."""
         return f"{self.folder}/{self.shards[number]}"
 
     def write(self) -> Path:
-        """Writes the catalogue beside its shards, under the name its content gives it.
+        """Write the catalogue next to its shards, in a file named by its content; return the path.
 
         Raises:
-            OSError: The disk refuses, or is full.
+            OSError: It cannot be written.
         """
         content = "".join(f"{json.dumps(line)}\n" for line in self._lines())
         path = Path(self.folder) / f"{NAME}{_digest(content.encode())}{SUFFIX}"
@@ -148,19 +144,19 @@ class Catalogue:
 
 
 def is_catalogue(source: str) -> bool:
-    """Whether a path or an address is a catalogue's, by its name."""
+    """Return whether a path or an address is that of a catalogue, by its name."""
     name = _name(source)
     return name.startswith(NAME) and name.endswith(SUFFIX)
 
 
 def read_catalogue(source: str) -> Catalogue:
-    """Reads a catalogue; its shards are read when they are needed.
+    """Read a catalogue, but not its shards.
 
     Args:
-        source: Its path, or its address.
+        source: A path or an address.
 
     Raises:
-        UsageError: It is not there, is no catalogue, or is not as it was written.
+        UsageError: It does not exist, is not a catalogue, or was changed.
     """
     address = source.partition("?")[0]
     folder = address.rpartition("/")[0] if is_address(source) else str(Path(source).parent)
@@ -204,18 +200,18 @@ def collect(
     config: PreparationConfig,
     rules: Rules,
 ) -> tuple[Catalogue, Iterator[Finding]]:
-    """Gathers what shards hold of a data set's clips.
+    """Find the clips of a data set in the shards.
 
     Args:
         clips: The data set, prepared.
-        shards: Of the folder.
-        folder: Where they lie.
-        config: What is kept.
-        rules: What counts as short, and what is dropped.
+        shards: The indices of the folder's shards.
+        folder: The folder.
+        config: What is kept of each clip.
+        rules: Which clips are too short, and which flaws drop a clip.
 
     Returns:
-        An empty catalogue, and a finding for each clip; as they are gone through, the catalogue
-        takes those that are not dropped, and names the shards that hold them.
+        An empty catalogue, and an iterator over a finding for each clip, which adds those that are
+        not dropped to the catalogue.
     """
     known: dict[str, tuple[ClipTensors, ClipLocation]] = {}
     names = []
@@ -223,7 +219,7 @@ def collect(
         names.append(Path(index.shard).name)
         mel = frame = wave = 0
         for row in index.rows:
-            # Of several tries the one that went well.
+            # Of several attempts at a clip, the one that succeeded counts.
             if row.key not in known or (row.digest and not known[row.key][0].digest):
                 place = ClipLocation(
                     shard=number,
@@ -280,5 +276,5 @@ def _digest(content: bytes) -> str:
 
 
 def _name(source: str) -> str:
-    """Gives the last part of a path or an address."""
+    """Return the last part of a path or an address."""
     return PurePosixPath(source.partition("?")[0] if is_address(source) else source).name

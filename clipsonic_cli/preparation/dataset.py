@@ -1,11 +1,11 @@
-"""What training draws from prepared clips: a window of sound, and what was seen or said of it.
+"""Draw training examples from prepared clips: windows of mel or audio, with embeddings.
 
-Each class is a data set of the trainer (``trainer/batches.py``): a clip is drawn uniformly, then
-what of it, all from the generator handed in. Knows: shards. Does not know: losses.
+Each class is a data set of the trainer (``trainer/batches.py``): a clip is drawn uniformly, then a
+part of it, all from the generator given. Knows: shards. Does not know: losses.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,15 +21,16 @@ from clipsonic_cli.preparation.texts import Texts
 
 
 class Prepared:
-    """The clips of some splits, read where they lie.
+    """Reads some clips of a catalogue from their shards.
 
     Args:
-        catalogue: Of the data set.
-        clips: Their numbers.
+        catalogue: The catalogue.
+        clips: Numbers of the clips in it.
     """
 
     def __init__(self, catalogue: Catalogue, clips: Sequence[int]) -> None:
-        self.catalogue, self.clips = catalogue, clips
+        self.catalogue = catalogue
+        self.clips = clips
         self._indices: dict[int, Index] = {}
 
     @property
@@ -41,30 +42,30 @@ class Prepared:
         return len(self.clips)
 
     def name(self, clip: int) -> str:
-        """Gives the id of a clip of the catalogue."""
+        """Return the id of a clip of the catalogue."""
         return self.catalogue.ids[clip]
 
     def label(self, clip: int) -> str | None:
-        """Gives its label."""
+        """Return its label."""
         return self.catalogue.labels[clip]
 
     def place(self, clip: int) -> ClipLocation:
-        """Gives where it lies."""
+        """Return where it is stored."""
         return self.catalogue.place(clip)
 
     def mel(self, place: ClipLocation, start: int, frames: int) -> Tensor:
-        """Gives a window of a mel, (1, F, frames) float32, natural logarithm."""
+        """Read a window of a mel, (1, F, frames) float32, natural logarithm."""
         _check(start, frames, place.mel_frames)
         rows = self._rows(place, "mel", place.mel + start, frames)
         return rows.float().T[None]
 
     def frames(self, place: ClipLocation, start: int, count: int) -> Tensor:
-        """Gives vectors of neighbouring frames, (count, D) float32 of unit norm."""
+        """Read embeddings of consecutive frames, (count, D) float32 of unit norm."""
         _check(start, count, place.frames)
         return F.normalize(self._rows(place, "frames", place.frame + start, count).float(), dim=-1)
 
     def wave(self, place: ClipLocation, start: int, samples: int) -> Tensor:
-        """Gives a piece of the sound, (samples,) float32 in [-1, 1]."""
+        """Read a segment of the audio, (samples,) float32 in [-1, 1]."""
         _check(start, samples, place.samples)
         return self._rows(place, "wave", place.wave + start, samples).float() / INT16
 
@@ -77,19 +78,15 @@ class Prepared:
                 raise ClipsonicError(
                     f"Cannot read the prepared clips {shard}: {error.strerror or error}."
                 ) from None
-            # Which clips it holds is the catalogue's to say.
+            # Without its rows, which the catalogue has.
             slim = Index(shard=index.shard, rows=(), extents=index.extents)
             self._indices[place.shard] = slim
         rows = read_rows(self._indices[place.shard], name, start, start + count)
         return torch.from_numpy(rows.copy())
 
 
-class Drawn(Protocol):
-    """A data set over prepared clips: a subclass says what is drawn of a clip.
-
-    Attributes:
-        clips: What is drawn from.
-    """
+class Drawn(ABC):
+    """A data set over prepared clips, of which a subclass draws a part."""
 
     clips: Prepared
 
@@ -97,41 +94,43 @@ class Drawn(Protocol):
         return len(self.clips)
 
     def name(self, clip: int) -> str:
-        """Gives the id of a clip."""
+        """Return the id of a clip."""
         return self.clips.name(clip)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws clips, with their numbers in the catalogue as ``clip``."""
+        """Draw a batch, with the clips' numbers in the catalogue as ``clip``."""
         drawn = torch.randint(len(self.clips), (batch_size,), generator=generator).tolist()
         numbers = [self.clips.clips[number] for number in drawn]
         rows = [self.draw(number, generator) for number in numbers]
         batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         return {"clip": torch.tensor(numbers), **batch}
 
+    @abstractmethod
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws what is needed of a clip."""
-        ...
+        """Draw an example from a clip."""
 
 
 class FramesAndSounds(Drawn):
-    """A moment of a clip, as it was seen and heard: what CLIPSonic's U-Net learns from.
+    """A mel window and the embedding of its frame, for CLIPSonic's U-Net.
 
     Args:
-        clips: With frames.
+        clips: Clips with frames.
         window: Frames of mel (paper: 64, which is 2 s).
-        mean_of: Neighbouring frames of the video whose vectors are averaged; 1 in the paper, 3 in
+        mean_of: Consecutive video frames whose embeddings are averaged; 1 in the paper, 3 in
             CLIPSep (Dong et al. 2023).
 
-    Source: CLIPSonic sections 2 and 3. Which moment of the sound goes with a frame is not said
-        there: here a moment is drawn, the window lies around it, and the frame is the one of its
-        part of the video, as in CLIPSep.
+    Source: CLIPSonic sections 2 and 3. They do not say how frame and window are aligned: here a
+        time is drawn, the window is centred on it, and the frame is the one seen then, as in
+        CLIPSep.
     """
 
     def __init__(self, clips: Prepared, *, window: int = 64, mean_of: int = 1) -> None:
-        self.clips, self.window, self.mean_of = clips, window, mean_of
+        self.clips = clips
+        self.window = window
+        self.mean_of = mean_of
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
+        """Draw ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
         place, spec = self.clips.place(clip), self.clips.spec
         u = float(torch.rand((), generator=generator, dtype=torch.float64)) * place.frames
         spare = place.mel_frames - self.window
@@ -148,19 +147,21 @@ class FramesAndSounds(Drawn):
 
 
 class TextsAndSounds(Drawn):
-    """A moment of a clip, and the text its label makes: what CLIP-TTA and CLAP-TTA learn from.
+    """A mel window and the embedding of the clip's label, for CLIP-TTA and CLAP-TTA.
 
     Args:
-        clips: With labels, all of which the texts hold.
-        texts: Of their labels.
+        clips: Clips with labels.
+        texts: Embeddings of all their labels.
         window: Frames of mel.
     """
 
     def __init__(self, clips: Prepared, texts: Texts, *, window: int = 64) -> None:
-        self.clips, self.texts, self.window = clips, texts, window
+        self.clips = clips
+        self.texts = texts
+        self.window = window
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
+        """Draw ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
         place = self.clips.place(clip)
         spare = place.mel_frames - self.window
         start = int(torch.randint(spare + 1, (), generator=generator))
@@ -169,18 +170,19 @@ class TextsAndSounds(Drawn):
 
 
 class FramesAndTexts(Drawn):
-    """A frame of a clip, and the text its label makes: what CLIPSonic-SD's prior learns from.
+    """The embeddings of a frame and of the clip's label, for CLIPSonic-SD's prior.
 
     Args:
-        clips: With frames and labels, all of which the texts hold.
-        texts: Of their labels, with encodings.
+        clips: Clips with frames and labels.
+        texts: Embeddings and encodings of all their labels.
     """
 
     def __init__(self, clips: Prepared, texts: Texts) -> None:
-        self.clips, self.texts = clips, texts
+        self.clips = clips
+        self.texts = texts
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws ``embed`` and ``text_embed`` (D,), and ``text_encodings`` (L, C)."""
+        """Draw ``embed`` and ``text_embed`` (D,), and ``text_encodings`` (L, C)."""
         place, row = self.clips.place(clip), row_of(self.clips, clip, self.texts)
         frame = int(torch.randint(place.frames, (), generator=generator))
         assert self.texts.encodings is not None  # they are a CLIP's
@@ -192,21 +194,22 @@ class FramesAndTexts(Drawn):
 
 
 class Segments(Drawn):
-    """A piece of sound and its mel: what the vocoder learns from.
+    """A segment of audio and its mel, for the vocoder.
 
-    The mel is that of the whole sound, cut, so that a segment has no reflected ends.
+    The mel is cut from that of a longer segment, so that its ends are not reflected.
 
     Args:
-        clips: With their sound, none shorter than a segment.
-        segment: Samples, a multiple of the hop.
+        clips: Clips with audio, none shorter than a segment.
+        segment: Samples, a multiple of the hop length.
     """
 
     def __init__(self, clips: Prepared, *, segment: int) -> None:
-        self.clips, self.segment = clips, segment
+        self.clips = clips
+        self.segment = segment
         self.log_mel = LogMel(clips.spec)
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draws ``wave`` (segment,) in [-1, 1] and ``mel`` (1, F, T), natural logarithm."""
+        """Draw ``wave`` (segment,) in [-1, 1] and ``mel`` (1, F, T), natural logarithm."""
         place, hop = self.clips.place(clip), self.clips.spec.hop_length
         frames, total = self.segment // hop, place.samples // hop
         start = int(torch.randint(total - frames + 1, (), generator=generator))
@@ -220,13 +223,13 @@ class Segments(Drawn):
 
 
 def row_of(clips: Prepared, clip: int, texts: Texts) -> int:
-    """Gives the row of a clip's label."""
+    """Return the row of a clip's label."""
     label = clips.label(clip)
     assert label is not None  # clips without one are not drawn from
     return texts.rows[label]
 
 
 def _check(start: int, count: int, total: int) -> None:
-    """Refuses to read a neighbour in the shard."""
+    """Check that rows are within a clip, not those of another in the shard."""
     if not 0 <= start <= start + count <= total:
         raise ValueError(f"rows {start} to {start + count} of a clip that has {total}")

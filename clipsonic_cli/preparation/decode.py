@@ -1,4 +1,4 @@
-"""What of a clip the networks will see, decoded: run in processes of its own, which need no torch.
+"""Decode a clip for training, in worker processes that need no torch.
 
 Knows: one clip. Does not know: networks, shards.
 """
@@ -18,37 +18,34 @@ from clipsonic_cli.images import square
 from clipsonic_cli.types import Clip
 
 MAX_FRAMES = 600
-"""Frames of a clip at most; of longer ones they are taken evenly, but less often."""
+"""Most frames of a clip; those of longer clips are further apart, but evenly spaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """A clip's sound and frames.
-
-    Args:
-        digest: Equal for clips of equal content.
-        samples: (N,) float32 in [-1, 1], mono.
-        frames: (n, S, S, 3) uint8, as CLIP is shown them, one from the middle of each
-            1 / ``frame_rate`` seconds; none where no picture is wanted.
-        frame_rate: Frames a second; 0 for a still picture, whose one frame is for every moment.
-        flaws: What is wrong with the clip, its length aside.
-    """
+    """The audio and frames of a clip."""
 
     digest: bytes
+    """Equal for clips of equal content."""
     samples: NDArray[np.float32]
+    """(N,) in [-1, 1], mono."""
     frames: NDArray[np.uint8]
+    """(n, S, S, 3), cropped for CLIP, from the middle of each 1 / ``frame_rate`` seconds; n is 0 if
+    frames are not wanted."""
     frame_rate: float
+    """Frames a second; 0 for a still image, whose one frame is for all times."""
     flaws: tuple[Flaw, ...]
+    """All but those of its length."""
 
 
 def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> Decoded | Flaw:
-    """Gives what training needs of a clip, or why there is nothing.
+    """Decode the audio and frames of a clip; return the flaw if it cannot be read.
 
     Args:
-        clip: Any.
+        clip: The clip, whose files are opened once.
         rules: What counts as a flaw, and the sample rate.
         frame_rate: Frames a second wanted.
-        size: S, what the image encoder is shown; None if frames are not needed.
+        size: S, the image size of the encoder; None if frames are not wanted.
     """
     try:
         with ClipReader(clip) as reader:
@@ -72,7 +69,7 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
 
 
 def _times(rate: float, seconds: float) -> Iterator[float]:
-    """Yield the times of the frames kept: while there is audio, at least one."""
+    """Yield the times of the frames kept, at least one, as far as there is audio."""
     yield min(0.5 / rate, seconds / 2)
     yield from takewhile(lambda time: time < seconds, islice(every(rate), 1, None))
 

@@ -1,17 +1,18 @@
-"""Shards of prepared clips: safetensors files that say in their header which clips they hold.
+"""Write and read shards of prepared clips: safetensors files with the clips in their header.
 
-A shard is written whole or not at all, so that a preparation which was killed goes on with the
-clips that are in none. It is named by its content, and read in pieces; one on the web is copied
-first. Everything is float16 or int16:
+A shard is written whole or not at all, so that a preparation which was killed continues with the
+clips that are in none. It is named by its content, and read in parts; one on the web is copied to
+the cache first. Everything is float16 or int16:
 
     mel     (sum of T, F)  natural logarithm, the frames of all clips one after the other
-    frames  (sum of n, D)  unit vectors of the frames seen
-    wave    (sum of N,)    int16, where the vocoder is to be trained
+    frames  (sum of n, D)  embeddings of the video frames, of unit norm
+    wave    (sum of N,)    int16, for training a vocoder
 
 Imports no torch.
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -40,110 +41,96 @@ PATTERN = f"{NAME}*{SUFFIX}"
 MAX_HEADER = 64 << 20
 TENSORS = ("mel", "frames", "wave")
 INT16 = 32768
-"""What sound is multiplied by, so that what has 16 bits is kept as it is."""
+"""Full scale of int16: audio of 16 bits is stored exactly."""
 DTYPES = {"F16": np.dtype("<f2"), "I16": np.dtype("<i2")}
 
 
 class BadShard(ClipsonicError):
-    """A shard that is cut short, or none of ours."""
+    """A file that is cut short, or is not a shard of this format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipTensors:
-    """What a shard says of one clip.
-
-    Args:
-        id: The clip's.
-        key: Changes with the clip's files (:func:`key_of`).
-        digest: In hexadecimal, equal for clips of equal content; empty if unreadable.
-        seconds: Length of its sound.
-        flaws: What is wrong with it, its length aside.
-        mel: T, frames of its mel.
-        frames: n, frames seen.
-        frame_rate: Of these a second; 0 for a still picture.
-        wave: N, samples kept.
-    """
+    """The entry of one clip in a shard's header."""
 
     id: str
     key: str
+    """Changes with the clip's files (:func:`key_of`)."""
     digest: str = ""
+    """In hexadecimal, equal for clips of equal content; empty if it cannot be read."""
     seconds: float = 0.0
+    """Length of its audio."""
     flaws: tuple[Flaw, ...] = ()
+    """All but those of its length."""
     mel: int = 0
+    """T, frames of its mel."""
     frames: int = 0
+    """n, frames of its video that are kept."""
     frame_rate: float = 0.0
+    """Frames a second; 0 for a still image."""
     wave: int = 0
+    """N, samples that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """Where a tensor lies in a shard.
-
-    Args:
-        begin: Bytes before its first row.
-        shape: (rows, ...).
-        dtype: Of its numbers.
-    """
+    """Where a tensor is in a shard."""
 
     begin: int
+    """Bytes before its first row."""
     shape: tuple[int, ...]
+    """(rows, ...)."""
     dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """What a shard holds.
-
-    Args:
-        shard: Its path or address.
-        rows: Its clips, in the order of their data.
-        extents: Its tensors by name.
-    """
+    """The header of a shard."""
 
     shard: str
+    """Its path or address."""
     rows: tuple[ClipTensors, ...]
+    """Its clips, in the order of their data."""
     extents: Mapping[str, Extent]
+    """Its tensors by name."""
 
 
 def key_of(clip: Clip) -> str:
-    """Gives 16 hexadecimal digits that change with a clip's files, without reading them.
+    """Return 16 hexadecimal digits that change with a clip's files, without reading them.
 
-    Files count as the same while their length and time of change are; so does a folder that was
-    moved as a whole, as ids do not change with it.
+    Files count as unchanged if name, size and modification time are the same; so a data set may be
+    moved.
     """
-    told: list[object] = [clip.id, clip.start, clip.seconds, clip.problem]
+    parts: list[object] = [clip.id, clip.start, clip.seconds, clip.problem]
     for media in (clip.media, clip.sound):
         if isinstance(media, Member):
-            told += [media.name, media.offset, media.size]
+            parts += [media.name, media.offset, media.size]
         elif media is not None:
             try:
                 status = media.stat()
-                told += [media.name, status.st_size, status.st_mtime_ns]
+                parts += [media.name, status.st_size, status.st_mtime_ns]
             except OSError as error:
-                told += [media.name, error.errno]
-    return blake2b(repr(told).encode(), digest_size=8).hexdigest()
+                parts += [media.name, error.errno]
+    return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Gives samples of [-1, 1] as whole numbers, 1 as the greatest."""
+    """Convert samples in [-1, 1] to int16; 1 becomes 32,767."""
     return np.rint(samples * INT16).clip(-INT16, INT16 - 1).astype(np.int16)
 
 
 def write_shard(
     folder: Path, rows: Sequence[ClipTensors], arrays: Mapping[str, Sequence[NDArray[Any]]]
 ) -> Path:
-    """Writes a shard under the name that its content gives it.
+    """Write a shard in a file named by its content; return the path.
 
     Args:
-        folder: Where to.
+        folder: Folder of the shards.
         rows: Its clips.
         arrays: By tensor, the data of the clips that have any, in the order of the rows.
 
-    Returns:
-        The file.
-
     Raises:
-        OSError: The disk refuses, or is full; nothing is left behind.
+        OSError: It cannot be written; nothing is left behind.
     """
     described = {"format": FORMAT, "clips": [asdict(row) for row in rows]}
     tensors = {key: np.concatenate(parts) for key, parts in arrays.items() if parts}
@@ -156,19 +143,19 @@ def write_shard(
 
 
 def name_of(content: bytes) -> str:
-    """Gives the name of the shard of some content, by which what the web gives is verified."""
+    """Return the name of a shard, a digest of its content by which a download is verified."""
     return f"{NAME}{blake2b(content, digest_size=16).hexdigest()}{SUFFIX}"
 
 
 def at_hand(shard: str) -> str:
-    """Gives the path of a shard; one on the web is copied to the cache when first asked for.
+    """Return the path of a shard; one on the web is first copied to the cache.
 
-    Random draws touch every shard soon; asking for each window by itself would send many times as
+    Random draws soon read from every shard; a request for each window would transfer many times as
     much.
 
     Raises:
-        OSError: The web does not give it, or the disk is full.
-        BadShard: What it gives is not what its name says.
+        OSError: It cannot be downloaded or written.
+        BadShard: Its content does not match its name.
     """
     if not is_address(shard):
         return shard
@@ -186,11 +173,11 @@ def at_hand(shard: str) -> str:
 
 
 def read_index(shard: str) -> Index:
-    """Reads what a shard holds, but not its tensors.
+    """Read the header of a shard.
 
     Raises:
-        BadShard: It is cut short, or none of ours.
-        OSError: It is not there.
+        BadShard: It is cut short, or is not a shard of this format.
+        OSError: It cannot be read.
     """
     with open_shard(shard) as file:
         start = file.read(8)
@@ -219,10 +206,10 @@ def read_index(shard: str) -> Index:
 
 
 def read_rows(index: Index, name: str, start: int, stop: int) -> NDArray[Any]:
-    """Reads rows ``start`` to ``stop`` of a tensor, (stop - start, ...).
+    """Read rows ``start`` to ``stop`` of a tensor, (stop - start, ...).
 
     Raises:
-        ClipsonicError: The shard has no such rows, is gone, or shorter than it was.
+        ClipsonicError: The shard has no such rows, or was deleted or cut short since.
     """
     extent = index.extents.get(name)
     if extent is None or not 0 <= start <= stop <= extent.shape[0]:
@@ -243,10 +230,10 @@ def read_rows(index: Index, name: str, start: int, stop: int) -> NDArray[Any]:
     return np.frombuffer(content, extent.dtype).reshape(stop - start, *extent.shape[1:])
 
 
-def _extent(told: Mapping[str, Any], data: int) -> Extent:
-    shape = tuple(told["shape"])
-    begin, end = told["data_offsets"]
-    extent = Extent(begin=data + begin, shape=shape, dtype=DTYPES[told["dtype"]])
+def _extent(described: Mapping[str, Any], data: int) -> Extent:
+    shape = tuple(described["shape"])
+    begin, end = described["data_offsets"]
+    extent = Extent(begin=data + begin, shape=shape, dtype=DTYPES[described["dtype"]])
     whole = all(type(n) is int and n > 0 for n in shape) and type(begin) is type(end) is int
     if not shape or not whole or begin < 0 or end - begin != _bytes(extent):
         raise ValueError(f"a tensor of shape {shape} in {end - begin} bytes")
@@ -254,7 +241,4 @@ def _extent(told: Mapping[str, Any], data: int) -> Extent:
 
 
 def _bytes(extent: Extent) -> int:
-    count = 1
-    for n in extent.shape:
-        count *= n
-    return count * extent.dtype.itemsize
+    return math.prod(extent.shape) * extent.dtype.itemsize

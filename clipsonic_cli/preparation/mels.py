@@ -1,4 +1,4 @@
-"""Mels of sounds of any length, made in pieces that know nothing of their ends."""
+"""Compute mels of audio of any length in pieces, without artefacts at the joins."""
 
 import math
 
@@ -9,24 +9,24 @@ from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec
 
 PIECE = 2048
-"""Frames of mel made at once, about a minute."""
+"""Frames of mel computed at once, about a minute."""
 
 
 def margin(spec: MelSpec) -> int:
-    """Gives how many frames at either end of a sound know of its ends."""
+    """Return how many frames at either end depend on how the audio is padded."""
     return math.ceil((spec.n_fft - spec.hop_length) / 2 / spec.hop_length)
 
 
 def mel_of(wave: Tensor, log_mel: LogMel) -> Tensor:
-    """Gives the mel of a sound of any length, a minute at a time.
+    """Compute the mel of audio of any length, a minute at a time.
 
     Args:
         wave: (N,) in [-1, 1].
-        log_mel: Of the geometry wanted.
+        log_mel: Computes the mel of a piece.
 
     Returns:
-        (T, F) natural logarithm, T = floor(N / hop_length); what ``log_mel`` gives for the whole.
-        None (T = 0) where N is too small to be reflected at its ends.
+        (T, F) natural logarithm, T = floor(N / hop_length), as ``log_mel`` of the whole. T is 0 if
+        N is too small for reflection padding.
     """
     spec = log_mel.spec
     hop, total, edge = spec.hop_length, len(wave) // spec.hop_length, margin(spec)

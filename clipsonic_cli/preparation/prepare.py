@@ -1,8 +1,8 @@
-"""From clips to shards: decoded side by side, encoded here, kept.
+"""Prepare clips: decode them in worker processes, encode them here, and write shards.
 
 Knows: what is done already, and which process does what. Does not know: how a clip is decoded
-(``decode.py``), nor how shards are laid out (``shards.py``). What is kept of a clip depends on
-nothing but the clip: neither on its neighbours nor on when a preparation was killed.
+(``decode.py``), nor how shards are laid out (``feature_shards.py``). What is kept of a clip depends
+on the clip alone, not on other clips or on when a preparation was killed.
 """
 
 import dataclasses
@@ -44,21 +44,21 @@ SHARD_CLIPS = 128
 SHARD_SECONDS = 30.0
 """A shard ends with this many clips or after this much time: what a killed process loses."""
 SHARD_BYTES = 128 << 20
-"""And with this much data, as clips may be an hour long; three times as much is held at once."""
+"""Or with this much data, as clips may be an hour long; three times as much is held in memory."""
 AT_ONCE = 16
-"""Frames of a clip that the image encoder sees at once. Those of different clips are not put
-together: vectors depend a little on what is computed beside them."""
+"""Frames in a batch of the image encoder, all of one clip: embeddings depend slightly on the rest
+of their batch."""
 PATIENCE = 1200.0
-"""Seconds after which a decoder is given up; an hour of video has many frames."""
+"""Seconds after which a decoder is killed; an hour of video has many frames."""
 ABANDONED = 3600.0
-"""Seconds after which what a killed process was writing is deleted; a live one needs few."""
+"""Seconds after which a killed process's unfinished file is deleted; a live one needs few."""
 
 
 def folder_name(config: PreparationConfig, rules: Rules) -> str:
-    """Gives 12 hexadecimal digits that change with what is kept and how clips are judged."""
-    judged = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
-    told = json.dumps([FORMAT, dataclasses.asdict(config), judged], sort_keys=True, default=list)
-    return blake2b(told.encode(), digest_size=6).hexdigest()
+    """Return 12 hexadecimal digits that change with what is kept and how clips are checked."""
+    checked = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
+    parts = json.dumps([FORMAT, dataclasses.asdict(config), checked], sort_keys=True, default=list)
+    return blake2b(parts.encode(), digest_size=6).hexdigest()
 
 
 def prepare(
@@ -73,26 +73,25 @@ def prepare(
     device: torch.device | None = None,
     report: Report = silent,
 ) -> None:
-    """Prepares what is not yet prepared; a clip that cannot be is noted with the reason.
+    """Prepare the clips that are not yet prepared; store the reason for those that cannot be.
 
-    What could not be read is tried again each time: the web was away, a permission was missing, a
-    decoder has learned something. What the reader saw to be wrong is not.
+    Clips that could not be read are tried again each time: the web or a permission may have been
+    missing, or FFmpeg was updated. Those in which the reader found a problem are not.
 
     Args:
         clips: The data set.
-        folder: Of shards of this configuration, and of no other (:func:`folder_name`).
-        config: What is kept.
-        clip_encoder: The CLIP whose identity the configuration names.
+        folder: Folder of shards of this configuration only (:func:`folder_name`).
+        config: What is kept of each clip.
+        clip_encoder: The CLIP of the identity in the configuration, or None.
         rules: What counts as a flaw.
-        workers: Processes that decode; 0 decodes here.
-        share: This process's number and how many processes there are, each of which takes its
-            part of the clips; all see the same folder.
-        device: Where mels are computed.
-        report: Told the clips done and to do.
+        workers: Processes that decode; 0 decodes in this one.
+        share: Number of this process, and how many processes share the clips and the folder.
+        device: Device on which mels are computed.
+        report: Receives the number of clips done, and of all.
 
     Raises:
-        ValueError: The encoder is not the configuration's.
-        OSError: The disk refuses, or is full; what was written before stays.
+        ValueError: The encoder is not that of the configuration.
+        OSError: A shard cannot be written; those written before stay.
     """
     if (clip_encoder and clip_encoder.identity) != config.encoder:
         raise ValueError(f"the configuration names the encoder {config.encoder}")
@@ -130,18 +129,18 @@ def prepare(
 
 
 def indices(folder: Path) -> Iterator[Index]:
-    """Gives what the shards of a folder hold; one that is damaged is deleted, to be made again."""
+    """Yield the indices of a folder's shards; delete damaged ones, which are then made again."""
     for path in sorted(folder.glob(PATTERN)):
         try:
             yield read_index(str(path))
-        except FileNotFoundError:  # another process saw first that it is damaged
+        except FileNotFoundError:  # another process has deleted it
             continue
         except BadShard:
             path.unlink(missing_ok=True)
 
 
 def _tidy(folder: Path) -> None:
-    """Deletes what killed processes were writing; other processes may be writing now."""
+    """Delete unfinished files of killed processes, but not those that others are writing."""
     for left in folder.glob(".*.part"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > ABANDONED:
@@ -149,13 +148,13 @@ def _tidy(folder: Path) -> None:
 
 
 class _Shard:
-    """The shard that is being filled.
+    """Encodes clips, and writes a shard when enough are collected.
 
     Args:
-        folder: Where it goes.
-        config: What is kept.
+        folder: Folder of the shards.
+        config: What is kept of each clip.
         clip_encoder: The CLIP, or None.
-        device: Where mels are computed.
+        device: Device on which mels are computed.
     """
 
     def __init__(
@@ -175,7 +174,7 @@ class _Shard:
         self.since = time.monotonic()
 
     def add(self, clip: Clip, key: str, result: Decoded | Flaw | Failed) -> None:
-        """Takes a clip, and writes the shard when it is full."""
+        """Add a clip, and write the shard if it is full."""
         self.rows.append(self._row(clip, key, result))
         size = sum(part.nbytes for parts in self.arrays.values() for part in parts)
         full = len(self.rows) == SHARD_CLIPS or size >= SHARD_BYTES
@@ -215,7 +214,7 @@ class _Shard:
             yield self.clip_encoder.embed_squares(squares[start : start + AT_ONCE]).half().numpy()
 
     def write(self) -> None:
-        """Writes what there is, and begins the next shard."""
+        """Write the clips collected, and begin the next shard."""
         if self.rows:
             write_shard(self.folder, self.rows, self.arrays)
         self._begin()

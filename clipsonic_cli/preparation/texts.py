@@ -1,4 +1,4 @@
-"""The vectors of a data set's labels, as texts: computed once and kept beside the shards."""
+"""Compute the text embeddings of a data set's labels once, and store them next to the shards."""
 
 import warnings
 from collections.abc import Sequence
@@ -22,31 +22,27 @@ from clipsonic_cli.types import Space
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """Labels and the vectors of their prompts.
-
-    Args:
-        embeds: (M, D) float32 of unit norm.
-        encodings: (M, L, C) float16, zeros after the end; of CLIP only.
-        rows: Row of each label that the encoder can read.
-    """
+    """Embeddings of the prompts of labels."""
 
     embeds: Tensor
+    """(M, D) float32 of unit norm."""
     encodings: Tensor | None
+    """Token encodings (M, L, C) float16, zeros after the end; CLIP only."""
     rows: dict[str, int]
+    """Row of each label of which the encoder knows a word."""
 
 
 def encode_labels(labels: Sequence[str], encoder: ClipModel | ClapModel, folder: Path) -> Texts:
-    """Encodes the prompts of labels (``data/prompts.py``).
+    """Encode the prompts of labels (``data/prompts.py``), or load them if they are stored.
 
     Args:
-        labels: Distinct. Those of which the encoder knows no word are left out.
-        encoder: A CLIP, or a CLAP.
-        folder: Where the vectors are kept for the next time; one that cannot be read or written
-            is a ``UserWarning``.
+        labels: Distinct labels. Those of which the encoder knows no word are left out.
+        encoder: A CLIP or a CLAP.
+        folder: Folder in which the embeddings are stored; a ``UserWarning`` says if they cannot be.
     """
     space: Space = "clip-text" if isinstance(encoder, ClipModel) else "clap-text"
-    told = "\n".join([space, encoder.identity, *labels])
-    path = folder / f"texts-{blake2b(told.encode(), digest_size=6).hexdigest()}.safetensors"
+    parts = "\n".join([space, encoder.identity, *labels])
+    path = folder / f"texts-{blake2b(parts.encode(), digest_size=6).hexdigest()}.safetensors"
     try:
         with utf8_path(path) as plain:
             kept = load_file(plain)
@@ -75,7 +71,7 @@ def _encode(
         if not words.strip():
             continue
         try:
-            encoder.tokenize([words])  # of the prompt around them it always knows some
+            encoder.tokenize([words])  # the words of the prompt around it are always known
             given = encoder.embed_text([prompt(label, space)])
         except UsageError:  # no word that the encoder knows
             continue

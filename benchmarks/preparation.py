@@ -108,7 +108,6 @@ def prepare_once(folder: Path) -> dict[str, object]:
     from clipsonic_cli.data.check import Rules
     from clipsonic_cli.data.listing import list_clips
     from clipsonic_cli.preparation import prepare as module
-    from clipsonic_cli.preparation.config import PreparationConfig
 
     class Means:
         """An image encoder at no cost: the means of 14 x 14 fields."""
@@ -132,7 +131,8 @@ def prepare_once(folder: Path) -> dict[str, object]:
     module.SHARD_SECONDS = math.inf  # one shard, whose name is a digest of its content
     encoder: Any = Means()
     clips = list_clips(str(folder)).clips
-    config = PreparationConfig(encoder=encoder.identity, waves=True)
+    made = vars(module)["PreparationConfig"]  # wherever the other checkout keeps it
+    config = made(encoder=encoder.identity, waves=True)
     with tempfile.TemporaryDirectory() as kept:
         wall, cpu = time.perf_counter(), time.process_time()
         module.prepare(clips, Path(kept), config, clip_encoder=encoder, rules=Rules(), workers=0)

@@ -3,6 +3,8 @@
 Knows: the exit code that belongs to each kind. Does not know: how a message is shown (``cli/``).
 Every message says what is wrong, the value seen, what is allowed and the next step, in one line of
 at most :data:`MAX_MESSAGE` characters, however long the value is.
+A setting that the reader can change is named as `batch_size`, between backquotes; the command line
+shows its option instead, so that options are spelt in ``cli/`` only.
 A wrong argument to a Python function is a plain ``ValueError``.
 """
 

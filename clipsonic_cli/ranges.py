@@ -50,7 +50,7 @@ class Range:
         """Check a number.
 
         Args:
-            name: What it is called in the message, such as "--lr".
+            name: What it is called in the message, such as "`lr`".
             value: What was given: an int or a float, or a number of NumPy's.
 
         Returns:
@@ -83,7 +83,7 @@ def check_all(
     Args:
         ranges: By name.
         values: By name.
-        name: How messages call one, such as "--{}"; underscores become hyphens after "--".
+        name: How messages call one; "`{}`" where it is a setting (see ``errors``).
 
     Returns:
         Those numbers as Python's own.
@@ -93,8 +93,7 @@ def check_all(
     """
     checked = {}
     for key in [key for key in values if key in ranges]:
-        told = key.replace("_", "-") if name.startswith("--") else key
-        checked[key] = ranges[key].check(name.format(told), values[key])
+        checked[key] = ranges[key].check(name.format(key), values[key])
     return checked
 
 

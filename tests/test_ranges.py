@@ -31,7 +31,7 @@ HUGE = 10**400
 def test_every_number_has_two_ends_which_its_message_names(kind, name, one):
     below = one.low if one.above else one.low - 1
     for value in (below, one.high * 2 + 1, math.nan, math.inf, -math.inf, HUGE, -HUGE, True, "1"):
-        with pytest.raises(UsageError, match=name.replace("_", "[-_]")) as caught:
+        with pytest.raises(UsageError, match=name) as caught:
             kind(**{name: value})
         assert one.allowed in str(caught.value)
         assert len(str(caught.value)) < 250
@@ -94,5 +94,5 @@ def test_any_number_can_be_shown_in_few_signs(value):
 
 def test_an_open_end_is_told_as_such():
     assert Range(low=0, high=1, above=True).allowed == "above 0 and at most 1"
-    with pytest.raises(UsageError, match=r"^--lr is 1e\+09; it must be above 0 and at most 1\.$"):
-        ranges.TRAIN["lr"].check("--lr", 1e9)
+    with pytest.raises(UsageError, match=r"^lr is 1e\+09; it must be above 0 and at most 1\.$"):
+        ranges.TRAIN["lr"].check("lr", 1e9)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,10 +34,14 @@ class Console:
     Args:
         quiet: Say nothing but results and errors.
         as_json: Results are JSON objects instead of plain lines.
+        options: The command's options by setting, for :func:`name_options`.
     """
 
-    def __init__(self, *, quiet: bool, as_json: bool = False) -> None:
+    def __init__(
+        self, *, quiet: bool, as_json: bool = False, options: Mapping[str, str] | None = None
+    ) -> None:
         self.quiet = quiet
+        self.options = options or {}
         logging.getLogger("clipsonic_cli").setLevel(logging.ERROR if quiet else logging.WARNING)
         self.as_json = as_json
         # Made per command, so that it finds the standard error of this moment; Rich minds
@@ -48,7 +53,8 @@ class Console:
 
     def note(self, text: str) -> None:
         """Says a line to the person, unless quiet."""
-        self.console.print(printable(text), markup=False, soft_wrap=True)
+        text = printable(name_options(text, self.options))
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def noting_warnings(self) -> Iterator[None]:
@@ -166,7 +172,12 @@ class Bars:
         self._progress.update(self._stages[stage], completed=done, total=total or None)
 
 
+def name_options(message: str, options: Mapping[str, str]) -> str:
+    """Replace the settings that a message names, such as `batch_size`, by their options."""
+    return re.sub(r"`(\w+)`", lambda match: options.get(match[1], match[0]), message)
+
+
 def complain(message: str) -> None:
-    """Says an error in one line on standard error, whatever the message holds."""
+    """Print an error as one line on standard error."""
     line = printable(" ".join(message.split()))
     print(f"clipsonic: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -87,9 +87,23 @@ def whole(text: str | int) -> int:
         raise typer.BadParameter(f"'{text}' is not a whole number.") from None
 
 
-def given(**choices: Any) -> dict[str, Any]:
-    """Return the options that were given; the others are None."""
+def not_none(**choices: Any) -> dict[str, Any]:
+    """Return the choices that were made, those that are not None."""
     return {name: value for name, value in choices.items() if value is not None}
+
+
+def spellings(command: Any) -> dict[str, str]:
+    """Return the longest spelling of each option of a Click command, by parameter."""
+    options = [param for param in command.params if param.param_type_name == "option"]
+    return {option.name: max(option.opts, key=len) for option in options}
+
+
+def on_command_line(ctx: typer.Context) -> set[str]:
+    """Return the parameters that were given on the command line."""
+    sources = {
+        str(param.name): ctx.get_parameter_source(str(param.name)) for param in ctx.command.params
+    }
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 QUERY = Panel("Query")

@@ -63,15 +63,15 @@ class Extensions:
     multi_scale: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self, ranges.EXTENSIONS, "--{}")
+        check_fields(self, ranges.EXTENSIONS, "`{}`")
         if self.window % HALVED:
             raise UsageError(
-                f"--window is {self.window}; it must be a multiple of {HALVED}, as the U-Net "
+                f"`window` is {self.window}; it must be a multiple of {HALVED}, as the U-Net "
                 "halves it three times. The paper's is 64."
             )
         if self.min_snr is not None and self.zero_snr:
             raise UsageError(
-                "--min-snr and --zero-snr are given together: the first gives no weight to pure "
+                "`min_snr` and `zero_snr` are given together: the first gives no weight to pure "
                 "noise, which the second is for. Use one of them."
             )
 
@@ -89,7 +89,7 @@ class Extensions:
             spaces = spaces_with(name, stage)
             where = f"condition '{space}'" if spaces else f"stage '{stage}'"
             raise UsageError(
-                f"--{name.replace('_', '-')} has no meaning for the {where}, but for: "
+                f"`{name}` has no meaning for the {where}, but for: "
                 f"{', '.join(spaces or stages_with(name))}. Leave it out."
             )
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from clipsonic_cli.cli.console import Bars, Console, complain
+from clipsonic_cli.cli.console import Bars, Console, complain, name_options
 from clipsonic_cli.text import printable
 
 
@@ -67,6 +67,19 @@ def test_json_is_one_line_an_object(capsys, text):
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isascii()
     assert json.loads(line) == {"text": text}
+
+
+def test_settings_in_messages_become_the_options_of_the_command():
+    options = {"batch_size": "--batch-size", "name": "--as"}
+    message = "`batch_size` is 0 in `file`; give another `name`, or a \\`."
+    assert name_options(message, options) == (
+        "--batch-size is 0 in `file`; give another --as, or a \\`."
+    )
+
+
+def test_notes_name_options(capsys):
+    Console(quiet=False, options={"data": "--data"}).note("give `data`")
+    assert capsys.readouterr().err == "give --data\n"
 
 
 def test_a_complaint_is_one_line(capsys):

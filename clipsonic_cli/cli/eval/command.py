@@ -89,8 +89,9 @@ def evaluate(
 
     Interrupted, the same command goes on: sounds that were made are used again.
     """
-    console = Console(quiet=quiet, as_json=as_json)
-    given = _given(ctx)
+    spellings = options.spellings(ctx.command)
+    console = Console(quiet=quiet, as_json=as_json, options=spellings)
+    given = options.on_command_line(ctx)
     if ratings is not None or key is not None:
         _refuse(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
         _opinions(ratings, key, console)
@@ -114,7 +115,7 @@ def evaluate(
         "steps": steps,
         "seconds": seconds,
     }
-    ranges.check_all(ranges.EVAL, numbers, "--{}")
+    ranges.check_all(ranges.EVAL, numbers, "`{}`")
     for scale in guidance or []:
         ranges.EVAL["guidance"].check("--guidance", scale)
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
@@ -222,13 +223,6 @@ def _names_of(paths: Sequence[Path]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _given(ctx: typer.Context) -> set[str]:
-    """Gives the names of the options on the command line."""
-    names = {option.name or "" for option in ctx.command.params}
-    sources = {name: ctx.get_parameter_source(name) for name in names}
-    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-
-
 def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
     """Refuses options that would do nothing.
 
@@ -237,8 +231,7 @@ def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
     """
     for name in names:
         if name in given:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} has no meaning beside {beside}; leave one of them out.")
+            raise UsageError(f"`{name}` has no meaning beside {beside}; leave one of them out.")
 
 
 def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str]) -> None:

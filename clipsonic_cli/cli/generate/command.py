@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from clipsonic_cli.pipeline import ClipSonic, Sound
     from clipsonic_cli.types import Score
 
-OPTIONS = {"guidance_scale": "guidance"}
-"""Fields of a recipe that options call otherwise."""
-RANGES = {OPTIONS.get(name, name): one for name, one in ranges.RECIPE.items()}
-
 ENGINE = ("model", "device", "dtype")
 """Fields of a recipe that hold for a whole run."""
 
@@ -42,7 +38,7 @@ def generate(
     like: generate_options.Like = None,
     negative: generate_options.Negative = None,
     mode: options.Mode = None,
-    guidance: generate_options.Guidance = None,
+    guidance_scale: generate_options.Guidance = None,
     preset: generate_options.Preset = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
@@ -72,20 +68,19 @@ def generate(
     console = Console(quiet=quiet, as_json=as_json)
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
-    ranges.check_all(ranges.GENERATE, {"variations": variations}, "--{}")
+    ranges.check_all(ranges.GENERATE, {"variations": variations}, "`{}`")
     if keep is not None:
         _check_keep(keep, variations, skip_existing=skip_existing)
-    choices = options.given(
+    choices = options.not_none(
         mode=mode,
-        guidance_scale=guidance,
+        guidance_scale=guidance_scale,
         sampler=sampler,
         steps=steps,
         seconds=seconds,
         seed=seed,
         vocoder=vocoder,
     )
-    told = {OPTIONS.get(name, name): value for name, value in choices.items()}
-    ranges.check_all(RANGES, told, "--{}")
+    ranges.check_all(ranges.RECIPE, choices, "`{}`")
     if negative is not None:
         choices |= inputs.negative_fields(negative)
     requests = inputs.requests(prompts or [], image or [], file, sys.stdin)
@@ -108,7 +103,7 @@ def generate(
     used = outputs.fields_of(output or "")
     if unused := sorted({name for r in requests for name in r.columns} - used):
         console.note(f"columns not used: {', '.join(unused)}")
-    engine = options.given(model=model, device=device, dtype=dtype)
+    engine = options.not_none(model=model, device=device, dtype=dtype)
     if original is not None:
         engine = {name: getattr(original, name) for name in ENGINE} | engine
     if name.endswith(jobs[0].path.suffix):  # the bits of --like are those of its format

@@ -6,10 +6,6 @@ by ``accelerate launch``; the first process alone talks.
 
 import os
 import shlex
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +13,7 @@ import typer
 from rich.table import Table
 
 from clipsonic_cli import ranges
-from clipsonic_cli.cli import options
+from clipsonic_cli.cli import options, signals
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
 from clipsonic_cli.errors import UsageError
@@ -27,26 +23,12 @@ if TYPE_CHECKING:
     from clipsonic_cli.data.report import Survey
     from clipsonic_cli.training.export import Outcome, TrainCallbacks
 
-CHANGEABLE = [
-    "resume",
-    "steps",
-    "minutes",
-    "batch_size",
-    "micro_batch",
-    "lr",
-    "precision",
-    "compiled",
-    "save_every",
-    "validate_every",
-    "sample_every",
-    "trackers",
-    "overwrite",
-    "device",
-    "as_json",
-    "quiet",
-    "debug",
-]
-"""Options that have a meaning beside ``--resume``; all others are decided when a run begins."""
+CHANGEABLE = {
+    *("resume", "steps", "minutes", "batch_size", "micro_batch", "lr", "precision", "compiled"),
+    *("save_every", "validate_every", "sample_every", "trackers", "overwrite"),
+    *("device", "as_json", "quiet", "debug"),
+}
+"""Options that ``--resume`` takes; all others are decided when a run begins."""
 
 
 def train(
@@ -102,8 +84,9 @@ def train(
     Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.
     """
     first = os.environ.get("RANK", "0") == "0"
-    console = Console(quiet=quiet or not first, as_json=as_json)
-    loop = options.given(
+    spellings = options.spellings(ctx.command)
+    console = Console(quiet=quiet or not first, as_json=as_json, options=spellings)
+    loop = options.not_none(
         steps=steps,
         batch_size=batch_size,
         micro_batch=micro_batch,
@@ -114,8 +97,8 @@ def train(
         validate_every=validate_every,
     )
     others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers}
-    ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "--{}")
-    ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "--{}")
+    ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "`{}`")
+    ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "`{}`")
     if (data is None) == (resume is None):
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
@@ -168,11 +151,11 @@ def train(
         )
     else:
         assert resume is not None  # one of the two was given
-        more = options.given(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
+        more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
     try:
-        with _stoppable() as look, console.noting_warnings(), console.bars() as bars:
-            callbacks = _voice(console, bars, look)
+        with console.noting_warnings(), console.bars() as bars:
+            callbacks = _callbacks(console, bars)
             if resume is None:
                 outcome = run.begin(request, device=place, minutes=minutes, callbacks=callbacks)
             else:
@@ -195,51 +178,17 @@ def train(
 
 
 def _check_changeable(ctx: typer.Context) -> None:
-    """Refuses options beside ``--resume`` that would change nothing.
+    """Check that no option is given with ``--resume`` that would change nothing.
 
     Raises:
-        UsageError: There is one.
+        UsageError: One is.
     """
-    for option in ctx.command.params:
-        source = ctx.get_parameter_source(option.name or "")
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and option.name not in CHANGEABLE:
-            raise UsageError(
-                f"{option.opts[0]} was decided when the run began, and --resume goes on with it. "
-                f"Leave out {option.opts[0]}, or begin another run with --data."
-            )
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], None]]:
-    """Lets SIGTERM end the command as Ctrl-C does, whatever it is doing.
-
-    Yields:
-        What raises KeyboardInterrupt if a signal came and was lost, to be called now and then: what
-        a signal raises within a callback of FFmpeg ends that, and nothing else.
-    """
-    asked = threading.Event()
-
-    def stop(*_: object) -> None:
-        asked.set()
-        raise KeyboardInterrupt
-
-    def look() -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield look  # signals belong to the main thread
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as a shell has it for what runs in the background
-            signal.signal(number, stop)
-    try:
-        yield look
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if fixed := sorted(options.on_command_line(ctx) - CHANGEABLE):
+        name = fixed[0]
+        raise UsageError(
+            f"`{name}` was decided when the run began, and --resume goes on with it. Leave out "
+            f"`{name}`, or begin another run with --data."
+        )
 
 
 def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
@@ -247,17 +196,19 @@ def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
     from clipsonic_cli.training.run_config import FILE
 
     if (run_dir / FILE).is_file():
-        words = ["clipsonic", "train", "--resume", str(run_dir)]
-        return shlex.join(words + ["--overwrite"] * overwrite)
+        command = ["clipsonic", "train", "--resume", str(run_dir)]
+        if overwrite:
+            command.append("--overwrite")
+        return shlex.join(command)
     return "the same command again; what was prepared is kept"
 
 
-def _voice(console: Console, bars: Bars, look: Callable[[], None]) -> "TrainCallbacks":
-    """Lets a run tell where it is; whenever it does, ``look`` is called."""
+def _callbacks(console: Console, bars: Bars) -> "TrainCallbacks":
+    """Build the callbacks of a run, which print what it reports."""
     from clipsonic_cli.training.export import TrainCallbacks
 
     def report(stage: str, done: int, total: int) -> None:
-        look()
+        signals.check_interrupted()
         bars(stage, done, total)
 
     return TrainCallbacks(

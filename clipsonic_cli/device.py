@@ -41,7 +41,7 @@ def choose_device(name: str) -> torch.device:
         able = ", ".join(device for device, present in there.items() if present)
         raise UsageError(
             f"Device '{name}' is not available to torch {torch.__version__} on this machine. "
-            f"Available: {able}. Use --device auto."
+            f"Available: {able}. Use `device` auto."
         )
     return torch.device(name)
 

@@ -47,7 +47,7 @@ def check_words(text: str, what: str = "prompt") -> str:
         held = f"the byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
         raise UsageError(
             f"The {what} '{printable(text)}' is not UTF-8 text: it holds {held}; type it in a "
-            "UTF-8 terminal, or put it into a UTF-8 file for --file."
+            "UTF-8 terminal, or read it from a UTF-8 file."
         )
     if not has_word(text):
         raise UsageError(

@@ -201,7 +201,7 @@ class Folder:
             "shards": self.archived,
         }
         others = [
-            f"--format {other} reads {TITLES[other]} ({count:,})"
+            f"`format` {other} reads {TITLES[other]} ({count:,})"
             for other, count in able.items()
             if count and other != name
         ]

@@ -53,7 +53,7 @@ def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
     listing = list_clips(lay(tmp_path, DOWNLOADS))
     assert listing.notes[0] == (
         "found 2 videos, 2 sounds, 2 pictures, 2 other files: reading as a folder of videos; "
-        "--format pairs reads pictures with sounds of the same name (2)"
+        "`format` pairs reads pictures with sounds of the same name (2)"
     )
     assert [clip.id for clip in listing.clips] == ["a.mp4", "b.mp4"]
     assert set(listing.left_out.values()) == {"goes with the video of its name"}

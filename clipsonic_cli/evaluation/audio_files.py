@@ -258,12 +258,12 @@ def find_prompts(
         notes.append(
             f"pictures that recipes name are not shown for {len(unseen)} of {len(sounds)} sounds, "
             f"such as '{printable(unseen[0])}': not in the folders given, or another picture; "
-            f"name its folder by --pictures"
+            f"name its folder by `pictures`"
         )
     if guessed:
         notes.append(
             f"prompts are the names of files, such as '{guessed[0]}', for {len(guessed)} of "
-            f"{len(sounds)} sounds, as nothing else says what those were to be; give --prompts "
+            f"{len(sounds)} sounds, as nothing else says what those were to be; give `prompts` "
             f"otherwise"
         )
     return prompts, pictures, notes

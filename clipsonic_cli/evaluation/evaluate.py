@@ -106,12 +106,12 @@ def evaluate(
     subject, similarity = request.subject, len(listening) < len(hearings)
     if similarity and listening and not isinstance(subject, Generation):
         hearings, similarity = listening, False
-        notes.append("similarity left out: it is of a model's queries; give --model and --data")
+        notes.append("similarity left out: it is of a model's queries; give `model` and `data`")
     if isinstance(subject, Generation):
         sounds = bool(listening) or request.listening
         asking = ModelSource(subject, device=device.type, sounds=sounds, vectors=similarity)
     elif similarity:
-        raise UsageError("'similarity' is of a model's queries; give --model and --data.")
+        raise UsageError("'similarity' is of a model's queries; give `model` and `data`.")
     elif isinstance(subject, Folders):
         worded = any(one.needs_prompts for one in hearings)
         material = of_folders(subject, worded=request.listening or worded)
@@ -185,7 +185,7 @@ def _comparable(
     if len(able) == len(hearings):
         return able, []
     names = ", ".join(one.label for one in hearings if one not in able)
-    why = "there are no true sounds to compare with; give --reference DIR, or a model with --data"
+    why = "there are no true sounds to compare with; give `reference`, or a `model` with `data`"
     if not able:
         raise UsageError(f"{names} cannot be computed: {why}.")
     return able, [f"{names} left out: {why}"]
@@ -206,27 +206,27 @@ def _check_stats(request: EvalRequest, hearings: Sequence[backbones.MetricRun]) 
     """Refuses to save statistics that nobody asked for, of what is none, or nowhere."""
     if request.save_stats is None:
         if request.subject is None:
-            raise UsageError("Nothing to evaluate; give --generated DIR or --model NAME.")
+            raise UsageError("Nothing to evaluate; give folders of sounds or a model.")
         return
     path, data = (
         request.save_stats,
         isinstance(request.subject, Generation) and request.subject.data,
     )
     if path.suffix.lower() != STATISTICS:
-        raise UsageError(f"--save-stats '{path}' must end in {STATISTICS}.")
+        raise UsageError(f"`save_stats` '{path}' must end in {STATISTICS}.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
     if (request.reference is None and not data) or (
         request.reference is not None and request.reference.suffix.lower() == STATISTICS
     ):
         raise UsageError(
-            "--save-stats keeps the statistics of the true sounds; give --reference DIR, or --data."
+            "`save_stats` keeps the statistics of the true sounds; give `reference`, or `data`."
         )
     able = {one.backbone for one in hearings if one.metric.takes_statistics}
     if len(able) != 1:
         raise UsageError(
-            f"--save-stats keeps those of one network, and there are {len(able)} asked for; give "
-            f"--metrics fad, or fad with one backbone."
+            f"`save_stats` keeps those of one network, and there are {len(able)} asked for; give "
+            f"`metrics` fad, or fad with one backbone."
         )
 
 
@@ -246,7 +246,7 @@ def held(out: Path) -> Iterator[None]:
 def _check_writable(folder: Path) -> None:
     """Check that a folder, which need not be there, takes files."""
     if (reason := why_unwritable(folder)) is not None:
-        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another --out.")
+        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another `out`.")
 
 
 def _similarities(

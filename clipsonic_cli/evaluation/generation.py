@@ -221,7 +221,7 @@ def vectors(
     both = [q for q in questions if q.label is not None and q.picture is not None]
     if not both:
         raise UsageError(
-            "'similarity' compares texts with pictures, and no clip has both; give --data with "
+            "'similarity' compares texts with pictures, and no clip has both; give `data` with "
             "labels and pictures."
         )
     names = [question.name for question in both]

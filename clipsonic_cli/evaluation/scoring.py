@@ -217,7 +217,7 @@ class _FeatureCache:
         metric = run.metric
         if run.needs_prompts and not system.prompts:
             raise UsageError(
-                f"Nothing says what the sounds of '{system.name}' were to be; give --prompts, a "
+                f"Nothing says what the sounds of '{system.name}' were to be; give `prompts`, a "
                 f"csv of file and prompt."
             )
         against: Features | Statistics

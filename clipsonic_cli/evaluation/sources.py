@@ -262,21 +262,21 @@ class ModelSource:
         """Gives the modes for words alone; says that there is no more."""
         able = [name for name in modes if MODES[name].query == "text"]
         if self.vectors:
-            raise UsageError("'similarity' compares texts with pictures; give --data with both.")
+            raise UsageError("'similarity' compares texts with pictures; give `data` with both.")
         if not able:
             raise UsageError(
-                "Modes for pictures need pictures to start from; give --data, a folder of videos."
+                "Modes for pictures need pictures to start from; give `data`, a folder of videos."
             )
         asked = common_questions(1, seed=0)[0].text
         self.notes.append(
-            f"the model is asked for common sounds, such as '{asked}'; give --data to ask for "
+            f"the model is asked for common sounds, such as '{asked}'; give `data` to ask for "
             f"those of its test clips"
         )
         if self.request.modes is None:
             # The paper's main mode where the model has it.
             return ["pd"] if "pd" in able else able[:1]
         left = [name for name in modes if name not in able]
-        self.notes += [f"mode {name} is left out: it needs pictures; give --data" for name in left]
+        self.notes += [f"mode {name} is left out: it needs pictures; give `data`" for name in left]
         return able
 
     def _of_data(self, modes: Sequence[str]) -> list[str]:

@@ -110,7 +110,7 @@ def draw_clips(
         counts = Counter(clip.split for clip in clips)
         there = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise UsageError(
-            f"'{source}' has no clips in the split '{split}'; it has {there}: give another --split."
+            f"'{source}' has no clips in the split '{split}'; it has {there}: give another `split`."
         )
     order = sorted(found, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
     return replace(listing, clips=order)

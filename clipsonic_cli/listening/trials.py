@@ -33,7 +33,7 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     if not fit:
         raise UsageError(
             "A listening test needs queries that every system was asked, in words or pictures; "
-            "give --prompts, or folders whose files are named alike."
+            "give `prompts`, or folders whose files are named alike."
         )
     count = min(count, len(fit))
     picked = [fit[number * len(fit) // count] for number in range(count)]

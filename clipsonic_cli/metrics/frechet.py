@@ -310,7 +310,7 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise UsageError(
             f"'{path}' holds no statistics of features ({reason}); save them again with this "
-            f"clipsonic's --save-stats, or give the sounds themselves."
+            f"clipsonic by `save_stats`, or give the sounds themselves."
         ) from error
     if made_by != backbone:
         raise UsageError(
@@ -320,7 +320,7 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
     if identity is not None and weights != identity:
         raise UsageError(
             f"'{path}' holds statistics of features by other weights of '{backbone}' ({weights}) "
-            f"than are here ({identity or 'of no file'}); save them again with --save-stats, or "
+            f"than are here ({identity or 'of no file'}); save them again by `save_stats`, or "
             f"give the sounds themselves."
         )
     return statistics

@@ -157,7 +157,7 @@ class Metric:
         if statistics.dim != made.dim:
             raise UsageError(
                 f"The statistics are of vectors of size {statistics.dim}, those of "
-                f"'{made.backbone}' have size {made.dim}; save them again with --save-stats, or "
+                f"'{made.backbone}' have size {made.dim}; save them again by `save_stats`, or "
                 f"give the sounds themselves."
             )
 

@@ -36,7 +36,7 @@ class ZeroShotTagger:
         if len(set(classes)) < 2:
             raise UsageError(
                 f"'accuracy' and 'kl' need two or more different prompts, got {len(set(classes))}; "
-                f"give --prompts, a csv of file and prompt."
+                f"give `prompts`, a csv of file and prompt."
             )
         if len(set(classes)) != len(classes):
             raise ValueError("a class is given twice")

@@ -140,7 +140,7 @@ def figure_3(
     if not panels:
         raise UsageError(
             f"Figure 3 shows {', '.join(metrics) or 'scores'} against w, and no such score has "
-            f"one; evaluate a model with --guidance 1 1.5 2 3."
+            f"one; evaluate a model with `guidance` 1 1.5 2 3."
         )
     check_matplotlib()
     from matplotlib import style

@@ -191,7 +191,7 @@ def test_a_picture_outside_the_folders_is_shown_only_where_its_folder_is_named(
     sounds = sound_files(shared)
     _, pictures, notes = find_prompts(sounds, None, folders=[shared])
     assert pictures == {}
-    assert "name its folder by --pictures" in notes[0]
+    assert "name its folder by `pictures`" in notes[0]
     _, pictures, notes = find_prompts(sounds, None, folders=[shared, private.parent])
     assert pictures == {"a": private}
     assert notes == []

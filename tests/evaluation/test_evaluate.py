@@ -156,7 +156,7 @@ def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(judge, 
     results = judge(truth, metrics=("clap", "similarity"))
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
     assert "similarity left out: it is of a model's queries" in results.notes[-2]
-    with pytest.raises(UsageError, match="give --model and --data"):
+    with pytest.raises(UsageError, match="give `model` and `data`"):
         judge(truth, metrics=("similarity",))
 
 
@@ -272,5 +272,5 @@ def test_two_folders_of_one_name_are_refused(judge, fakes, tmp_path):
 
 def test_a_folder_that_takes_no_files_is_refused(judge, truth, tmp_path):
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(ClipsonicError, match="give another --out"):
+    with pytest.raises(ClipsonicError, match="give another `out`"):
         judge(truth, reference=truth)

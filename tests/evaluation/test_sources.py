@@ -124,7 +124,7 @@ def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(judge,
     assert (row.system, [score.metric for score in row.scores]) == ("pd", ["clap"])
     said = " ".join(told)
     assert "fad[mini] left out: there are no true sounds" in said
-    assert "'a photo of violin'; give --data" in said
+    assert "'a photo of violin'; give `data`" in said
 
 
 def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path):

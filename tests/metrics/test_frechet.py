@@ -300,7 +300,7 @@ def test_statistics_by_weights_of_no_file_are_not_written(tmp_path):
 def test_statistics_without_what_they_were_heard_by_are_to_be_saved_again(tmp_path):
     old = {name: GOOD[name] for name in ("n", "mean", "cov", "backbone")}
     np.savez(tmp_path / "stats.npz", **old)
-    wanted = r"\(it has backbone, cov, mean, n, not .*\); save them again with this clipsonic's"
+    wanted = r"\(it has backbone, cov, mean, n, not .*\); save them again with this clipsonic by"
     with pytest.raises(UsageError, match=wanted):
         read_statistics(tmp_path / "stats.npz", backbone="vggish")
 

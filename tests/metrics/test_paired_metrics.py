@@ -188,7 +188,7 @@ def test_what_are_no_probabilities_is_refused(name):
 
 @pytest.mark.parametrize(("classes", "got"), [([], 0), (["240 Hz"], 1), (["240 Hz"] * 2, 1)])
 def test_a_tagger_of_less_than_two_classes_is_refused(classes, got):
-    wanted = f"'accuracy' and 'kl' need two or more different prompts, got {got}; give --prompts, "
+    wanted = f"'accuracy' and 'kl' need two or more different prompts, got {got}; give `prompts`, "
     with pytest.raises(UsageError, match=wanted):
         ZeroShotTagger(Bands(), classes)
 

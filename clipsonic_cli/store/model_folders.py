@@ -20,14 +20,14 @@ from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
 BUNDLED = Path(__file__).parents[1] / "bundled"
-TRAINING: Mapping[str, tuple[str, ...]] = {
-    "unet": (),
-    "prior-sd": ("--stage prior",),
-    "vocoder": ("--stage vocoder",),
-    "unet-clip-text": ("--condition clip-text",),
-    "unet-clap-text": ("--condition clap-text",),
+TRAINING: Mapping[str, str] = {
+    "unet": "clipsonic train --data DIR",
+    "prior-sd": "clipsonic train --data DIR --stage prior",
+    "vocoder": "clipsonic train --data DIR --stage vocoder",
+    "unet-clip-text": "clipsonic train --data DIR --condition clip-text",
+    "unet-clap-text": "clipsonic train --data DIR --condition clap-text",
 }
-"""Options of ``clipsonic train`` for each part."""
+"""The command that trains each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,14 @@ class ModelFolder:
 def _remedy(absent: list[str]) -> str:
     """Gives the ways to get missing parts: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
-    trained = {stem: TRAINING[stem] for stem in absent if stem in TRAINING}
     ways = []
     if published:
         names = " ".join(published.values())
         ways.append(f"To get the paper's {', '.join(published)}: clipsonic download {names}.")
     ways += [
-        f"To train {stem} on your own videos: {' '.join(['clipsonic train --data DIR', *how])}."
-        for stem, how in trained.items()
+        f"To train {stem} on your own videos: {TRAINING[stem]}."
+        for stem in absent
+        if stem in TRAINING
     ]
     return " ".join(ways)
 

@@ -94,10 +94,10 @@ def install(
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot be a model's name: letters, digits, '.', '_' and '-', up to 64. "
-            "Choose one with --as."
+            "Choose another `name`."
         )
     if name in ASSETS:
-        raise UsageError(f"'{name}' is the name of published weights. Choose another with --as.")
+        raise UsageError(f"'{name}' is the name of published weights. Choose another `name`.")
     _check_free(name)
     incoming = data_home() / "incoming"
     # By its source too, so that what one source left unfinished is never taken for another's.
@@ -160,7 +160,7 @@ def _check_free(name: str) -> None:
     """
     if name in names():
         raise UsageError(
-            f"There is a model '{name}' already. Choose another name with --as, or take it away "
+            f"There is a model '{name}' already. Choose another `name`, or take it away "
             f"first: clipsonic download --remove {name}"
         )
 

@@ -144,8 +144,8 @@ def _compared(part: str, header: Header) -> str:
         *(f"| {name} | {theirs} | {ours} |" for name, theirs, ours in changed),
     ]
     parts = [
-        "\nTrained with `--preset paper`: section 3 and appendix A of the paper (Dong et al. 2023) "
-        "and the code it names, but for what follows.",
+        "\nTrained with the preset 'paper': section 3 and appendix A of the paper (Dong et al. "
+        "2023) and the code it names, but for what follows.",
         *(own if changed else ()),
         "\nWhat the paper or the code it names does otherwise:\n",
         _departures(of_part(DEPARTURES, part)),

@@ -231,7 +231,7 @@ def check_any(material: PreparedData, data: str) -> None:
         held = ", ".join(f"{count} {split}" for split, count in Counter(splits).items())
         raise UsageError(
             f"No clip of '{data}' is there to train on: all are held out ({held}). Add clips, or "
-            "draw other splits with --seed, if the data set states none."
+            "draw other splits with another `seed`, if the data set states none."
         )
 
 
@@ -269,7 +269,7 @@ def pictures_of(
     if not material.clips:
         on_message(
             "no samples of frames: clips that were prepared before are here without their videos "
-            "(give a picture as --prompt)"
+            "(give a picture as `prompts`)"
         )
     splits = dict(zip(material.catalogue.ids, material.catalogue.splits, strict=True))
     usable = [clip for clip in material.clips if clip.id in splits]

@@ -56,7 +56,7 @@ DEPARTURES: tuple[Departure, ...] = (
         name="one frame a second",
         parts=("unet", "prior-sd"),
         theirs="a frame of the video, extracted at random",
-        ours="one of the frames taken once a second, at random (--frame-rate changes the rate)",
+        ours="one of the frames taken once a second, at random (`frame_rate` changes the rate)",
         why="each frame goes through CLIP once, before training, and its vector is kept",
     ),
     Departure(
@@ -79,7 +79,7 @@ DEPARTURES: tuple[Departure, ...] = (
         parts=("vocoder",),
         theirs="one BigVGAN, trained on VGGSound, serves both data sets",
         ours="a vocoder of the data set it is trained on",
-        why="to do as the paper did, train it on VGGSound and give that model as --base",
+        why="to do as the paper did, train it on VGGSound and give that model as `base`",
     ),
     Departure(
         name="the vocoder hears recorded levels",

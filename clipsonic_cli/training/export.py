@@ -270,10 +270,12 @@ class ModelInTraining:
         if mode is None:
             return None
         stays = model.path == self.folder
-        words = ["clipsonic", "generate", "--model"]
-        words += [str(self.folder) if stays else self.settings.name]
-        words += [next(iter(self.settings.prompts), "a photo of violin")]
-        return shlex.join(words + ([] if mode == DEFAULT_MODE["text"] else ["--mode", mode]))
+        name = str(self.folder) if stays else self.settings.name
+        prompt = next(iter(self.settings.prompts), "a photo of violin")
+        command = "clipsonic generate --model {} {}"
+        if mode != DEFAULT_MODE["text"]:
+            command = f"clipsonic generate --model {{}} {{}} --mode {mode}"
+        return command.format(shlex.quote(name), shlex.quote(prompt))
 
 
 def settings_of(settings: RunConfig) -> dict[str, Any]:

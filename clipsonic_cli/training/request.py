@@ -157,10 +157,9 @@ def check_new(run_dir: Path) -> None:
         UsageError: It holds one.
     """
     if (run_dir / FILE).exists():
-        line = shlex.join(["clipsonic", "train", "--resume", str(run_dir)])
+        line = f"clipsonic train --resume {shlex.quote(str(run_dir))}"
         raise UsageError(
-            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another folder "
-            "with --out."
+            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another `out`."
         )
 
 
@@ -172,7 +171,7 @@ def check_writable(run_dir: Path) -> None:
     """
     if (reason := why_unwritable(run_dir)) is not None:
         raise UsageError(
-            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another --out."
+            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another `out`."
         )
 
 
@@ -194,5 +193,5 @@ def _check_warm_start(
     if dim != reads:
         raise UsageError(
             f"'{request.warm_start}' reads vectors of {reads} numbers, those of '{base.name}' have "
-            f"{dim}. Give the model it was trained with as --base."
+            f"{dim}. Give the model it was trained with as `base`."
         )

@@ -15,7 +15,7 @@ from clipsonic_cli.store.manifest import ASSETS
 from clipsonic_cli.training.stages import STAGES, Network, part_of
 from clipsonic_cli.types import Space, Stage
 
-ADVICE = "Choose its size with --size, or begin without --warm-start."
+ADVICE = "Choose its `size`, or begin without `warm_start`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

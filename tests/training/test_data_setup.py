@@ -103,7 +103,7 @@ def test_without_any_clip_the_reason_is_told(tmp_path):
 def test_without_a_training_clip_the_splits_are_told(tmp_path):
     write_videos(tmp_path / "data", 1)
     (tmp_path / "data" / "manifest.csv").write_text("media,split\nviolin/00.mp4,test\n")
-    with pytest.raises(UsageError, match=r"all are held out \(1 test\).*--seed"):
+    with pytest.raises(UsageError, match=r"all are held out \(1 test\).*`seed`"):
         check_any(gathered(tmp_path / "data"), "data")
 
 

@@ -40,7 +40,7 @@ def test_a_name_that_is_no_folders_is_refused(home, name):
 
 
 def test_a_built_in_models_name_is_refused(home):
-    with pytest.raises(UsageError, match=r"'mini' is built in.*--name"):
+    with pytest.raises(UsageError, match=r"'mini' is built in.*`name`"):
         publish.check_name("mini")
 
 
@@ -50,7 +50,7 @@ def test_a_part_is_free_unless_another_run_trained_it(own):
     publish.check_free("own", "unet", run="one")
     publish.check_free("own", "prior-sd", run=None)
     for run in (None, "two"):
-        with pytest.raises(UsageError, match=r"another run trained.*--overwrite"):
+        with pytest.raises(UsageError, match=r"another run trained.*`overwrite`"):
             publish.check_free("own", "unet", run=run)
 
 

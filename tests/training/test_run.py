@@ -335,7 +335,7 @@ REFUSED = [
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
     ({"pictures": ("no.png",)}, UsageError, "no picture no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),
-    ({"beyond": Extensions(multi_scale=True)}, UsageError, "--multi-scale has no meaning"),
+    ({"beyond": Extensions(multi_scale=True)}, UsageError, "`multi_scale` has no meaning"),
 ]
 
 

@@ -1,9 +1,15 @@
 """The surface of the program: a new option, spelling or command is added to the lists here, too."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 import typer
 
+import clipsonic_cli
 from clipsonic_cli.cli import app
+from clipsonic_cli.cli.options import spellings
 
 SURFACE = {
     "": "--debug --help --install-completion --show-completion --version -h",
@@ -42,3 +48,28 @@ def test_a_command_has_exactly_the_options_of_the_list(name):
     options = [o for o in command.get_params(context) if o.param_type_name == "option"]
     spellings = [text for option in options for text in (*option.opts, *option.secondary_opts)]
     assert sorted(spellings) == SURFACE[name].split()
+
+
+PACKAGE = Path(clipsonic_cli.__file__).parent
+MODULES = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "cli"]
+
+
+def strings(path):
+    """Return the texts of a module that are no docstrings, those of an f-string in pieces."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs]
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_below_the_command_line_options_stand_in_whole_commands_only(path):
+    commands = re.compile(r"\b(clipsonic \w+|pip install) .*|^train --\w+ $")
+    assert not [t for t in strings(path) if re.search(r"(?<![\w-])--[a-z]", commands.sub("", t))]
+
+
+def test_settings_that_messages_name_are_options_of_a_command():
+    options = set().union(*map(spellings, program.commands.values()))
+    named = {name for path in MODULES for t in strings(path) for name in re.findall(r"`(\w+)`", t)}
+    assert len(named) > 9
+    assert named <= options

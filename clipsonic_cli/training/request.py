@@ -183,8 +183,8 @@ def _check_warm_start(
     if request.size not in (None, size):
         actual = f"of the size '{size}'" if size else "of a size of its own"
         raise UsageError(
-            f"'{request.warm_start}' is {actual}, not '{request.size}'. Leave out --size, or "
-            "--warm-start."
+            f"'{request.warm_start}' is {actual}, not '{request.size}'. Leave out `size`, or "
+            "`warm_start`."
         )
     if encoder is None or start.published:  # the published U-Net has no condition
         return

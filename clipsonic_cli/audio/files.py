@@ -96,7 +96,7 @@ def read(path: Path, sample_rate: int, mix: Downmix | None = None) -> torch.Tens
 
 
 def read_metadata(path: Path) -> str | None:
-    """Gives the comment inside a sound file, where :func:`write` puts a recipe.
+    """Return the comment inside a sound file, where :func:`write` puts a recipe.
 
     Args:
         path: A sound file, ours or not.
@@ -145,7 +145,7 @@ def write(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes a sound file under a temporary name and renames it: the file is whole or absent.
+    """Write a sound file under a temporary name and renames it: the file is whole or absent.
 
     Args:
         path: Destination; ".wav", ".flac" or ".ogg".
@@ -178,7 +178,7 @@ def write(
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:
-    """Opens a sound file for reading.
+    """Open a sound file for reading.
 
     Raises:
         NotSound: The file is missing, not sound, or may not be read.
@@ -208,7 +208,7 @@ def check_readable(path: Path) -> None:
 
 
 def is_cut(file: soundfile.SoundFile) -> bool:
-    """Whether a file is shorter than its header says, as after a download that broke off.
+    """Return whether a file is shorter than its header says, as after a download that broke off.
 
     Known of WAV, AIFF, AU, RF64 and W64, and of an MP3 that states its size, as most do. A FLAC
     that is cut cannot be read to its end; an Ogg does not say how long it is.
@@ -223,7 +223,7 @@ def is_cut(file: soundfile.SoundFile) -> bool:
 
 
 def mp3_is_cut(path: Path) -> bool:
-    """Whether an MP3 file is shorter than it says, where it says how long it is.
+    """Return whether an MP3 file is shorter than it says, where it says how long it is.
 
     Args:
         path: An ID3 tag, or none: 6 bytes, and its size as 4 bytes of 7 bits each. Then the frames,
@@ -243,7 +243,7 @@ def mp3_is_cut(path: Path) -> bool:
 
 
 def riff_comment(path: Path) -> str | None:
-    """Gives the comment of a WAV file; libsndfile reads 2045 bytes at most.
+    """Return the comment of a WAV file; libsndfile reads 2045 bytes at most.
 
     Args:
         path: A WAV file: chunks of a name, a size and a body padded to an even size, of which
@@ -265,7 +265,7 @@ def riff_comment(path: Path) -> str | None:
 
 
 def not_sound(path: Path, error: Exception) -> NotSound:
-    """Gives the error for a file that libsndfile or the system refuses."""
+    """Return the error for a file that libsndfile or the system refuses."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return NotSound(f"Cannot read '{path}': {reason}; give another sound file.", reason)
@@ -278,7 +278,7 @@ def not_sound(path: Path, error: Exception) -> NotSound:
 
 
 def libsndfile_subtype(path: Path, subtype: str | None) -> str:
-    """Gives libsndfile's name of a subtype, or of the suffix's first.
+    """Return libsndfile's name of a subtype, or of the suffix's first.
 
     Raises:
         UsageError: The suffix or the subtype is unknown.
@@ -303,7 +303,7 @@ def encode(
     subtype: str,
     metadata: Mapping[str, str] | None,
 ) -> bytes:
-    """Gives the bytes of a sound file; in memory, so that only plain bytes can fail on the disk."""
+    """Encode audio in memory, so that only writing plain bytes can fail on the disk."""
     sound: np.ndarray = samples.detach().cpu().numpy().astype(np.float32)
     if subtype in BITS:
         # libsndfile multiplies by 32767 but reads back by 32768: quantise here instead.

@@ -51,7 +51,7 @@ class GriffinLim(nn.Module):
 
     @torch.no_grad()
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Gives a waveform whose mel is near to the one given.
+        """Return a waveform whose mel is near to the one given.
 
         Args:
             mel: (B, 1, F, T) natural logarithm, T of at least 2.
@@ -78,7 +78,7 @@ class GriffinLim(nn.Module):
         return self.istft(magnitude * angles)
 
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
-        """Inverts the filters: the non-negative spectrum of least divergence from a linear mel.
+        """Invert the filters: the non-negative spectrum of least divergence from a linear mel.
 
         Multiplicative updates from a smooth start keep every bin positive and spread what the
         mel does not tell.

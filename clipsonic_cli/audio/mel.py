@@ -25,21 +25,21 @@ ONSET = 0.1
 
 
 def hz_to_mel(hz: float) -> float:
-    """Gives the Slaney mel of a frequency in Hz."""
+    """Return the Slaney mel of a frequency in Hz."""
     if hz < KNEE_HZ:
         return hz / LINEAR_HZ
     return KNEE_MEL + math.log(hz / KNEE_HZ) / LOG_STEP
 
 
 def mel_to_hz(mel: float) -> float:
-    """Gives the frequency in Hz of a Slaney mel."""
+    """Return the frequency in Hz of a Slaney mel."""
     if mel < KNEE_MEL:
         return mel * LINEAR_HZ
     return KNEE_HZ * math.exp(LOG_STEP * (mel - KNEE_MEL))
 
 
 def mel_filters(spec: MelSpec) -> torch.Tensor:
-    """Gives triangular filters, evenly spaced in mel, each of unit area over Hz.
+    """Return triangular filters, evenly spaced in mel, each of unit area over Hz.
 
     Args:
         spec: The mel's geometry.
@@ -95,7 +95,7 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Gives the mel.
+        """Return the mel.
 
         Args:
             waveform: (B, N) in [-1, 1], more than (n_fft - hop_length) / 2 samples.
@@ -143,7 +143,7 @@ def onset(mel: torch.Tensor, frames: int) -> int:
 
 
 def normalize(mel: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """Maps natural-log mel linearly from [log_min, log_max] to [-1, 1], clamped: the U-Net's x_0.
+    """Map natural-log mel linearly from [log_min, log_max] to [-1, 1], clamped: the U-Net's x_0.
 
     Args:
         mel: Any shape, natural logarithm.
@@ -157,7 +157,7 @@ def normalize(mel: torch.Tensor, spec: MelSpec) -> torch.Tensor:
 
 
 def denormalize(x_0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """Maps [-1, 1] back to natural-log mel in [log_min, log_max], clamped.
+    """Map [-1, 1] back to natural-log mel in [log_min, log_max], clamped.
 
     Args:
         x_0: Any shape, in [-1, 1]; what a sampler overshoots is cut off.

@@ -37,7 +37,7 @@ MIN_TICK_PIXELS = 50
 
 
 def mel_picture(waveform: Waveform, spec: MelSpec) -> Image.Image:
-    """Draws a waveform's log-mel: time to the right, pitch upwards, colour for level.
+    """Draw a waveform's log-mel: time to the right, pitch upwards, colour for level.
 
     Colours mean the same in every picture: the lightest is ``log_max``, the darkest 80 dB below.
 
@@ -63,7 +63,7 @@ def mel_picture(waveform: Waveform, spec: MelSpec) -> Image.Image:
 
 
 def _mark(canvas: Image.Image, spec: MelSpec, width: int, height: int) -> None:
-    """Writes Hz to the left of a mel, at the middle of their bands, and seconds below it."""
+    """Write Hz to the left of a mel, at the middle of their bands, and seconds below it."""
     draw = ImageDraw.Draw(canvas)
     low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max)
     for hz, label in HZ_TICKS.items():

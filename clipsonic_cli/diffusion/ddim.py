@@ -20,7 +20,7 @@ def sample(
     report: Report = silent,
     eta: float = 0.0,
 ) -> Tensor:
-    """Draws x_0 by re-noising the predicted x0 to the next level; a learned variance is unused.
+    """Draw x_0 by re-noising the predicted x0 to the next level; a learned variance is unused.
 
     Args:
         denoise: Gives the model output at x_t and training step t.

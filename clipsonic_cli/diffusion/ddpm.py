@@ -19,7 +19,7 @@ def sample(
     noise: Noise,
     report: Report = silent,
 ) -> Tensor:
-    """Draws x_0 step by step, with the learned variance where the process has one.
+    """Draw x_0 step by step, with the learned variance where the process has one.
 
     Args:
         denoise: Gives the model output at x_t and training step t.

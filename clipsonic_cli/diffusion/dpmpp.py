@@ -19,7 +19,7 @@ def sample(
     noise: Noise,  # noqa: ARG001 - every sampler is called alike
     report: Report = silent,
 ) -> Tensor:
-    """Solves the probability flow in the half log signal-to-noise ratio, extrapolating x0.
+    """Solve the probability flow in the half log signal-to-noise ratio, extrapolating x0.
 
     The first step has no past. The last two fall to the least noise and to none, over several times
     the log ratio of the step before, where extrapolation would overshoot: on an exact denoiser of

@@ -16,7 +16,7 @@ Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) -> Denoise:
-    """Binds a condition with classifier-free guidance: ``uncond + w * (cond - uncond)``.
+    """Bind a condition with classifier-free guidance: ``uncond + w * (cond - uncond)``.
 
     w = 0 is unconditional and w = 1 plainly conditional, each with one model call of B; any other
     w makes one call of 2B. Variance logits, if the output has them, are the conditional half's.

@@ -18,7 +18,7 @@ def hybrid_loss(
     *,
     min_snr: float | None = None,
 ) -> Tensor:
-    """Gives the loss of each sample: squared error, plus the bound where a variance is learned.
+    """Return the loss of each sample: squared error, plus the bound where a variance is learned.
 
     The bound, in bits a dimension and times ``train_steps / 1000``, sees a detached prediction:
     it trains the variance logits only, and the squared error the prediction only.
@@ -51,7 +51,7 @@ def hybrid_loss(
 
 
 def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
-    """Gives the weight of each sample's squared error, (B,) float64 on the CPU.
+    """Return the weight of each sample's squared error, (B,) float64 on the CPU.
 
     All predictions are weighed as one of x_0 by min(snr, bound), with snr the ratio of the
     variances of signal and noise: nearly clean samples, easily learned, no longer dominate. Where
@@ -81,7 +81,7 @@ def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
 def variational_bound(
     process: Process, prediction: Tensor, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor
 ) -> Tensor:
-    """Gives each sample's term of the variational bound at t, (B,) in bits a dimension.
+    """Return each sample's term of the variational bound at t, (B,) in bits a dimension.
 
     The divergence of p(x_{t-1} | x_t) from the posterior; at t = 0 the negative log likelihood of
     data in 256 levels (Nichol & Dhariwal 2021, eqs. 4 to 7).

@@ -23,7 +23,7 @@ class SeededNoise:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, shape: Sequence[int], like: torch.Tensor | None = None) -> torch.Tensor:
-        """Draws standard normal noise.
+        """Draw standard normal noise.
 
         Args:
             shape: (B, ...) with B the number of seeds; the rest is free, such as (B, K, D) for K

@@ -16,7 +16,7 @@ from clipsonic_cli.config import DiffusionConfig
 
 
 def cosine_alphas_cumprod(train_steps: int) -> Tensor:
-    """Gives alpha_bar of the cosine schedule, (train_steps,) float64.
+    """Return alpha_bar of the cosine schedule, (train_steps,) float64.
 
     Source:
         Nichol & Dhariwal 2021, eq. 17, with s = 0.008 and betas clipped to 0.999.
@@ -28,7 +28,7 @@ def cosine_alphas_cumprod(train_steps: int) -> Tensor:
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
-    """Gives a schedule whose last alpha_bar is exactly 0 and whose first stays.
+    """Return a schedule whose last alpha_bar is exactly 0 and whose first stays.
 
     Args:
         alphas_cumprod: (n,) alpha_bar, falling, n >= 2.
@@ -99,7 +99,7 @@ class Process:
         return len(self.timesteps)
 
     def respaced(self, timesteps: Sequence[int]) -> "Process":
-        """Gives the chain of the visited steps alone, with its own betas and posterior.
+        """Return the chain of the visited steps alone, with its own betas and posterior.
 
         Args:
             timesteps: Steps of the *training* schedule, in order.
@@ -113,7 +113,7 @@ class Process:
         return Process(self.config, timesteps)
 
     def network_time(self, timesteps: Tensor) -> Tensor:
-        """Gives the time the U-Net is told: training steps rescaled to [0, 1000), float32.
+        """Return the time the U-Net is told: training steps rescaled to [0, 1000), float32.
 
         A network with a table of timesteps, such as the prior's, takes the integers instead.
 
@@ -126,17 +126,17 @@ class Process:
         return timesteps.float() * (1000 / self.config.train_steps)
 
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives sqrt(alpha_bar) and sqrt(1 - alpha_bar), shaped to multiply ``like`` (B, ...)."""
+        """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar), shaped to multiply ``like`` (B, ...)."""
         alpha_bar = self.alphas_cumprod[t.cpu()]
         return _spread(alpha_bar.sqrt(), like), _spread((1 - alpha_bar).sqrt(), like)
 
     def q_sample(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Gives x_t, the data with noise of level t (Nichol & Dhariwal 2021, eq. 9)."""
+        """Return x_t, the data with noise of level t (Nichol & Dhariwal 2021, eq. 9)."""
         alpha, sigma = self.alpha_sigma(t, x_0)
         return alpha * x_0 + sigma * eps
 
     def target(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Gives what the network should predict; v as in Salimans & Ho 2022, appendix D."""
+        """Return what the network should predict; v as in Salimans & Ho 2022, appendix D."""
         match self.config.prediction:
             case "eps":
                 return eps
@@ -149,7 +149,7 @@ class Process:
                 assert_never(never)
 
     def split(self, output: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Takes a raw model output apart, in the dtype of x_t.
+        """Take a raw model output apart, in the dtype of x_t.
 
         Args:
             output: (B, 2C, ...) where a variance is learned, else (B, C, ...).
@@ -175,7 +175,7 @@ class Process:
         return prediction, logits
 
     def x0_from_prediction(self, x_t: Tensor, t: Tensor, prediction: Tensor) -> Tensor:
-        """Gives the x0 that a prediction of eps, x0 or v implies, never clamped."""
+        """Return the x0 that a prediction of eps, x0 or v implies, never clamped."""
         match self.config.prediction:
             case "eps":
                 alpha, sigma = self.alpha_sigma(t, x_t)
@@ -189,7 +189,7 @@ class Process:
                 assert_never(never)
 
     def predict_x0(self, x_t: Tensor, t: Tensor, output: Tensor) -> Tensor:
-        """Gives the x0 a raw model output implies, clamped to [-1, 1] where the config says so.
+        """Return the x0 a raw model output implies, clamped to [-1, 1] where the config says so.
 
         The clamp matters: at the noisiest level an error in eps is multiplied by 1 / alpha, which
         is 81,165 for 4000 steps.
@@ -198,12 +198,12 @@ class Process:
         return x0.clamp(-1, 1) if self.config.clip_x0 else x0
 
     def eps_from_x0(self, x_t: Tensor, t: Tensor, x_0: Tensor) -> Tensor:
-        """Gives the noise that separates x_t from x_0."""
+        """Return the noise that separates x_t from x_0."""
         alpha, sigma = self.alpha_sigma(t, x_t)
         return (x_t - alpha * x_0) / sigma
 
     def posterior_mean(self, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """Gives the mean of q(x_{t-1} | x_t, x_0) (Nichol & Dhariwal 2021, eq. 11)."""
+        """Return the mean of q(x_{t-1} | x_t, x_0) (Nichol & Dhariwal 2021, eq. 11)."""
         t = t.cpu()
         above, below, beta = self.alphas_cumprod[t], self.alphas_cumprod_prev[t], self.betas[t]
         of_x_0 = _spread(beta * below.sqrt() / (1 - above), x_0)
@@ -211,7 +211,7 @@ class Process:
         return of_x_0 * x_0 + of_x_t * x_t
 
     def log_variance(self, t: Tensor, logits: Tensor | None, like: Tensor) -> Tensor:
-        """Gives the log variance of p(x_{t-1} | x_t).
+        """Return the log variance of p(x_{t-1} | x_t).
 
         Args:
             t: Index into this chain.

@@ -22,7 +22,7 @@ def too_few(sampler: str, steps: int) -> str | None:
 
 
 def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
-    """Gives the timesteps to visit, evenly spread with both ends kept, noisiest first.
+    """Return the timesteps to visit, evenly spread with both ends kept, noisiest first.
 
     Args:
         train_steps: Length of the training schedule.
@@ -50,7 +50,7 @@ def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
 
 
 def inner_timesteps(train_steps: int, steps: int) -> list[int]:
-    """Gives the timesteps to visit, evenly spread without either end, noisiest first.
+    """Return the timesteps to visit, evenly spread without either end, noisiest first.
 
     Args:
         train_steps: Length of the training schedule.

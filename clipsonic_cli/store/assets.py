@@ -27,7 +27,7 @@ State = Literal["absent", "partial", "here"]
 
 
 def folder(asset: Asset) -> Path:
-    """Gives where an asset lies, whether it is there or not."""
+    """Return where an asset lies, whether it is there or not."""
     return data_home() / "weights" / asset.name
 
 
@@ -38,7 +38,7 @@ def _place(asset: Asset) -> Path | None:
 
 
 def file_of(asset: Asset, name: str | None = None) -> Path:
-    """Gives a file of an asset that is here.
+    """Return a file of an asset that is here.
 
     Args:
         asset: A row of the manifest.
@@ -58,7 +58,7 @@ def file_of(asset: Asset, name: str | None = None) -> Path:
 
 
 def part_here(part: str) -> Path | None:
-    """Gives the bundle of the first asset on this machine that can play a part of a model."""
+    """Return the bundle of the first asset on this machine that can play a part of a model."""
     for asset in standing_in(part):
         if state(asset) == "here":
             return file_of(asset)
@@ -66,7 +66,7 @@ def part_here(part: str) -> Path | None:
 
 
 def state(asset: Asset) -> State:
-    """Says whether an asset is here, by its receipt and the lengths of its files."""
+    """Return whether an asset is here, by its receipt and the lengths of its files."""
     place = _place(asset)
     if place is None:
         return "absent"
@@ -85,14 +85,14 @@ def state(asset: Asset) -> State:
 
 
 def on_disk(asset: Asset) -> int:
-    """Gives the bytes an asset takes here."""
+    """Return the bytes an asset takes here."""
     place = _place(asset)
     files = place.rglob("*") if place is not None else []
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def verify(asset: Asset) -> list[str]:
-    """Hashes what is here of an asset again.
+    """Hash what is here of an asset again.
 
     Returns:
         What is wrong, one line each; empty when all is as it was fetched.
@@ -108,7 +108,7 @@ def verify(asset: Asset) -> list[str]:
 
 
 def changed(place: Path, receipt: Mapping[str, Any]) -> list[str]:
-    """Hashes the files of a folder again and compares them with its receipt.
+    """Hash the files of a folder again and compares them with its receipt.
 
     Returns:
         What differs, some words each.
@@ -123,7 +123,7 @@ def changed(place: Path, receipt: Mapping[str, Any]) -> list[str]:
 
 
 def remove(asset: Asset) -> int:
-    """Deletes an asset and what was begun of it; its pins are kept.
+    """Delete an asset and what was begun of it; its pins are kept.
 
     Returns:
         Bytes freed.
@@ -136,7 +136,7 @@ def remove(asset: Asset) -> int:
 
 
 def recorded_digest(path: Path) -> str | None:
-    """Gives the SHA-256 a receipt records for a file here, or None where it is of no asset."""
+    """Return the SHA-256 a receipt records for a file here, or None where it is of no asset."""
     for asset in ASSETS.values():
         if path.parent == _place(asset) and (receipt := read_receipt(path.parent)) is not None:
             digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
@@ -145,7 +145,7 @@ def recorded_digest(path: Path) -> str | None:
 
 
 def read_receipt(place: Path) -> dict[str, Any] | None:
-    """Gives the receipt of a folder, or None where there is none that can be read."""
+    """Return the receipt of a folder, or None where there is none that can be read."""
     try:
         receipt = json.loads(bounded.read_bytes(place / RECEIPT, 1 << 20), parse_constant=_refuse)
         kept = receipt["kept"]
@@ -167,7 +167,7 @@ def _refuse(constant: str) -> None:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Gives a file's length and digest, as a receipt has them."""
+    """Return a file's length and digest, as a receipt has them."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}

@@ -164,7 +164,7 @@ class Bundle:
 
 
 def write(path: Path, bundle: Bundle) -> None:
-    """Writes a part under a temporary name and renames it, so that no reader sees half a file.
+    """Write a part under a temporary name and renames it, so that no reader sees half a file.
 
     Args:
         path: Where to; its folder must exist.
@@ -205,7 +205,7 @@ def write(path: Path, bundle: Bundle) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """Gives a part's header without reading its tensors.
+    """Return a part's header without reading its tensors.
 
     Raises:
         MissingWeights: There is no such file.
@@ -254,7 +254,7 @@ def utf8_path(path: Path) -> Iterator[Path]:
 
 
 def load(path: Path, *, kind: Kind) -> Bundle:
-    """Reads a part.
+    """Read a part.
 
     Args:
         path: The file.
@@ -282,7 +282,7 @@ def load(path: Path, *, kind: Kind) -> Bundle:
 
 
 def identity(path: Path) -> str:
-    """Gives a short digest of a file: the first 16 hexadecimal digits of its SHA-256."""
+    """Return a short digest of a file: the first 16 hexadecimal digits of its SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
@@ -304,7 +304,7 @@ def _check_size(name: str, value: object) -> None:
 
 
 def _read_metadata(path: Path) -> Any:
-    """Gives the ``__metadata__`` of a safetensors file whose length is as its header says."""
+    """Return the ``__metadata__`` of a safetensors file whose length is as its header says."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -88,7 +88,7 @@ def fetch(
     sleep: Callable[[float], None] = time.sleep,
     environ: Mapping[str, str] = os.environ,
 ) -> Fetched:
-    """Gives a file: from the disk, or else from the first address that has it.
+    """Return a file: from the disk, or else from the first address that has it.
 
     Args:
         urls: Addresses of the same file, the first to be asked first.
@@ -143,7 +143,7 @@ def fetch_json(
     sleep: Callable[[float], None] = time.sleep,
     environ: Mapping[str, str] = os.environ,
 ) -> Any:
-    """Gives the JSON value at an address, such as of an interface of the hub; the mirror has none.
+    """Return the JSON value at an address, such as of an interface of the hub; the mirror has none.
 
     Args:
         url: The address.
@@ -184,7 +184,7 @@ class _Download:
     sleep: Callable[[float], None]
 
     def run(self, addresses: Sequence[str]) -> Fetched:
-        """Asks the addresses one after the other."""
+        """Ask the addresses one after the other."""
         reasons = []
         for url in addresses:
             try:
@@ -194,7 +194,7 @@ class _Download:
         raise FetchFailed(" ".join(reasons))
 
     def _from(self, url: str) -> Fetched:
-        """Asks one address until it has given all, gives nothing more or gave a wrong file."""
+        """Ask one address until it has given all, gives nothing more or gave a wrong file."""
 
         def ask() -> Fetched:
             self._receive_rest(url)
@@ -252,7 +252,7 @@ class _Download:
         raise _WrongFile(f"{show(url)} gave {length} bytes, not {origin.total}; they were deleted.")
 
     def _expected(self, origin: Origin) -> Origin:
-        """Lets pass what can be the file; adds its length where the server does not say it.
+        """Let pass what can be the file; adds its length where the server does not say it.
 
         Raises:
             Unavailable: It is another file.
@@ -280,7 +280,7 @@ class _Download:
             )
 
     def _verified(self, url: str) -> Fetched:
-        """Gives the file its name if it is the one expected, else deletes it."""
+        """Give the file its name if it is the expected one, else delete it."""
         partial, origin, found = self.partial, self.partial.origin, self.partial.sha256
         assert origin is not None
         for expected in (self.sha256, origin.stated):
@@ -301,12 +301,12 @@ class _Download:
 
 
 def _agree(sha256: str | None, digits: str | None) -> bool:
-    """Whether a digest begins with some digits, as far as both are known."""
+    """Return whether a digest begins with some digits, as far as both are known."""
     return sha256 is None or digits is None or sha256.startswith(digits)
 
 
 def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractContextManager[Any]:
-    """Waits for a lock.
+    """Wait for a lock.
 
     Args:
         lock: What another process or thread may hold.
@@ -329,7 +329,7 @@ def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractCont
 
 
 def denied(path: Path, error: OSError) -> FetchFailed:
-    """Gives what to say when the disk refuses to read or write a path, or is full."""
+    """Return what to say when the disk refuses to read or write a path, or is full."""
     remedy = REMEDIES.get(error.errno or 0, "Set CLIPSONIC_HOME to another folder.")
     where = error.filename if isinstance(error.filename, str) else path
     return FetchFailed(f"{where} cannot be read or written ({error.strerror or error}). {remedy}")
@@ -338,7 +338,7 @@ def denied(path: Path, error: OSError) -> FetchFailed:
 def _present(
     target: Path, size: int | None, sha256: str | None, report: Callable[[int, int], None]
 ) -> Fetched:
-    """Hashes a file that is there already.
+    """Hash a file that is there already.
 
     Raises:
         FetchFailed: It is not the one expected.
@@ -364,7 +364,7 @@ def _present(
 
 
 def _tidy(target: Path) -> None:
-    """Deletes what a file needs no longer that is there: whoever waits for the lock finds it."""
+    """Delete what a file needs no longer that is there: whoever waits for the lock finds it."""
     for suffix in (".part.json", ".lock"):
         with suppress(OSError):
             target.with_name(f"{target.name}{suffix}").unlink()

@@ -34,7 +34,7 @@ where their training was beside the weights. None of it does more than hold numb
 
 
 def read_foreign(path: Path) -> Any:
-    """Reads a published checkpoint.
+    """Read a published checkpoint.
 
     Args:
         path: A ``.safetensors`` file, or a file of ``torch.save``.
@@ -75,6 +75,6 @@ def read_foreign(path: Path) -> Any:
 
 
 def _is_zip(path: Path) -> bool:
-    """Tells torch's present format, which can be mapped, from the one before 1.6."""
+    """Report torch's present format, which can be mapped, from the one before 1.6."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"

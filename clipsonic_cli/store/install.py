@@ -38,7 +38,7 @@ def install(
     report: Callable[[str, int, int], None],
     download: Callable[..., Fetched] = fetch,
 ) -> None:
-    """Fetches an asset, verifies it, and converts it into a bundle.
+    """Fetch an asset, verifies it, and converts it into a bundle.
 
     Args:
         asset: What to get; nothing is done when it is here.
@@ -132,7 +132,7 @@ def _check_room(asset: Asset, place: Path, *, twice: bool) -> None:
 
 
 def _known_digest(file: RemoteFile, pins: Mapping[str, str]) -> str | None:
-    """Gives the digest a file must have: its row's if that is whole, else the pinned one."""
+    """Return the digest a file must have: its row's if that is whole, else the pinned one."""
     stated = file.sha256
     return stated if stated and len(stated) == 64 else pins.get(file.urls[0], stated)
 
@@ -144,7 +144,7 @@ def _fetch(
     report: Callable[[str, int, int], None],
     download: Callable[..., Fetched],
 ) -> Fetched:
-    """Fetches a file by the digest that is known of it; says so where that is a pinned one."""
+    """Fetch a file by the digest that is known of it; says so where that is a pinned one."""
     try:
         return download(
             file.urls,
@@ -168,7 +168,7 @@ def _pins_path() -> Path:
 
 @contextlib.contextmanager
 def _pins() -> Iterator[dict[str, str]]:
-    """Gives the pins, by a file's first URL, and writes them when they were changed.
+    """Return the pins, by a file's first URL, and writes them when they were changed.
 
     Raises:
         FetchFailed: They are damaged, so that nothing can be compared with them.

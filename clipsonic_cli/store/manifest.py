@@ -272,7 +272,7 @@ ASSETS: dict[str, Asset] = {
 
 
 def purposes() -> list[str]:
-    """Gives what ``--for`` takes: modes, "eval" and its metrics, "train" and its options."""
+    """Return what ``--for`` takes: modes, "eval" and its metrics, "train" and its options."""
     rows = list(ASSETS.values())
     modes = [mode for row in rows for mode in row.modes]
     metrics = [metric for row in rows for metric in row.metrics]
@@ -283,7 +283,7 @@ def purposes() -> list[str]:
 
 
 def needed_for(purpose: str) -> list[Asset]:
-    """Gives the assets a purpose needs; where two can play one part, the first.
+    """Return the assets a purpose needs; where two can play one part, the first.
 
     Args:
         purpose: One of :func:`purposes`, such as "pd", "eval" or "train --condition clap-text".
@@ -307,7 +307,7 @@ def needed_for(purpose: str) -> list[Asset]:
 
 
 def find(name: str) -> Asset:
-    """Gives an asset.
+    """Return an asset.
 
     Raises:
         UsageError: There is none of that name; the nearest is suggested.
@@ -318,5 +318,5 @@ def find(name: str) -> Asset:
 
 
 def standing_in(part: str) -> Sequence[Asset]:
-    """Gives the assets that can play a part of a model, the first choice first."""
+    """Return the assets that can play a part of a model, the first choice first."""
     return [row for row in ASSETS.values() if row.part == part]

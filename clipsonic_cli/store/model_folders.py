@@ -47,7 +47,7 @@ class ModelFolder:
         return self.path.name if known else str(self.path)
 
     def part(self, stem: str) -> Path:
-        """Gives the file of a part, such as "unet", whether it is there or not.
+        """Return the file of a part, such as "unet", whether it is there or not.
 
         Where the model has none of its own, published weights that can stand in are given
         (``clipsonic download``); whether they fit is told by ``store/compatibility.py``.
@@ -56,11 +56,11 @@ class ModelFolder:
         return own if own.is_file() else part_here(stem) or own
 
     def has(self, stem: str) -> bool:
-        """Whether a part is there."""
+        """Return whether a part is there."""
         return self.part(stem).is_file()
 
     def modes(self) -> list[str]:
-        """Gives the modes this model has all the parts of, in the order of Table 1."""
+        """Return the modes this model has all the parts of, in the order of Table 1."""
         return [mode.name for mode in MODES.values() if all(map(self.has, mode.weights))]
 
     def require(self, parts: Iterable[str]) -> None:
@@ -84,7 +84,7 @@ class ModelFolder:
 
 
 def _remedy(absent: list[str]) -> str:
-    """Gives the ways to get missing parts: the paper's by download, others by training."""
+    """Return the ways to get missing parts: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
     ways = []
     if published:
@@ -99,7 +99,7 @@ def _remedy(absent: list[str]) -> str:
 
 
 def find(name_or_path: str | Path) -> ModelFolder:
-    """Finds a model: the embedded ones first, then a person's own, then any folder.
+    """Find a model: the embedded ones first, then a person's own, then any folder.
 
     Args:
         name_or_path: A name of :func:`names`, or a folder with at least one part in it.
@@ -124,7 +124,7 @@ def find(name_or_path: str | Path) -> ModelFolder:
 
 
 def names() -> list[str]:
-    """Gives the names of all models on this machine, the embedded ones first."""
+    """Return the names of all models on this machine, the embedded ones first."""
     found = [
         folder.name
         for shelf in _shelves()
@@ -135,7 +135,7 @@ def names() -> list[str]:
 
 
 def _shelves() -> list[Path]:
-    """Gives the folders that models with a name lie in, the first to be asked first."""
+    """Return the folders that models with a name lie in, the first to be asked first."""
     return [shelf for shelf in (BUNDLED, find_folder("models")) if shelf is not None]
 
 

@@ -48,7 +48,7 @@ class Origin:
 
     @classmethod
     def read(cls, response: requests.Response, url: str, known: Origin | None) -> Origin:
-        """Reads the head of an answer, and of the redirects that led to it.
+        """Read the head of an answer, and of the redirects that led to it.
 
         The Hugging Face hub states digest and length of a large file when it redirects to where
         the file lies.
@@ -84,7 +84,7 @@ class Origin:
 
 
 def is_chunked(response: requests.Response) -> bool:
-    """Whether the body says itself where it ends, so that a cut does not look like its end."""
+    """Return whether the body marks its own end, so that a cut does not look like it."""
     return "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
 
@@ -116,11 +116,11 @@ class Partial:
         return self._digest.hexdigest()
 
     def report(self) -> None:
-        """Tells how far it is."""
+        """Report how far it is."""
         self._report(self.done, (self.origin.total if self.origin else 0) or 0)
 
     def resume(self, url: str) -> int:
-        """Gives how many bytes of an address are there; hashes those of an earlier process."""
+        """Return how many bytes of an address are there; hashes those of an earlier process."""
         if self.origin is None or self.origin.url != url or self.origin.validator is None:
             return 0
         with suppress(FileNotFoundError), self.path.open("rb") as file:
@@ -131,14 +131,14 @@ class Partial:
         return self.done
 
     def begin(self, origin: Origin) -> None:
-        """Starts from nothing."""
+        """Start from nothing."""
         self.path.open("wb").close()  # first: old bytes must not lie beside a new origin
         self.sidecar.write_text(json.dumps(dataclasses.asdict(origin)), encoding="utf-8")
         self.origin, self.in_pieces, self.done = origin, False, 0
         self._digest = hashlib.sha256()
 
     def append(self, body: BaseHTTPResponse) -> None:
-        """Adds what comes as it comes, and stops when it is more than the file has."""
+        """Add what comes as it comes, and stops when it is more than the file has."""
         assert self.origin is not None
         with self.path.open("rb+") as file:
             file.seek(self.done)
@@ -151,13 +151,13 @@ class Partial:
                     break
 
     def remove(self) -> None:
-        """Deletes it."""
+        """Delete it."""
         self.path.unlink(missing_ok=True)
         self.sidecar.unlink(missing_ok=True)
         self.origin, self.done, self._digest = None, 0, hashlib.sha256()
 
     def finish(self) -> None:
-        """Gives it its name, once it is safe on the disk."""
+        """Give the file its name, once it is safe on the disk."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(self.target)

@@ -63,7 +63,7 @@ Report = Callable[[str, int, int], None]
 
 
 def is_source(text: str) -> bool:
-    """Tells where a shared model comes from, from the name of weights in the manifest."""
+    """Report where a shared model comes from, from the name of weights in the manifest."""
     local = expanded(text)
     return "://" in text or text.startswith("hf:") or local.suffix != "" or local.is_dir()
 
@@ -71,7 +71,7 @@ def is_source(text: str) -> bool:
 def install(
     source: str, *, name: str | None, report: Report, download: Callable[..., Fetched] = fetch
 ) -> ModelFolder:
-    """Fetches or copies a shared model, checks it, and puts it among the models.
+    """Fetch or copies a shared model, checks it, and puts it among the models.
 
     Args:
         source: ``https://...`` to a zip archive or a part, ``hf:owner/name``, or a local archive,
@@ -133,7 +133,7 @@ def install(
 
 
 def remove(name: str) -> int:
-    """Deletes a model of the person's own.
+    """Delete a model of the person's own.
 
     Returns:
         Bytes freed.
@@ -166,14 +166,14 @@ def _check_free(name: str) -> None:
 
 
 def _write_receipt(source: str, parts: Path) -> None:
-    """Writes down whence a model came and its digests, for ``--verify``."""
+    """Write down whence a model came and its digests, for ``--verify``."""
     kept = {path.name: assets.describe(path) for path in sorted(parts.iterdir())}
     text = json.dumps({"source": source, "kept": kept}, indent=1)
     (parts / assets.RECEIPT).write_text(text + "\n", encoding="utf-8")
 
 
 def default_name(source: str) -> str:
-    """Gives the name a shared model has by itself: its repository's, archive's or file's."""
+    """Return the name a shared model has by itself: its repository's, archive's or file's."""
     path = source.removeprefix("hf:").partition("@")[0] if source.startswith("hf:") else source
     if "://" in source:
         path = urlsplit(source).path
@@ -184,7 +184,7 @@ def default_name(source: str) -> str:
 def _gather(
     source: str, aside: Path, parts: Path, report: Report, download: Callable[..., Fetched]
 ) -> None:
-    """Puts a shared model's files into ``parts``."""
+    """Put a shared model's files into ``parts``."""
     if source.startswith("hf:"):
         _gather_hub(source.removeprefix("hf:"), aside, parts, report, download)
         return
@@ -217,7 +217,7 @@ def _gather(
 def _gather_hub(
     repository: str, aside: Path, parts: Path, report: Report, download: Callable[..., Fetched]
 ) -> None:
-    """Fetches the parts of a hub repository, each verified by the digest the hub states."""
+    """Fetch the parts of a hub repository, each verified by the digest the hub states."""
     repository, _, revision = repository.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"'hf:{repository}' is no hub repository; give hf:owner/name.")
@@ -243,7 +243,7 @@ def _gather_hub(
 
 
 def _listed(told: Any, repository: str) -> list[tuple[str, int | None, str | None]]:
-    """Gives name, length and SHA-256 of a model's files from what the hub says of a repository.
+    """Return name, length and SHA-256 of a model's files from what the hub says of a repository.
 
     Raises:
         FetchFailed: It says it in another way than it should.
@@ -262,7 +262,7 @@ def _listed(told: Any, repository: str) -> list[tuple[str, int | None, str | Non
 
 
 def _unpack(archive: Path, parts: Path) -> None:
-    """Takes what a model consists of out of a zip archive, and nothing else.
+    """Take what a model consists of out of a zip archive, and nothing else.
 
     Raises:
         BadBundle: It is damaged, or would be larger than the room there is.
@@ -356,10 +356,10 @@ def _check(source: str, parts: Path) -> None:
 
 
 def stem_of(header: bundle.Header) -> str:
-    """Gives what a part's file is called in a model's folder."""
+    """Return what a part's file is called in a model's folder."""
     return STEMS[header.space] if header.kind == "unet" and header.space else header.kind
 
 
 def _allowed(name: str) -> bool:
-    """Tells the files of a model; a name that leaves its folder is none."""
+    """Report the files of a model; a name that leaves its folder is none."""
     return bool(PARTS.fullmatch(name) or PAPERS.fullmatch(name))

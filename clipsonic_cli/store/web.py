@@ -127,7 +127,7 @@ def check_online(wanted: str, environ: Mapping[str, str]) -> None:
 
 
 def sources(urls: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """Gives the addresses to ask, in order: those of the mirror first.
+    """Return the addresses to ask, in order: those of the mirror first.
 
     Raises:
         UsageError: A variable, or one of ``urls``, is no address of the web.
@@ -175,7 +175,7 @@ def read_json(response: requests.Response, url: str) -> Any:
 
 
 def check_status(response: requests.Response, url: str, *, resumed: bool) -> None:
-    """Lets pass an answer that brings what was asked for.
+    """Let pass an answer that brings what was asked for.
 
     Args:
         response: The answer, of which only the head is read.
@@ -208,7 +208,7 @@ def insist(
     sleep: Callable[[float], None],
     done: Callable[[], int] = lambda: 0,
 ) -> T:
-    """Asks again, after waits that double, while a connection fails or a server is busy.
+    """Ask again, after waits that double, while a connection fails or a server is busy.
 
     Args:
         ask: Asks once.
@@ -257,7 +257,7 @@ def insist(
 
 
 def _reason(error: Exception) -> str:
-    """Gives an error of the connection in few words, without urllib3's description of the pool."""
+    """Return an error of the connection in few words, without urllib3's description of the pool."""
     cause = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)
     text = " ".join(str(getattr(cause, "original_error", cause)).split())  # a proxy's
@@ -265,7 +265,7 @@ def _reason(error: Exception) -> str:
 
 
 def show(url: str) -> str:
-    """Gives an address for messages, without passwords and signatures."""
+    """Return an address for messages, without passwords and signatures."""
     return f"{urlsplit(url).scheme}://{_host(url)}{urlsplit(url).path}"
 
 

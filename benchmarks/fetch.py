@@ -1,4 +1,4 @@
-"""How fast a download is beside curl with sha256sum after it, and how much memory it takes.
+"""Speed and memory of a download, next to curl followed by sha256sum.
 
     python benchmarks/fetch.py [--megabytes 1000] [--write benchmarks/results/fetch.md]
 
@@ -33,11 +33,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves a folder and says nothing."""
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Return nothing."""
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Gives a command's wall time in seconds and its peak memory in megabytes."""
+    """Return a command's wall time in seconds and its peak memory in megabytes."""
     begin = time.perf_counter()
     child = os.posix_spawnp(command[0], command, os.environ)
     _, status, usage = os.wait4(child, 0)
@@ -48,7 +48,7 @@ def run(command: list[str]) -> tuple[float, float]:
 
 def main() -> None:
     """Measure, print, and add a row to the page."""
-    parser = argparse.ArgumentParser(description="Download beside curl and sha256sum.")
+    parser = argparse.ArgumentParser(description="Download next to curl and sha256sum.")
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--write", type=Path, metavar="FILE.md", help="add a row to this page")
     arguments = parser.parse_args()
@@ -66,7 +66,7 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/source"
         fetch = [sys.executable, "-c", FETCH, url, str(ours), digest.hexdigest()]
-        told = f"curl -s -o {theirs} {url} && sha256sum {theirs} >/dev/null"
+        plain = f"curl -s -o {theirs} {url} && sha256sum {theirs} >/dev/null"
         seconds: dict[str, list[float]] = {"fetch": [], "curl": []}
         memory = 0.0
         for _ in range(ROUNDS):
@@ -74,7 +74,7 @@ def main() -> None:
             took, peak = run(fetch)
             seconds["fetch"].append(took)
             memory = max(memory, peak)
-            seconds["curl"].append(run(["sh", "-c", told])[0])
+            seconds["curl"].append(run(["sh", "-c", plain])[0])
         server.shutdown()
     best = {name: min(times) for name, times in seconds.items()}
     result = {

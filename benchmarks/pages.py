@@ -37,7 +37,7 @@ def commit() -> str:
 
 
 def add_row(page: Path, script: str, row: Mapping[str, object], *, device: str = "cpu") -> None:
-    """Append a row to a page, which is begun if there is none.
+    """Append a row to a page, which is created if missing.
 
     Args:
         page: A Markdown file.

@@ -129,12 +129,12 @@ class Judge:
     def __init__(self) -> None:
         self.sonic = ClipSonic.load("mini", device="cpu", dtype="float32")
         self.spec = self.sonic.parts.denoiser("unet").spec
-        self.ears = MiniBackbone.load(torch.device("cpu"))
+        self.backbone = MiniBackbone.load(torch.device("cpu"))
         self.truth = read_statistics(
-            BUNDLED / "mini" / "truth.npz", backbone="mini", identity=self.ears.identity
+            BUNDLED / "mini" / "truth.npz", backbone="mini", identity=self.backbone.identity
         )
         texts = {str(n): recipe(n, 1.0).query.text or "" for n in range(len(LABELS))}
-        self.read = of_prompts(texts, self.ears)
+        self.read = of_prompts(texts, self.backbone)
 
     def __call__(self, mel: Tensor) -> tuple[float, float]:
         """Return clap[mini] and fad[mini] of mels (24, 1, 64, 64)."""
@@ -144,7 +144,7 @@ class Judge:
             (str(n), Waveform(samples=wave, sample_rate=self.spec.sample_rate))
             for n, wave in enumerate(waves)
         ]
-        made = of_sounds(sounds, self.ears)
+        made = of_sounds(sounds, self.backbone)
 
         def score(name: str, against: Any) -> float:
             generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""What it costs to score sounds from disk, and VGGish beside the public package.
+"""Cost of scoring audio files, and of VGGish next to the public package.
 
     python benchmarks/score.py [--sounds 60 512 2048]
     pip install --no-deps torchvggish resampy && pip install numba
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def write_sounds(folder: Path, count: int, *, seed: int) -> list[Path]:
-    """Writes tones in noise; what they sound like costs nothing."""
+    """Write tones in noise; what they sound like costs nothing."""
     folder.mkdir(exist_ok=True)
     random = np.random.default_rng(seed)
     time_axis = np.arange(round(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
@@ -78,10 +78,10 @@ def write_sounds(folder: Path, count: int, *, seed: int) -> list[Path]:
 
 
 def of_command(made: Path, truth: Path, count: int) -> dict[str, object]:
-    """Gives what the command costs a person, its start included."""
+    """Return the cost of the whole command, its start included."""
     command = [sys.executable, "-m", "clipsonic_cli", "eval", "--metrics", "fad:mini", "clap:mini"]
     command += ["--generated", str(made), "--reference", str(truth)]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--out", str(made.with_name("out")), "--quiet"], stdout=subprocess.DEVNULL
     )
@@ -91,7 +91,7 @@ def of_command(made: Path, truth: Path, count: int) -> dict[str, object]:
     return {
         "sounds": count,
         "to_compare_with": count,
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "most_memory_mb": round(usage.ru_maxrss * 1024 / 1e6),
         "threads": torch.get_num_threads(),
@@ -99,7 +99,7 @@ def of_command(made: Path, truth: Path, count: int) -> dict[str, object]:
 
 
 def beside_torchvggish(paths: list[Path]) -> dict[str, object]:
-    """Gives the time of both, and of the matrix products that neither can do without."""
+    """Return the time of both, and of the matrix products that neither can do without."""
     from torchvggish import torchvggish, vggish_input
 
     torch.manual_seed(0)
@@ -126,18 +126,18 @@ def beside_torchvggish(paths: list[Path]) -> dict[str, object]:
     ]
     for _ in range(2):
         for name, features in turns:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             rows[name] = features()
-            times[name].append(time.perf_counter() - begun)
+            times[name].append(time.perf_counter() - start)
     best = {name: min(some) for name, some in times.items()}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 96, 64))
     size = 2048
     square = torch.randn(size, size)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(5):
         square @ square
-    rate = 5 * 2 * size**3 / (time.perf_counter() - begun)
+    rate = 5 * 2 * size**3 / (time.perf_counter() - start)
     limit = counter.get_total_flops() * len(rows["ours"]) / rate
     return {
         "sounds": len(paths),

@@ -3,7 +3,7 @@
     python recipes/mini/videos.py --out runs/mini
     python benchmarks/train_cost.py runs/mini/videos.jsonl --clips 100 1000 10000
 
-Clips beyond the list's own are the same videos, begun later. Each size is prepared from nothing
+Clips beyond the list's own are the same videos, starting later. Each size is prepared from nothing
 and trained on for one epoch by the command itself, in a process of its own. Prints a JSON object a
 size: seconds, and the most memory of that process and of those that decode for it.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.videos.read_text(encoding="utf-8").splitlines()]
     for clips in args.clips:
-        # Media are named relative to the list, which therefore lies beside the given one.
+        # Media are named relative to the list, which is therefore written next to the given one.
         with tempfile.NamedTemporaryFile(
             "w", dir=args.videos.parent, prefix="cost-", suffix=".jsonl", encoding="utf-8"
         ) as made:
@@ -52,20 +52,20 @@ def main() -> None:
 
 
 def measure(manifest: Path, steps: int) -> dict[str, object]:
-    """Gives what one training cost."""
+    """Return what one training cost."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         command = [sys.executable, "-m", "clipsonic_cli", "train", "--data", str(manifest)]
         command += ["--out", str(home / "run"), "--name", "cost", "--quiet"]
         command += ["--steps", str(steps), "--batch-size", str(BATCH), "--sample-every", "0"]
         environment = {**os.environ, "CLIPSONIC_HOME": str(home)}
-        begun = time.monotonic()
+        start = time.monotonic()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         prepared = 0.0
         most = {"preparing_mb": 0.0, "decoding_mb": 0.0, "training_mb": 0.0}
         while process.poll() is None:
             if not prepared and (home / "run" / "run.json").exists():
-                prepared = time.monotonic() - begun
+                prepared = time.monotonic() - start
             phase = "training_mb" if prepared else "preparing_mb"
             own, children = memory(process.pid)
             most[phase] = max(most[phase], own)
@@ -73,7 +73,7 @@ def measure(manifest: Path, steps: int) -> dict[str, object]:
             time.sleep(0.2)
         if process.returncode:
             sys.exit(f"the training ended with code {process.returncode}")
-        total = time.monotonic() - begun
+        total = time.monotonic() - start
         kept = home / "cache" / "prepared"
         lines = (home / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         loop = [json.loads(line) for line in lines]
@@ -90,17 +90,17 @@ def measure(manifest: Path, steps: int) -> dict[str, object]:
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """Gives the megabytes that a process holds, and those of its children together."""
+    """Return the megabytes that a process holds, and those of its children together."""
     own, children = 0.0, 0.0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
-            told = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
         except (OSError, ValueError):  # it has ended meanwhile
             continue
-        held = float(told.get("VmRSS", "0 kB").split()[0]) / 1e3
-        if int(told["Pid"]) == pid:
+        held = float(fields.get("VmRSS", "0 kB").split()[0]) / 1e3
+        if int(fields["Pid"]) == pid:
             own = held
-        elif int(told["PPid"]) == pid:
+        elif int(fields["PPid"]) == pid:
             children += held
     return own, children
 

@@ -1,14 +1,14 @@
-"""How fast a training step of the U-Net is beside the same step in plain PyTorch.
+"""Speed of a training step of the U-Net, next to the same step in plain PyTorch.
 
     python benchmarks/train_step.py [--size paper|mini] [--batch-size 32]
         [--precision float32|bfloat16] [--device cpu|cuda] [--compile] [--rounds 5]
 
-Ours is what the trainer does between two batches, with the settings asked for. Plain is what
+Ours is what the trainer does between two batches, with the given settings. Plain is what
 improved-diffusion's training loop does there, with the same network and the same batch, always in
 float32, contiguous and not compiled: zero the gradients, the loss written out, backward, the norm
 of the gradient and the losses by quarter for the log, AdamW as it comes, an average of the weights
 tensor by tensor. Both are on the device before the clock runs, and go by turns, best of several
-after one to warm up, as does the matrix multiplication in the asked precision that is the limit.
+after one to warm up, as does the matrix multiplication in the same precision, which is the limit.
 Prints one JSON object.
 """
 
@@ -102,7 +102,7 @@ class Plain:
                 average.mul_(self.decay).add_(parameter, alpha=1 - self.decay)
 
     def losses(self, batch: Batch) -> Tensor:
-        """Gives the hybrid loss of each clip, (B,)."""
+        """Return the hybrid loss of each clip, (B,)."""
         x_0, eps = batch["x_0"], batch["eps"]
         t = batch["t"].to(x_0.device)
         at = {name: table[t][:, None, None, None] for name, table in self.tables.items()}
@@ -135,7 +135,7 @@ class Plain:
 
 
 def draw(objective: UNetObjective, batch_size: int, device: torch.device) -> Batch:
-    """Gives a batch of noise for mels, as the trainer places it: integers stay on the CPU."""
+    """Return a batch of noise for mels, as the trainer places it: integers stay on the CPU."""
     generator = torch.Generator().manual_seed(0)
     mel = torch.rand(batch_size, 1, 64, FRAMES, generator=generator) * 2 - 1
     embed = torch.randn(batch_size, objective.unet.config.cond_dim, generator=generator)
@@ -147,7 +147,7 @@ def draw(objective: UNetObjective, batch_size: int, device: torch.device) -> Bat
 def by_turns(
     runs: dict[str, Callable[[], object]], device: torch.device, rounds: int
 ) -> dict[str, float]:
-    """Gives the least wall time of each in seconds, after one of each to warm up."""
+    """Return the least wall time of each in seconds, after one of each to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds + 1):
         for name, run in runs.items():
@@ -161,7 +161,7 @@ def by_turns(
 
 def main() -> None:
     """Measure, print, and add a row to the page."""
-    parser = argparse.ArgumentParser(description="A training step beside plain PyTorch's.")
+    parser = argparse.ArgumentParser(description="A training step next to plain PyTorch's.")
     parser.add_argument("--size", choices=list(SIZES), default="mini")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")

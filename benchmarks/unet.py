@@ -26,7 +26,7 @@ SIZES = {
 
 
 def best(run: Callable[[], object], device: str, times: int = 5) -> float:
-    """Gives the least wall time of some runs in seconds, after one to warm up."""
+    """Return the least wall time of some runs in seconds, after one to warm up."""
     seconds = []
     for _ in range(times + 1):
         begin = time.perf_counter()
@@ -40,7 +40,7 @@ def best(run: Callable[[], object], device: str, times: int = 5) -> float:
 @torch.inference_mode()
 def main() -> None:
     """Measure, print, and add a row to the page."""
-    parser = argparse.ArgumentParser(description="The U-Net beside the matmul limit.")
+    parser = argparse.ArgumentParser(description="The U-Net next to the matmul limit.")
     parser.add_argument("--size", choices=list(SIZES), default="mini")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

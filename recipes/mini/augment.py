@@ -21,7 +21,7 @@ SAVE_EVERY = 500
 
 
 def views(path: Path, count: int) -> list[Image.Image]:
-    """Gives ``count`` RGB views; the randomness is the file's own, so that views never change."""
+    """Return ``count`` RGB views; the randomness is the file's own, so that views never change."""
     plain = read_image(path)
     with Image.open(path) as image:
         cutout = image.convert("RGBA") if image.has_transparency_data else None
@@ -77,7 +77,7 @@ class FeatureCache:
             self.rows = torch.load(path, weights_only=True)
 
     def __call__(self, paths: Sequence[Path], count: int) -> list[torch.Tensor]:
-        """Gives (count, 1280) float16 for each picture; what is not cached is computed."""
+        """Return (count, 1280) float16 for each picture; what is not cached is computed."""
         keys = [f"{hashlib.sha256(path.read_bytes()).hexdigest()[:24]}" for path in paths]
         fresh = 0
         for n, (path, key) in enumerate(zip(paths, keys, strict=True)):
@@ -98,7 +98,7 @@ class FeatureCache:
         return [self.rows[key][:count] for key in keys]
 
     def save(self) -> None:
-        """Writes the cache under a temporary name and renames it."""
+        """Write the cache under a temporary name and rename it."""
         temporary = self.path.with_suffix(".part")
         torch.save(self.rows, temporary)
         temporary.replace(self.path)

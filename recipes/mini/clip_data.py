@@ -39,7 +39,7 @@ class Material:
 
 
 def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Material:
-    """Reads the data set and gives every concept its image features and its texts."""
+    """Read the data set and return for every concept its image features and its texts."""
     data = out / "data"
     described = need(data, "labels.json", "data.py").read_text(encoding="utf-8")
     labels: list[dict[str, Any]] = json.loads(described)
@@ -85,5 +85,5 @@ def gather(out: Path, cache: FeatureCache, weight: Tensor, bias: Tensor) -> Mate
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Gives the objects of a JSON-lines file."""
+    """Return the objects of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -42,7 +42,7 @@ CLIP_ART = "usr/share/openclipart/png"
 
 
 def main() -> None:
-    """Runs the sub-steps."""
+    """Run the sub-steps."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     root: Path = parser.parse_args().out
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def step(out: Path, make: Callable[[Path], None]) -> None:
-    """Makes a file or folder under a temporary name, unless it is there."""
+    """Make a file or folder under a temporary name, unless it is there."""
     if out.exists():
         return
     began, partial = time.monotonic(), out.with_name(out.name + ".part")
@@ -73,7 +73,7 @@ def step(out: Path, make: Callable[[Path], None]) -> None:
 
 
 def unpack(pkg: Path, out: Path) -> None:
-    """Takes the files out of Qt resources and the emoji font that the tables name."""
+    """Take the files out of Qt resources and the emoji font that the tables name."""
     wanted = {
         row["path"] for table in ("sounds.csv", "pictures.csv") for row in packages.rows(table)
     }
@@ -89,7 +89,7 @@ def unpack(pkg: Path, out: Path) -> None:
 
 
 def locate(pkg: Path, unpacked: Path, row: dict[str, str]) -> Path:
-    """Gives the unpacked file of a row of the tables."""
+    """Return the unpacked file of a row of the tables."""
     kind, _, inside = row["path"].rpartition(":")
     if kind == "rcc":
         return unpacked / "rcc" / inside
@@ -99,7 +99,7 @@ def locate(pkg: Path, unpacked: Path, row: dict[str, str]) -> Path:
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Writes one JSON object a line."""
+    """Write one JSON object a line."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -107,7 +107,7 @@ def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 
 def sounds(pkg: Path, data: Path, out: Path) -> None:
-    """Makes every clip of every label, then ``labels.json``."""
+    """Make every clip of every label, then ``labels.json``."""
     recorded: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in packages.rows("sounds.csv"):
         recorded[row["label"]].append(row)
@@ -142,7 +142,7 @@ def sounds(pkg: Path, data: Path, out: Path) -> None:
 
 
 def class_indices(text: str) -> list[int]:
-    """Reads ImageNet class indices like "7 151-153": [7, 151, 152, 153]."""
+    """Read ImageNet class indices like "7 151-153": [7, 151, 152, 153]."""
     spans = [tuple(map(int, word.split("-"))) for word in text.split()]
     return [index for span in spans for index in range(span[0], span[-1] + 1)]
 
@@ -150,7 +150,7 @@ def class_indices(text: str) -> list[int]:
 def make_label(
     label: dict[str, str], rows: list[dict[str, str]], pkg: Path, data: Path, soundfont: Path
 ) -> list[dict[str, Any]]:
-    """Makes and describes the clips of one label."""
+    """Make and describe the clips of one label."""
     name = label["label"]
     folder = data / "sounds" / name.replace(" ", "_")
     folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ def make_label(
 def split_takes(
     name: str, takes: list[tuple[dict[str, str], render.Samples]]
 ) -> dict[str, list[render.Samples]]:
-    """Holds out whole recordings, or the end of a lone long one; nothing of a lone short one."""
+    """Hold out whole recordings, or the end of a lone long one; nothing of a lone short one."""
     every = sorted((row["path"], samples) for row, samples in takes if len(samples) > 1000)
     samples = [recording for _, recording in every]
     if name in ONE_TAKE or (len(samples) == 1 and len(samples[0]) < LONG):
@@ -204,7 +204,7 @@ def split_takes(
 
 
 def save_picture(source: Path, target: Path, side: int) -> bool:
-    """Writes a picture on white, longest side ``side``; False where it cannot be read."""
+    """Write a picture on white, longest side ``side``; False where it cannot be read."""
     try:
         with Image.open(rasterise(source, side) if source.suffix == ".svg" else source) as image:
             rgba = image.convert("RGBA")
@@ -218,13 +218,13 @@ def save_picture(source: Path, target: Path, side: int) -> bool:
 
 
 def rasterise(drawing: Path, side: int) -> io.BytesIO:
-    """Draws an SVG file as PNG, longest side ``side``."""
+    """Draw an SVG file as PNG, longest side ``side``."""
     size = ["--keep-aspect-ratio", "--width", str(side), "--height", str(side)]
     return io.BytesIO(run(["rsvg-convert", *size, str(drawing)], keep=True))
 
 
 def pictures(pkg: Path, data: Path, out: Path) -> None:
-    """Copies the pictures of every label; each fourth is held out where there are three or more."""
+    """Copy the pictures of every label; each fourth is held out where there are three or more."""
     by_label: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in packages.rows("pictures.csv"):
         by_label[row["label"]].append(row)
@@ -242,7 +242,7 @@ def pictures(pkg: Path, data: Path, out: Path) -> None:
 
 
 def captions(pkg: Path, data: Path, out: Path) -> None:
-    """Makes picture-title pairs of all clip art and of the emoji that show things."""
+    """Make picture-title pairs of all clip art and of the emoji that show things."""
     held = {row["path"] for row in packages.rows("pictures.csv")}
     lines: list[dict[str, str]] = []
     root = pkg / "openclipart-png"
@@ -264,14 +264,14 @@ def captions(pkg: Path, data: Path, out: Path) -> None:
 
 
 def title_of(path: Path) -> str:
-    """Makes a title from a clip art's path: its own name and the folder it lies in."""
+    """Make a title from a clip art's path: its own name and its folder's."""
     words = [re.sub(r"\d+|_+$", "", word) for word in re.split(r"[_\-.\s]+", path.stem)]
     own = " ".join(word for word in words[:3] if len(word) > 2)
     return f"{own}, {path.parent.name.replace('_', ' ')}" if own else ""
 
 
 def photos(pkg: Path, out: Path) -> None:
-    """Copies whole photographs (CC0, public domain) to try the model on."""
+    """Copy whole photographs (CC0, public domain) to try the model on."""
     for name in ("chelsea.png", "motorcycle_left.png", "rocket.jpg", "coffee.png", "astronaut.png"):
         save_picture(pkg / "scikit-image" / "skimage" / "data" / name, out / name, 1024)
 

@@ -5,7 +5,7 @@
 Sounds are made by the command line's own pipeline with the vocoder that scores better on held-out
 clips, written as WAV files and read back; files of the same weights are not made again, so that an
 interrupted run goes on. The judge (``classifier.py``) is trained on real clips only. Writes
-``results/`` beside this file:
+``results/`` next to this file:
 
     accuracy.csv    share of sounds whose label the judge names, per label and kind of sound
     results.json    means, the vocoders' errors, words outside the labels, memory and spread
@@ -59,7 +59,7 @@ PHOTOGRAPH_SEEDS = 4
 
 
 def main() -> None:
-    """Runs every measurement."""
+    """Run every measurement."""
     parser = argparse.ArgumentParser(description="Measure the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--per-label", type=int, default=4, help="sounds a label and mode")
@@ -98,7 +98,7 @@ def main() -> None:
         }
         print(name, results["vocoders"][name], file=sys.stderr)
     scores = results["vocoders"]
-    # By what people hear: the label first, then the distance.
+    # As perceived: the label first, then the distance.
     maker.vocoder = max(scores, key=lambda n: (scores[n]["accuracy"], -scores[n]["log_mel_l1"]))
     results["default_vocoder"] = maker.vocoder
     made: dict[str, Tensor] = {}
@@ -142,7 +142,7 @@ def main() -> None:
 def real(
     out: Path, clips: list[dict[str, Any]], labels: list[str]
 ) -> tuple[classifier.Classifier, Tensor, Tensor]:
-    """Gives the judge, and mel (n, 1, F, T) and label index (n,) of every real clip."""
+    """Return the judge, and mel (n, 1, F, T) and label index (n,) of every real clip."""
     mels = classifier.read_clips(out / "data", [clip["path"] for clip in clips], SPEC)
     targets = torch.tensor([labels.index(clip["label"]) for clip in clips])
     digest = hashlib.sha256((out / "data" / "clips.jsonl").read_bytes()).hexdigest()[:8]
@@ -170,7 +170,7 @@ class Maker:
         self.vocoder = "griffin-lim"
 
     def vocoders(self) -> dict[str, Any]:
-        """Gives Griffin-Lim and, where it is trained, BigVGAN."""
+        """Return Griffin-Lim and, where it is trained, BigVGAN."""
         found: dict[str, Any] = {"griffin-lim": GriffinLim(SPEC)}
         path = self.out / "model" / "vocoder.safetensors"
         if path.exists():
@@ -183,13 +183,13 @@ class Maker:
     def by_mode(
         self, mode: str, scored: list[str], labels: list[str], per_label: int
     ) -> tuple[Tensor, Tensor]:
-        """Makes sounds of every scored label in a mode.
+        """Make sounds of every scored label in a mode.
 
         A picture query is a held-out picture where the label has one, else a training picture;
         labels without pictures have no sounds in ``iq``.
 
         Returns:
-            Mels (n, 1, F, T) of the files as written, and the label index (n,) asked for.
+            Mels (n, 1, F, T) of the files as written, and the requested label index (n,).
         """
         pictures = defaultdict(list)
         for row in read_lines(self.out / "data" / "pictures.jsonl"):
@@ -213,7 +213,7 @@ class Maker:
         return self.mels(mode, recipes), torch.tensor(wanted)
 
     def mels(self, folder: str, recipes: dict[str, Recipe]) -> Tensor:
-        """Makes what is not there yet, and reads every file back: (n, 1, F, 128)."""
+        """Make what is missing, and read every file back: (n, 1, F, 128)."""
         identity = [bundle.identity(self.out / "model" / f"{part}.safetensors") for part in PARTS]
         state = hashlib.sha256(" ".join([*identity, self.vocoder, self.dtype]).encode())
         root = self.out / "evaluation" / state.hexdigest()[:12] / folder
@@ -231,7 +231,7 @@ class Maker:
 
 
 def words(count: int) -> dict[str, Recipe]:
-    """Gives the recipes of prompts outside the labels."""
+    """Return the recipes of prompts outside the labels."""
     return {
         f"{i}-{seed}": Recipe(text=prompt, mode="pd", steps=STEPS, seconds=SECONDS, seed=seed)
         for i, prompt in enumerate(OTHER_WORDS)
@@ -240,7 +240,7 @@ def words(count: int) -> dict[str, Recipe]:
 
 
 def photographs(data: Path) -> dict[str, Recipe]:
-    """Gives the recipes of whole photographs."""
+    """Return the recipes of whole photographs."""
     return {
         f"{Path(name).stem}-{seed}": Recipe(
             image=str(need(data, f"photos/{name}", "data.py")),
@@ -255,7 +255,7 @@ def photographs(data: Path) -> dict[str, Recipe]:
 
 
 def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, float]:
-    """Gives the share named right, per label that was asked for."""
+    """Return the share named right, per requested label."""
     return {
         labels[index]: float((named[wanted == index] == index).float().mean())
         for index in sorted(set(wanted.tolist()))
@@ -263,17 +263,17 @@ def by_label(named: Tensor, wanted: Tensor, labels: list[str]) -> dict[str, floa
 
 
 def mean(column: dict[str, float]) -> float:
-    """Gives the mean over labels."""
+    """Return the mean over labels."""
     return sum(column.values()) / len(column)
 
 
 def standard_error(column: dict[str, float]) -> float:
-    """Gives the standard error of the mean over labels."""
+    """Return the standard error of the mean over labels."""
     return float(torch.tensor(list(column.values())).std() / len(column) ** 0.5)
 
 
 def nearest(mels: Tensor, train: Tensor) -> dict[str, float]:
-    """Gives quantiles of the root mean square distance to the nearest training clip."""
+    """Return quantiles of the root mean square distance to the nearest training clip."""
     rows, pool = mels.flatten(1), train.flatten(1)
     distance = torch.cdist(rows, pool).amin(dim=1) / rows.shape[1] ** 0.5
     low, middle = torch.quantile(distance, torch.tensor([0.05, 0.5]))
@@ -281,7 +281,7 @@ def nearest(mels: Tensor, train: Tensor) -> dict[str, float]:
 
 
 def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Gives the mean distance between ten seeds of a prompt, and between ten real clips."""
+    """Return the mean distance between ten seeds of a prompt, and between ten real clips."""
     spreads = {}
     for label in ("violin", "piano", "dog", "drum kit"):
         recipes = {
@@ -300,7 +300,7 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
 
 
 def write(table: dict[str, dict[str, float]], results: dict[str, Any], scored: list[str]) -> None:
-    """Writes the table and the means."""
+    """Write the table and the means."""
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "accuracy.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -53,7 +53,7 @@ class Features:
     pairs: Tensor
 
     def encodings_of(self, rows: Tensor, max_text_len: int) -> Tensor:
-        """Gives (B, L, C) float32, zero after the end, for rows (B,) of ``texts``."""
+        """Return (B, L, C) float32, zero after the end, for rows (B,) of ``texts``."""
         out = torch.zeros(len(rows), max_text_len, self.encodings.shape[1])
         for i, row in enumerate(rows.tolist()):
             start, end = int(self.offsets[row]), int(self.offsets[row + 1])
@@ -62,12 +62,12 @@ class Features:
 
 
 def read_features(path: Path) -> Features:
-    """Reads what :func:`write_features` wrote."""
+    """Read what :func:`write_features` wrote."""
     return Features(**torch.load(path, weights_only=True))
 
 
 def write_features(clip: ClipModel, weight: Tensor, bias: Tensor, out: Path) -> None:
-    """Encodes the data set and writes ``OUT/features.pt``.
+    """Encode the data set and write ``OUT/features.pt``.
 
     Args:
         clip: The mini CLIP.

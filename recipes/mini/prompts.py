@@ -40,7 +40,7 @@ DOING = {
 
 
 def label_texts(label: dict[str, Any]) -> list[str]:
-    """Gives the prompts of one entry of ``labels.json``; the name as often as the synonyms."""
+    """Return the prompts of one entry of ``labels.json``; the name as often as the synonyms."""
     texts: list[str] = []
     for word in [label["label"]] * max(1, len(label["synonyms"])) + label["synonyms"]:
         texts += [form.format(word) for form in PLAIN + BY_CATEGORY.get(label["category"], ())]
@@ -50,7 +50,7 @@ def label_texts(label: dict[str, Any]) -> list[str]:
 
 
 def imagenet_texts(label_of: dict[int, str]) -> list[list[str]]:
-    """Gives the prompts of each of ImageNet's 1000 classes.
+    """Return the prompts of each of ImageNet's 1000 classes.
 
     Args:
         label_of: The label of the classes that have one; its name is added to theirs.

@@ -24,7 +24,7 @@ def prototypes(
     bias: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Gives one synthetic feature vector for every entry of ``classes``.
+    """Return one synthetic feature vector for every entry of ``classes``.
 
     Args:
         classes: ImageNet class indices, repeated as often as wanted (M).

@@ -115,7 +115,7 @@ def effect(draw: random.Random, low: int, high: int) -> list[Note]:
 
 
 def compose(label: dict[str, str], clip_id: str) -> tuple[list[Note], tuple[int, int] | None]:
-    """Gives a clip's notes and its (bank, program), or None on the percussion channel."""
+    """Return a clip's notes and its (bank, program), or None on the percussion channel."""
     draw = random.Random(clip_id)
     low = [int(key) for key in label["low"].split()]
     if label["kind"] == "perc":
@@ -129,7 +129,7 @@ def compose(label: dict[str, str], clip_id: str) -> tuple[list[Note], tuple[int,
 
 
 def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | None]]) -> Samples:
-    """Plays phrases through fluidsynth in one run.
+    """Play phrases through fluidsynth in one run.
 
     Args:
         soundfont: A General MIDI soundfont.
@@ -184,7 +184,7 @@ def _midi_file(events: list[tuple[int, int, bytes]], last: int) -> bytes:
 
 
 def arrange(recordings: Sequence[Samples], clip_id: str) -> Samples:
-    """Makes a clip from recordings of one thing: a crop of a long one, or a short one repeated.
+    """Make a clip from recordings of one thing: a crop of a long one, or a short one repeated.
 
     Args:
         recordings: Each (N,) float32 at 16 kHz, silence trimmed, peak 0.95.
@@ -214,19 +214,19 @@ def arrange(recordings: Sequence[Samples], clip_id: str) -> Samples:
 
 
 def _pitch(samples: Samples, factor: float) -> Samples:
-    """Plays faster (and higher) by a factor."""
+    """Play faster (and higher) by a factor."""
     changed: Samples = soxr.resample(samples, RATE * factor, RATE)
     return changed
 
 
 def level(samples: Samples) -> Samples:
-    """Scales to a peak of 0.95, as BigVGAN's data is."""
+    """Scale to a peak of 0.95, as BigVGAN's data is."""
     peak = float(np.abs(samples).max(initial=0.0))
     return (samples * (0.95 / peak)).astype(np.float32) if peak > 1e-5 else samples
 
 
 def read_recording(path: Path) -> Samples:
-    """Reads a recording as (N,) float32 at 16 kHz, silence at both ends trimmed, peak 0.95."""
+    """Read a recording as (N,) float32 at 16 kHz, silence at both ends trimmed, peak 0.95."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = level(soxr.resample(samples.mean(axis=1), rate, RATE))
     loud = np.flatnonzero(np.abs(mono) > 0.01)

@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Runs the step."""
+    """Run the step."""
     parser = argparse.ArgumentParser(description="Ship the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     out: Path = parser.parse_args().out
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def licence(out: Path) -> str:
-    """Writes the weights' licence and the notices it owes."""
+    """Write the weights' licence and the notices it owes."""
     name = "pkg/musescore-general-soundfont-small/**/copyright"
     notice = need(out, name, "data.py").read_text(encoding="utf-8")
     return f"""# Licence of the weights in this folder
@@ -82,9 +82,9 @@ Instruments were rendered with MuseScore_General, under this notice:
 
 
 def card(headers: dict[str, bundle.Header], results: dict[str, Any], better: str) -> str:
-    """Writes the model card."""
+    """Write the model card."""
     accuracy, vocoders = results["accuracy"], results["vocoders"]
-    heard = headers["listener"].meta["accuracy"]
+    named = headers["listener"].meta["accuracy"]
     parts = "\n".join(
         f"| {name} | {headers[name].meta.get('steps', '-')} | "
         f"{headers[name].meta.get('minutes', '-')} | {_losses(headers[name].meta)} |"
@@ -172,11 +172,11 @@ without a download, shown as `fad[mini]` and `clap[mini]`. No sound is made by i
 contrast from the real training clips and prompts of their labels; the texts it reads through the
 CLIP above, which stayed as it was. Its row counts the steps of the state that was kept, and the
 minutes of all, on one core. By the nearest of all labels' "a photo of LABEL" it names
-{heard["test"]:.1%} of the real held-out clips right (mean over labels), and {heard["valid"]:.1%} of
+{named["test"]:.1%} of the real held-out clips right (mean over labels), and {named["valid"]:.1%} of
 those its state was chosen by. Its scores tell systems apart on the kinds of sound above and on
 nothing else: they are no substitute for those of the paper's VGGish and CLAP, nor to be compared
 with them. By them, the paper's Tables 1, 2 and 5 and its Figure 3 for this model are in
-`recipes/mini/results/`. `truth.npz` holds the statistics of the real held-out clips as it hears
+`recipes/mini/results/`. `truth.npz` holds the statistics of the real held-out clips as it embeds
 them, so that a bare `clipsonic eval --metrics fad clap` has something to compare with.
 
 ## Words outside its labels
@@ -201,7 +201,7 @@ Distance to the nearest training clip (root mean square over the normalised mel)
 |---|---|---|
 {near}
 
-Mean distance between ten seeds of one prompt (`pd`), beside ten real clips:
+Mean distance between ten seeds of one prompt (`pd`), and between ten real clips:
 
 | prompt | generated | real |
 |---|---|---|
@@ -226,7 +226,7 @@ def _losses(meta: dict[str, Any]) -> str:
 
 
 def _sources() -> str:
-    """Lists every package with its licence, then every file that something was learned from."""
+    """List every package with its licence, then every file that something was learned from."""
     recorded = {row["label"] for row in packages.rows("labels.csv") if row["kind"] == "recorded"}
     rows = {
         "sounds": [row for row in packages.rows("sounds.csv") if row["label"] in recorded],

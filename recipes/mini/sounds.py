@@ -36,7 +36,7 @@ class Sounds:
 
 
 def read_sounds(out: Path, split: str) -> Sounds:
-    """Reads a split; its mels are computed once and kept in ``OUT/mels-SPLIT.pt``."""
+    """Read a split; its mels are computed once and kept in ``OUT/mels-SPLIT.pt``."""
     clips = read_lines(need(out / "data", "clips.jsonl", "data.py"))
     rows = [row for row in clips if row["split"] == split]
     ids = [row["id"] for row in rows]
@@ -86,11 +86,11 @@ class PictureSounds:
         return len(self.ids)
 
     def name(self, clip: int) -> str:
-        """Gives a sound's id."""
+        """Return a sound's id."""
         return self.ids[clip]
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draws ``mel`` (B, 1, F, T) and ``embed`` (B, D)."""
+        """Draw ``mel`` (B, 1, F, T) and ``embed`` (B, D)."""
         clips = torch.randint(len(self), (batch_size,), generator=generator)
         draws = torch.rand(batch_size, 2, generator=generator)
         embeds = []
@@ -134,11 +134,11 @@ class TitledPictures:
         return sum(map(len, self.sources))
 
     def name(self, clip: int) -> str:
-        """Gives a text."""
+        """Return a text."""
         return self.features.texts[clip]
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draws ``embed`` and ``text_embed`` (B, D) and ``text_encodings`` (B, L, C)."""
+        """Draw ``embed`` and ``text_embed`` (B, D) and ``text_encodings`` (B, L, C)."""
         chosen = torch.randint(len(self.sources), (batch_size,), generator=generator).tolist()
         draws = torch.rand(batch_size, generator=generator).tolist()
         pairs = torch.stack(
@@ -166,11 +166,11 @@ class Waves:
         return len(self.sounds.ids)
 
     def name(self, clip: int) -> str:
-        """Gives a sound's id."""
+        """Return a sound's id."""
         return self.sounds.ids[clip]
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draws ``wave`` (B, N) in [-1, 1] and ``mel`` (B, 1, F, T)."""
+        """Draw ``wave`` (B, N) in [-1, 1] and ``mel`` (B, 1, F, T)."""
         clips = torch.randint(len(self), (batch_size,), generator=generator)
         waves = self.sounds.waves[clips].float() / 32768
         return {"clip": clips, "wave": waves, "mel": self.sounds.mels[clips]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def need(folder: Path, name: str, step: str) -> Path:
-    """Gives a file that an earlier step made.
+    """Return a file that an earlier step made.
 
     Args:
         folder: Where it is looked for.
@@ -24,13 +24,13 @@ def need(folder: Path, name: str, step: str) -> Path:
 
 
 def need_part(out: Path, name: str) -> Path:
-    """Gives a part of the model, such as "unet", under the recipe's folder; see :func:`need`."""
+    """Return a part of the model, such as "unet", under the recipe's folder; see :func:`need`."""
     step = "clip.py" if name == "clip" else f"train.py {name}"
     return need(out / "model", f"{name}.safetensors", step)
 
 
 def run(command: Sequence[str], cwd: Path | None = None, *, keep: bool = False) -> bytes:
-    """Runs a program.
+    """Run a program.
 
     Args:
         command: The program and its arguments.

@@ -30,19 +30,19 @@ from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.mini import MiniBackbone
 
 RESULTS = Path(__file__).parent / "results"
-ASKED = {
+REPORTS = {
     "table-1": ["--table", "1"],
     "table-2": ["--table", "2"],
     "table-5": ["--table", "5"],
     "figure-3": ["--figure", "3"],
 }
-"""What ``clipsonic eval`` is asked for, by the name of its reports."""
+"""Arguments of ``clipsonic eval`` by the name of its reports."""
 SYSTEMS = ("iq", "zs", "pd", "sd")
 COLUMNS = ("system", "w", "score", "value", "95 % interval", "sounds", "s each")
 
 
 def main() -> None:
-    """Runs the step."""
+    """Run the step."""
     parser = argparse.ArgumentParser(description="The paper's tables for the embedded model.")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--count", type=int, default=300, help="sounds of each system")
@@ -51,7 +51,7 @@ def main() -> None:
     data, made = need(out, "videos.jsonl", "videos.py"), out / "eval"
     RESULTS.mkdir(exist_ok=True)
     sections = []
-    for name, asked in ASKED.items():
+    for name, options in REPORTS.items():
         command = [
             "clipsonic",
             "eval",
@@ -61,7 +61,7 @@ def main() -> None:
             str(arguments.count),
             "--steps",
             "25",
-            *asked,
+            *options,
         ]
         command += ["--dtype", "bfloat16", "--out", str(made)]
         run([sys.executable, "-m", "clipsonic_cli", *command[1:], "--quiet"], keep=True)
@@ -74,10 +74,10 @@ def main() -> None:
 
 
 def section(name: str, command: list[str], scores: Path) -> str:
-    """Gives a part of the page: the command and its scores.
+    """Return a part of the page: the command and its scores.
 
     Args:
-        name: A key of :data:`ASKED`.
+        name: A key of :data:`REPORTS`.
         command: What was run.
         scores: The csv that ``clipsonic eval`` wrote.
     """
@@ -100,7 +100,7 @@ def section(name: str, command: list[str], scores: Path) -> str:
 
 
 def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
-    """Gives Table 1 for the clips that show a picture the model was trained on, and the others.
+    """Return Table 1 for the clips that show a picture the model was trained on, and the others.
 
     Args:
         out: The recipe's folder.
@@ -117,21 +117,21 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
         of[file_name(clip.id)] = prompt(str(clip.label), "clip-text")
     backbone = MiniBackbone.load(torch.device("cpu"))
 
-    def hear(folder: Path, names: Iterable[str]) -> Features:
+    def embed(folder: Path, names: Iterable[str]) -> Features:
         paths = {name: folder / f"{name}.wav" for name in names}
         return heard(paths, backbone)
 
     lines = ["## Table 1 by picture", ""]
     lines += ["| pictures | clips | system | fad[mini] | clap[mini] |", "|---|---|---|---|---|"]
-    for told, prompts in sets.items():
-        truth, texts = hear(made / "clips" / "truth-4s", prompts), of_prompts(prompts, backbone)
+    for title, prompts in sets.items():
+        truth, texts = embed(made / "clips" / "truth-4s", prompts), of_prompts(prompts, backbone)
         for system in SYSTEMS:
-            sounds = hear(made / "sounds" / f"{system}-w1.5", prompts)
+            sounds = embed(made / "sounds" / f"{system}-w1.5", prompts)
             scores = [
                 metric(sounds, against, generator=torch.Generator().manual_seed(0))[0]
                 for metric, against in ((FAD, truth), (CLAP, texts))
             ]
-            cells = [told, f"{len(prompts)}", system]
+            cells = [title, f"{len(prompts)}", system]
             for score in scores:
                 low, high = score.interval or (math.nan, math.nan)
                 cells.append(f"{score.value:.3f} ({low:.3f} to {high:.3f})")
@@ -140,7 +140,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
 
 
 def number(text: str) -> str:
-    """Gives a number of a csv as people read it."""
+    """Return a number of a csv as people read it."""
     return f"{float(text):.3f}"
 
 

@@ -54,7 +54,7 @@ Part = tuple[Objective, Dataset, TrainConfig, Header]
 
 
 def unet(out: Path, *, space: Space = "clip-image") -> Part:
-    """Gives what the U-Net's training needs, conditioned on pictures or on texts."""
+    """Return what the U-Net's training needs, conditioned on pictures or on texts."""
     features = read_features(need(out, "features.pt", "clip.py"))
     sounds = read_sounds(out, "train")
     if space == "clip-image":
@@ -87,7 +87,7 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
 
 
 def text_embeds(space: Space, features: Features) -> tuple[str, Tensor]:
-    """Gives the identity of an encoder, and its embedding of each label's prompt (labels, D).
+    """Return the identity of an encoder, and its embedding of each label's prompt (labels, D).
 
     The small CLIP's are in the features; CLAP is the published one (``clipsonic download clap``).
     """
@@ -102,7 +102,7 @@ def text_embeds(space: Space, features: Features) -> tuple[str, Tensor]:
 
 
 def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
-    """Gives what the prior's training needs, from all titled pictures or the labels' own."""
+    """Return what the prior's training needs, from all titled pictures or the labels' own."""
     from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
 
     features = read_features(need(out, "features.pt", "clip.py"))
@@ -139,7 +139,7 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
 
 
 def vocoder(out: Path) -> Part:
-    """Gives what the vocoder's training needs."""
+    """Return what the vocoder's training needs."""
     network = BigVGAN(VOCODER_SIZES["mini"], SPEC)
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     network.add_weight_norm()
@@ -169,7 +169,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
 
 
 def main() -> None:
-    """Runs the step."""
+    """Run the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))

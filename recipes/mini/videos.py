@@ -9,7 +9,7 @@ Needs what ``data.py`` made. Every video that is there is skipped. Writes:
 
 ``clipsonic train --data OUT/videos.jsonl`` keeps the split train | valid | test. ``--data
 OUT/videos/train`` is a plain folder of videos that says nothing but a label, and holds no test
-sound; the list lies beside the folders, as one inside would be taken for the data set's.
+sound; the list is next to the folders, as one inside would be taken for the data set's.
 
 A clip of train or valid shows a training picture, one of test a test picture, or a training
 picture where its label has no other. Labels without pictures are left out. Which picture is shown,
@@ -57,7 +57,7 @@ class Video:
         sound: The clip's file.
         picture: The picture's file.
         path: Where the video goes.
-        label: What is heard and seen.
+        label: What the clip sounds like and shows.
         split: The clip's.
         substitute: Whether a test clip shows a training picture.
         again: Whether it is not the first version of its clip.
@@ -74,7 +74,7 @@ class Video:
 
 
 def main() -> None:
-    """Writes the videos and their list."""
+    """Write the videos and their list."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--limit", type=natural, help="only the first N clips")
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def natural(text: str) -> int:
-    """Reads a number from 1 on."""
+    """Read a number from 1 on."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
@@ -112,7 +112,7 @@ def natural(text: str) -> int:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Gives the objects of a JSON-lines file; ``material.read_lines`` would bring PyTorch."""
+    """Return the objects of a JSON-lines file; ``material.read_lines`` would bring PyTorch."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -163,7 +163,7 @@ def plan(
 
 
 def make(videos: Sequence[Video]) -> int:
-    """Makes the videos that are not there, side by side, and says how many.
+    """Make the videos that are not there, side by side, and report how many.
 
     Raises:
         SystemExit: One cannot be made; says which and why. Those made before stay.
@@ -180,7 +180,7 @@ def make(videos: Sequence[Video]) -> int:
 
 
 def write(video: Video) -> Path:
-    """Makes a video under a temporary name, which no reader lists, renames it, and says where."""
+    """Make a video under a temporary name, rename it, and return its path."""
     samples, rate = soundfile.read(video.sound, dtype="int16")
     if video.again:
         level = random.Random(f"{video.name} level").uniform(0.5, 1.0)
@@ -194,7 +194,7 @@ def write(video: Video) -> Path:
 
 
 def moving(picture: Image.Image, count: int, name: str) -> list[Image.Image]:
-    """Moves a view over a picture, nearer or further and to a side, at a steady pace.
+    """Move a view over a picture, nearer or further and to a side, at a steady pace.
 
     Args:
         picture: RGB, of any size, on white.
@@ -229,7 +229,7 @@ def moving(picture: Image.Image, count: int, name: str) -> list[Image.Image]:
 
 
 def _view(chance: random.Random, side: float) -> Box:
-    """Gives the edges of a square view, left, top, right and bottom, of a picture of side 1."""
+    """Return the edges of a square view, left, top, right and bottom, of a picture of side 1."""
     left, top = (0.5 - side / 2 + chance.uniform(-0.1, 0.1) for _ in range(2))
     return left, top, left + side, top + side
 
@@ -240,7 +240,7 @@ def mux(
     samples: NDArray[np.int16],
     rate: int,
 ) -> None:
-    """Writes picture and sound (N,) into an open file, both from its first moment on."""
+    """Write picture and sound (N,) into an open file, both from its first moment on."""
     video = file.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
     video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv420p"
     video.codec_context.thread_count = 1  # videos are made side by side, and always the same
@@ -260,7 +260,7 @@ def mux(
 
 
 def write_list(videos: Sequence[Video], path: Path) -> None:
-    """Writes the videos as a list for ``clipsonic train``, whole or not at all."""
+    """Write the videos as a list for ``clipsonic train``, whole or not at all."""
     lines = [
         {
             "media": video.path.relative_to(path.parent).as_posix(),

@@ -68,7 +68,7 @@ def unreadable(clip: Clip, reason: str) -> Finding:
     return Finding(clip=clip, flaws=(Flaw(kind="unreadable", reason=reason),), dropped=True)
 
 
-def sound_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
+def audio_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
     """Yield the flaws of audio other than its length (:func:`short`).
 
     Args:

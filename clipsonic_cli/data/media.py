@@ -13,11 +13,8 @@ from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import count, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from clipsonic_cli.data.audio import Audio, decode_audio
@@ -31,15 +28,15 @@ from clipsonic_cli.types import Clip, Member
 
 MAX_PIXELS = 64_000_000
 ROUNDING = 0.001
-"""Seconds; Matroska's timestamps are whole milliseconds."""
+"""Seconds by which a timestamp may be rounded; Matroska's are whole milliseconds."""
 
 
 class Frame:
     """A frame of a video, converted to an image when that is first used.
 
     Args:
-        until: Seconds of the clip at which the next frame is seen, or the clip ends; 0 for a still
-            image, which has no time.
+        until: Second of the clip at which the next frame is seen, or the clip ends; 0 for a still
+            image, which has no duration.
         convert: Returns the image.
     """
 
@@ -53,28 +50,18 @@ class Frame:
         return self._convert()
 
 
-class ClipReader:
+class ClipReader(ExitStack):
     """Reads a clip's files, each of which is opened once, when it is first needed.
 
-    A context manager, to be used within ``with``: what fails there is :class:`Unreadable`.
+    Use it in a ``with`` statement, which closes the files, and in which errors of the system and of
+    FFmpeg become :class:`Unreadable`.
     """
 
     def __init__(self, clip: Clip) -> None:
+        super().__init__()
         self.clip = clip
-        self._stack = ExitStack()
         self._files: dict[Path | Member, BinaryIO] = {}
         self._containers: dict[Path | Member, Container] = {}
-
-    def __enter__(self) -> "ClipReader":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def digest(self) -> bytes:
         """Return 16 bytes that are equal for clips of equal content: files, start and length.
@@ -96,7 +83,7 @@ class ClipReader:
     def audio(self, sample_rate: int | None = None) -> Audio:
         """Decode the audio; see :func:`read_audio`."""
         clip = self.clip
-        if clip.sound is None and is_picture(clip.media):
+        if clip.sound is None and is_image(clip.media):
             raise Unreadable(clip.id, "a still picture without sound")
         container = self._container(clip.media if clip.sound is None else clip.sound)
         return decode_audio(clip, container, sample_rate)
@@ -104,7 +91,7 @@ class ClipReader:
     def frames(self, damage: Damage | None = None, since: float = 0.0) -> Iterator[Frame]:
         """Yield the frames in order, at least one, up to the end of the clip or an hour.
 
-        Nothing else of the clip may be read meanwhile.
+        Nothing else may be read from the same file meanwhile.
 
         Args:
             damage: Counts packets that cannot be decoded and are passed over.
@@ -114,20 +101,18 @@ class ClipReader:
             Unreadable: There is no picture; or it is damaged, or over 64 megapixels.
         """
         clip = self.clip
-        if is_picture(clip.media):
+        if is_image(clip.media):
             image = _read_still(clip, self._file(clip.media))
             yield Frame(0.0, lambda: image)
             return
+
+        # Check the video stream.
         container = self._container(clip.media)
         number = self._video[0]
         stream = container.video(number)
         if stream.codec_context is None:
             raise Unreadable(clip.id, "its picture is in a coding this program does not know")
         _check_pixels(clip, stream.codec_context.width, stream.codec_context.height)
-        damage = Damage() if damage is None else damage
-        begin = container.origin + Fraction(clip.start)
-        limit = MAX_SECONDS if clip.seconds is None else min(clip.seconds, MAX_SECONDS)
-        usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
 
         def convert(frame: Any) -> Image.Image:
             """Return a decoded frame in RGB as a player shows it."""
@@ -135,6 +120,11 @@ class ClipReader:
             aspect = container.video(number).sample_aspect_ratio  # may become known while decoding
             return upright(square_pixels(frame.to_image(), aspect), display_matrix(frame))
 
+        # Yield each frame when the next one, which ends it, is decoded.
+        damage = Damage() if damage is None else damage
+        begin = container.origin + Fraction(clip.start)
+        limit = MAX_SECONDS if clip.seconds is None else min(clip.seconds, MAX_SECONDS)
+        usual = 1 / stream.average_rate if stream.average_rate else Fraction(0)
         before, end = None, 0.0
         decoded = container.decode(stream, begin + Fraction(since), damage)
         for index, (frame, moment) in enumerate(decoded):
@@ -147,6 +137,8 @@ class ClipReader:
         if before is None:
             why = damage.describe("picture")
             raise Unreadable(clip.id, f"damaged: {why}" if why else "no picture could be decoded")
+
+        # The last frame ends by its own duration.
         yield Frame(min(end - ROUNDING, limit), partial(convert, before))
 
     def images(self, times: Iterable[float], damage: Damage | None = None) -> Iterator[Image.Image]:
@@ -167,66 +159,62 @@ class ClipReader:
 
     @property
     def video_note(self) -> str:
-        """Which video stream is used and why, where it is not the first."""
-        return "" if is_picture(self.clip.media) else self._video[1]
+        """Which video stream is used and why, if it is not the first; else empty."""
+        return "" if is_image(self.clip.media) else self._video[1]
 
     @cached_property
     def _video(self) -> tuple[int, str]:
-        """The number of the video stream that is the film, and the note.
+        """The number of the video stream to read, and the note.
 
-        A stream that cannot be decoded or has a single frame gives way to one that has more.
+        A stream that has several frames is preferred to a still, and that to one that cannot be
+        decoded.
         """
         container = self._container(self.clip.media)
         order = container.video_order()
         if not order:
             raise Unreadable(self.clip.id, "no picture")
-        counts = dict.fromkeys(order, 2)
+        best, most = order[0], 0
         for number in order if len(order) > 1 else ():
             stream = container.video(number)
-            counts[number] = 0
-            if stream.codec_context is not None:
-                frames = container.decode(stream, container.origin, Damage())
-                counts[number] = len(list(islice(frames, 2)))
-            if counts[number] == 2:
+            if stream.codec_context is None:
+                continue
+            frames = len(list(islice(container.decode(stream, container.origin, Damage()), 2)))
+            if frames > most:
+                best, most = number, frames
+            if frames == 2:
                 break
-        best = max(counts, key=lambda number: (counts[number], -order.index(number)))
         if best == min(order):
             return best, ""
         note = f"video stream {best + 1} is used, as an earlier one is a still or cannot be decoded"
         return best, note
 
     def _file(self, media: Path | Member) -> BinaryIO:
-        """Open one of the clip's files, unless it is open; go to its beginning."""
+        """Open one of the clip's files, unless it is open, and go to its beginning."""
         if media not in self._files:
-            self._files[media] = self._stack.enter_context(opened(self.clip, media))
+            self._files[media] = self.enter_context(opened(self.clip, media))
         self._files[media].seek(0)
         return self._files[media]
 
     def _container(self, media: Path | Member) -> Container:
         if media not in self._containers:
             opening = container_of(self.clip, self._file(media))
-            self._containers[media] = self._stack.enter_context(opening)
+            self._containers[media] = self.enter_context(opening)
         return self._containers[media]
-
-
-def read_sound(clip: Clip, sample_rate: int) -> NDArray[np.float32]:
-    """Return the samples of :func:`read_audio`, (N,) float32."""
-    return read_audio(clip, sample_rate).samples
 
 
 def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
     """Read the audio of a clip as mono.
 
-    Of several streams the one that a player takes is read, unless it cannot be decoded or is silent
-    throughout while another is not. Where the channels cancel each other, the loudest is used.
+    Of several streams, that which players choose is read, unless it cannot be decoded or is silent
+    throughout while another is not. If the channels cancel each other, the loudest one is used.
 
     Args:
         clip: Its ``start`` and ``seconds`` are kept to the sample of the file's own rate.
-        sample_rate: Hz wanted, by soxr at its high quality; None keeps the file's own.
+        sample_rate: Hz wanted, resampled by soxr at high quality; None keeps the file's own.
 
     Returns:
-        Samples in [-1, 1] up to what codecs and resampling overshoot; N is ``seconds *
-        sample_rate``, or less where the audio ends before. Where it begins after the picture, or
+        Samples in [-1, 1], which codecs and resampling may exceed a little; N is ``seconds *
+        sample_rate``, or less if the audio ends before. Where it begins later than the video, or
         pauses, there are zeros.
 
     Raises:
@@ -240,10 +228,10 @@ def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
 def read_frames(
     clip: Clip, times: Iterable[float], damage: Damage | None = None
 ) -> Iterator[Image.Image]:
-    """Yield the images that are seen at some moments of a clip.
+    """Yield the images that are seen at some times of a clip.
 
     Args:
-        clip: Any; a still image is given once, whatever the times.
+        clip: The clip; a still image is yielded once, whatever the times.
         times: Seconds into the clip, ascending; may be endless, such as :func:`every`.
         damage: Counts packets that cannot be decoded and are passed over.
 
@@ -259,14 +247,14 @@ def read_frames(
 
 
 def every(rate: float) -> Iterator[float]:
-    """Yield the middles of pieces of 1/rate seconds, without end: times for :func:`read_frames`.
+    """Yield the middles of segments of 1/rate seconds, endlessly: times for :func:`read_frames`.
 
     Source: 1 frame a second in CLIPSep (Dong et al. 2023), whose frame k shows second k - 0.5.
     """
     return ((k + 0.5) / rate for k in count())
 
 
-def is_picture(media: Path | Member) -> bool:
+def is_image(media: Path | Member) -> bool:
     """Return whether a file is a still image by its name; a GIF may move."""
     name = media.name if isinstance(media, Member) else str(media)
     suffix = Path(name).suffix.lower()
@@ -274,7 +262,7 @@ def is_picture(media: Path | Member) -> bool:
 
 
 def _read_still(clip: Clip, file: BinaryIO) -> Image.Image:
-    """Read an image file, and report every failure of PIL in one line."""
+    """Read an image file; every failure of PIL is an :class:`Unreadable`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata

@@ -10,9 +10,9 @@ from itertools import islice, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsonic_cli.data.check import Flaw, Rules, StillCheck, audio_notes, sound_flaws
+from clipsonic_cli.data.check import Flaw, Rules, StillCheck, audio_flaws, audio_notes
 from clipsonic_cli.data.container import Damage
-from clipsonic_cli.data.media import ClipReader, every, is_picture
+from clipsonic_cli.data.media import ClipReader, every, is_image
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.images import square
 from clipsonic_cli.types import Clip
@@ -63,8 +63,8 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
         digest=digest,
         samples=audio.samples.clip(-1, 1),
         frames=frames,
-        frame_rate=0.0 if is_picture(clip.media) else rate,
-        flaws=(*sound_flaws(audio.samples, rules), *audio_notes(audio), *seen),
+        frame_rate=0.0 if is_image(clip.media) else rate,
+        flaws=(*audio_flaws(audio.samples, rules), *audio_notes(audio), *seen),
     )
 
 
@@ -95,7 +95,7 @@ def _decode_frames(
     while not still.changed and (following := next(frames, None)) is not None:
         still.look(following)
     flaws = [Flaw(kind="note", reason=reader.video_note)] if reader.video_note else []
-    if not is_picture(reader.clip.media):
+    if not is_image(reader.clip.media):
         flaws += still.flaws()
     if damaged:
         flaws.append(Flaw(kind="damaged", reason=damaged))

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from clipsonic_cli.data.listing import list_clips
+from clipsonic_cli.data.media import read_audio
 from clipsonic_cli.types import Clip
 
 
@@ -107,6 +108,10 @@ def set_display_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
 def clips_of(source: str, **how) -> Sequence[Clip]:
     """The clips of a data set, in the format that is found."""
     return list_clips(source, **how).clips
+
+
+def read_samples(clip: Clip, sample_rate: int) -> np.ndarray:
+    return read_audio(clip, sample_rate).samples
 
 
 def put(path: Path, content: bytes) -> Path:

@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from make_media import clips_of
+from make_media import clips_of, read_samples
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.clips import drawn, hold_out, with_splits
-from clipsonic_cli.data.media import read_frames, read_sound
+from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
@@ -49,7 +49,7 @@ def test_every_clip_is_whole_and_travels_to_other_processes(name, make, tmp_path
     for clip in clips_of(str(make[name](tmp_path))):
         clip = pickle.loads(pickle.dumps(clip))
         assert clip.problem is None
-        assert len(read_sound(clip, 16_000)) >= 16_000
+        assert len(read_samples(clip, 16_000)) >= 16_000
         assert next(read_frames(clip, [0.0])).mode == "RGB"
 
 

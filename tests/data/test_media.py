@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_media import frame_of, put, rotate, tone, write_media
+from make_media import frame_of, put, read_samples, rotate, tone, write_media
 from PIL import Image
 
-from clipsonic_cli.data.media import every, read_audio, read_frames, read_sound
+from clipsonic_cli.data.media import every, read_audio, read_frames
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 
@@ -40,7 +40,7 @@ EXACT |= {"a.webm": {"picture": "libvpx-vp9", "sound": "libopus", "rate": 48_000
 @pytest.mark.parametrize("name", list(EXACT))
 def test_a_tone_comes_back_at_its_pitch_level_and_length(name, tmp_path):
     path = write_media(tmp_path / name, **EXACT[name])
-    samples = read_sound(clip(path), 16_000)
+    samples = read_samples(clip(path), 16_000)
     assert samples.dtype == np.float32
     # Of Opus FFmpeg drops the padding of the last frame, 20 ms, or not, by its version.
     assert 0 <= len(samples) - 16_000 <= (320 if name.endswith("webm") else 0)
@@ -51,7 +51,7 @@ def test_a_tone_comes_back_at_its_pitch_level_and_length(name, tmp_path):
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 192_000])
 def test_any_sample_rate_is_resampled_to_the_one_wanted(rate, tmp_path):
     path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le", rate=rate)
-    samples = read_sound(clip(path), 16_000)
+    samples = read_samples(clip(path), 16_000)
     assert len(samples) == 16_000
     # The ends apart, it is the tone itself: right in phase, so not shifted by the resampler.
     assert np.abs(samples - tone(1.0, 16_000))[500:-500].max() < 2e-3
@@ -62,7 +62,7 @@ def test_any_sample_rate_is_resampled_to_the_one_wanted(rate, tmp_path):
 )
 def test_channels_are_averaged(layout, sound, tmp_path):
     path = write_media(tmp_path / "a.mkv", picture=None, sound=sound, layout=layout)
-    assert abs(pitch(read_sound(clip(path), 16_000), 16_000) - 440) < 0.5
+    assert abs(pitch(read_samples(clip(path), 16_000), 16_000) - 440) < 0.5
 
 
 def test_of_channels_that_cancel_the_loudest_is_used(tmp_path):
@@ -78,10 +78,10 @@ def test_start_and_seconds_cut_to_the_sample(tmp_path):
     ramp = np.linspace(-0.9, 0.9, 12 * 16_000, dtype=np.float32)
     for name, sound in (("a.wav", "pcm_f32le"), ("a.mkv", "pcm_f32le"), ("a.mov", "pcm_f32le")):
         path = write_media(tmp_path / name, picture=None, sound=sound, samples=ramp)
-        whole = read_sound(clip(path), 16_000)
+        whole = read_samples(clip(path), 16_000)
         np.testing.assert_array_equal(whole, ramp)
         for start in (0.0, 0.5, 3.25, 9.0001):
-            part = read_sound(clip(path, start=start, seconds=2.5), 16_000)
+            part = read_samples(clip(path, start=start, seconds=2.5), 16_000)
             first = round(start * 16_000)
             assert np.abs(part - ramp[first : first + 40_000]).max() < 2e-5, (name, start)
 
@@ -89,34 +89,34 @@ def test_start_and_seconds_cut_to_the_sample(tmp_path):
 def test_a_jump_into_coded_sound_ends_where_decoding_from_the_beginning_does(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8 * 16_000).astype(np.float32)
     path = write_media(tmp_path / "a.mp4", seconds=8, fps=3, samples=noise)
-    whole = read_sound(clip(path), 16_000)
-    part = read_sound(clip(path, start=5.0, seconds=2.0), 16_000)
+    whole = read_samples(clip(path), 16_000)
+    part = read_samples(clip(path, start=5.0, seconds=2.0), 16_000)
     np.testing.assert_allclose(part, whole[80_000:112_000], atol=1e-4)
 
 
 def test_sound_that_begins_later_than_the_picture_keeps_its_time(tmp_path):
     for name in ("a.mkv", "a.mov"):
         path = write_media(tmp_path / name, sound="pcm_s16le", delay=0.3)
-        samples = read_sound(clip(path), 16_000)
+        samples = read_samples(clip(path), 16_000)
         assert abs(len(samples) - 20_800) <= 16  # Matroska counts milliseconds
         assert not samples[:4_700].any()
         assert level(samples[4_900:]) > 0.3
 
 
 def test_a_clip_longer_than_its_sound_gives_what_there_is(video):
-    assert len(read_sound(clip(video, start=2.0, seconds=10), 16_000)) == 8_000
+    assert len(read_samples(clip(video, start=2.0, seconds=10), 16_000)) == 8_000
 
 
 def test_a_clip_after_the_end_is_told(video):
     with pytest.raises(Unreadable, match="ends before the clip begins"):
-        read_sound(clip(video, start=100), 16_000)
+        read_samples(clip(video, start=100), 16_000)
 
 
 def test_sound_beside_the_media_is_the_one_heard(video, tmp_path):
     other = write_media(
         tmp_path / "b.wav", picture=None, sound="pcm_s16le", samples=tone(1, 16000, 880)
     )
-    assert abs(pitch(read_sound(clip(video, sound=other), 16_000), 16_000) - 880) < 0.5
+    assert abs(pitch(read_samples(clip(video, sound=other), 16_000), 16_000) - 880) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -205,20 +205,20 @@ def test_a_playlist_opens_no_other_file(video, tmp_path):
     text = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{video}\n#EXT-X-ENDLIST\n"
     for name, content in (("a.mp4", text), ("b.mp4", f"ffconcat version 1.0\nfile '{video}'\n")):
         with pytest.raises(Unreadable, match="no media this program reads"):
-            read_sound(clip(put(tmp_path / name, content.encode())), 16_000)
+            read_samples(clip(put(tmp_path / name, content.encode())), 16_000)
 
 
 def test_a_problem_the_reader_saw_is_the_reason(video):
     with pytest.raises(Unreadable, match="cannot be used: not found"):
-        read_sound(clip(video, problem="not found"), 16_000)
+        read_samples(clip(video, problem="not found"), 16_000)
 
 
 def test_hours_of_sound_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("clipsonic_cli.data.timeline.MAX_SECONDS", 0.5)
     path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le")
     with pytest.raises(Unreadable, match=r"longer than .* cut it by a manifest"):
-        read_sound(clip(path), 16_000)
-    assert len(read_sound(clip(path, start=0.2, seconds=0.4), 16_000)) == 6_400
+        read_samples(clip(path), 16_000)
+    assert len(read_samples(clip(path, start=0.2, seconds=0.4), 16_000)) == 6_400
 
 
 def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
@@ -234,4 +234,4 @@ def test_sound_that_is_not_finite_is_refused(tmp_path):
     samples = np.full(16_000, np.nan, np.float32)
     path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_f32le", samples=samples)
     with pytest.raises(Unreadable, match="not finite"):
-        read_sound(clip(path), 16_000)
+        read_samples(clip(path), 16_000)

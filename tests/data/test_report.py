@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from make_media import grey, tone, write_media
 
-from clipsonic_cli.data.check import Finding, Flaw, Rules, StillCheck, short, sound_flaws
+from clipsonic_cli.data.check import Finding, Flaw, Rules, StillCheck, audio_flaws, short
 from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.report import summarize, write_csv
 from clipsonic_cli.errors import ClipsonicError
@@ -28,7 +28,7 @@ RULES = Rules(window_seconds=0.5)
 )
 def test_sounds_are_judged_by_closed_forms(samples, kinds):
     # A sine of amplitude a has a mean square of a * a / 2: -60 dB is a = 0.00141.
-    assert {flaw.kind for flaw in sound_flaws(samples, RULES)} == kinds
+    assert {flaw.kind for flaw in audio_flaws(samples, RULES)} == kinds
 
 
 def test_a_sound_that_does_not_fill_a_window_is_short():

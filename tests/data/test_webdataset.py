@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from make_media import clips_of, write_tar
+from make_media import clips_of, read_samples, write_tar
 from server import Fault, Server
 
 from clipsonic_cli.data import remote, webdataset
-from clipsonic_cli.data.media import read_frames, read_sound
+from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.errors import UsageError
 
@@ -37,8 +37,8 @@ def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
     assert [clip.id for clip in clips] == ["000.tar/a", "000.tar", "001.tar/a"]
     assert "listed up to here" in clips[1].problem
     with pytest.raises(Unreadable, match="its shard ends in the middle of it"):
-        read_sound(clips[0], 16_000)
-    assert len(read_sound(clips[2], 16_000)) == 40_000
+        read_samples(clips[0], 16_000)
+    assert len(read_samples(clips[2], 16_000)) == 40_000
 
 
 @pytest.mark.parametrize("name", ["../../a.mp4", "/etc/a.mp4", "a\\b.mp4"])
@@ -108,11 +108,11 @@ def test_shards_are_read_from_the_web_without_a_copy(make, tmp_path):
     files = {f"/{name}.tar": (root / f"{name}.tar").read_bytes() for name in ("000", "001")}
     with object_store(files) as (base, _):
         clips = list(clips_of(f"{base}/{{000..001}}.tar"))
-        sounds = [read_sound(clip, 16_000) for clip in clips]
+        sounds = [read_samples(clip, 16_000) for clip in clips]
         pictures = [next(read_frames(clip, [0.1])) for clip in clips]
     told = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
     assert told[0] == told[1]
-    assert all((read_sound(c, 16_000) == s).all() for c, s in zip(local, sounds, strict=True))
+    assert all((read_samples(c, 16_000) == s).all() for c, s in zip(local, sounds, strict=True))
     assert [next(read_frames(clip, [0.1])) for clip in local] == pictures
 
 

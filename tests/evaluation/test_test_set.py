@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+from make_media import read_samples
 from PIL import Image
 from small_videos import LABELS
 
 from clipsonic_cli.audio.level import read_description
-from clipsonic_cli.data.media import read_sound
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import sound_files
 from clipsonic_cli.evaluation.test_set import (
@@ -40,7 +40,7 @@ def test_the_sound_is_the_middle_of_the_clip(clips, tmp_path):
     [question], _ = take(clips, 1, CUT, tmp_path, seed=0, workers=0)
     made, rate = soundfile.read(question.sound, dtype="float32")
     clip = next(clip for clip in clips if file_name(clip.id) == question.name)
-    whole = read_sound(clip, 16_000)
+    whole = read_samples(clip, 16_000)
     start = (len(whole) - 8000) // 2
     assert (rate, len(made)) == (16_000, 8000)
     assert np.abs(made - whole[start : start + 8000]).max() < 2 / 32768

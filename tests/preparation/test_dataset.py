@@ -4,10 +4,10 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from make_media import tone, write_media
+from make_media import read_samples, tone, write_media
 
 from clipsonic_cli.audio.mel import LogMel, normalize
-from clipsonic_cli.data.media import every, read_frames, read_sound
+from clipsonic_cli.data.media import every, read_frames
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.preparation.dataset import (
@@ -95,7 +95,7 @@ def test_a_shard_of_the_web_that_is_not_as_its_name_says_is_refused(
 def test_prepared_mels_and_frames_are_those_of_the_clip(catalogue, clips, encoder):
     kept, log_mel = Prepared(catalogue, range(3)), LogMel(catalogue.config.mel)
     for number, clip in enumerate(clips):
-        place, heard = kept.place(number), torch.from_numpy(read_sound(clip, 16_000))
+        place, heard = kept.place(number), torch.from_numpy(read_samples(clip, 16_000))
         mel = log_mel(heard[None])[0]
         torch.testing.assert_close(kept.mel(place, 0, mel.shape[-1]), mel, rtol=NEAR, atol=0.01)
         expected = encoder.embed_images(list(islice(read_frames(clip, every(1.0)), place.frames)))

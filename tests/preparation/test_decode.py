@@ -5,11 +5,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from make_media import frame_of, tone, write_media
+from make_media import frame_of, read_samples, tone, write_media
 from pairs import write_pair
 
 from clipsonic_cli.data.check import Flaw, Rules
-from clipsonic_cli.data.media import read_sound
 from clipsonic_cli.preparation import decode as module
 from clipsonic_cli.preparation.decode import decode
 from clipsonic_cli.types import Clip
@@ -37,7 +36,7 @@ def test_a_clip_shorter_than_a_frame_has_the_one_in_its_middle(tmp_path):
 def test_sound_is_what_the_reader_gives_within_full_scale(tmp_path):
     loud = tone(1.0, 16_000, gain=3.0)
     path = write_media(tmp_path / "a.mkv", sound="pcm_f32le", samples=loud)
-    heard = read_sound(Clip(id="x", media=path), 16_000)
+    heard = read_samples(Clip(id="x", media=path), 16_000)
     assert np.abs(heard).max() > 2
     np.testing.assert_array_equal(look(path).samples, heard.clip(-1, 1))
 

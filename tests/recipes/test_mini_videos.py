@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 import videos
-from make_media import clips_of
+from make_media import clips_of, read_samples
 from PIL import Image
 
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.data.listing import find_format
-from clipsonic_cli.data.media import every, read_frames, read_sound
+from clipsonic_cli.data.media import every, read_frames
 from clipsonic_cli.data.report import summarize
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation.catalogue import collect
@@ -134,7 +134,7 @@ def test_a_video_sounds_as_its_clip_to_the_sample_and_shows_the_view(out, run):
         clip = Clip(id="x", media=out / line["media"])
         label, number = line["label"], clip.media.stem
         expected, rate = soundfile.read(out / "data" / f"{label[0]}{number}.wav", dtype="float32")
-        np.testing.assert_array_equal(read_sound(clip, rate), expected)
+        np.testing.assert_array_equal(read_samples(clip, rate), expected)
         views = videos.moving(cross(), 22, f"{label}/{line['split']}/{number}")  # 2.19 s
         shown = np.stack([np.asarray(f.convert("L"), float) for f in read_frames(clip, every(10))])
         drawn = np.stack([np.asarray(view.convert("L"), float) for view in views])

@@ -1,4 +1,4 @@
-"""Text or a picture into sound, learned from unlabeled videos alone (CLIPSonic, Dong et al. 2023).
+"""Text or an image into sound, learned from unlabeled videos alone (CLIPSonic, Dong et al. 2023).
 
 >>> from clipsonic_cli import ClipSonic
 >>> sonic = ClipSonic.load("mini")
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the Python API when it is first used, so that ``--help`` stays light."""
+    """Import the Python API when it is first used, so that ``--help`` stays light."""
     if name == "ClipSonic":
         from clipsonic_cli.pipeline import ClipSonic
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written aside, then renamed; and whether they can be."""
+"""Files that are whole or absent: written under another name, then renamed."""
 
 import contextlib
 import os
@@ -10,20 +10,20 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Gives a name beside a file, and renames what was written there once the block has ended.
+    """Yield a name next to a file, and rename what was written there once the block has ended.
 
     Nobody sees half a file under ``path``, not even after a power cut. A block that fails leaves
     what was there before and nothing else; a process that is killed leaves ``.*.part`` in the
     folder.
 
     Args:
-        path: The file to be; one that is there is replaced. Its folder must exist.
+        path: The file to be; an existing one is replaced. Its folder must exist.
 
     Yields:
         Where to write it. The block creates this file, and closes it.
 
     Raises:
-        OSError: The disk refuses, or is full; it names a file.
+        OSError: The disk is full or cannot be written; it names a file.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: names have a limit
     try:
@@ -51,15 +51,16 @@ def why_unwritable(folder: Path) -> str | None:
     network drives and on read-only disks: it is tried, and nothing is left behind.
 
     Args:
-        folder: It need not be there, but must be one that can be made.
+        folder: It need not exist, but must be one that can be made.
     """
-    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), Path())
+    parents = (folder, *folder.parents)
+    existing = next((path for path in parents if os.path.lexists(path)), Path())
     try:
-        if there == folder:
+        if existing == folder:
             with tempfile.TemporaryFile(dir=folder):
                 return None
-        with tempfile.TemporaryDirectory(dir=there) as trial:
-            (Path(trial) / folder.relative_to(there)).mkdir(parents=True)
+        with tempfile.TemporaryDirectory(dir=existing) as trial:
+            (Path(trial) / folder.relative_to(existing)).mkdir(parents=True)
     except OSError as error:
         return error.strerror or str(error)
     return None

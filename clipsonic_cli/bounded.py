@@ -1,7 +1,6 @@
-"""Files that may be anybody's: regular files of a bounded size, read whole.
+"""Untrusted files: regular files of a bounded size, read whole.
 
-Failures are OSErrors and ValueErrors, as of any file; whoever reads one says in its own words what
-the file should have been.
+Failures are OSErrors and ValueErrors, as of any file; callers say what the file should have been.
 """
 
 import errno
@@ -13,11 +12,7 @@ from typing import Any
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Return the bytes of a regular file.
-
-    Args:
-        path: The file.
-        limit: Most bytes that it may have.
+    """Read a regular file of at most so many bytes.
 
     Raises:
         OSError: There is none, it may not be read, is larger, or is a folder, a pipe or a device;
@@ -38,20 +33,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def read_text(path: Path, limit: int, *, encoding: str = "utf-8") -> str:
-    """Return the text of a regular file; see :func:`read_bytes`.
-
-    Raises:
-        ValueError: It is no such text.
-    """
+    """Read the text of a regular file, which is a ValueError of another encoding."""
     return read_bytes(path, limit).decode(encoding)
 
 
 def read_json(path: Path, limit: int, *, encoding: str = "utf-8") -> Any:
-    """Return the JSON value of a regular file; see :func:`read_bytes`.
-
-    Raises:
-        ValueError: It is no JSON, or nested too deeply.
-    """
+    """Read the JSON value of a regular file; a ValueError if it is none or nested too deeply."""
     try:
         return json.loads(read_text(path, limit, encoding=encoding))
     except RecursionError:

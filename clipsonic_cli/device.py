@@ -1,6 +1,6 @@
 """Where networks run and in which precision, chosen once and passed down.
 
-Names are checked here; torch is imported when one is chosen.
+torch is imported when one is chosen, not for a check of names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str) -> torch.device:
-    """Gives a device; "auto" is CUDA if there is one, else Apple's GPU, else the CPU.
+    """Return a device; "auto" is CUDA if there is one, else Apple's GPU, else the CPU.
 
     Raises:
         UsageError: The name is unknown, or there is no such device.
@@ -30,18 +30,17 @@ def choose_device(name: str) -> torch.device:
     _do_without_temporary_files()
     if name not in DEVICES:
         raise unknown("device", name, list(DEVICES))
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    available = [
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+        "cpu",
+    ]
     if name == "auto":
-        name = next(device for device, present in there.items() if present)
-    if not there[name]:
-        able = ", ".join(device for device, present in there.items() if present)
+        name = available[0]
+    if name not in available:
         raise UsageError(
             f"Device '{name}' is not available to torch {torch.__version__} on this machine. "
-            f"Available: {able}. Use `device` auto."
+            f"Available: {', '.join(available)}. Use `device` auto."
         )
     return torch.device(name)
 
@@ -50,7 +49,7 @@ def _do_without_temporary_files() -> None:
     """Let torch be used where no folder takes temporary files.
 
     torch names the cache of compiled code, and makes its folder, as soon as an optimizer or
-    torchvision is used, whether anything is compiled or not. One that is there needs no making.
+    torchvision is used, whether anything is compiled or not. An existing one is not made.
     """
     try:
         tempfile.gettempdir()
@@ -59,7 +58,7 @@ def _do_without_temporary_files() -> None:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Gives the U-Net's precision; "auto" is bfloat16 on CUDA that has it, else float32.
+    """Return the U-Net's precision; "auto" is bfloat16 on CUDA that has it, else float32.
 
     Raises:
         UsageError: The name is unknown, or the device cannot run it at speed.
@@ -78,7 +77,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def keep_memory() -> None:
-    """Lets the C library keep freed memory for the next tensors of this process.
+    """Let the C library keep freed memory for the next tensors of this process.
 
     Else glibc gives each large tensor back to the system and fetches it again for the next, which
     took half the time of a training step in bfloat16 on a CPU. Other libraries are left as they

@@ -1,6 +1,5 @@
-"""What can go wrong that a person can cause or cure.
+"""Errors that a user can act on, with exit codes.
 
-Knows: the exit code that belongs to each kind. Does not know: how a message is shown (``cli/``).
 Every message says what is wrong, the value seen, what is allowed and the next step, in one line of
 at most :data:`MAX_MESSAGE` characters, however long the value is.
 A setting that the reader can change is named as `batch_size`, between backquotes; the command line
@@ -9,7 +8,7 @@ A wrong argument to a Python function is a plain ``ValueError``.
 """
 
 MAX_MESSAGE = 4000
-"""Characters of a message at most; the middle of a longer one, where values are, is left out."""
+"""Most characters of a message; of a longer one the middle, where values are, is left out."""
 
 
 class ClipsonicError(Exception):
@@ -25,7 +24,7 @@ class ClipsonicError(Exception):
 
 
 class UsageError(ClipsonicError):
-    """The person asked for something that cannot be: a name, a number, a file."""
+    """A name, a number or a file that the user gave cannot be used."""
 
     exit_code = 2
 
@@ -37,8 +36,8 @@ class MissingWeights(ClipsonicError):
 
 
 class BadBundle(ClipsonicError):
-    """A weights file is damaged, of another format version, or does not fit its neighbours."""
+    """A weights file is damaged, of another format version, or does not fit other parts."""
 
 
 class FetchFailed(ClipsonicError):
-    """A download did not end in the right file; nothing unverified lies under its name."""
+    """A download failed; no unverified file has its name."""

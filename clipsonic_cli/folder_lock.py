@@ -1,8 +1,8 @@
 """A folder that one process works in at a time.
 
-The lock is the operating system's, so that one of a process that has died is no obstacle; beside it
-lies who holds it, for the message to others. On disks that know no locks, as some network drives,
-what lies there is all there is to go by, and a warning says so.
+The lock is the operating system's, so that one of a process that has died is no obstacle; a file
+next to it names the holder, for the message to others. Disks without locks, such as some network
+drives, leave that file alone to go by, and a warning says so.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from clipsonic_cli.errors import UsageError
 LOCK = ".lock"
 OWNER = ".lock.json"
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
-"""How a disk says that it knows no locks."""
+"""Errors of a disk without locks."""
 
 _held: set[tuple[int, str]] = set()
 """Threads of this process and the folders they hold, which they may enter again."""
@@ -33,7 +33,7 @@ def owned(folder: Path, work: str) -> Iterator[None]:
     """Hold a folder while the block runs; a process that has it already may enter it again.
 
     Args:
-        folder: It is made if need be.
+        folder: Made if need be.
         work: What is done in it, such as "clipsonic train", for the message to others.
 
     Raises:
@@ -42,7 +42,7 @@ def owned(folder: Path, work: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     key = threading.get_ident(), str(folder.resolve())
     if key in _held:
@@ -56,18 +56,18 @@ def owned(folder: Path, work: str) -> Iterator[None]:
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in NO_LOCKS:
                 raise
-            if _is_alive(other := _owner(folder)):
-                raise UsageError(_refusal(folder, other, work)) from None
+            if _is_alive(owner := _owner(folder)):
+                raise UsageError(_refusal(folder, owner, work)) from None
             warnings.warn(
-                f"The disk of '{folder}' knows no locks: see to it that nothing else works there.",
+                f"The disk of '{folder}' knows no locks: make sure that nothing else works there.",
                 stacklevel=3,
             )
         _held.add(key)
         stack.callback(_held.discard, key)
         stack.callback(_forget, folder, new)
-        told = {"work": work, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        owner = {"work": work, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
         with written(folder / OWNER) as temporary:
-            temporary.write_text(json.dumps(told) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(owner) + "\n", encoding="utf-8")
         yield
 
 
@@ -76,28 +76,28 @@ def _now() -> str:
 
 
 def _forget(folder: Path, new: list[Path]) -> None:
-    """Delete what was written down; and new folders, from within, in which nothing came to be."""
+    """Delete the owner's file; and new folders, innermost first, that have stayed empty."""
     with contextlib.suppress(OSError):
         (folder / OWNER).unlink()
     with contextlib.suppress(OSError):
         if new and [path.name for path in folder.iterdir()] == [LOCK]:
             (folder / LOCK).unlink()
-            for made in new:
-                made.rmdir()
+            for path in new:
+                path.rmdir()
 
 
 def _owner(folder: Path) -> dict[str, object]:
-    """Return what the holder of a folder wrote down; empty where that cannot be read."""
+    """Read the owner's file of a folder; empty where that cannot be read."""
     try:
         with (folder / OWNER).open(encoding="utf-8") as file:
-            told = json.loads(file.read(4096))
+            owner = json.loads(file.read(4096))
     except (OSError, ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def _is_alive(owner: dict[str, object]) -> bool:
-    """Return whether the process that wrote it down runs on this machine."""
+    """Return whether an owner is a process of this machine that still runs."""
     pid = owner.get("pid")
     if type(pid) is not int or pid < 1 or owner.get("host") != socket.gethostname():
         return False

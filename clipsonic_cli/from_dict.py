@@ -10,17 +10,17 @@ from clipsonic_cli.ranges import shown
 T = TypeVar("T")
 
 MOST = 1e30
-"""Numbers of files are below it: larger ones fit no field, and some fit no float."""
+"""Numbers in files must be below it: larger ones fit no field, and some fit no float."""
 MAX_ITEMS = 100_000
-"""Items of a list at most."""
+"""Most items of a list."""
 
 
 def from_dict(kind: type[T], value: object, where: str) -> T:
-    """Gives the value that ``dataclasses.asdict`` and JSON made the object from.
+    """Build a value from JSON, the inverse of ``dataclasses.asdict``.
 
     Args:
-        kind: A dataclass, or what its fields are made of: int, float, str, bool, None, dict,
-            Literal of strings, unions and ``tuple[X, ...]``.
+        kind: A dataclass, or a type of its fields: int, float, str, bool, None, dict, Literal of
+            strings, unions and ``tuple[X, ...]``.
         value: The JSON value.
         where: Its path, for messages.
 

@@ -1,9 +1,10 @@
-"""Picture files to upright RGB pixels, whatever people point at.
+"""Image files to upright RGB pixels, and the square of them that CLIP embeds.
 
-Knows: PIL, EXIF, transparency, broken files, which part of a picture CLIP is shown. Does not know:
-CLIP. Imports no torch, so that a command can check its pictures before anything slow happens.
+Imports no torch, so that a command can check its images before anything slow happens.
 """
 
+import functools
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +19,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats of PIL's that are tried; a phone's MPO is opened as JPEG. Others are rare, and some (EPS)
 make PIL run a program on what the file says."""
 MAX_PIXELS = 200_000_000
-"""What the largest phone cameras take; at the limit up to 2.6 GB are needed."""
+"""Those of the largest phone cameras; at the limit up to 2.6 GB are needed."""
 LARGE = 16_000_000
-"""Pixels above which a picture is first reduced roughly; below, pixels are exactly CLIP's."""
+"""Pixels above which an image is first reduced roughly; below, pixels are exactly CLIP's."""
 ROUGH = 1024
 """Pixels of the short side after the rough reduction."""
 LONGEST = 16
-"""Long side over short side above which a picture's ends are cut off before it is resized."""
+"""Long side over short side above which an image's ends are cut off before it is resized."""
 
 
 def check_image(path: Path) -> None:
-    """Verifies that a picture can be used, by decoding it.
+    """Check that an image can be used, by decoding it.
 
     Raises:
         UsageError: It cannot; the message names the file and the reason.
@@ -36,30 +37,47 @@ def check_image(path: Path) -> None:
     read_image(path)
 
 
-def read_image(path: Path) -> Image.Image:
-    """Gives a picture's first frame, upright, in RGB, transparency on white.
+def image_digest(path: Path) -> str:
+    """Check an image and return the first 16 hexadecimal digits of its SHA-256.
 
-    Args:
-        path: PNG, JPEG, WebP, GIF, BMP or TIFF. Above 16 megapixels the picture comes reduced, its
-            short side not under 1024 pixels.
-
-    Returns:
-        An RGB image.
+    A file is decoded once for each time of change and size.
 
     Raises:
-        UsageError: The file is missing, empty, no picture, damaged, or over 200 megapixels.
+        UsageError: It cannot be used.
+    """
+    if not path.is_file():
+        check_image(path)  # says what is wrong
+    return _digest_of(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 - keys
+    check_image(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image's first frame, upright, in RGB, transparency on white.
+
+    Args:
+        path: PNG, JPEG, WebP, GIF, BMP or TIFF. An image of over 16 megapixels is reduced, its
+            short side to no less than 1024 pixels.
+
+    Raises:
+        UsageError: The file is missing, empty, no image, damaged, or over 200 megapixels.
     """
     if not path.exists():
-        raise UsageError(f"There is no picture {path}.")
+        raise UsageError(f"There is no image {path}.")
     if not path.is_file():
-        raise UsageError(f"{path} is not a file; give one picture file.")
+        raise UsageError(f"{path} is not a file; give one image file.")
     try:
         if path.stat().st_size == 0:
-            raise UsageError(f"The picture {path} is empty (0 bytes).")
+            raise UsageError(f"The image {path} is empty (0 bytes).")
         with _own_limit(), Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UsageError(
-                    f"The picture {path} has {image.width} x {image.height} pixels, over the limit "
+                    f"The image {path} has {image.width} x {image.height} pixels, over the limit "
                     f"of {MAX_PIXELS // 1_000_000} million. Scale it down first."
                 )
             return to_rgb(image)
@@ -67,12 +85,12 @@ def read_image(path: Path) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise UsageError(
-            f"{path} is no picture this program reads (it reads PNG, JPEG, WebP, GIF, BMP, TIFF)."
+            f"{path} is no image this program reads (it reads PNG, JPEG, WebP, GIF, BMP, TIFF)."
         ) from None
     except OSError as error:
         if error.errno is not None:  # of the system; PIL's own have no number
             reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"The picture {path} cannot be opened: {reason}.") from None
+            raise UsageError(f"The image {path} cannot be opened: {reason}.") from None
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged file can make PIL's decoders raise nearly anything
         raise _damaged(path, error) from error
@@ -80,11 +98,11 @@ def read_image(path: Path) -> Image.Image:
 
 def _damaged(path: Path, error: Exception) -> UsageError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UsageError(f"The picture {path} is damaged: {reason}.")
+    return UsageError(f"The image {path} is damaged: {reason}.")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Gives an opened image upright, in RGB, on white where it is transparent."""
+    """Convert an opened image: upright, in RGB, on white where it is transparent."""
     if image.width * image.height > LARGE:
         # JPEG decodes at a fraction of its size for free; other formats are reduced below.
         shrink = min(image.size) / ROUGH
@@ -97,7 +115,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         full = max(peak, 1.0)
         if image.mode.startswith("I"):
             full = 65535.0 if peak > 255 else 255.0  # some files hold 8 bits in wider integers
-        # In place, as a copy of a picture at the limit would take 800 MB.
+        # In place, as a copy of an image at the limit would take 800 MB.
         np.clip(deep, 0, full, out=deep)
         deep *= 255
         deep /= full
@@ -115,14 +133,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
-    """Cuts an RGB image to what CLIP is shown: short side bicubic, then the centre.
+    """Cut an RGB image to the square of ``size`` pixels that CLIP embeds: resized, then the centre.
 
-    Of a picture more than 16 times as long as it is wide, only the middle is resized, as only the
+    Of an image more than 16 times as long as it is wide, only the middle is resized, as only the
     centre is kept anyway: a line of a million pixels would become 200 gigabytes.
-
-    Args:
-        image: RGB.
-        size: S, the side wanted.
 
     Source:
         Radford et al. 2021, the published preprocessing.
@@ -141,7 +155,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
 @contextmanager
 def _own_limit() -> Iterator[None]:
-    """Lifts PIL's own limit of 89 million pixels, and silences its warnings on odd metadata."""
+    """Lift PIL's own limit of 89 million pixels, and silences its warnings on odd metadata."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():

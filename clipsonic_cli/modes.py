@@ -17,100 +17,90 @@ from clipsonic_cli.types import Query, Space
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One row of Table 1.
-
-    Args:
-        name: What ``--mode`` takes.
-        title: What it is, for tables and help.
-        query: The kind of query it answers.
-        encoder: A name of ``encoders.ENCODERS``.
-        weights: The parts of a model it needs besides the vocoder, as file stems of a model folder.
-        unet: Which of them is the U-Net.
-        trained_on: The space the U-Net was trained on. Only zero-shot transfer hands it another.
-        space: The space the encoder gives.
-    """
+    """One row of Table 1."""
 
     name: str
+    """What ``--mode`` takes."""
     title: str
     query: Literal["text", "image"]
+    """The kind of query it takes."""
     encoder: str
+    """A name of ``encoders.ENCODERS``."""
     weights: tuple[str, ...]
+    """The parts of a model it needs besides the vocoder, as file stems of a model folder."""
     unet: str = "unet"
+    """Which of them is the U-Net."""
     trained_on: Space = "clip-image"
+    """The space the U-Net was trained on. Only zero-shot transfer feeds it another."""
     space: Space = "clip-image"
+    """The space of the encoder's vectors."""
 
 
-MODES: dict[str, Mode] = {
-    mode.name: mode
-    for mode in (
-        Mode(
-            name="iq",
-            title="image query",
-            query="image",
-            encoder="clip-image",
-            weights=("clip", "unet"),
-        ),
-        Mode(
-            name="zs",
-            title="zero-shot modality transfer",
-            query="text",
-            encoder="clip-text",
-            weights=("clip", "unet"),
-            space="clip-text",
-        ),
-        Mode(
-            name="pd",
-            title="pretrained diffusion prior",
-            query="text",
-            encoder="prior",
-            weights=("clip", "prior", "unet"),
-        ),
-        Mode(
-            name="sd",
-            title="supervised diffusion prior",
-            query="text",
-            encoder="prior-sd",
-            weights=("clip", "prior-sd", "unet"),
-        ),
-        Mode(
-            name="clip-tta",
-            title="text-audio pairs, CLIP text",
-            query="text",
-            encoder="clip-text",
-            weights=("clip", "unet-clip-text"),
-            unet="unet-clip-text",
-            trained_on="clip-text",
-            space="clip-text",
-        ),
-        Mode(
-            name="clap-tta",
-            title="text-audio pairs, CLAP text",
-            query="text",
-            encoder="clap-text",
-            weights=("clap", "unet-clap-text"),
-            unet="unet-clap-text",
-            trained_on="clap-text",
-            space="clap-text",
-        ),
-    )
-}
+_ROWS = (
+    Mode(
+        name="iq",
+        title="image query",
+        query="image",
+        encoder="clip-image",
+        weights=("clip", "unet"),
+    ),
+    Mode(
+        name="zs",
+        title="zero-shot modality transfer",
+        query="text",
+        encoder="clip-text",
+        weights=("clip", "unet"),
+        space="clip-text",
+    ),
+    Mode(
+        name="pd",
+        title="pretrained diffusion prior",
+        query="text",
+        encoder="prior",
+        weights=("clip", "prior", "unet"),
+    ),
+    Mode(
+        name="sd",
+        title="supervised diffusion prior",
+        query="text",
+        encoder="prior-sd",
+        weights=("clip", "prior-sd", "unet"),
+    ),
+    Mode(
+        name="clip-tta",
+        title="text-audio pairs, CLIP text",
+        query="text",
+        encoder="clip-text",
+        weights=("clip", "unet-clip-text"),
+        unet="unet-clip-text",
+        trained_on="clip-text",
+        space="clip-text",
+    ),
+    Mode(
+        name="clap-tta",
+        title="text-audio pairs, CLAP text",
+        query="text",
+        encoder="clap-text",
+        weights=("clap", "unet-clap-text"),
+        unet="unet-clap-text",
+        trained_on="clap-text",
+        space="clap-text",
+    ),
+)
+MODES: dict[str, Mode] = {mode.name: mode for mode in _ROWS}
 
 DEFAULT_MODE: dict[str, str] = {"text": "pd", "image": "iq"}
-"""The mode for a kind of query when none is asked for."""
+"""The default mode for a kind of query."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Endings by which a picture is told from words on the command line."""
+"""Endings by which an image is told from text on the command line."""
 
 
 def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
-    """Gives the row a query runs under.
-
-    Args:
-        name: What ``--mode`` said, or None for the default of the query's kind.
-        kind: The query's kind.
+    """Return the mode of a query, or the default for its kind where no name is given.
 
     Raises:
-        UsageError: There is no such mode, or it answers the other kind of query.
+        UsageError: There is no such mode, or it takes the other kind of query.
     """
     name = name or DEFAULT_MODE[kind]
     if name not in MODES:
@@ -125,11 +115,11 @@ def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
 
 
 def negative_mode_for(mode: Mode, kind: Literal["text", "image"]) -> Mode:
-    """Gives the row whose encoder turns a negative query into what the mode's U-Net reads.
+    """Return the mode whose encoder turns a negative query into what another's U-Net reads.
 
     Args:
-        mode: The row the query runs under.
-        kind: The negative's kind, which may be the other one: "a cat picture, but no birdsong".
+        mode: The query's mode.
+        kind: The negative's kind, which may be the other one: "a cat photo, but no birdsong".
 
     Raises:
         UsageError: No encoder for that kind leads to this U-Net.
@@ -144,25 +134,25 @@ def negative_mode_for(mode: Mode, kind: Literal["text", "image"]) -> Mode:
 
 
 def _a(kind: str) -> str:
-    """Gives a kind of query with its article."""
+    """Return a kind of query with its article."""
     return f"an {kind}" if kind == "image" else f"a {kind}"
 
 
-def query_of(given: str | os.PathLike[str]) -> Query:
-    """Tells a picture from a text: a Path, or a name with a picture's ending, is a picture.
+def query_of(value: str | os.PathLike[str]) -> Query:
+    """Return a query: a Path, or a name with an image's ending, is an image; all else is text.
 
     Raises:
         UsageError: It is a text without a word, is not UTF-8, or neither a text nor a path.
     """
-    if isinstance(given, os.PathLike):
-        return Query(image=Path(given))
-    if not isinstance(given, str):
+    if isinstance(value, os.PathLike):
+        return Query(image=Path(value))
+    if not isinstance(value, str):
         raise UsageError(
-            f"A query is {shown(given)} ({type(given).__name__}); it must be text (str) or the "
+            f"A query is {shown(value)} ({type(value).__name__}); it must be text (str) or the "
             "path of an image file (Path). Save an image in memory to a file first; make several "
             "sounds by one call each."
         )
-    text = str(given).strip()
+    text = str(value).strip()
     if text.lower().endswith(IMAGE_SUFFIXES):
         return Query(image=Path(text))
     return Query(text=check_words(text))

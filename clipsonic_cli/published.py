@@ -1,8 +1,6 @@
-"""Published weights as our bundles: which adapter takes which asset, once, after its download.
+"""Published weights as our bundles: which adapter converts which asset, once, after its download.
 
-The adapters lie beside the networks (``models/``), what is published in ``store/manifest.py``, the
-files in ``store/assets.py``; here they meet. Warm starts are not converted: a training reads them
-through their adapter when it begins.
+Warm starts are not converted: a training reads them through their adapter when it begins.
 """
 
 import threading
@@ -26,7 +24,7 @@ CONVERTING = threading.Lock()
 
 
 def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
-    """Fetches published weights, verifies them and converts what is part of a model.
+    """Fetch published weights, verify them and convert what is part of a model.
 
     Args:
         asset: A row of the manifest.
@@ -34,7 +32,7 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
             there as ``report("conversion", 0, 0)``.
 
     Raises:
-        FetchFailed: A file could not be got.
+        FetchFailed: A file could not be fetched.
         BadBundle: A file is not what its publisher describes.
         ClipsonicError: A package that the conversion needs is missing.
     """
@@ -43,27 +41,21 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
             'CLAP needs the package transformers: python -m pip install "clipsonic[clap]"'
         )
     convert = CONVERSIONS.get(asset.name)
-    install_asset(asset, convert=convert and _one_by_one(convert, report), report=report)
-
-
-def _one_by_one(
-    convert: Callable[[Files], Bundle], report: Callable[[str, int, int], None]
-) -> Callable[[Files], Bundle]:
-    """Gives a conversion that waits for others to end, as each may take gigabytes of memory."""
 
     def locked(files: Files) -> Bundle:
-        with CONVERTING:
+        assert convert is not None
+        with CONVERTING:  # each may take gigabytes of memory
             report("conversion", 0, 0)
             return convert(files)
 
-    return locked
+    install_asset(asset, convert=locked if convert else None, report=report)
 
 
 # torch and the adapters are imported when there is something to convert: a download needs neither.
 
 
 def _openai_clip(files: Files) -> Bundle:
-    """The hub's open_clip form of OpenAI's ViT-L/14."""
+    """Convert the hub's open_clip form of OpenAI's ViT-L/14."""
     from clipsonic_cli.models.openai_clip import from_openai
     from clipsonic_cli.store.foreign import read_foreign
 
@@ -74,7 +66,7 @@ def _openai_clip(files: Files) -> Bundle:
 
 
 def _prior(name: str, file: str) -> Callable[[Files], Bundle]:
-    """A diffusion prior of before dalle2-pytorch 1.4.3, made for OpenAI's ViT-L/14."""
+    """Return the conversion of a prior of before dalle2-pytorch 1.4.3, for OpenAI's ViT-L/14."""
 
     def convert(files: Files) -> Bundle:
         from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
@@ -89,12 +81,12 @@ def _prior(name: str, file: str) -> Callable[[Files], Bundle]:
 
 
 def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
-    """LAION's CLAP, in either of its spellings, with RoBERTa's tokenizer."""
+    """Return the conversion of LAION's CLAP, in either spelling, with RoBERTa's tokenizer."""
 
     def convert(files: Files) -> Bundle:
         import torch
 
-        from clipsonic_cli.encoders.clip import TOKENIZER
+        from clipsonic_cli.encoders.tokenizers import TOKENIZER
         from clipsonic_cli.models import clap
         from clipsonic_cli.store.foreign import read_foreign
 
@@ -109,19 +101,18 @@ def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
 
 
 def _vggish(files: Files) -> Bundle:
-    """VGGish of torchvggish, and its principal components, which are checked and left out."""
+    """Convert torchvggish's VGGish; its principal components are checked and left out."""
     from clipsonic_cli.models.state_dict import build
     from clipsonic_cli.models.vggish import VGGish, vggish_pca
     from clipsonic_cli.store.foreign import read_foreign
 
-    weights = read_foreign(files["vggish-10086976.pth"])
-    network = build(VGGish, weights, "VGGish")
+    network = build(VGGish, read_foreign(files["vggish-10086976.pth"]), "VGGish")
     vggish_pca(read_foreign(files["vggish_pca_params-970ea276.pth"]))
     return _bundle("vggish", "vggish", {}, network.state_dict())
 
 
 def _panns(files: Files) -> Bundle:
-    """CNN14 of PANNs; where its training was in the data is left out."""
+    """Convert CNN14 of PANNs; where its training was in the data is left out."""
     from clipsonic_cli.audio.mel import mel_filters
     from clipsonic_cli.models.panns import SPEC, from_panns
     from clipsonic_cli.store.foreign import read_foreign
@@ -139,26 +130,26 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "vggish": _vggish,
     "panns": _panns,
 }
-"""Makes a bundle of an asset's files; assets without a row stay as they were published."""
+"""Conversions into bundles by asset; assets without a row stay as they were published."""
 
 
 def _bundle(name: str, kind: Any, config: Any, weights: Any, **fields: Any) -> Bundle:
-    """Puts a bundle together, which says whose the weights are.
+    """Build a bundle that names the publisher of its weights.
 
     Raises:
-        BadBundle: Nothing of such sizes can be.
+        BadBundle: The sizes that the file's shapes state are beyond any use.
     """
     row = find(name)
     meta = {"asset": name, "licence": row.licence, "page": row.page}
     try:
         header = Header(kind=kind, config=config, meta=meta, **fields)
-    except ValueError as error:  # sizes beyond any use, which the file's shapes state
+    except ValueError as error:
         raise BadBundle(f"The file of '{name}' is not as its publisher's: {error}.") from None
     return Bundle(header=header, weights=weights)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Reads a small JSON object of a publisher's.
+    """Read a small JSON object of a publisher's.
 
     Raises:
         BadBundle: It is none.

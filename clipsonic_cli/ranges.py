@@ -1,7 +1,6 @@
-"""Numbers that people give, each between two ends; whoever reads one checks it here.
+"""Numbers from users, each with its range; whoever reads one checks it here.
 
-A range knows what is allowed and says so with the value seen. Numbers of NumPy and the like are
-taken and become Python's own, so that they can be written as JSON.
+Numbers of NumPy and the like become Python's own, so that they can be written as JSON.
 """
 
 import math
@@ -14,32 +13,32 @@ from typing import Any
 from clipsonic_cli.errors import UsageError
 
 MAX_DIGITS = 40
-"""Of a number that a message shows."""
+"""Characters of a value that a message shows."""
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Return the least multiple of a number that is not below a value."""
+    return math.ceil(value / multiple) * multiple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """What a number may be.
-
-    Args:
-        low: The least.
-        high: The greatest.
-        whole: Whether it must be a whole number.
-        above: Whether it must be above ``low``, rather than at least that.
-        optional: Whether it may be None.
-        note: What a message adds, a sentence.
-    """
+    """What a number may be."""
 
     low: float
     high: float
     whole: bool = False
+    """It must be a whole number."""
     above: bool = False
+    """It must be above ``low``, rather than at least that."""
     optional: bool = False
+    """It may be None."""
     note: str = ""
+    """What a message adds, a sentence."""
 
     @property
     def allowed(self) -> str:
-        """The range in words."""
+        """The range for a message."""
         ends = (self.low, self.high)
         low, high = (f"{end:,}" if end == int(end) >= 10_000 else f"{end:g}" for end in ends)
         if self.above:
@@ -50,8 +49,8 @@ class Range:
         """Check a number.
 
         Args:
-            name: What it is called in the message, such as "`lr`".
-            value: What was given: an int or a float, or a number of NumPy's.
+            name: What the message calls it, such as "`lr`".
+            value: An int or a float, or a number of NumPy's.
 
         Returns:
             The number as Python's own int or float; or None.
@@ -89,7 +88,7 @@ def check_all(
         Those numbers as Python's own.
 
     Raises:
-        UsageError: One is not as its range has it.
+        UsageError: One is out of its range.
     """
     checked = {}
     for key in [key for key in values if key in ranges]:
@@ -98,16 +97,7 @@ def check_all(
 
 
 def check_fields(value: object, ranges: Mapping[str, Range], name: str = "{}") -> None:
-    """Check numbers of a frozen dataclass, and make them Python's own.
-
-    Args:
-        value: Just built.
-        ranges: By field.
-        name: How messages call one; see :func:`check_all`.
-
-    Raises:
-        UsageError: One is not as its range has it.
-    """
+    """Check numbers of a frozen dataclass, and make them Python's own; see :func:`check_all`."""
     fields = {field: getattr(value, field) for field in ranges}
     for field, number in check_all(ranges, fields, name).items():
         object.__setattr__(value, field, number)
@@ -118,7 +108,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, int):
-        if value.bit_length() > 128:  # Python refuses to write out thousands of digits
+        if value.bit_length() > 128:  # Python does not write out thousands of digits
             digits = int(value.bit_length() * math.log10(2)) + 1
             return f"a number of some {digits:,} digits"
         return str(value)
@@ -142,7 +132,7 @@ MAX_CANDIDATES = 100
 """Most embeddings that the prior draws for a text; all of them are in memory at once."""
 
 COUNT = Range(low=1, high=10**9, whole=True)
-"""Steps, and steps between two things."""
+"""Steps, and steps between two events."""
 
 TRAIN = {
     "steps": COUNT,
@@ -164,7 +154,7 @@ TRAIN = {
     "validate_batches": COUNT,
     "max_loss": Range(low=0, high=1e30, above=True),
 }
-"""What the numbers of a ``trainer.config.TrainConfig`` may be."""
+"""Numbers of a ``trainer.config.TrainConfig``."""
 
 RECIPE = {
     "guidance_scale": Range(
@@ -175,10 +165,10 @@ RECIPE = {
     "seed": TRAIN["seed"],
     "candidates": Range(low=1, high=MAX_CANDIDATES, whole=True),
 }
-"""What the numbers of a ``config.Recipe`` may be."""
+"""Numbers of a ``config.Recipe``."""
 
 FRAME_RATE = Range(low=0, high=1000, above=True)
-"""Frames a second that CLIP sees."""
+"""Frames a second that CLIP embeds."""
 
 BETA = Range(low=0, high=0.999999)
 """Each of AdamW's two averages."""
@@ -189,7 +179,7 @@ EXTENSIONS = {
     "cond_noise": Range(low=0, high=100),
     "min_snr": Range(low=0, high=1e6, above=True, optional=True),
 }
-"""What the numbers of ``training.run_config.Extensions`` may be."""
+"""Numbers of ``training.run_config.Extensions``."""
 
 BATCH = Range(low=1, high=1024, whole=True)
 """Sounds that are computed together."""

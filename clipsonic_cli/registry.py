@@ -1,6 +1,6 @@
 """Open sets of names: each name stands for ``module:attribute`` and is imported when it is loaded.
 
-The one dynamic door of the package: rooms list their members here, nobody imports them early.
+The one dynamic door of the package: packages list their members here, nobody imports them early.
 """
 
 import difflib
@@ -12,15 +12,12 @@ from clipsonic_cli.errors import UsageError
 
 
 def unknown(noun: str, name: str, known: list[str]) -> UsageError:
-    """Gives the error for a name that is not in a closed or open set, with the nearest one.
+    """Return the error for a name that is not in a set, with the nearest one.
 
     Args:
         noun: What the name names, in lower case ("sampler").
         name: The name seen.
         known: All allowed names, in the order to show.
-
-    Returns:
-        The error to raise.
     """
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -28,7 +25,7 @@ def unknown(noun: str, name: str, known: list[str]) -> UsageError:
 
 
 class Registry(Mapping[str, str]):
-    """Maps a name to where its object lives, and imports it on :meth:`load`.
+    """Maps a name to the place of its object, and imports that on :meth:`load`.
 
     Args:
         noun: What a member is, in lower case; used in messages.
@@ -49,7 +46,7 @@ class Registry(Mapping[str, str]):
         return len(self._entries)
 
     def check(self, name: str) -> str:
-        """Gives the name back, or raises without importing anything.
+        """Return the name, without importing anything.
 
         Raises:
             UsageError: The name is not in the registry.
@@ -59,7 +56,7 @@ class Registry(Mapping[str, str]):
         return name
 
     def load(self, name: str) -> Any:
-        """Imports and gives the object registered under a name.
+        """Import the object registered under a name.
 
         Raises:
             UsageError: The name is not in the registry.

@@ -1,7 +1,4 @@
-"""Text from outside: whether it has a word, and how it is shown on one line.
-
-Knows characters. Does not know prompts' encoders, files or the terminal.
-"""
+"""Texts from users: whether they have a word, and how they are shown on one line."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,10 +6,10 @@ from collections.abc import Sequence
 from clipsonic_cli.errors import UsageError
 
 WORD = ("L", "N", "So")
-"""Unicode categories of which a prompt needs one character: letters, digits, pictographs."""
+"""Unicode categories of which a prompt needs a character: letters, digits, pictographs."""
 
 SHOWN = 3
-"""Names that a line holds at most."""
+"""Most names in a line."""
 
 
 def has_word(text: str) -> bool:
@@ -30,7 +27,7 @@ def check_words(text: str, what: str = "prompt") -> str:
 
     Args:
         text: As it was typed or read.
-        what: What the text is, for the message.
+        what: What it is, for the message.
 
     Returns:
         The text without spaces around it.
@@ -58,12 +55,7 @@ def check_words(text: str, what: str = "prompt") -> str:
 
 
 def listed(names: Sequence[str], noun: str) -> str:
-    """Return names as "2 files (a, b)", without more of them than a line can hold.
-
-    Args:
-        names: One or more.
-        noun: What each is, in the singular.
-    """
+    """Format one or more names as "2 files (a, b)", without more of them than a line can hold."""
     more = ", ..." if len(names) > SHOWN else ""
     plural = noun if len(names) == 1 else f"{noun}s"
     shown = ", ".join(printable(name) for name in names[:SHOWN])
@@ -71,7 +63,7 @@ def listed(names: Sequence[str], noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a text, such as a file's name, as every file and terminal takes it, on one line.
+    """Format a text, such as a file's name, as every file and terminal takes it, on one line.
 
     Bytes that are not UTF-8, control characters and marks of direction are spelled out.
     """

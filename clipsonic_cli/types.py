@@ -1,4 +1,4 @@
-"""Values that cross rooms, and the protocols the rooms agree on.
+"""Values shared by the packages, and the protocols between them.
 
 Shapes: B batch, D embedding, F mel bands, T frames, N audio samples, L text tokens.
 Tensors are named here but torch is not imported.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Space = Literal["clip-image", "clip-text", "clap-text"]
 Split = Literal["train", "valid", "test"]
 Stage = Literal["unet", "prior", "vocoder"]
-"""What ``clipsonic train`` trains at once."""
+"""What one run of ``clipsonic train`` trains."""
 
 Report = Callable[[str, int, int], None]
 """Progress without Rich: ``report(stage, done, total)``."""
@@ -29,17 +29,14 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a person asked for: a text or a picture, exactly one of them.
-
-    Args:
-        text: The words as typed.
-        image: A picture file.
+    """A text or an image, exactly one of them.
 
     Raises:
         ValueError: Both or none are given.
     """
 
     text: str | None = None
+    """As typed."""
     image: Path | None = None
 
     def __post_init__(self) -> None:
@@ -52,6 +49,11 @@ class Query:
         return "image" if self.text is None else "text"
 
     @property
+    def path(self) -> str | None:
+        """The image's path as text."""
+        return None if self.image is None else str(self.image)
+
+    @property
     def name(self) -> str:
         """A short name for file names and progress."""
         return self.image.stem if self.image is not None else str(self.text)
@@ -59,60 +61,50 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The vector the U-Net is conditioned on.
-
-    Args:
-        embed: (B, D) float32, each row of unit norm.
-        space: Which distribution the rows lie in.
-        encoder: Identity of the encoder that made them; the U-Net stores the one it was trained on.
-    """
+    """The vectors the U-Net is conditioned on."""
 
     embed: torch.Tensor
+    """(B, D) float32, each row of unit norm."""
     space: Space
     encoder: str
+    """Identity of the encoder that made them; the U-Net stores the one it was trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A file inside a shard, read where it lies and never unpacked.
-
-    Args:
-        shard: The tar file's path, or its address on the web.
-        name: The file's name in there.
-        offset: Bytes before its content.
-        size: Bytes of its content.
-    """
+    """A file inside a shard, read in place and never unpacked."""
 
     shard: str
+    """The tar file's path or web address."""
     name: str
+    """The file's name in the shard."""
     offset: int
+    """Bytes before its content."""
     size: int
+    """Bytes of its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One piece of training material, as a reader lists it: nothing is decoded yet.
-
-    Args:
-        id: Its name within the data set, the same wherever that lies. Pieces of one video are
-            called "VIDEO@START".
-        media: The video, or a still picture.
-        sound: Where the sound is, if not in ``media``.
-        label: What is heard, in the data set's words; training needs none.
-        split: None where the data set states none.
-        start: Seconds of the video before the clip.
-        seconds: Its length at most; None is to the end.
-        problem: Why it cannot be used, where the reader saw that already.
-    """
+    """One clip of a data set, as a reader lists it: nothing is decoded yet."""
 
     id: str
+    """Its name within the data set, wherever that is stored. Clips of one video are called
+    "VIDEO@START"."""
     media: Path | Member
+    """The video, or a still image."""
     sound: Path | Member | None = None
+    """The audio, if it is not in ``media``."""
     label: str | None = None
+    """The sound's class, in the data set's words; training needs none."""
     split: Split | None = None
+    """None where the data set states none."""
     start: float = 0.0
+    """Seconds of the video before the clip."""
     seconds: float | None = None
+    """Its length at most; None is to the end."""
     problem: str | None = None
+    """Why it cannot be used, where the reader saw that already."""
 
     @property
     def video(self) -> str:
@@ -122,15 +114,12 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waveform:
-    """Sound in memory.
-
-    Args:
-        samples: (N,) float32, mono; a generated sound may exceed [-1, 1], as its mel says.
-        sample_rate: In Hz.
-    """
+    """Audio in memory."""
 
     samples: torch.Tensor
+    """(N,) float32, mono; a generated sound may exceed [-1, 1], as its mel says."""
     sample_rate: int
+    """In Hz."""
 
     @property
     def seconds(self) -> float:
@@ -140,42 +129,38 @@ class Waveform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a metric says of a set of sounds, with all that is needed to compare it with another.
-
-    Args:
-        metric: Which number this is: "fad", or another that the same metric gives along with it,
-            as "fad-infinity".
-        value: Finite.
-        better: Which way is good.
-        n: Sounds it is of.
-        rows: Vectors the backbone gave for them, such as windows.
-        against: Vectors they were compared with.
-        backbone: Name of the network that heard the sounds.
-        as_paper: Whether that is the metric's own network: the paper's, where the paper has the
-            metric. Scores of another have another :attr:`label` and belong beside none of those.
-        sample_rate: Of the sounds, in Hz; None where they differ, or where nothing was heard.
-        seconds: Mean length of the sounds; None where nothing was heard.
-        interval: 95 % confidence interval, by the chance of which sounds were scored: of the mean
-            over sounds; of a distance at this number of sounds, bias and all. Scores of other
-            sounds differ by their own chance as well. None for too few to tell.
-        bias: How much of the value is to be expected of its finite number of sounds alone; None
-            where that is 0 or cannot be told.
-        notes: What a reader must know to trust it, one line each.
-    """
+    """A metric's value for a set of sounds, with all that is needed to compare it with another."""
 
     metric: str
+    """Which number this is: "fad", or another that the same metric gives along with it, as
+    "fad-infinity"."""
     value: float
+    """Finite."""
     better: Literal["lower", "higher"]
     n: int
+    """Sounds scored."""
     rows: int
+    """Vectors the backbone gave for them, such as windows."""
     against: int
+    """Vectors they were compared with."""
     backbone: str
+    """Name of the network that embedded the sounds."""
     as_paper: bool
+    """Whether that is the metric's own network: the paper's, where the paper has the metric. Scores
+    of another have another :attr:`label` and cannot be compared with it."""
     sample_rate: int | None = None
+    """Of the sounds, in Hz; None where they differ, or where no audio was read."""
     seconds: float | None = None
+    """Mean length of the sounds; None where no audio was read."""
     interval: tuple[float, float] | None = None
+    """95 % confidence interval, by the chance of which sounds were scored: of the mean over sounds;
+    of a distance at this number of sounds, bias and all. Scores of other sounds differ by their own
+    chance as well. None for too few to tell."""
     bias: float | None = None
+    """How much of the value is to be expected of its finite number of sounds alone; None where that
+    is 0 or unknown."""
     notes: tuple[str, ...] = ()
+    """What a reader must know to trust it, one line each."""
 
     @property
     def label(self) -> str:
@@ -184,36 +169,36 @@ class Score:
 
 
 class Noise(Protocol):
-    """Where randomness comes from: every sample of a batch owns a generator.
+    """A source of randomness: every sample of a batch has its own generator.
 
     ``shape[0]`` must be the number of samples; row i is drawn on the CPU from generator i, so that
     neither the batch size nor the device changes a sound.
     """
 
     def __call__(self, shape: Sequence[int], like: torch.Tensor | None = None) -> torch.Tensor:
-        """Draws standard normal noise of the shape, on the device and in the dtype of ``like``."""
+        """Draw standard normal noise of the shape, on the device and in the dtype of ``like``."""
         ...
 
 
 class Denoise(Protocol):
     """A network with condition and guidance already bound.
 
-    Takes x_t (B, ...) and t (B,) int64 indices into the *training* schedule; gives the raw model
+    Takes x_t (B, ...) and t (B,) int64 indices into the *training* schedule; returns the raw model
     output: eps, x0 or v, followed on axis 1 by variance logits where the config learns a variance.
     """
 
     def __call__(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Predicts at x_t and t."""
+        """Predict at x_t and t."""
         ...
 
 
 class Encoder(Protocol):
-    """Turns queries into a condition; B queries give a (B, D) embedding of unit norm."""
+    """Encodes B queries as a condition: (B, D) embeddings of unit norm."""
 
     def __call__(
         self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
     ) -> Condition:
-        """Encodes queries of the one kind this encoder accepts."""
+        """Encode queries of the one kind this encoder takes."""
         ...
 
 
@@ -224,7 +209,7 @@ class Vocoder(Protocol):
     """
 
     def __call__(self, mel: torch.Tensor) -> torch.Tensor:
-        """Inverts natural-log mel."""
+        """Invert natural-log mel."""
         ...
 
 
@@ -242,14 +227,14 @@ class VocoderNetwork(Vocoder, Protocol):
 
 
 class Backbone(Protocol):
-    """Hears sounds for a metric: numbers in which like sounds lie close together."""
+    """Embeds audio for a metric; similar sounds have nearby embeddings."""
 
     name: str
     """As in ``metrics.BACKBONES``."""
 
     @property
     def identity(self) -> str:
-        """Changes with the weights, as vectors by others compare with none of these; or empty."""
+        """Changes with the weights, as embeddings by others cannot be compared; or empty."""
         ...
 
     @property
@@ -258,20 +243,20 @@ class Backbone(Protocol):
         ...
 
     def embed(self, samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Gives (W, D) float32 on the CPU for mono samples (N,); W is 0 for one too short."""
+        """Return (W, D) float32 on the CPU for mono samples (N,); W is 0 for one too short."""
         ...
 
 
 class TaggingBackbone(Backbone, Protocol):
-    """A backbone whose network was trained to tell classes of sound apart."""
+    """A backbone whose network was trained to classify sounds."""
 
     def tag(self, rows: torch.Tensor) -> torch.Tensor:
-        """Gives the probabilities (W, K) of its classes, float32 on the CPU, for rows (W, D)."""
+        """Return the probabilities (W, K) of its classes, float32 on the CPU, for rows (W, D)."""
         ...
 
 
 class AudioTextBackbone(Backbone, Protocol):
-    """A backbone that puts texts among the sounds; all its vectors have unit norm."""
+    """A backbone that embeds texts in the same space; all its vectors have unit norm."""
 
     @property
     def logit_scale(self) -> float:
@@ -279,5 +264,5 @@ class AudioTextBackbone(Backbone, Protocol):
         ...
 
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        """Gives (M, D) float32 on the CPU for M texts."""
+        """Return (M, D) float32 on the CPU for M texts."""
         ...

@@ -119,7 +119,7 @@ def browser():
 
 
 def write_clip(path: Path) -> None:
-    from clipsonic_cli.encoders.clip import TOKENIZER
+    from clipsonic_cli.encoders.tokenizers import TOKENIZER
     from clipsonic_cli.models.clip import MINI, ClipConfig, build_clip
     from clipsonic_cli.store import bundle
 

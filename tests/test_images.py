@@ -157,7 +157,7 @@ def test_a_phones_multi_picture_file_is_read_as_the_jpeg_it_is(tmp_path):
 @pytest.mark.parametrize("kind", ["EPS", "TGA", "PPM", "ICNS"])
 def test_formats_that_are_rare_or_run_programs_are_not_even_tried(tmp_path, kind):
     halves((32, 32)).save(tmp_path / "picture.png", kind)
-    with pytest.raises(UsageError, match="no picture this program reads") as caught:
+    with pytest.raises(UsageError, match="no image this program reads") as caught:
         check_image(tmp_path / "picture.png")
     assert "\n" not in str(caught.value)
 
@@ -166,7 +166,7 @@ def test_formats_that_are_rare_or_run_programs_are_not_even_tried(tmp_path, kind
     ("name", "content", "message"),
     [
         ("empty.png", b"", "empty"),
-        ("notes.txt", b"this is no picture", "no picture this program reads"),
+        ("notes.txt", b"this is no picture", "no image this program reads"),
         ("cut.png", None, "damaged"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name, content
 
 
 def test_a_missing_picture_and_a_folder_are_told_apart(tmp_path):
-    with pytest.raises(UsageError, match="There is no picture"):
+    with pytest.raises(UsageError, match="There is no image"):
         check_image(tmp_path / "none.png")
     with pytest.raises(UsageError, match="not a file"):
         check_image(tmp_path)

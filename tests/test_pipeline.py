@@ -14,7 +14,8 @@ from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.models.vocoders import InPieces
 from clipsonic_cli.modes import MODES, negative_mode_for
-from clipsonic_cli.pipeline import NATIVE_FRAMES, read_recipe
+from clipsonic_cli.pipeline import NATIVE_FRAMES
+from clipsonic_cli.sound import read_recipe
 
 FAST = {"steps": 2, "seconds": 0.5}
 

@@ -13,7 +13,7 @@ import torch
 
 from clipsonic_cli.cli import run
 from clipsonic_cli.config import MelSpec, Recipe
-from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 
 SAVED = Path(__file__).parent / "saved_by_0_1"

@@ -1,4 +1,4 @@
-"""Queries to conditions. Knows CLIP and the prior; knows no mels, no mel samplers, no sound."""
+"""Queries to conditions: CLIP, CLAP and the prior."""
 
 from clipsonic_cli.registry import Registry
 

@@ -1,25 +1,18 @@
-"""Sounds and texts to CLAP embeddings, exactly as LAION's own code makes them, and repeatably.
+"""Sounds and texts to CLAP embeddings, as LAION's own code computes them, but repeatable."""
 
-Knows: the mel CLAP listens to, RoBERTa's tokens, bundles. Does not know: what the vectors are for,
-nor sound files (``audio/files.py``).
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from clipsonic_cli.encoders.clip import TOKENIZER, texts_of
-from clipsonic_cli.encoders.tokenizers import bytes_of, checked
+from clipsonic_cli.encoders.clip import texts_of
+from clipsonic_cli.encoders.tokenizers import Tokenize, description_of, parse, unpack
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.models.clap import PAD_ID, ClapConfig, ClapNetwork, build_clap
 from clipsonic_cli.models.clap_mel import log_mel
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Condition, Noise, Query, Report, Waveform, silent
-
-Tokenize = Callable[[Sequence[str]], Tensor]
 
 BATCH = 16
 
@@ -28,8 +21,8 @@ class ClapModel:
     """A CLAP with its tokenizer and its mel.
 
     Args:
-        network: The weights at work.
-        config: What they are.
+        network: With its weights.
+        config: The network's.
         tokenize: Texts to ids (B, L), cut to L tokens.
         identity: Name that changes with the weights. Scores of different CLAPs cannot be compared,
             and models trained on the vectors store it.
@@ -49,17 +42,17 @@ class ClapModel:
         return self.config.dim
 
     def embed_audio(self, waveforms: Sequence[Waveform], *, report: Report = silent) -> Tensor:
-        """Gives embeddings of sounds; the same sound gives the same embedding.
+        """Embed sounds; the same sound has the same embedding.
 
         Args:
             waveforms: Mono, of any sample rate and length up to 10 s.
-            report: Told after every batch.
+            report: Called after every batch.
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
 
         Raises:
-            UsageError: A sound is longer (see :func:`log_mel`).
+            UsageError: A sound is longer.
             ValueError: A waveform is empty, not (N,), or not finite.
         """
         rows: list[Tensor] = [torch.empty(0, self.dim)]
@@ -71,10 +64,7 @@ class ClapModel:
         return torch.cat(rows).clone()
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Gives embeddings of texts.
-
-        Args:
-            texts: Prompts; what goes beyond ``config.max_text_len`` tokens (77) is cut off.
+        """Embed texts; what exceeds ``config.max_text_len`` tokens (77) is cut off.
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
@@ -92,7 +82,7 @@ class ClapModel:
         return torch.cat(rows).clone()
 
     def to(self, device: torch.device | str) -> "ClapModel":
-        """Moves the weights, and gives itself back."""
+        """Move the weights, and return itself."""
         self.network.to(device)
         return self
 
@@ -102,29 +92,19 @@ class ClapModel:
 
 
 def load_clap(bundle: Bundle) -> ClapModel:
-    """Builds the CLAP a bundle describes and fills it with the bundle's weights, in float32.
+    """Build the CLAP a bundle describes and load its weights, in float32.
 
     Raises:
         BadBundle: The weights do not fit the configuration, or it is not one of a CLAP.
         ClipsonicError: transformers is missing; says how to install it.
     """
-    if bundle.header.kind != "clap" or bundle.header.encoder is None:
-        raise BadBundle(f"A CLAP bundle is needed, this one holds a {bundle.header.kind}.")
-    try:
-        config = from_dict(ClapConfig, bundle.header.config, "config")
-    except ValueError as error:
-        raise BadBundle(
-            f"The CLAP bundle has a configuration that cannot be used: {error}."
-        ) from None
-    if TOKENIZER not in bundle.weights:
-        raise BadBundle(f"The CLAP bundle lacks its '{TOKENIZER}'.")
-    weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
-    tokenize = word_pieces(bytes_of(bundle.weights[TOKENIZER]), config)
-    return ClapModel(build_clap(config, weights), config, tokenize, bundle.header.encoder)
+    config, weights = unpack(bundle, "clap", ClapConfig)
+    tokenize = word_pieces(description_of(bundle), config)
+    return ClapModel(build_clap(config, weights), config, tokenize, str(bundle.header.encoder))
 
 
 def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
-    """Gives RoBERTa's tokenizer: texts to ids (B, max_text_len), padded as CLAP was trained.
+    """Build RoBERTa's tokenizer: texts to ids (B, max_text_len), padded as CLAP was trained.
 
     Args:
         description: A ``tokenizer.json`` of the tokenizers library.
@@ -133,13 +113,7 @@ def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
     Raises:
         BadBundle: The description is not one, or not of this network.
     """
-    from tokenizers import Tokenizer
-
-    text = checked(description, "CLAP")
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exception
-        raise BadBundle(f"The CLAP bundle's tokenizer is damaged ({error}).") from None
+    tokenizer = parse(description, "CLAP")
     pad, size = tokenizer.token_to_id("<pad>"), tokenizer.get_vocab_size()
     if pad != PAD_ID or size > config.vocab_size:
         raise BadBundle(
@@ -156,11 +130,7 @@ def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
 
 
 class ClapTextEncoder:
-    """Texts to CLAP-text space: mode ``clap-tta``.
-
-    Args:
-        clap: From :func:`load_clap`.
-    """
+    """Encodes texts in CLAP-text space: mode ``clap-tta``."""
 
     def __init__(self, clap: ClapModel) -> None:
         self.clap = clap
@@ -172,10 +142,10 @@ class ClapTextEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLAP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Gives (B, D) of unit norm for B text queries; draws no noise.
+        """Return (B, D) of unit norm for B text queries.
 
         Raises:
-            ValueError: A query is a picture.
+            ValueError: A query is an image.
             UsageError: A text has no words.
         """
         embed = self.clap.embed_text(texts_of(queries))

@@ -1,7 +1,4 @@
-"""Queries to CLIP embeddings: one :class:`ClipModel` around either network, and the two encoders.
-
-Knows: tokenizers, CLIP's preprocessing, bundles. Does not know: what the vectors are for.
-"""
+"""Queries to CLIP embeddings: one :class:`ClipModel` around either network, and two encoders."""
 
 import bisect
 import warnings
@@ -15,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clipsonic_cli.encoders.tokenizers import bytes_of, checked
-from clipsonic_cli.errors import BadBundle, UsageError
-from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.encoders.tokenizers import Tokenize, description_of, parse, unpack
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image, square
 from clipsonic_cli.models.clip import (
     MINI,
@@ -31,11 +27,6 @@ from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.text import check_words, has_word
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
-Tokenize = Callable[[Sequence[str]], Tensor]
-"""Texts to ids (B, L); a text of more than L tokens is cut, with a ``UserWarning``."""
-
-TOKENIZER = "tokenizer"
-"""The tensor of a mini bundle that holds its tokenizer.json, as bytes."""
 BATCH = 32
 
 
@@ -43,9 +34,9 @@ class ClipModel:
     """A CLIP with its tokenizer and its preprocessing.
 
     Args:
-        network: The weights at work.
-        config: What they are.
-        tokenize: Texts to ids (B, L), cut to L tokens.
+        network: With its weights.
+        config: The network's.
+        tokenize: Texts to ids (B, L), cut to L tokens with a ``UserWarning``.
         identity: Name that changes with the weights; models trained on the vectors store it.
     """
 
@@ -65,17 +56,17 @@ class ClipModel:
     def embed_images(
         self, images: Sequence[Path | Image.Image], *, report: Report = silent
     ) -> Tensor:
-        """Gives embeddings of pictures.
+        """Embed images.
 
         Args:
             images: Files, or RGB images.
-            report: Told after every batch.
+            report: Called after every batch.
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
 
         Raises:
-            UsageError: A file cannot be used (see ``images.py``).
+            UsageError: A file cannot be used.
         """
         size = self.config.image_size
         rows = []
@@ -88,10 +79,10 @@ class ClipModel:
         return torch.cat(rows)
 
     def embed_squares(self, squares: NDArray[np.uint8]) -> Tensor:
-        """Gives embeddings of pictures that have been cut to the network's size.
+        """Embed images that have been cut to the network's size, all at once.
 
         Args:
-            squares: (B, S, S, 3), S being ``config.image_size``, computed at once.
+            squares: (B, S, S, 3), S being ``config.image_size``.
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
@@ -101,11 +92,10 @@ class ClipModel:
             return self.network.encode_image(pixels.to(self._device)).float().cpu().clone()
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Gives embeddings and token encodings of texts.
+        """Embed and encode texts.
 
-        Args:
-            texts: Prompts. What goes beyond ``config.max_text_len`` tokens (77 for the paper's
-                CLIP, 32 for mini) is cut off, as CLIP was trained, with a ``UserWarning``.
+        What exceeds ``config.max_text_len`` tokens (77 for the paper's CLIP, 32 for mini) is cut
+        off, as CLIP was trained, with a ``UserWarning``.
 
         Returns:
             (B, D) of unit norm, and (B, L, C) with rows of zeros after the end; float32, CPU.
@@ -120,7 +110,7 @@ class ClipModel:
         return embed.float().cpu().clone(), encodings.float().cpu().clone()
 
     def to(self, device: torch.device | str) -> "ClipModel":
-        """Moves the weights, and gives itself back."""
+        """Move the weights, and return itself."""
         if isinstance(self.network, torch.nn.Module):
             self.network.to(device)
         return self
@@ -133,38 +123,28 @@ class ClipModel:
 
 
 def load_clip(bundle: Bundle) -> ClipModel:
-    """Builds the CLIP a bundle describes and fills it with the bundle's weights, in float32.
+    """Build the CLIP a bundle describes and load its weights, in float32.
 
     Raises:
         BadBundle: The weights do not fit the configuration, or it is not one of a CLIP.
         ClipsonicError: open_clip cannot be imported (torch and torchvision do not match).
     """
-    if bundle.header.kind != "clip" or bundle.header.encoder is None:
-        raise BadBundle(f"A CLIP bundle is needed, this one holds a {bundle.header.kind}.")
-    try:
-        config = from_dict(ClipConfig, bundle.header.config, "config")
-    except ValueError as error:
-        raise BadBundle(
-            f"The CLIP bundle has a configuration that cannot be used: {error}."
-        ) from None
-    weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
+    config, weights = unpack(bundle, "clip", ClipConfig)
     network = build(lambda: build_clip(config), weights, "clip")
     if config.architecture == MINI:
-        if TOKENIZER not in bundle.weights:
-            raise BadBundle(f"The CLIP bundle lacks its '{TOKENIZER}'.")
-        tokenize = word_pieces(bytes_of(bundle.weights[TOKENIZER]), config.max_text_len)
+        tokenize = word_pieces(description_of(bundle), config.max_text_len)
     else:
         tokenize = byte_pairs(
             import_open_clip().get_tokenizer(config.architecture), config.max_text_len
         )
-    return ClipModel(network, config, tokenize, bundle.header.encoder)
+    return ClipModel(network, config, tokenize, str(bundle.header.encoder))
 
 
 def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
-    """Gives the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
+    """Build the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
 
     It raises ``UsageError`` for a text of which it knows no word (another script, emoji): all such
-    texts would have the same embedding, and sound alike.
+    texts would have the same embedding.
 
     Args:
         description: A ``tokenizer.json`` of the tokenizers library.
@@ -173,23 +153,16 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     Raises:
         BadBundle: The description is not one.
     """
-    from tokenizers import Tokenizer
-
-    text = checked(description, "CLIP")
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exception
-        raise BadBundle(f"The CLIP bundle's tokenizer is damaged ({error}).") from None
+    tokenizer = parse(description, "CLIP")
     tokenizer.enable_truncation(max_text_len)
     tokenizer.enable_padding(length=max_text_len, pad_id=0)
     unknown = getattr(tokenizer.model, "unk_token", None)
-
-    around = tokenizer.num_special_tokens_to_add(is_pair=False)
+    ends: int = tokenizer.num_special_tokens_to_add(is_pair=False)
 
     def count(text: str) -> int:
         encoding = tokenizer.encode(text)
         rows = [encoding, *encoding.overflowing]  # each has its own start and end
-        return sum(sum(row.attention_mask) for row in rows) - around * (len(rows) - 1)
+        return sum(sum(row.attention_mask) for row in rows) - ends * (len(rows) - 1)
 
     def tokenize(texts: Sequence[str]) -> Tensor:
         encoded = tokenizer.encode_batch(list(texts))
@@ -207,7 +180,7 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
 
 
 def byte_pairs(tokenizer: Any, max_text_len: int) -> Tokenize:
-    """Gives the tokenizer of open_clip's OpenAI models: texts to ids (B, max_text_len).
+    """Wrap open_clip's tokenizer of OpenAI's models: texts to ids (B, max_text_len).
 
     Args:
         tokenizer: open_clip's own, which ends a text that it cuts with the end token.
@@ -227,7 +200,7 @@ def byte_pairs(tokenizer: Any, max_text_len: int) -> Tokenize:
 
 
 def _warn_if_cut(text: str, count: Callable[[str], int], limit: int) -> None:
-    """Warns of a text of more tokens than are read, and says where reading ends."""
+    """Warn of a text of more tokens than are read, and of where reading ends."""
     total = count(text)
     if total <= limit:
         return
@@ -240,12 +213,12 @@ def _warn_if_cut(text: str, count: Callable[[str], int], limit: int) -> None:
     warnings.warn(
         f"CLIP reads {limit} of the {total} tokens of {text[:24] + '...'!r}{last}; "
         "what follows changes nothing.",
-        stacklevel=4,  # who asked for the embedding
+        stacklevel=4,  # the caller of embed_text
     )
 
 
 def to_pixels(squares: NDArray[np.uint8], config: ClipConfig) -> Tensor:
-    """Gives pictures as CLIP's network takes them.
+    """Normalise images for CLIP's network.
 
     Args:
         squares: (B, S, S, 3), as :func:`~clipsonic_cli.images.square` cuts them.
@@ -263,11 +236,7 @@ def to_pixels(squares: NDArray[np.uint8], config: ClipConfig) -> Tensor:
 
 
 class ClipImageEncoder:
-    """Pictures to CLIP-image space: mode ``iq``, and what U-Nets are trained on.
-
-    Args:
-        clip: From :func:`load_clip`.
-    """
+    """Encodes images in CLIP-image space: mode ``iq``, and what U-Nets are trained on."""
 
     def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
@@ -279,11 +248,11 @@ class ClipImageEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Gives (B, D) of unit norm for B image queries; draws no noise.
+        """Return (B, D) of unit norm for B image queries.
 
         Raises:
             ValueError: A query is a text.
-            UsageError: A picture cannot be used.
+            UsageError: An image cannot be used.
         """
         paths = [query.image for query in queries if query.image is not None]
         if len(paths) != len(queries):
@@ -293,11 +262,7 @@ class ClipImageEncoder:
 
 
 class ClipTextEncoder:
-    """Texts to CLIP-text space: mode ``zs``, which hands them to a U-Net that knows pictures.
-
-    Args:
-        clip: From :func:`load_clip`.
-    """
+    """Encodes texts in CLIP-text space: mode ``zs``, whose U-Net was trained on images."""
 
     def __init__(self, clip: ClipModel) -> None:
         self.clip = clip
@@ -309,10 +274,10 @@ class ClipTextEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Gives (B, D) of unit norm for B text queries; draws no noise.
+        """Return (B, D) of unit norm for B text queries.
 
         Raises:
-            ValueError: A query is a picture.
+            ValueError: A query is an image.
             UsageError: A text has no words, or none that mini's tokenizer knows.
         """
         embed, _ = self.clip.embed_text(texts_of(queries))
@@ -321,11 +286,7 @@ class ClipTextEncoder:
 
 
 def texts_of(queries: Sequence[Query]) -> list[str]:
-    """Gives the texts of text queries.
-
-    Raises:
-        ValueError: A query is a picture.
-    """
+    """Return the texts of text queries; an image query is a ValueError."""
     texts = [query.text for query in queries if query.text is not None]
     if len(texts) != len(queries):
         raise ValueError("this encoder takes text queries only")

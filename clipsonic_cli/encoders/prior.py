@@ -1,7 +1,4 @@
-"""Texts to CLIP-*image* space by the diffusion prior: what lets a text query a U-Net of pictures.
-
-Knows: how candidates are drawn and which is kept. Does not know: the prior's layers.
-"""
+"""Texts to CLIP-*image* space by the diffusion prior, for U-Nets that were trained on images."""
 
 import contextlib
 import hashlib
@@ -32,10 +29,9 @@ from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 GRIDS = {"cosine": spaced_timesteps, "softmax_bias128": inner_timesteps}
 """Which steps are visited, by the prior's attention: LAION's as by the package it was made with."""
 MAX_KEPT = 10_000
-"""Embeddings kept on disk, the newest; 1 to 3 kB each."""
-
+"""Newest embeddings kept on disk; 1 to 3 kB each."""
 MAX_VECTOR = 1 << 20
-"""Bytes of a kept vector at most."""
+"""Most bytes of a kept vector."""
 
 
 class PriorEncoder:
@@ -48,11 +44,11 @@ class PriorEncoder:
         prior: The network, in evaluation mode.
         diffusion: The process it was trained on.
         identity: Name of the prior's weights; part of a cached embedding's name.
-        steps: Steps of sampling.
+        steps: Sampling steps.
         candidates: Embeddings drawn a text (K).
-        cache: Folder to keep embeddings in, one file of D numbers each; None keeps them in memory
-            only. What was drawn once, from the same weights, text and noise on the same kind of
-            device, is not drawn again. A folder that cannot be written is a ``UserWarning``.
+        cache: Folder for embeddings, a file of D numbers each; None keeps them in memory only. What
+            was drawn once, from the same weights, text and noise on the same kind of device, is not
+            drawn again. A folder that cannot be written is a ``UserWarning``.
 
     Raises:
         ValueError: ``candidates`` is not positive, or the two networks differ in D.
@@ -91,16 +87,16 @@ class PriorEncoder:
     def __call__(
         self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
     ) -> Condition:
-        """Gives (B, D) of unit norm for B text queries.
+        """Return (B, D) of unit norm for B text queries.
 
         Args:
             queries: Texts.
             noise: Drawn from once, whether or not the answer is cached, so that what is drawn
                 after it does not depend on the cache.
-            report: Told after every step as ``("prior", done, total)``.
+            report: Called after every step as ``("prior", done, total)``.
 
         Raises:
-            ValueError: A query is a picture.
+            ValueError: A query is an image.
             UsageError: A text has no words.
         """
         texts = texts_of(queries)
@@ -108,12 +104,12 @@ class PriorEncoder:
         drawn = noise((len(texts), len(self.timesteps), self.candidates, self.clip.dim)).cpu()
         keys = [self._key(text, row) for text, row in zip(texts, drawn, strict=True)]
         missing = [i for i, key in enumerate(keys) if self._recall(key) is None]
-        kept = [text for i, text in enumerate(texts) if i not in missing]
-        if kept:
-            self.clip.tokenize(kept)  # warns of a text that is cut, as drawing does
+        cached = [text for i, text in enumerate(texts) if i not in missing]
+        if cached:
+            self.clip.tokenize(cached)  # warns of a text that is cut, as drawing does
         if missing:
-            made = self._sample([texts[i] for i in missing], drawn[missing], report)
-            for i, embed in zip(missing, made, strict=True):
+            sampled = self._sample([texts[i] for i in missing], drawn[missing], report)
+            for i, embed in zip(missing, sampled, strict=True):
                 self._memory[keys[i]] = embed.clone()
             if len(missing) == 1:  # others of a batch change an embedding by rounding
                 self._keep(keys[missing[0]])
@@ -122,12 +118,12 @@ class PriorEncoder:
 
     @torch.inference_mode()
     def _sample(self, texts: list[str], drawn: Tensor, report: Report) -> Tensor:
-        """Gives the nearest candidates (B, D) for noise (B, steps, K, D)."""
+        """Return the nearest candidates (B, D) for noise (B, steps, K, D)."""
         device = next(self.prior.parameters()).device
         on_cpu, encodings = self.clip.embed_text(texts)
         text_embed = on_cpu.to(device).repeat_interleave(self.candidates, 0)  # (B K, D)
         encodings = encodings.to(device).repeat_interleave(self.candidates, 0)  # (B K, L, C)
-        rest = iter(drawn.to(device).unbind(1))  # each (B, K, D)
+        draws = iter(drawn.to(device).unbind(1))  # each (B, K, D)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             t = t.repeat_interleave(self.candidates)
@@ -136,10 +132,10 @@ class PriorEncoder:
 
         x_0 = ddim.sample(
             denoise,
-            next(rest),
+            next(draws),
             self.timesteps,
             self.process,
-            noise=lambda shape, like=None: next(rest),  # noqa: ARG005 -- the protocol's names
+            noise=lambda shape, like=None: next(draws),  # noqa: ARG005 -- the protocol's names
             report=lambda _, done, total: report("prior", done, total),
             eta=1.0,
         )
@@ -210,7 +206,7 @@ def load_prior(bundle: Bundle, name: str) -> Prior:
 
 
 def _prune(folder: Path) -> None:
-    """Deletes the oldest files of a folder beyond :data:`MAX_KEPT`, as far as it may."""
+    """Delete the oldest files of a folder beyond :data:`MAX_KEPT`, as far as permitted."""
     with contextlib.suppress(OSError):
         files = list(folder.iterdir())
         if len(files) > MAX_KEPT:

@@ -1,16 +1,26 @@
-"""Descriptions of tokenizers that may be anybody's, checked before the library runs them.
+"""Tokenizers out of bundles that may be anybody's, checked before the library runs them.
 
 A ``tokenizer.json`` can hold regular expressions and templates that expand without end; only the
 kinds that this project writes, and RoBERTa's for CLAP, are read, each within bounds.
 """
 
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.store.bundle import Bundle
 
+Tokenize = Callable[[Sequence[str]], Tensor]
+"""Texts to ids (B, L); a text of more than L tokens is cut."""
+Config = TypeVar("Config")
+
+TOKENIZER = "tokenizer"
+"""The tensor of a bundle that holds its tokenizer.json, as bytes."""
 MAX_BYTES = 16 << 20
 KINDS: dict[str, tuple[str | None, ...]] = {
     "normalizer": (None, "BertNormalizer", "Lowercase"),
@@ -31,35 +41,72 @@ MAX_WORD = 1000
 """Characters of a word that is looked up whole."""
 
 
-def bytes_of(stored: torch.Tensor) -> bytes:
-    """Return the description that a bundle holds as a tensor of bytes; nothing of any other."""
+def unpack(bundle: Bundle, kind: str, config: type[Config]) -> tuple[Config, dict[str, Tensor]]:
+    """Return a CLIP's or CLAP's configuration, and its weights without the tokenizer.
+
+    Raises:
+        BadBundle: It is of another kind, or its configuration cannot be used.
+    """
+    if bundle.header.kind != kind or bundle.header.encoder is None:
+        raise BadBundle(
+            f"A {kind.upper()} bundle is needed, this one holds a {bundle.header.kind}."
+        )
+    try:
+        read = from_dict(config, bundle.header.config, "config")
+    except ValueError as error:
+        raise BadBundle(
+            f"The {kind.upper()} bundle has a configuration that cannot be used: {error}."
+        ) from None
+    return read, {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
+
+
+def description_of(bundle: Bundle) -> bytes:
+    """Return the tokenizer.json that a bundle holds; nothing of a tensor that is not of bytes.
+
+    Raises:
+        BadBundle: It has none.
+    """
+    if TOKENIZER not in bundle.weights:
+        raise BadBundle(f"The {bundle.header.kind.upper()} bundle lacks its '{TOKENIZER}'.")
+    stored = bundle.weights[TOKENIZER]
     if stored.dtype != torch.uint8 or stored.ndim != 1 or len(stored) > MAX_BYTES:
         return b""
     return stored.numpy().tobytes()
 
 
-def checked(description: bytes, whose: str) -> str:
-    """Return the text of a tokenizer's description, once it is known to be of an allowed kind.
+def parse(description: bytes, whose: str) -> Any:
+    """Build the tokenizer of a ``tokenizer.json``.
 
     Args:
-        description: A ``tokenizer.json`` of the tokenizers library.
+        description: As the tokenizers library writes it.
         whose: "CLIP" or "CLAP", for messages.
 
     Raises:
         BadBundle: It is damaged, or has a stage that is not allowed.
     """
+    from tokenizers import Tokenizer
+
+    text = checked(description, whose)
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises bare Exception
+        raise BadBundle(f"The {whose} bundle's tokenizer is damaged ({error}).") from None
+
+
+def checked(description: bytes, whose: str) -> str:
+    """Return the text of a tokenizer's description, of an allowed kind; see :func:`parse`."""
     try:
         if len(description) > MAX_BYTES:
             raise ValueError(f"{len(description):,} bytes, allowed are {MAX_BYTES:,}")
         text = description.decode()
-        fields = json.loads(text)
-        _check(fields)
+        _check(json.loads(text))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise BadBundle(f"The {whose} bundle's tokenizer is damaged ({error}).") from None
     return text
 
 
 def _check(fields: dict[str, Any]) -> None:
+    # Stages.
     for stage, kinds in KINDS.items():
         part = fields.get(stage)
         kind = None if part is None else part["type"]
@@ -70,6 +117,7 @@ def _check(fields: dict[str, Any]) -> None:
         raise ValueError("it splits by a regular expression of its own")
     if fields.get("truncation") is not None or fields.get("padding") is not None:
         raise ValueError("it states a truncation or a padding of its own")
+    # Templates.
     template = fields.get("post_processor") or {}
     names = template.get("special_tokens", {})
     for items in (template.get("single", []), template.get("pair", []), names):
@@ -77,6 +125,7 @@ def _check(fields: dict[str, Any]) -> None:
             raise ValueError(f"a template of {len(items)} items, allowed are {MAX_TEMPLATE}")
     if any(len(name["ids"]) > 1 or len(name["tokens"]) > 1 for name in names.values()):
         raise ValueError("a name of its template stands for several tokens")
+    # Vocabulary.
     added, model = fields.get("added_tokens", []), fields["model"]
     if len(added) > MAX_ADDED:
         raise ValueError(f"{len(added)} added tokens, allowed are {MAX_ADDED}")

@@ -24,7 +24,7 @@ from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.features import Features, of_sounds
 from clipsonic_cli.metrics.windows import Windows
-from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store.bundle import identity
 from clipsonic_cli.text import SHOWN, has_word, is_words, listed, printable
 from clipsonic_cli.types import Backbone, Report, Waveform, silent

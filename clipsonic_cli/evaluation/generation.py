@@ -25,8 +25,9 @@ from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.metrics.features import Features, of_vectors
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.modes import MODES, Mode
-from clipsonic_cli.pipeline import ClipSonic, read_recipe
+from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.preparation.mels import mel_of
+from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.types import Report, silent
 

@@ -25,7 +25,8 @@ from pretrained_towers import MAX_TEXT_LEN, MEAN, STD, image_tower, text_tower
 from steps import need
 from torch import Tensor, nn
 
-from clipsonic_cli.encoders.clip import TOKENIZER, Tokenize, load_clip, word_pieces
+from clipsonic_cli.encoders.clip import load_clip, word_pieces
+from clipsonic_cli.encoders.tokenizers import TOKENIZER, Tokenize
 from clipsonic_cli.models.clip import (
     MINI,
     ClipConfig,

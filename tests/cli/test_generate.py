@@ -22,7 +22,7 @@ from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import environment, main, run, signals
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.sound import read_recipe
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ BAD = [
     (["--image", "missing.jpg"], 2, "There is no image 'missing.jpg'"),
     (["--image", "empty.jpg"], 2, "is empty"),
     (["--image", "cut.jpg"], 2, "is damaged"),
-    (["--image", "text.jpg"], 2, "is no picture"),
+    (["--image", "text.jpg"], 2, "is no image"),
     (["--image", "folder"], 2, "is not a file"),
     (["rain", "-w", "much"], 2, "'much' is not a number"),
     (["rain", "-w", "nan"], 2, "--guidance is nan"),

@@ -121,7 +121,7 @@ BAD = [
     (["-d", "{videos}", "--name", "mini"], 2, "built in"),
     (["-d", "{videos}", "--name", "a/b"], 2, "cannot be a model's name"),
     (["-d", "{videos}", "--prompt", " "], 2, "prompt is empty"),
-    (["-d", "{videos}", "--prompt", "cat.png"], 2, "There is no picture cat.png"),
+    (["-d", "{videos}", "--prompt", "cat.png"], 2, "There is no image cat.png"),
     (["-d", "{videos}", "--base", "published"], 3, "clipsonic download openai-clip"),
     (["-d", "{videos}", "--condition", "clap-text"], 3, "clipsonic download clap"),
     (["-d", "{videos}", "--preset", "paper"], 3, "clipsonic download openai-clip"),

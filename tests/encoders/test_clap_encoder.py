@@ -14,7 +14,7 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import UNetConfig
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clap import ClapTextEncoder, load_clap, word_pieces
-from clipsonic_cli.encoders.clip import TOKENIZER
+from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.clap import CONSTANTS, ClapNetwork, clap_identity, leaf_of
 from clipsonic_cli.models.clap_mel import SAMPLE_RATE, SAMPLES, log_mel, mel_filters

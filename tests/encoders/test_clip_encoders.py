@@ -11,7 +11,6 @@ from tokenizers.processors import TemplateProcessing
 
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import (
-    TOKENIZER,
     ClipImageEncoder,
     ClipTextEncoder,
     byte_pairs,
@@ -19,6 +18,7 @@ from clipsonic_cli.encoders.clip import (
     to_pixels,
     word_pieces,
 )
+from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.images import square
 from clipsonic_cli.models.clip import ClipConfig

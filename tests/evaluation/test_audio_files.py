@@ -14,7 +14,7 @@ import torch
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import find_prompts, heard, read_prompts, sound_files
-from clipsonic_cli.pipeline import Sound
+from clipsonic_cli.sound import Sound
 from clipsonic_cli.store.bundle import identity
 
 

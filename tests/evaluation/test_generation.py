@@ -19,7 +19,8 @@ from clipsonic_cli.evaluation.generation import (
 )
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.pipeline import ClipSonic, read_recipe
+from clipsonic_cli.pipeline import ClipSonic
+from clipsonic_cli.sound import read_recipe
 
 HOW = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.3)
 

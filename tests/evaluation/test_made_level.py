@@ -9,7 +9,8 @@ from clipsonic_cli.evaluation.audio_files import heard, read_as_made
 from clipsonic_cli.evaluation.generation import GenerationConfig, make, reconstruct
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.pipeline import ClipSonic, Sound
+from clipsonic_cli.pipeline import ClipSonic
+from clipsonic_cli.sound import Sound
 
 RATE = 16_000
 

@@ -24,7 +24,7 @@ from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_prompts
 from clipsonic_cli.images import read_image, square
-from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.sound import read_recipe
 
 PROMPTS = [
     {"text": "rain", "seed": 3, "seconds": 2.5, "negative": "wind", "note": "x"},

@@ -15,8 +15,9 @@ from reader import Reader, encoded
 
 from clipsonic_cli.cli.download.inventory import describe_model
 from clipsonic_cli.config import MelSpec
-from clipsonic_cli.encoders.clip import TOKENIZER, load_clip
+from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder, load_prior
+from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.errors import BadBundle, ClipsonicError, UsageError
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.store import assets, bundle, install, shared, web

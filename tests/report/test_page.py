@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_named_in_its_place(found, tmp_path):
     parsed = Parsed(write_html(replace(found, samples=(broken,)), tmp_path / "report.html"))
     assert len(parsed.all("audio")) == 3
     assert "bad.wav' as sound" in parsed.text("p")
-    assert "There is no picture" in parsed.text("p")
+    assert "There is no image" in parsed.text("p")
 
 
 def test_the_same_results_give_the_same_page(found, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.pipeline import read_recipe
+from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED
 from clipsonic_cli.trainer.tracking import MetricsLog
@@ -114,7 +114,7 @@ def test_a_query_no_mode_answers_is_told_and_the_others_are_made(micro, tmp_path
         "02-A-photo-of-violin.png",
     ]
     (note,) = made.notes
-    assert note.startswith("No sound for 'absent': There is no picture")
+    assert note.startswith("No sound for 'absent': There is no image")
 
 
 def test_a_model_without_a_unet_gives_notes_alone(model, tmp_path, log):

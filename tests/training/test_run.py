@@ -20,7 +20,7 @@ from small_videos import write_videos
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.config import DiffusionConfig, UNetConfig
-from clipsonic_cli.encoders.clip import TOKENIZER
+from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.store import bundle, model_folders
@@ -333,7 +333,7 @@ REFUSED = [
     ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),
     ({"warm_start": "mini", "space": "clip-text"}, UsageError, "has no unet-clip-text"),
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
-    ({"pictures": ("no.png",)}, UsageError, "no picture no.png"),
+    ({"pictures": ("no.png",)}, UsageError, "no image no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),
     ({"beyond": Extensions(multi_scale=True)}, UsageError, "`multi_scale` has no meaning"),
 ]

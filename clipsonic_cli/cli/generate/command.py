@@ -24,7 +24,8 @@ from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from clipsonic_cli.evaluation.backbones import Ranking
-    from clipsonic_cli.pipeline import ClipSonic, Sound
+    from clipsonic_cli.pipeline import ClipSonic
+    from clipsonic_cli.sound import Sound
     from clipsonic_cli.types import Score
 
 ENGINE = ("model", "device", "dtype")
@@ -86,7 +87,7 @@ def generate(
     requests = inputs.requests(prompts or [], image or [], file, sys.stdin)
     original, name, depth = None, outputs.DEFAULT_NAME, None
     if like is not None:
-        from clipsonic_cli.pipeline import read_recipe
+        from clipsonic_cli.sound import read_recipe
 
         original = read_recipe(like)
         kept = [] if requests else ["image_sha256"]

@@ -1,7 +1,4 @@
-"""What a trainer asks of training material, and how batches of it are drawn.
-
-Does not know where clips come from: recipes and readers supply the :class:`Dataset`.
-"""
+"""What the loop asks of training data, and how batches of it are drawn."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,43 +10,37 @@ import torch
 from torch import Tensor
 
 Batch = Mapping[str, Tensor]
-"""Tensors with B as their first axis. ``clip`` (B,) int64 numbers the clips; the other names are
-those the objective asks for."""
+"""Tensors with B as their first axis: ``clip`` (B,) int64 numbers the clips, the others are the
+objective's."""
 
 Draw = Callable[[Batch, torch.Generator], Batch]
-"""Makes of a data set's batch what a loss needs (:meth:`Objective.draw`)."""
+"""Draws what a loss needs from a data set's batch (:meth:`Objective.draw`)."""
 
 
 class Dataset(Protocol):
     """Clips to draw from.
 
-    All randomness comes from the generator, so that its state is the whole position in the data.
-    The trainer draws one clip at a time, each from a generator of its own, in a thread of its own:
-    clips may be of different lengths.
+    All randomness comes from the generator. The loop draws one clip at a time, each from a
+    generator of its own, in a background thread: clips may be of different lengths.
     """
 
     def __len__(self) -> int:
-        """The number of clips."""
+        """Return the number of clips."""
         ...
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
-        """Draws a batch, on the CPU."""
+        """Draw a batch, on the CPU."""
         ...
 
     def name(self, clip: int) -> str:
-        """The id of a clip, for messages."""
+        """Return the id of a clip, for messages."""
         ...
 
 
 def draw_clips(dataset: Dataset, draw: Draw, seeds: Sequence[int]) -> Batch:
-    """Draws a batch in which every clip has its own generator.
+    """Draw a batch in which every clip has its own seed.
 
     So neither the size of a batch nor the processes it is divided among change a clip.
-
-    Args:
-        dataset: Where clips come from.
-        draw: What is drawn besides.
-        seeds: One for each clip.
     """
     clips = []
     for seed in seeds:
@@ -59,11 +50,11 @@ def draw_clips(dataset: Dataset, draw: Draw, seeds: Sequence[int]) -> Batch:
 
 
 class Feed:
-    """An endless row of batches; the next one is made in the background.
+    """An endless series of batches; the next one is drawn in the background.
 
     Args:
-        dataset: Where clips come from.
-        draw: What is drawn besides.
+        dataset: The clips.
+        draw: The objective's draw.
         batch_size: Clips of a batch, over all processes.
         rows: Those of them that this process computes.
         generator: Its state, as :meth:`position`, is the whole position in the data.
@@ -85,8 +76,8 @@ class Feed:
         self.batch_size, self.rows, self.generator = batch_size, rows, generator
         self.waited = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clips")
-        self._before = generator.get_state()
-        self._coming: tuple[Future[Batch], int] | None = None
+        self._state = generator.get_state()
+        self._next: tuple[Future[Batch], int] | None = None
 
     def __enter__(self) -> "Feed":
         return self
@@ -100,50 +91,33 @@ class Feed:
         self._thread.shutdown(cancel_futures=True)
 
     def next(self) -> tuple[Batch, int]:
-        """Gives this process's rows of the next batch, and a seed for dropout."""
+        """Return this process's rows of the next batch, and a seed for dropout."""
         started = time.monotonic()
-        future, seed = self._coming or self._begin()
+        future, seed = self._next or self._submit()
         batch = future.result()
-        self._coming = self._begin()
+        self._next = self._submit()
         self.waited += time.monotonic() - started
         return batch, seed
 
     def position(self) -> Tensor:
-        """Gives the generator's state before the batch that comes next."""
-        return self.generator.get_state() if self._coming is None else self._before
+        """Return the generator's state before the batch that comes next."""
+        return self.generator.get_state() if self._next is None else self._state
 
-    def _begin(self) -> tuple[Future[Batch], int]:
-        self._before = self.generator.get_state()
+    def _submit(self) -> tuple[Future[Batch], int]:
+        self._state = self.generator.get_state()
         seeds = torch.randint(2**62, (self.batch_size + 1,), generator=self.generator).tolist()
         rows = seeds[:-1][self.rows]
         return self._thread.submit(draw_clips, self.dataset, self.draw, rows), seeds[-1]
 
 
 def crop(values: Tensor, starts: Tensor, size: int) -> Tensor:
-    """Cuts a window out of every row.
-
-    Args:
-        values: (B, ..., T).
-        starts: (B,) int64 first index of each row's window.
-        size: Length of the windows.
-
-    Returns:
-        (B, ..., size).
-    """
+    """Cut a window (B, ..., size) out of every row of (B, ..., T), from starts (B,) int64."""
     rows = zip(values, starts.tolist(), strict=True)
     return torch.stack([row[..., start : start + size] for row, start in rows])
 
 
 def random_starts(values: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Draws where windows of a size begin, uniformly over all that fit.
-
-    Args:
-        values: (B, ..., T).
-        size: Length of the windows.
-        generator: On the CPU.
-
-    Returns:
-        (B,) int64.
+    """Draw the starts (B,) int64 of windows in (B, ..., T), uniformly over all that fit.
 
     Raises:
         ValueError: The values are shorter than a window.

@@ -1,7 +1,4 @@
-"""Training state on disk: written whole or not at all, read without executing anything.
-
-This is everything a run needs to go on exactly; what is shipped is a bundle (``store/bundle.py``).
-"""
+"""Training state on disk: written whole or not at all, read without executing anything."""
 
 from pathlib import Path
 from typing import Any
@@ -16,16 +13,13 @@ BEST = "best.pt"
 
 
 def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Writes a checkpoint under a temporary name, renames it and drops the oldest.
+    """Write a checkpoint, and delete all but the newest.
 
     Args:
         run_dir: The run's folder.
         step: Steps done; part of the name.
         state: Tensors, numbers, strings, lists and dictionaries.
-        keep: Newest checkpoints that stay, at least 1.
-
-    Returns:
-        The file written.
+        keep: How many of the newest stay, at least 1.
     """
     path = _write(run_dir / f"state-{step:08d}.pt", state)
     for old in sorted(run_dir.glob(PATTERN))[:-keep]:
@@ -34,23 +28,17 @@ def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
 
 
 def save_best(run_dir: Path, state: dict[str, Any]) -> Path:
-    """Writes what the held-out clips liked best so far, in place of what they liked before.
+    """Write the weights with the lowest validation loss, replacing the previous best.
 
     Args:
         run_dir: The run's folder.
         state: ``step``, ``score`` and the averaged ``weights``.
-
-    Returns:
-        The file written.
     """
     return _write(run_dir / BEST, state)
 
 
 def load_best(run_dir: Path) -> dict[str, Any] | None:
-    """Reads what :func:`save_best` wrote.
-
-    Returns:
-        The state with tensors on the CPU, or None for a run without held-out clips.
+    """Read what :func:`save_best` wrote, with tensors on the CPU; None without validations.
 
     Raises:
         ClipsonicError: The file is damaged.
@@ -60,15 +48,12 @@ def load_best(run_dir: Path) -> dict[str, Any] | None:
 
 
 def newest(run_dir: Path) -> Path | None:
-    """Return the newest checkpoint of a run, or None for a run that has none yet."""
+    """Return the newest checkpoint of a run, or None for a run without one."""
     return max(run_dir.glob(PATTERN), default=None)
 
 
 def load_newest(run_dir: Path) -> dict[str, Any] | None:
-    """Reads the newest checkpoint of a run.
-
-    Returns:
-        The state with tensors on the CPU, or None for a run that has none yet.
+    """Read the newest checkpoint of a run, with tensors on the CPU; None for a run without one.
 
     Raises:
         ClipsonicError: The file is damaged.
@@ -78,7 +63,7 @@ def load_newest(run_dir: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, state: dict[str, Any]) -> Path:
-    # Half a file, by a save that was killed: no live one's, as a run's folder has one owner.
+    # Half files of saves that were killed: no living one's, as a run's folder has one owner.
     for left in path.parent.glob(".*.part"):
         left.unlink()
     with written(path) as temporary, temporary.open("wb") as file:

@@ -1,8 +1,4 @@
-"""What the two denoisers are trained to lower: the mel U-Net and the diffusion prior.
-
-Knows: windows, dropping the condition, noising. Does not know: the loop (``trainer.py``) and where
-clips come from.
-"""
+"""The training objectives of the two denoisers: the mel U-Net and the diffusion prior."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,7 +30,7 @@ class UNetObjective:
         window: Frames a clip is cropped to (paper: 64, which is 2 s).
         cond_drop: Share of clips whose condition is replaced by ``null_cond``.
         cond_noise: Standard deviation of normal noise added to every number of the condition,
-            which is then brought back to unit norm; against the gap between pictures and texts.
+            which is then brought back to unit norm; against the gap between images and texts.
             Not in the paper; CapDec's is 0.126, the root of 0.016.
         min_snr: Bound of the weight of the squared error (``diffusion/loss.py``). Not in the paper.
 
@@ -60,7 +56,7 @@ class UNetObjective:
         self.cond_noise, self.min_snr = cond_noise, min_snr
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Gives window, time, noise, and whether the condition is kept."""
+        """Draw window, time, noise, and whether the condition is kept."""
         starts = random_starts(batch["mel"], self.window, generator)
         x_0 = crop(batch["mel"], starts, self.window)  # (B, 1, F, T)
         embed = batch["embed"]
@@ -71,11 +67,11 @@ class UNetObjective:
         return {"clip": batch["clip"], "embed": embed, **drawn}
 
     def turns(self, _step: int) -> Sequence[str]:
-        """Gives the U-Net's name."""
+        """Return the U-Net's name."""
         return ("unet",)
 
     def loss(self, _network: str, batch: Batch, _step: int) -> Loss:
-        """Gives the loss of a batch, and those of the quarters of the schedule."""
+        """Compute the loss of a batch, and those of the quarters of the schedule."""
         x_0, t, eps, embed = batch["x_0"], batch["t"], batch["eps"], batch["embed"]
         cond = torch.where(batch["keep"][:, None] > 0, embed, self.unet.null_cond)  # (B, D)
         x_t = self.process.q_sample(x_0, t, eps)
@@ -88,7 +84,7 @@ class UNetObjective:
 class PriorObjective:
     """Mean squared error of the image embedding the prior predicts, at the scale of unit variance.
 
-    A batch holds ``embed`` (B, D) picture embeddings and ``text_embed`` (B, D), both of unit norm,
+    A batch holds ``embed`` (B, D) image embeddings and ``text_embed`` (B, D), both of unit norm,
     and ``text_encodings`` (B, L, text_dim).
 
     Args:
@@ -114,17 +110,17 @@ class PriorObjective:
         self.process, self.cond_drop, self.min_snr = process, cond_drop, min_snr
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Gives time, noise, and whether the texts are kept."""
+        """Draw time, noise, and whether the texts are kept."""
         x_0 = batch["embed"] * batch["embed"].shape[-1] ** 0.5  # (B, D), about unit variance
         texts = {name: batch[name] for name in ("clip", "text_embed", "text_encodings")}
         return {**texts, **draw(self.process, x_0, self.cond_drop, generator)}
 
     def turns(self, _step: int) -> Sequence[str]:
-        """Gives the prior's name."""
+        """Return the prior's name."""
         return ("prior",)
 
     def loss(self, _network: str, batch: Batch, _step: int) -> Loss:
-        """Gives the loss of a batch, and those of the quarters of the schedule."""
+        """Compute the loss of a batch, and those of the quarters of the schedule."""
         x_0, t, eps = batch["x_0"], batch["t"], batch["eps"]
         x_t = self.process.q_sample(x_0, t, eps)
         output = self.networks["prior"](
@@ -139,7 +135,7 @@ class PriorObjective:
 
 
 def draw(process: Process, x_0: Tensor, drop: float, generator: torch.Generator) -> Batch:
-    """Draws a uniform training step and noise for every sample, and drops some conditions.
+    """Draw a uniform diffusion step and noise for every sample, and drop some conditions.
 
     Returns:
         ``x_0`` as given, ``t`` (B,) int64, ``eps`` like x_0 and ``keep`` (B,), 1.0 or 0.0.
@@ -151,10 +147,10 @@ def draw(process: Process, x_0: Tensor, drop: float, generator: torch.Generator)
 
 
 def quarters(name: str, losses: Tensor, t: Tensor, process: Process) -> dict[str, Tensor]:
-    """Sorts losses (B,) by the quarter of the schedule, least noise first, their t falls in."""
+    """Sort losses (B,) by the quarter of the schedule, least noise first, that their t is in."""
     quarter = t * QUARTERS // process.config.train_steps
     losses = losses.detach()
-    # The numbers of the rows are found on the CPU, where t is: a mask on a GPU would be waited for.
+    # The rows are found on the CPU, where t is: a mask on a GPU would be waited for.
     return {
         f"{name}_quarter_{i + 1}": losses[(quarter == i).nonzero().flatten()]
         for i in range(QUARTERS)

@@ -1,4 +1,4 @@
-"""Exponential moving average of weights: what is sampled from and shipped."""
+"""Exponential moving average of weights, which are sampled from and published."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from clipsonic_cli.trainer.config import TrainConfig
 
 
 class Ema:
-    """An average of a network's parameters, in float32. Buffers are not averaged but copied.
+    """An average of a network's parameters, in float32; buffers are copied.
 
     Args:
-        network: What to average; the average starts as a copy.
+        network: The network; the average starts as a copy.
         decay: In [0, 1).
         warmup: Use the decay min(decay, (1 + n) / (10 + n)) at step n: a plain 0.9999 remembers
             the random start for tens of thousands of steps.
@@ -26,18 +26,14 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Moves the average towards the network.
-
-        Args:
-            step: Updates made before this one.
-        """
+        """Move the average towards the network, after ``step`` updates before this one."""
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
         now = [parameter.detach() for parameter in self.network.parameters()]
         torch._foreach_lerp_(list(self._parameters.values()), now, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Lets the network compute with the average for a while; no value is copied or rounded."""
+        """Let the network compute with the average while the block runs; nothing is copied."""
         self._swap()
         try:
             yield
@@ -50,13 +46,13 @@ class Ema:
             parameter.data, average.data = average.data, parameter.data
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives averaged parameters and copied buffers under the network's own names."""
+        """Return averaged parameters and copied buffers under the network's own names."""
         return {
             k: self._parameters.get(k, v.detach()) for k, v in self.network.state_dict().items()
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes an average back."""
+        """Restore the average from a state dict."""
         for name, average in self._parameters.items():
             average.copy_(state[name])
 

@@ -1,9 +1,7 @@
 """The one loop that trains every network of clipsonic, in one process or in many.
 
-Knows: order of things, averages, checkpoints, when to stop. Does not know: what is trained
-(``objective.py``), on what (``batches.py``), or how weights are moved (``updates.py``). A run that
-was interrupted and resumed is, on the CPU with as many threads, bit for bit the run that was not; a
-run of many processes is, but for rounding and dropout, the run of one.
+A run that was interrupted and resumed is, on the CPU with as many threads, bit for bit the run that
+was not; a run of many processes is, but for rounding and dropout, the run of one.
 """
 
 import dataclasses
@@ -11,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +31,27 @@ from clipsonic_cli.trainer.tracking import Means, MetricsLog, check_trackers
 from clipsonic_cli.types import Report, silent
 
 VALIDATION_SEED = 0
-"""Of the held-out clips and their noise: the same for every run, so that curves compare."""
+"""Seed of the held-out clips and their noise: the same for every run, so that curves compare."""
 
 
 class Diverged(ClipsonicError):
-    """A loss is no number, or larger than any real one."""
+    """A loss is NaN, or above the largest allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a training stands when it is saved.
-
-    Args:
-        step: Steps done.
-        seconds: Time spent in steps, over all resumptions.
-        losses: Means since the last line of metrics.jsonl.
-        weights: Averaged weights of the network that is kept.
-        best: Least held-out loss of such weights so far; theirs are in best.pt. Infinite before.
-    """
+    """The state of a training when it is saved."""
 
     step: int
+    """Steps done."""
     seconds: float
+    """Time spent in steps, over all resumptions."""
     losses: dict[str, float]
+    """Means in the last line of metrics.jsonl."""
     weights: dict[str, Tensor]
+    """Averaged weights of the main network."""
     best: float = math.inf
+    """Lowest validation loss of such weights, which are in best.pt; infinite before the first."""
 
 
 def train(
@@ -72,7 +67,7 @@ def train(
     on_save: Callable[[Progress, MetricsLog], None] | None = None,
     report: Report = silent,
 ) -> Progress:
-    """Trains until ``config.steps``, from the newest checkpoint in ``run_dir`` if there is one.
+    """Train until ``config.steps``, from the newest checkpoint in ``run_dir`` if there is one.
 
     Writes ``state-*.pt``, ``best.pt`` and ``metrics.jsonl`` into ``run_dir``. SIGTERM and Ctrl-C
     finish the step, save, and then interrupt; a second one interrupts at once.
@@ -81,19 +76,16 @@ def train(
     alone writes and calls back. All need to see ``run_dir``.
 
     Args:
-        objective: What to lower; its networks are moved to the device and trained in place.
-        dataset: Where batches come from.
-        config: How.
+        objective: The losses; its networks are moved to the device and trained in place.
+        dataset: The training clips.
+        config: Hyperparameters.
         run_dir: The run's folder, made if need be.
-        held_out: Clips to judge the averaged weights by, always with the same noise.
-        device: Kind of device the networks run on, a process each; None is the CPU.
-        minutes: Stop and save after this much time in this call, if ``steps`` are not done before.
-        trackers: Names of ``metrics.TRACKERS`` that shall show the training as well.
+        held_out: Validation clips for the averaged weights, always with the same noise.
+        device: Kind of device, one for each process; None is the CPU.
+        minutes: Stop and save after this much time in this call.
+        trackers: Names of ``tracking.TRACKERS`` to log to as well.
         on_save: Called after every checkpoint, with the log for whatever else is to be shown.
-        report: Progress.
-
-    Returns:
-        Where the training stands at its end.
+        report: Called with progress.
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
@@ -104,9 +96,8 @@ def train(
     """
     check_trackers(trackers)
     accelerator = make_accelerator(device or torch.device("cpu"))
-    main = accelerator.is_main_process
     run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
-    with owned(run_dir, "a training") if main else nullcontext():
+    with owned(run_dir, "a training") if accelerator.is_main_process else nullcontext():
         run.resume(trackers)
         deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
         try:
@@ -114,77 +105,80 @@ def train(
                 while run.step < config.steps:
                     run.advance()
                     report("train", run.step, config.steps)
-                    stopped, late = run.anywhere(interrupted.is_set(), time.monotonic() > deadline)
-                    ending = run.step == config.steps or stopped or late
-                    if ending or run.step % config.save_every == 0:
+                    stopped, late = run.any_process(
+                        interrupted.is_set(), time.monotonic() > deadline
+                    )
+                    if stopped or late or run.due(config.save_every):
                         progress = run.save()
-                        if main and on_save is not None:
+                        if run.log is not None and on_save is not None:
                             on_save(progress, run.log)
                     if stopped:
                         raise KeyboardInterrupt
-                    if ending:
+                    if late:
                         break
         finally:
             run.close()
     return run.progress()
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Time since the last line of metrics."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-
-
-@dataclass(slots=True)
 class _Run:
-    """A training's whole state, and how it advances by one step."""
+    """The state of a training, and how it advances by one step.
 
-    objective: Objective
-    dataset: Dataset
-    held_out: Dataset | None
-    config: TrainConfig
-    run_dir: Path
-    accelerator: Accelerator
-    step: int = 0
-    seconds: float = 0.0
-    best: float = math.inf
-    losses: dict[str, float] = field(default_factory=dict)
-    means: Means = field(default_factory=Means)
-    clock: _Clock = field(default_factory=_Clock)
-    rows: slice = field(init=False)
-    feed: Feed = field(init=False)
-    updater: Updater = field(init=False)
-    ema: Ema = field(init=False)
-    log: MetricsLog = field(init=False)
+    Raises:
+        UsageError: The processes cannot share a batch.
+    """
 
-    def __post_init__(self) -> None:
-        processes, number = self.accelerator.num_processes, self.accelerator.process_index
-        share, left = divmod(self.config.batch_size, processes)
-        if left or not share:
+    def __init__(
+        self,
+        objective: Objective,
+        dataset: Dataset,
+        held_out: Dataset | None,
+        config: TrainConfig,
+        run_dir: Path,
+        accelerator: Accelerator,
+    ) -> None:
+        processes, rank = accelerator.num_processes, accelerator.process_index
+        share, rest = divmod(config.batch_size, processes)
+        if rest or not share:
             raise UsageError(
-                f"A batch of {self.config.batch_size} cannot be shared by {processes} processes. "
+                f"A batch of {config.batch_size} cannot be shared by {processes} processes. "
                 f"Choose a multiple of {processes}."
             )
-        self.rows = slice(number * share, (number + 1) * share)
+        self.objective, self.dataset, self.held_out = objective, dataset, held_out
+        self.config, self.run_dir, self.accelerator = config, run_dir, accelerator
+        self.rows = slice(rank * share, (rank + 1) * share)
         self.feed = Feed(
-            self.dataset,
-            self.objective.draw,
-            batch_size=self.config.batch_size,
+            dataset,
+            objective.draw,
+            batch_size=config.batch_size,
             rows=self.rows,
-            generator=torch.Generator().manual_seed(self.config.seed),
+            generator=torch.Generator().manual_seed(config.seed),
         )
-        self.updater = Updater(self.objective, self.config, self.accelerator, share)
-        kept = self.updater.networks[self.objective.main]
-        self.ema = Ema(kept, self.config.ema_decay, warmup=self.config.ema_warmup)
+        self.updater = Updater(objective, config, accelerator, share)
+        self.network = self.updater.networks[objective.main]
+        self.ema = Ema(self.network, config.ema_decay, warmup=config.ema_warmup)
+        self.log: MetricsLog | None = None
+        """Open from :meth:`resume` to :meth:`close`, in the main process alone."""
+        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.losses: dict[str, float] = {}
+        self._start_line()
+
+    def _start_line(self) -> None:
+        """Start to count what the next line of metrics.jsonl holds."""
+        self.means = Means()
+        self.line_steps, self.line_seconds, self.line_waited = 0, 0.0, 0.0
+
+    def due(self, every: int) -> bool:
+        """Return whether something is due that is done every so many steps, and after the last."""
+        return self.step == self.config.steps or self.step % every == 0
 
     def advance(self) -> None:
-        """Does one step."""
+        """Do one step."""
         started, waited = time.monotonic(), self.feed.waited
+
+        # Update.
         drawn, seed = self.feed.next()
-        batch = self._placed(drawn)
+        batch = self._to_device(drawn)
         self.updater.set_rate(self.step)
         for name in self.objective.turns(self.step):
             wrong = self.updater.update(name, batch, self.step, seed, self.means)
@@ -192,26 +186,29 @@ class _Run:
                 raise self._diverged(wrong, batch)
         self.ema.update(self.step)
         self.step += 1
+
+        # Time.
         elapsed = time.monotonic() - started
         self.seconds += elapsed
-        self.clock.steps += 1
-        self.clock.seconds += elapsed
-        self.clock.waited += self.feed.waited - waited
-        last = self.step == self.config.steps
-        if last or self.step % self.config.log_every == 0:
-            self._write_means()
-        if self.held_out is not None and (last or self.step % self.config.validate_every == 0):
+        self.line_steps += 1
+        self.line_seconds += elapsed
+        self.line_waited += self.feed.waited - waited
+
+        # Log and validate.
+        if self.due(self.config.log_every):
+            self._log_means()
+        if self.held_out is not None and self.due(self.config.validate_every):
             self._validate(self.held_out)
 
-    def _placed(self, batch: Batch) -> Batch:
-        """Moves a batch to the device, but for integers, which tables are looked up by."""
+    def _to_device(self, batch: Batch) -> Batch:
+        """Move a batch to the device, but for integers, which index tables."""
         device = self.accelerator.device
-        placed = dict(batch)
+        moved = dict(batch)
         for name, values in batch.items():
             if values.is_floating_point():
                 values = values.pin_memory() if device.type == "cuda" else values
-                placed[name] = values.to(device, non_blocking=True)
-        return placed
+                moved[name] = values.to(device, non_blocking=True)
+        return moved
 
     def _diverged(self, what: str, batch: Batch) -> Diverged:
         numbers = gather_object(batch["clip"].tolist())
@@ -221,65 +218,60 @@ class _Run:
             f"{self.config.max_loss:g}). Lower the learning rate or look at the clips: {clips}."
         )
 
-    def _write_means(self) -> None:
+    def _log_means(self) -> None:
         self.means.pool(self.accelerator)
-        self.losses, self.means = self.means.values(), Means()
-        clock, self.clock = self.clock, _Clock()
-        pace = clock.seconds / clock.steps
-        line = {
+        self.losses = self.means.values()
+        pace = self.line_seconds / self.line_steps
+        values = {
             "seconds": round(self.seconds, 3),
             **self.losses,
             "lr": learning_rate(self.config, self.step - 1),
             "clips_per_second": round(self.config.batch_size / pace, 3),
-            "waiting": round(clock.waited / clock.seconds, 4),
+            "waiting": round(self.line_waited / self.line_seconds, 4),
             "eta_seconds": round(pace * (self.config.steps - self.step)),
         }
-        if self.updater.piece < self.updater.rows:
-            line["micro_batch"] = self.updater.piece
-        self._write(line)
+        if self.updater.at_once < self.updater.rows:
+            values["micro_batch"] = self.updater.at_once
+        if self.log is not None:
+            self.log.write(self.step, values)
+        self._start_line()
 
     def _validate(self, held_out: Dataset) -> None:
-        """Judges the averaged weights by held-out clips."""
-        main = self.objective.main
-        network = self.updater.networks[main]
-        generator = torch.Generator().manual_seed(VALIDATION_SEED)
-        means = Means()
-        network.eval()
+        """Compute the validation loss of the averaged weights, and keep the best ones."""
+        main, at_once = self.objective.main, self.updater.at_once
+        generator, means = torch.Generator().manual_seed(VALIDATION_SEED), Means()
+        self.network.eval()
         with self.ema.applied(), torch.no_grad():
             for _ in range(self.config.validate_batches):
                 seeds = torch.randint(2**62, (self.config.batch_size,), generator=generator)
-                mine = seeds[self.rows].tolist()
-                for start in range(0, len(mine), self.updater.piece):
-                    piece = mine[start : start + self.updater.piece]
-                    batch = self._placed(draw_clips(held_out, self.objective.draw, piece))
+                own = seeds[self.rows].tolist()
+                for start in range(0, len(own), at_once):
+                    clips = own[start : start + at_once]
+                    batch = self._to_device(draw_clips(held_out, self.objective.draw, clips))
                     with self.updater.autocast():
                         loss = self.objective.loss(main, batch, self.step)
-                    means.add(main, loss.mean, len(piece))
-                    for name, values in loss.parts.items():
-                        means.add(name, values, len(piece) if values.ndim == 0 else 1)
-        network.train()
+                    means.add_loss(main, loss, len(clips))
+        self.network.train()
         means.pool(self.accelerator)
-        found = means.values()  # all of them in the main process, none elsewhere
-        self._write({f"held_out_{name}": value for name, value in found.items()})
-        score = found.get(self.objective.criterion, math.inf)
+        if self.log is None:
+            return
+        values = means.values()
+        self.log.write(self.step, {f"held_out_{name}": value for name, value in values.items()})
+        score = values[self.objective.criterion]
         if score < self.best:
-            self.best, weights = score, self.ema.state_dict()
-            best = {"step": self.step, "score": score, "weights": weights}
+            self.best = score
+            best = {"step": self.step, "score": score, "weights": self.ema.state_dict()}
             checkpoint.save_best(self.run_dir, best)
 
-    def _write(self, line: dict[str, float]) -> None:
-        if self.accelerator.is_main_process:
-            self.log.write(self.step, line)
-
-    def anywhere(self, *happened: bool) -> tuple[bool, ...]:
-        """Tells of each thing whether it happened in any of the processes."""
+    def any_process(self, *flags: bool) -> tuple[bool, ...]:
+        """Return of each flag whether it is set in any process."""
         if self.accelerator.num_processes == 1:
-            return happened
-        flags = torch.tensor(happened, dtype=torch.float32, device=self.accelerator.device)
-        return tuple((self.accelerator.reduce(flags, "sum") > 0).tolist())
+            return flags
+        numbers = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
+        return tuple((self.accelerator.reduce(numbers, "sum") > 0).tolist())
 
     def progress(self) -> Progress:
-        """Gives where the run stands."""
+        """Return the state of the run."""
         return Progress(
             step=self.step,
             seconds=self.seconds,
@@ -289,7 +281,7 @@ class _Run:
         )
 
     def save(self) -> Progress:
-        """Writes a checkpoint."""
+        """Write a checkpoint."""
         self.means.pool(self.accelerator)
         if self.accelerator.is_main_process:
             state = {
@@ -309,7 +301,7 @@ class _Run:
         return self.progress()
 
     def resume(self, trackers: Sequence[str]) -> None:
-        """Takes up the newest checkpoint, if there is one."""
+        """Restore the newest checkpoint, if there is one, and open the log."""
         main = self.accelerator.is_main_process
         if main:
             self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -332,21 +324,19 @@ class _Run:
             self.updater.load_state_dict(state)
             self.ema.load_state_dict(state["ema"])
             self.feed.generator.set_state(state["generator"])
-            self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
-            self.best = state.get("best", math.inf)
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.losses, self.best = state["losses"], state["best"]
             if self.accelerator.is_main_process:  # the sums are those of all processes
-                # Until counts were kept, every value was there once a step.
-                once = {name: self.step - state.get("logged", 0) for name in state["sums"]}
-                self.means.counts = dict(state.get("counts", once))
+                self.means.counts = dict(state["counts"])
                 self.means.sums = {name: torch.tensor(v) for name, v in state["sums"].items()}
         except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{self.run_dir} holds a training of another network, or a damaged one "
-                f"({str(error).splitlines()[0]}). Choose another folder to begin anew."
+                f"({str(error).splitlines()[0]}). Choose another folder to begin again."
             ) from None
 
     def close(self) -> None:
-        """Gives the objective its networks back and ends the log."""
+        """Unwrap the objective's networks and close the log."""
         self.updater.release()
-        if self.accelerator.is_main_process:
+        if self.log is not None:
             self.log.close()

@@ -1,11 +1,8 @@
-"""How one network is moved by one batch: gradients in pieces that fit, clipped, then AdamW.
-
-Knows: processes, precision, memory. Does not know: steps, data, checkpoints (``trainer.py``).
-"""
+"""How one network is updated by one batch: gradients in pieces that fit, clipped, then AdamW."""
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +19,12 @@ from clipsonic_cli.trainer.tracking import Means
 
 
 def make_accelerator(device: torch.device) -> Accelerator:
-    """Gives the process's place among its fellows; one process alone if none were launched.
+    """Create the Accelerator; one process unless launched by torchrun or accelerate.
 
     Precision stays with :class:`TrainConfig`: an ``Accelerator`` fixes it once for a process.
 
     Raises:
-        UsageError: ``accelerate launch`` was told to shard networks, or the device is another.
+        UsageError: ``accelerate launch`` is to shard networks, or the device is another.
     """
     accelerator = Accelerator(
         cpu=device.type == "cpu",
@@ -56,89 +53,95 @@ class Updater:
     """Networks with their optimizers, on this process's device.
 
     Several processes hold the same networks; each computes the gradient of its rows and they are
-    averaged (DistributedDataParallel). Rows that do not fit into a GPU's memory at once are done
-    in pieces of half the size, and half again, whose gradients add up to the same.
+    averaged (DistributedDataParallel). Rows that do not fit into a GPU's memory at once are
+    computed in pieces of half the size, and half again, whose gradients add up to the same.
 
     Args:
-        objective: What to lower; its networks are moved to the device, and wrapped until
+        objective: The losses; its networks are moved to the device, and wrapped until
             :meth:`release`.
-        config: How.
+        config: Hyperparameters.
         accelerator: The processes.
         rows: Clips of a batch this process computes.
 
     Attributes:
-        networks: As the objective had them.
+        networks: The objective's networks, never wrapped.
         optimizers: One for each network.
-        piece: Clips computed at once.
+        at_once: Clips computed at once.
     """
 
     def __init__(
         self, objective: Objective, config: TrainConfig, accelerator: Accelerator, rows: int
     ) -> None:
         self.objective, self.config, self.accelerator = objective, config, accelerator
-        self.device = accelerator.device
-        self.rows = rows
-        self.piece = min(config.micro_batch or rows, rows)
+        self.device, self.rows = accelerator.device, rows
+        self.at_once = min(config.micro_batch or rows, rows)
         self.networks = {n: net.to(self.device).train() for n, net in objective.networks.items()}
         self.optimizers = {n: adamw(net, config) for n, net in self.networks.items()}
-        self._fits: set[str] = set()
+        self._known_to_fit: set[str] = set()
 
     def wrap(self) -> None:
-        """Lets processes exchange gradients, gives all the main one's weights, and compiles."""
+        """Let processes exchange gradients, copy the main one's weights to all, and compile."""
         for name, network in self.networks.items():
             if self.config.compile:
                 # In place: no name of a weight changes. In the default mode, as CUDA graphs would
-                # hold on to the weights' addresses, and averages trade places with weights when
-                # held-out clips judge them (which is compiled once more, without gradients).
+                # hold on to the weights' addresses, and averages trade places with weights in a
+                # validation (which is compiled once more, without gradients).
                 network.compile()
             self.objective.networks[name] = self.accelerator.prepare_model(network)
 
     def release(self) -> None:
-        """Gives the objective its own networks back."""
+        """Give the objective its own networks back."""
         self.objective.networks.update(self.networks)
         for network in self.networks.values():
-            network._compiled_call_impl = None  # there is no public way back from compile()
+            # There is no public way back from compile(); as of torch 2.14.
+            network._compiled_call_impl = None
 
     def set_rate(self, step: int) -> None:
-        """Sets the learning rate of the step that comes after ``step`` of them."""
+        """Set the learning rate for step number ``step`` (0-based)."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, step)
 
     def update(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> str | None:
-        """Moves a network by the gradient of its loss.
+        """Update a network by the gradient of its loss.
 
         Args:
             name: The network.
             batch: This process's rows, on the device.
             step: Steps done.
-            seed: For dropout, which alone draws from the global generator; it is left as it was.
-            means: Takes what is worth logging.
+            seed: Seed of dropout, which alone draws from the global generator; that is restored.
+            means: Receives the values to log.
 
         Returns:
-            What went wrong if the loss or its gradient is no number or too large; then nothing
-            was moved. The same in all processes.
+            What is wrong if the loss or its gradient is not finite or too large; the network is
+            then unchanged. The same in all processes.
 
         Raises:
             ClipsonicError: One clip alone does not fit into memory, or compiling fails.
         """
         network, optimizer = self.networks[name], self.optimizers[name]
-        if self.accelerator.num_processes > 1 and name not in self._fits:
+
+        # Gradient.
+        if self.accelerator.num_processes > 1 and name not in self._known_to_fit:
             # A process that runs out of memory while others wait for its gradient could not try
             # again; so the first time is a rehearsal without exchange.
-            with self._silence():
+            with self._no_exchange():
                 self._gradient(name, batch, step, seed, Means())
-            self._fits.add(name)
+            self._known_to_fit.add(name)
         loss = self._gradient(name, batch, step, seed, means)
         loss = self.accelerator.reduce(loss, "mean")
+
+        # Clip.
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         if self.config.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(
                 network.parameters(), self.config.clip_norm, norm, foreach=True
             )
+
+        # Check.
         value, length = torch.stack([loss, norm.to(loss)]).tolist()  # one wait for the device
-        if not abs(value) <= self.config.max_loss:  # also true of nan
+        if math.isnan(value) or abs(value) > self.config.max_loss:
             return f"the loss of the {name} is {value:g}"
         if not math.isfinite(length):
             return f"the gradient of the {name} is {length:g}"
@@ -147,39 +150,43 @@ class Updater:
         return None
 
     def _gradient(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> Tensor:
-        """Leaves the gradient in the network and gives the loss; smaller pieces if they must be."""
+        """Compute the gradient into the network, in smaller pieces if they must be.
+
+        Returns:
+            The loss.
+        """
         devices = [self.device] if self.device.type == "cuda" else []
         while True:
+            # Try.
             try:
-                found = Means()
-                with torch.random.fork_rng(devices):
+                attempt = Means()
+                with torch.random.fork_rng(devices), self._compiling(name):
                     torch.manual_seed(seed + self.accelerator.process_index)
-                    with self._compiling(name):
-                        loss = self._in_pieces(name, batch, step, found)
+                    loss = self._in_pieces(name, batch, step, attempt)
             except torch.OutOfMemoryError:
-                if self.piece == 1 or name in self._fits:
+                if self.at_once == 1 or name in self._known_to_fit:
                     raise ClipsonicError(
-                        f"Memory of {self.device} ran out at step {step} with {self.piece} of "
+                        f"Memory of {self.device} ran out at step {step} with {self.at_once} of "
                         f"{self.rows} clips at once. Set a smaller micro-batch, or choose a "
                         "smaller network."
                     ) from None
             else:
-                means.merge(found)
+                means.merge(attempt)
                 return loss
-            # Outside the handler, whose traceback holds on to what filled the memory.
-            self.piece //= 2
+            # Shrink: outside the handler, whose traceback holds on to what filled the memory.
+            self.at_once //= 2
             release_memory()
 
     def _in_pieces(self, name: str, batch: Batch, step: int, means: Means) -> Tensor:
+        """Add up the gradients of a batch's pieces, and return its loss."""
         total = torch.zeros((), device=self.device)
-        for start in range(0, self.rows, self.piece):
-            whole = self.piece >= self.rows  # then the very same batch: what is kept of it serves
-            end = start + self.piece
-            piece = batch if whole else {key: v[start:end] for key, v in batch.items()}
-            size = min(self.piece, self.rows - start)
-            with ExitStack() as stack:
-                if start + size < self.rows:
-                    stack.enter_context(self._silence())
+        for start in range(0, self.rows, self.at_once):
+            size = min(self.at_once, self.rows - start)
+            piece = batch  # as it is where it is whole: an objective may keep what it computed
+            if size < self.rows:
+                piece = {key: values[start : start + size] for key, values in batch.items()}
+            last = start + size == self.rows
+            with nullcontext() if last else self._no_exchange():
                 with self.autocast():
                     loss = self.objective.loss(name, piece, step)
                 if start == 0:
@@ -189,19 +196,17 @@ class Updater:
                 share = loss.mean.float() * (size / self.rows)
                 share.backward()  # type: ignore[no-untyped-call]
             total += share.detach()
-            means.add(name, loss.mean, size)
-            for key, values in loss.parts.items():
-                means.add(key, values, size if values.ndim == 0 else 1)
+            means.add_loss(name, loss, size)
         return total
 
     def autocast(self) -> torch.autocast:
-        """Gives the forward pass its precision."""
+        """Return the context of the forward pass's precision."""
         enabled = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     @contextmanager
     def _compiling(self, name: str) -> Iterator[None]:
-        """Tells people why a network cannot be compiled, which its first call does."""
+        """Explain why a network cannot be compiled, which its first call does."""
         if not self.config.compile:
             yield
             return
@@ -218,15 +223,15 @@ class Updater:
             ) from error
 
     @contextmanager
-    def _silence(self) -> Iterator[None]:
-        """Keeps gradients from being exchanged: only the last piece's backward pass does that."""
+    def _no_exchange(self) -> Iterator[None]:
+        """Keep gradients in this process: only the last piece's backward pass exchanges them."""
         with ExitStack() as stack:
             for network in self.objective.networks.values():
                 stack.enter_context(self.accelerator.no_sync(network))
             yield
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives weights, and the optimizers' state by number of the parameter in its network."""
+        """Return weights, and the optimizers' state by number of the parameter in its network."""
         optimizers = {}
         for name, optimizer in self.optimizers.items():
             state = optimizer.state_dict()["state"]
@@ -236,7 +241,7 @@ class Updater:
         return {"networks": networks, "optimizers": optimizers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes a state back; the configuration's settings stay.
+        """Restore a state; the configuration's hyperparameters stay.
 
         Raises:
             KeyError | RuntimeError | ValueError: It is of other networks.
@@ -253,8 +258,7 @@ class Updater:
 def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Build the optimizer of a network.
 
-    Source: Loshchilov & Hutter 2019; that only matrices (two axes or more) decay, if so, as in the
-    trainer of dalle2-pytorch.
+    Source: Loshchilov & Hutter 2019; ``decayed`` "matrices": dalle2-pytorch's trainer.
     """
     parameters = list(network.parameters())
     least_axes = 0 if config.decayed == "all" else 2
@@ -275,12 +279,12 @@ def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Gives the rate of the step that comes after ``step`` of them: it rises, then decays."""
+    """Compute the learning rate of step number ``step`` (0-based): it rises, then decays."""
     warmed = config.lr * min(1.0, (step + 1) / max(1, config.warmup))
     return warmed * config.lr_decay ** max(0, step - config.warmup)
 
 
 def _order(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[int]:
-    """Gives each parameter's number in the network, in the order of the optimizer's groups."""
+    """Return each parameter's number in the network, in the order of the optimizer's groups."""
     number = {id(parameter): i for i, parameter in enumerate(network.parameters())}
     return [number[id(p)] for group in optimizer.param_groups for p in group["params"]]

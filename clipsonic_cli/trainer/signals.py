@@ -1,4 +1,4 @@
-"""Signals that end a training politely."""
+"""Signals that end a training once it is saved."""
 
 import signal
 import threading
@@ -9,17 +9,17 @@ from types import FrameType
 
 @contextmanager
 def catch_signals() -> Iterator[threading.Event]:
-    """Turns the first SIGINT or SIGTERM into an event; a second of the same acts as ever.
+    """Turn the first SIGINT or SIGTERM into an event; a second of the same kind acts as before.
 
-    Of the same: Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as SIGTERM. A
-    signal that the process ignores stays ignored: shells start background jobs so.
+    Of the same kind, as Ctrl-C in ``torchrun`` reaches a process as SIGINT and, at once, as
+    SIGTERM. A signal that the process ignores stays ignored: shells start background jobs so.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # signals belong to the main thread; nothing to catch here
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
+    before = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         event.set()

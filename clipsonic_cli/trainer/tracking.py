@@ -1,6 +1,6 @@
-"""What a training writes about itself: lines of metrics.jsonl; TensorBoard and W&B by wish.
+"""The metrics of a training: running means, metrics.jsonl, TensorBoard and W&B.
 
-A tracker's package is imported only when the tracker is asked for. Nothing here prints.
+A tracker's package is imported only when the tracker is asked for.
 """
 
 import json
@@ -20,6 +20,7 @@ from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.trainer.objective import Loss
 from clipsonic_cli.types import Waveform
 
 MAX_LOG = 1 << 30
@@ -27,23 +28,24 @@ MAX_LOG = 1 << 30
 
 
 class Means:
-    """Running means by name; values stay on their device until they are asked for.
-
-    Attributes:
-        sums: Sum of each name's values.
-        counts: How many there were.
-    """
+    """Running means by name, as sums and counts; sums stay on their device until read."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
     def add(self, name: str, values: Tensor, weight: int = 1) -> None:
-        """Adds values of any shape, also none at all, each counting ``weight`` times."""
+        """Add values of any shape, also none at all, each counting ``weight`` times."""
         self._add(name, values.detach().float().sum() * weight, values.numel() * weight)
 
+    def add_loss(self, name: str, loss: Loss, clips: int) -> None:
+        """Add a network's loss on some clips, and its parts."""
+        self.add(name, loss.mean, clips)
+        for part, values in loss.parts.items():
+            self.add(part, values, clips if values.ndim == 0 else 1)
+
     def merge(self, other: "Means") -> None:
-        """Adds all that another has."""
+        """Add all that another has."""
         for name, total in other.sums.items():
             self._add(name, total, other.counts[name])
 
@@ -52,15 +54,15 @@ class Means:
         self.counts[name] = self.counts.get(name, 0) + count
 
     def pool(self, accelerator: Accelerator) -> None:
-        """Brings the values of all processes together in the main one."""
+        """Move the values of all processes to the main one."""
         if accelerator.num_processes == 1 or not self.sums:
             return
         names = sorted(self.sums)
-        mine = [
+        own = [
             torch.stack([self.sums[name].double().cpu() for name in names]),
             torch.tensor([float(self.counts[name]) for name in names], dtype=torch.float64),
         ]
-        sums, counts = accelerator.reduce(torch.stack(mine).to(accelerator.device))
+        sums, counts = accelerator.reduce(torch.stack(own).to(accelerator.device))
         share = 1 if accelerator.is_main_process else 0
         self.sums = {name: share * total for name, total in zip(names, sums, strict=True)}
         self.counts = {
@@ -68,7 +70,7 @@ class Means:
         }
 
     def values(self) -> dict[str, float]:
-        """Gives the means of the names that have values."""
+        """Return the means of the names that have values."""
         return {
             name: float(total) / self.counts[name]
             for name, total in self.sums.items()
@@ -77,19 +79,19 @@ class Means:
 
 
 class Tracker(Protocol):
-    """Where curves, sounds and pictures of a training are shown."""
+    """A tool that shows curves, audio and images of a training."""
 
     def curves(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each named curve."""
+        """Add a point to each named curve."""
 
-    def sound(self, step: int, name: str, waveform: Waveform) -> None:
-        """Adds a sound."""
+    def audio(self, step: int, name: str, waveform: Waveform) -> None:
+        """Add a waveform, on the CPU."""
 
-    def picture(self, step: int, name: str, image: Image.Image) -> None:
-        """Adds a picture."""
+    def image(self, step: int, name: str, image: Image.Image) -> None:
+        """Add an RGB image."""
 
     def close(self) -> None:
-        """Ends the record."""
+        """Close the record."""
 
 
 class TensorBoard:
@@ -98,7 +100,7 @@ class TensorBoard:
     Args:
         run_dir: The run's folder.
         step: Steps done.
-        last: Last step told of before, here or elsewhere.
+        last: Last step in the log before.
     """
 
     def __init__(self, run_dir: Path, *, step: int, last: int) -> None:  # noqa: ARG002
@@ -107,31 +109,31 @@ class TensorBoard:
         self.writer = SummaryWriter(run_dir / "tensorboard", purge_step=step + 1)
 
     def curves(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each named curve."""
+        """Add a point to each named curve."""
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
-    def sound(self, step: int, name: str, waveform: Waveform) -> None:
-        """Adds a sound."""
+    def audio(self, step: int, name: str, waveform: Waveform) -> None:
+        """Add a waveform, on the CPU."""
         self.writer.add_audio(name, waveform.samples[None], step, waveform.sample_rate)
         self.writer.flush()
 
-    def picture(self, step: int, name: str, image: Image.Image) -> None:
-        """Adds a picture."""
+    def image(self, step: int, name: str, image: Image.Image) -> None:
+        """Add an RGB image."""
         self.writer.add_image(name, np.asarray(image), step, dataformats="HWC")
         self.writer.flush()
 
     def close(self) -> None:
-        """Ends the events file."""
+        """Close the events file."""
         self.writer.close()
 
 
 class WeightsAndBiases:
     """A run of W&B's project "clipsonic", which a resumed training continues.
 
-    The run's id is kept in ``run_dir/wandb-id``. W&B takes no step back: what it has of steps that
-    are done again stays (on the CPU they are the same), and nothing is sent until the training is
+    The run's id is kept in ``run_dir/wandb-id``. W&B takes no step back: rows of steps that are
+    done again stay (on the CPU they are the same), and nothing is sent until the training is
     beyond them. A row is sent when the next begins, so that a kill loses the last one.
 
     With ``WANDB_MODE=offline`` every resumption is a folder of its own in ``run_dir/wandb``, and
@@ -140,10 +142,10 @@ class WeightsAndBiases:
     Args:
         run_dir: The run's folder; its name is the run's.
         step: Steps done.
-        last: Last step told of before, here or elsewhere.
+        last: Last step in the log before.
 
     Raises:
-        UsageError: W&B refuses or cannot be reached.
+        UsageError: W&B cannot be logged in to or reached.
     """
 
     def __init__(self, run_dir: Path, *, step: int, last: int) -> None:  # noqa: ARG002
@@ -161,7 +163,7 @@ class WeightsAndBiases:
                 resume="allow",
                 name=run_dir.resolve().name,
                 dir=run_dir,
-                # Off: it would copy all that the command prints. Its own words go to stderr.
+                # Off: it would copy all that the command prints. Its own messages go to stderr.
                 settings=wandb.Settings(console="off", quiet=True),
             )
         except wandb.Error as error:
@@ -174,18 +176,18 @@ class WeightsAndBiases:
         self.first = beyond if self.run.offline else self.run.starting_step
 
     def curves(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a point to each named curve."""
+        """Add a point to each named curve."""
         self._log(step, dict(values))
 
-    def sound(self, step: int, name: str, waveform: Waveform) -> None:
-        """Adds a sound."""
+    def audio(self, step: int, name: str, waveform: Waveform) -> None:
+        """Add a waveform, on the CPU."""
         import wandb
 
         samples = waveform.samples.numpy()
         self._log(step, {name: wandb.Audio(samples, sample_rate=waveform.sample_rate)})
 
-    def picture(self, step: int, name: str, image: Image.Image) -> None:
-        """Adds a picture."""
+    def image(self, step: int, name: str, image: Image.Image) -> None:
+        """Add an RGB image."""
         import wandb
 
         self._log(step, {name: wandb.Image(image)})
@@ -195,7 +197,7 @@ class WeightsAndBiases:
             self.run.log(values, step=step)
 
     def close(self) -> None:
-        """Sends the last row and ends this part of the run."""
+        """Send the last row and close this part of the run."""
         self.run.finish()
 
 
@@ -203,11 +205,11 @@ TRACKERS: dict[str, tuple[type[TensorBoard] | type[WeightsAndBiases], str]] = {
     "tensorboard": (TensorBoard, "train"),
     "wandb": (WeightsAndBiases, "wandb"),
 }
-"""By the name of their package: what writes, and the extra of clipsonic that installs it."""
+"""By the name of its package: a tracker, and the extra of clipsonic that installs it."""
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Refuses trackers that could not be used; imports nothing.
+    """Check that trackers can be used; imports nothing.
 
     Raises:
         UsageError: A name is unknown, or its package is not installed.
@@ -244,7 +246,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 class MetricsLog:
-    """The run's metrics.jsonl and the trackers that were asked for.
+    """The run's metrics.jsonl and the trackers asked for.
 
     Args:
         run_dir: The run's folder.
@@ -252,7 +254,7 @@ class MetricsLog:
         trackers: Names of :data:`TRACKERS`.
 
     Raises:
-        UsageError: A tracker is unknown, not installed, or refuses.
+        UsageError: A tracker is unknown, not installed, or cannot be used.
     """
 
     def __init__(self, run_dir: Path, step: int, *, trackers: Sequence[str] = ()) -> None:
@@ -261,9 +263,9 @@ class MetricsLog:
         last = 0
         if self.path.exists():
             whole = _lines(self.path)
-            last = max((of for of, _ in whole), default=0)
+            last = max((number for number, _ in whole), default=0)
             temporary = self.path.with_suffix(".part")
-            kept = "".join(line for of, line in whole if of <= step)
+            kept = "".join(line for number, line in whole if number <= step)
             temporary.write_text(kept, encoding="utf-8")
             temporary.replace(self.path)
         self.trackers: list[Tracker] = [
@@ -271,35 +273,23 @@ class MetricsLog:
         ]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line, and a point to each curve."""
+        """Write a line, and add a point to each curve."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         for tracker in self.trackers:
             tracker.curves(step, values)
 
-    def sound(self, step: int, name: str, waveform: Waveform) -> None:
-        """Shows a sound in the trackers.
-
-        Args:
-            step: Steps done.
-            name: The same for every step of a series; a slash groups.
-            waveform: On the CPU.
-        """
+    def audio(self, step: int, name: str, waveform: Waveform) -> None:
+        """Show a waveform in the trackers; the names of a series are equal, a slash groups."""
         for tracker in self.trackers:
-            tracker.sound(step, name, waveform)
+            tracker.audio(step, name, waveform)
 
-    def picture(self, step: int, name: str, image: Image.Image) -> None:
-        """Shows an RGB picture in the trackers.
-
-        Args:
-            step: Steps done.
-            name: The same for every step of a series; a slash groups.
-            image: RGB.
-        """
+    def image(self, step: int, name: str, image: Image.Image) -> None:
+        """Show an RGB image in the trackers; the names of a series are equal, a slash groups."""
         for tracker in self.trackers:
-            tracker.picture(step, name, image)
+            tracker.image(step, name, image)
 
     def close(self) -> None:
-        """Ends the trackers' records."""
+        """Close the trackers."""
         for tracker in self.trackers:
             tracker.close()

@@ -1,8 +1,4 @@
-"""What the vocoder is trained to lower: spectral distance, and what critics still notice.
-
-Knows: segments, the losses of generator and critics. Does not know: the loop (``trainer.py``) and
-where sounds come from.
-"""
+"""The training objective of the vocoder: a GAN with a spectral distance."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +22,7 @@ class Critics(nn.ModuleList):
     """All discriminators as one network."""
 
     def forward(self, waveform: Tensor) -> list[Judgement]:
-        """Gives all judgements of a waveform (B, N)."""
+        """Return all judgements of a waveform (B, N)."""
         return [judgement for critic in self for judgement in critic(waveform[:, None])]
 
 
@@ -34,13 +30,13 @@ class VocoderObjective:
     """A least-squares GAN with feature matching and a mel distance.
 
     A batch holds ``wave`` (B, hop_length * T) in [-1, 1] and its ``mel`` (B, 1, F, T), natural
-    logarithm. The mel is cropped rather than made from the cropped sound, so that segments have
-    no reflected ends.
+    logarithm. The mel is cropped rather than computed from the cropped waveform, so that segments
+    have no reflected ends.
 
     Args:
         vocoder: The generator.
         critics: The discriminators.
-        segment: Samples a sound is cropped to, a multiple of the hop.
+        segment: Samples a waveform is cropped to, a multiple of the hop.
         warmup: Steps in which the mel distance alone trains the generator, and the critics rest;
             BigVGAN's ``freeze_step``.
         mel_weight: Weight of the mel distance: 45 in BigVGAN v1; 15 with v2's many scales.
@@ -51,7 +47,7 @@ class VocoderObjective:
         ValueError: The segment is no multiple of the hop.
 
     Attributes:
-        criterion: Held-out clips judge by the mel distance, as the critics are no constant judge.
+        criterion: The mel distance, as the critics change.
 
     Source: Kong et al. 2020 (HiFi-GAN), section 2.4; Lee et al. 2023 (BigVGAN), section 3.
     """
@@ -76,10 +72,10 @@ class VocoderObjective:
         self.segment, self.warmup = segment, warmup
         self.mel_weight, self.feature_weight = mel_weight, feature_weight
         self.log_mels = nn.ModuleList(LogMel(spec) for spec in scales or [vocoder.spec])
-        self._heard: tuple[Batch, Tensor] | None = None
+        self._generated: tuple[Batch, Tensor] | None = None
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Gives the same segment of sound and mel."""
+        """Draw the same segment of waveform and mel."""
         hop = self.vocoder.spec.hop_length
         frames = self.segment // hop
         starts = random_starts(batch["mel"], frames, generator)
@@ -87,11 +83,11 @@ class VocoderObjective:
         return {"clip": batch["clip"], "wave": wave, "mel": crop(batch["mel"], starts, frames)}
 
     def turns(self, step: int) -> Sequence[str]:
-        """Gives the critics, once the warm-up is over, and then the vocoder."""
+        """Return the critics, once the warm-up is over, and then the vocoder."""
         return ("vocoder",) if step < self.warmup else ("critics", "vocoder")
 
     def loss(self, network: str, batch: Batch, step: int) -> Loss:
-        """Gives the critics' loss or the vocoder's."""
+        """Compute the critics' loss or the vocoder's."""
         recorded, generated = batch["wave"], self._generate(network, batch)
         if network == "critics":
             self.critics.requires_grad_(requires_grad=True)
@@ -109,17 +105,17 @@ class VocoderObjective:
         return Loss(mean=loss, parts={"mel": distance, "fooled": fooled, "matched": matched})
 
     def _generate(self, network: str, batch: Batch) -> Tensor:
-        """Gives the vocoder's sound, (B, N); the critics' turn leaves it to the vocoder's."""
-        heard, self._heard = self._heard, None
-        if network == "vocoder" and heard is not None and heard[0] is batch:
-            return heard[1]
+        """Compute the vocoder's waveform (B, N); the critics' turn keeps it for the vocoder's."""
+        kept, self._generated = self._generated, None
+        if network == "vocoder" and kept is not None and kept[0] is batch:
+            return kept[1]
         generated: Tensor = self.networks["vocoder"](batch["mel"]).float()
         if network == "critics":
-            self._heard = (batch, generated)
+            self._generated = (batch, generated)
         return generated
 
     def mel_distance(self, generated: Tensor, recorded: Tensor) -> Tensor:
-        """Gives the mean absolute difference of log-mels, summed over the scales; float32."""
+        """Compute the mean absolute difference of log-mels, summed over the scales; float32."""
         self.log_mels.to(recorded.device)
         with torch.autocast(recorded.device.type, enabled=False):
             distances = [F.l1_loss(m(generated), m(recorded)) for m in self.log_mels]
@@ -127,7 +123,7 @@ class VocoderObjective:
 
 
 def critics_loss(recorded: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:
-    """Gives what critics lower: recorded sound should be judged 1, generated 0.
+    """Compute the critics' loss: recorded audio should be judged 1, generated 0.
 
     Source: Mao et al. 2017 (LSGAN), eq. 2, as HiFi-GAN uses it.
     """
@@ -141,7 +137,7 @@ def critics_loss(recorded: Sequence[Judgement], generated: Sequence[Judgement]) 
 def generator_losses(
     recorded: Sequence[Judgement], generated: Sequence[Judgement]
 ) -> tuple[Tensor, Tensor]:
-    """Gives what the generator lowers: how far from 1 it is judged, and how far features differ.
+    """Compute the generator's losses: how far from 1 it is judged, and how far features differ.
 
     Source: Kong et al. 2020 (HiFi-GAN), eqs. 2 and 4.
     """
@@ -160,16 +156,13 @@ def generator_losses(
 def compare_vocoders(
     vocoders: Mapping[str, nn.Module], spec: MelSpec, dataset: Dataset, *, clips: int = 32
 ) -> dict[str, float]:
-    """Gives how far each vocoder's sounds are from the mels they were made of.
+    """Compute the mean absolute difference of log-mels between vocoders' input and output.
 
     Args:
         vocoders: By name; mel (B, 1, F, T) to waveform.
         spec: The mel's geometry.
-        dataset: Gives ``mel``, natural logarithm; the same clips at every call.
-        clips: How many.
-
-    Returns:
-        Mean absolute difference of log-mels by name.
+        dataset: Has ``mel``, natural logarithm; the same clips are drawn at every call.
+        clips: How many are drawn.
     """
     generator, log_mel = torch.Generator().manual_seed(0), LogMel(spec)
     totals = dict.fromkeys(vocoders, 0.0)

@@ -121,8 +121,8 @@ def _make(
     png = wav.with_suffix(".png")
     with written(png) as temporary:
         picture.save(temporary, format="PNG")
-    log.sound(step, f"sounds/{stem}", replace(sound, samples=peak_guard(sound.samples)[0]))
-    log.picture(step, f"mels/{stem}", picture)
+    log.audio(step, f"sounds/{stem}", replace(sound, samples=peak_guard(sound.samples)[0]))
+    log.image(step, f"mels/{stem}", picture)
     return wav, png
 
 

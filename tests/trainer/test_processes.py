@@ -144,7 +144,7 @@ def test_the_processes_data_is_disjoint_and_together_that_of_one(one, two):
 
 @pytest.mark.slow
 def test_one_process_writes(two):
-    assert [p.name for p in sorted((two / "net").iterdir())] == [
+    assert [p.name for p in sorted((two / "net").glob("[!.]*"))] == [
         "best.pt", "metrics.jsonl", "state-00000016.pt", "state-00000020.pt",
     ]  # fmt: skip
     assert json.loads((two / "saved-0.json").read_text()) == [8, 16, 20]

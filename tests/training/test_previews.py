@@ -23,13 +23,13 @@ class Shown:
     """A tracker that remembers."""
 
     def __init__(self):
-        self.sounds, self.pictures = {}, {}
+        self.waveforms, self.images = {}, {}
 
-    def sound(self, step, name, waveform):
-        self.sounds[step, name] = waveform
+    def audio(self, step, name, waveform):
+        self.waveforms[step, name] = waveform
 
-    def picture(self, step, name, image):
-        self.pictures[step, name] = image
+    def image(self, step, name, image):
+        self.images[step, name] = image
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def test_texts_and_pictures_become_files_with_recipes_and_are_shown(tmp_path, vi
         (queries[1], "iq", 2),
     ]
     (shown,) = log.trackers
-    assert list(shown.sounds) == [(1000, f"sounds/{stem}") for stem in stems]
-    assert list(shown.pictures) == [(1000, f"mels/{stem}") for stem in stems]
-    assert all(len(sound.samples) == 8000 for sound in shown.sounds.values())
-    assert np.array_equal(Image.open(made.files[1]), shown.pictures[1000, f"mels/{stems[0]}"])
+    assert list(shown.waveforms) == [(1000, f"sounds/{stem}") for stem in stems]
+    assert list(shown.images) == [(1000, f"mels/{stem}") for stem in stems]
+    assert all(len(sound.samples) == 8000 for sound in shown.waveforms.values())
+    assert np.array_equal(Image.open(made.files[1]), shown.images[1000, f"mels/{stems[0]}"])
 
 
 def test_the_same_weights_sound_the_same_at_every_step(micro, tmp_path, log):
     for step in (1, 2):
         make_samples(micro, [TEXT], tmp_path, step, log, **FAST)
-    first, second = log.trackers[0].sounds.values()
+    first, second = log.trackers[0].waveforms.values()
     assert torch.equal(first.samples, second.samples)
 
 

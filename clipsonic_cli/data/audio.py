@@ -104,7 +104,7 @@ def _decode_stream(
         )
     samples = timeline.samples()
 
-    # Use the loudest channel where they cancel.
+    # If the channels cancel each other, use the loudest one.
     if (loudest := mix.cancelled_by) is not None:
         audio = _decode_stream(clip, container, number, sample_rate, loudest)
         note = f"its channels cancel each other: channel {loudest + 1} alone is used"
@@ -158,7 +158,7 @@ def _channels(frame: Any, packed: av.AudioResampler) -> NDArray[np.floating]:
 
 
 def _is_audible(clip: Clip, container: Container, number: int) -> bool:
-    """Return whether a stream is audible anywhere in its file, though not in the clip."""
+    """Return whether a stream that is silent in the clip is audible elsewhere in the file."""
     if not clip.start and clip.seconds is None:
         return False
     pieces = _pieces(container, container.audio(number), container.origin, Damage(), Downmix())
@@ -166,9 +166,9 @@ def _is_audible(clip: Clip, container: Container, number: int) -> bool:
 
 
 def _stated_end(container: Container, stream: Any, begin: Fraction) -> float | None:
-    """Return where the audio ends, in seconds of the clip, where the container knows exactly.
+    """Return the end of the audio in seconds of the clip; None if the container is not exact.
 
-    It matters: the last frames of a codec are padded.
+    It is needed because codecs pad their last frame.
     """
     if not container.format.startswith("mov") or not stream.duration:
         return None

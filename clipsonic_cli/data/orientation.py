@@ -1,4 +1,4 @@
-"""Frames as a player shows them: the display matrix of a video, and pixels that are not square."""
+"""Show frames as players do: apply a video's display matrix, and make its pixels square."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 Transpose = Image.Transpose
 TURNS = {
-    # Signs of where a step to the right and a step down lead: (right x, right y, down x, down y).
+    # Signs of the display matrix: the (x, y) shown of a pixel step to the right, then of one down.
     (1, 0, 0, 1): None,
     (-1, 0, 0, 1): Transpose.FLIP_LEFT_RIGHT,
     (1, 0, 0, -1): Transpose.FLIP_TOP_BOTTOM,
@@ -37,12 +37,12 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
 
 
 def upright(image: Image.Image, matrix: tuple[int, int, int, int] | None) -> Image.Image:
-    """Return an image as its display matrix says it is shown.
+    """Return an image turned and mirrored by its display matrix.
 
     Args:
-        image: As decoded, its pixels square.
-        matrix: From :func:`display_matrix`. Its scale is ignored, as players ignore it. What is
-            between two of the eight orientations is turned to the nearer one.
+        image: As decoded, with square pixels.
+        matrix: From :func:`display_matrix`. Its scale is ignored, as players do; an angle between
+            two of the eight orientations is rounded to the nearer one.
     """
     if matrix is None:
         return image
@@ -58,7 +58,7 @@ def square_pixels(image: Image.Image, aspect: Any) -> Image.Image:
 
     Args:
         image: As decoded.
-        aspect: Width over height of its pixels; values that no video has are ignored.
+        aspect: Width over height of its pixels; values outside 0.1 to 10 are ignored.
     """
     if not aspect or aspect == 1 or not 0.1 < aspect < 10:
         return image

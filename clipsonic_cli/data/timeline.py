@@ -29,7 +29,9 @@ class Timeline:
     """
 
     def __init__(self, clip: Clip, rate: int, sample_rate: int, seconds: float | None) -> None:
-        self._clip, self._rate, self._wanted_rate = clip, rate, sample_rate
+        self._clip = clip
+        self._rate = rate
+        self._wanted_rate = sample_rate
         self._wanted = None if seconds is None else round(seconds * rate)
         self._resample = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
         self._expected: int | None = None

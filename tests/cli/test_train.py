@@ -261,8 +261,7 @@ def test_a_signal_that_is_lost_in_a_callback_ends_preparation_all_the_same(
         seen.append(clip)
         if len(seen) == 2:
             with suppress(KeyboardInterrupt):  # as Cython does
-                os.kill(os.getpid(), number)
-                wait_for(lambda: False)  # until it arrives, which may be in another thread
+                signal.raise_signal(number)
         return decode(clip, **rules)
 
     monkeypatch.setattr(prepare, "decode", losing)

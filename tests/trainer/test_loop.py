@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -149,7 +148,7 @@ def test_an_infinite_gradient_stops(points, tmp_path):
 def test_a_signal_finishes_the_step_saves_and_interrupts(points, regression, tmp_path, number):
     whole = train(regression(), points, CONFIG, tmp_path / "whole")
     objective = regression()
-    objective.before_step = lambda step: os.kill(os.getpid(), number) if step == 6 else None
+    objective.before_step = lambda step: signal.raise_signal(number) if step == 6 else None
     before = signal.getsignal(number)
     saved = []
     with pytest.raises(KeyboardInterrupt):
@@ -169,11 +168,11 @@ def test_a_signal_finishes_the_step_saves_and_interrupts(points, regression, tmp
 def test_a_signal_that_is_ignored_stays_ignored():
     """As SIGINT is where a shell without job control starts something in the background."""
     code = """
-import os, signal
+import signal
 from clipsonic_cli.trainer.signals import catch_signals
 with catch_signals() as interrupted:
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         print(number.name, interrupted.is_set())
 print(signal.getsignal(signal.SIGINT).name)
 """

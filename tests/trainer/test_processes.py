@@ -63,7 +63,7 @@ train(PriorObjective(Prior(PRIOR), PRIOR_PROCESS), texts, short, out / "prior")
 
 stopped = Regression(dropout=0.0)
 if rank == str(processes - 1):  # one process alone is told
-    stopped.before_step = lambda step: step == 6 and os.kill(os.getpid(), signal.SIGTERM)
+    stopped.before_step = lambda step: step == 6 and signal.raise_signal(signal.SIGTERM)
 try:
     train(stopped, points, config, out / "stopped")
 except KeyboardInterrupt:

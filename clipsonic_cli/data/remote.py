@@ -7,8 +7,6 @@ Knows: ranges of bytes. Does not know: which addresses are allowed, or how reque
 import io
 import os
 import re
-import time
-from collections.abc import Callable
 
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import web
@@ -23,16 +21,13 @@ class RemoteFile(io.RawIOBase):
     Args:
         url: The address.
         attempts: How often a request may fail before the file counts as unavailable.
-        sleep: Waits that many seconds between them.
 
     Raises:
         OSError: At the first read or later: the file, or ranges of it, cannot be had.
     """
 
-    def __init__(
-        self, url: str, *, attempts: int = 5, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._url, self._attempts, self._sleep = url, attempts, sleep
+    def __init__(self, url: str, *, attempts: int = 5) -> None:
+        self._url, self._attempts = url, attempts
         self._session: web.Session | None = None
         self._size: int | None = None
         self._at = 0
@@ -94,15 +89,10 @@ class RemoteFile(io.RawIOBase):
     def _fetch(self, start: int, size: int) -> bytes:
         try:
             if self._session is None:
-                web.check_online(self._url, os.environ)
-                web.sources([self._url], {})
-                self._session = web.Session(os.environ)
-            return web.insist(
-                lambda: self._ask(start, size),
-                self._url,
-                attempts=self._attempts,
-                sleep=self._sleep,
-            )
+                web.check_online(self._url)
+                web.check_url(self._url)
+                self._session = web.Session()
+            return web.insist(lambda: self._ask(start, size), self._url, attempts=self._attempts)
         except (web.Unavailable, ClipsonicError) as error:
             raise OSError(str(error).rstrip(".")) from None
 

@@ -1,23 +1,17 @@
-"""A file from the web: there under its name when it is whole and verified, and not before.
+"""Download a file; it appears under its name only when it is whole and verified.
 
-What comes is kept beside it (``store/partial.py``), and ``NAME.lock`` makes a second process wait
-for the first. After a kill at any moment these are all that is left, and the next :func:`fetch`
-goes on from them.
-
-Knows: one file at a time; any number of threads may each fetch one. Does not know: what the file
-is for (``store/manifest.py``), or people: it prints nothing. Which variables of the environment
-matter is listed in ``store/web.py``.
+Until then its bytes are in ``NAME.part`` (``store/partial.py``), and ``NAME.lock`` makes a second
+process wait for the first. After a kill these are all that is left, and the next :func:`fetch`
+resumes. ``store/web.py`` lists the environment variables that matter.
 """
 
 import dataclasses
 import errno
 import hashlib
-import os
 import re
 import shutil
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +24,12 @@ from clipsonic_cli.store import web
 from clipsonic_cli.store.partial import CHUNK, Origin, Partial, is_chunked
 from clipsonic_cli.store.web import Interrupted, Unavailable, show
 
-FULL = "What came is kept: make room, and the same command goes on from there."
-CLOSED = "Give access to its folder, or set CLIPSONIC_HOME to another."
+Report = Callable[[int, int], None]
+"""Called with bytes done and bytes in all (0 if unknown)."""
+
+FULL = "The bytes received are kept: free some space, and the same command resumes."
+CLOSED = "Allow access to its folder, or set CLIPSONIC_HOME to another."
+NO_LOCKS = "Its disk has no file locks; set CLIPSONIC_HOME to a folder on another."
 REMEDIES = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
@@ -41,39 +39,30 @@ REMEDIES = {
     errno.EMFILE: "Allow this process more open files (ulimit -n).",
     errno.ENFILE: "Close other programs, which hold all files that this machine can open.",
     errno.ENAMETOOLONG: "Choose a shorter name, or set CLIPSONIC_HOME to a shorter path.",
-    errno.ENOLCK: "Its disk knows no locks; set CLIPSONIC_HOME to a folder on another.",
-    errno.ENOSYS: "Its disk knows no locks; set CLIPSONIC_HOME to a folder on another.",
+    errno.ENOLCK: NO_LOCKS,
+    errno.ENOSYS: NO_LOCKS,
 }
-"""What to do about an error of the disk, by the system's number of it."""
+"""Next step after an error of the disk, by its number."""
+TIMEOUT = (15.0, 60.0)
+"""Seconds until there is a connection, and between two pieces of an answer, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A file that is there and verified.
-
-    Args:
-        path: Where it lies.
-        bytes: Its length.
-        sha256: Its digest, all 64 hexadecimal digits.
-        url: The address that gave it, which may be a mirror's; None where it lay there already.
-        etag: The ETag it was served with.
-        stated: The SHA-256 the server stated beforehand, as the Hugging Face hub does.
-    """
+    """A verified file on disk."""
 
     path: Path
     bytes: int
     sha256: str
     url: str | None = None
+    """The address that sent it, which may be a mirror's; None if the file existed already."""
     etag: str | None = None
     stated: str | None = None
+    """The SHA-256 that the server stated beforehand, as the Hugging Face hub does."""
 
 
 class _WrongFile(Unavailable):
-    """This address gave another file, which was deleted."""
-
-
-def _silent(done: int, total: int) -> None:
-    """A report that shows nothing."""
+    """This address sent another file, which was deleted."""
 
 
 def fetch(
@@ -82,36 +71,27 @@ def fetch(
     *,
     size: int | None = None,
     sha256: str | None = None,
-    report: Callable[[int, int], None] = _silent,
+    report: Report = lambda _done, _total: None,
     attempts: int = 5,
-    timeout: tuple[float, float] = (15, 60),
-    sleep: Callable[[float], None] = time.sleep,
-    environ: Mapping[str, str] = os.environ,
+    timeout: tuple[float, float] = TIMEOUT,
 ) -> Fetched:
-    """Return a file: from the disk, or else from the first address that has it.
+    """Return a verified file: from the disk, or else from the first address that has it.
 
     Args:
-        urls: Addresses of the same file, the first to be asked first.
-        target: Where it shall lie; its folder is made.
-        size: Its length in bytes, where known.
-        sha256: Its SHA-256 in hexadecimal, or 8 or more of its first digits, where known.
-        report: Told (bytes there and hashed, bytes in all; 0 while unknown) at every piece and
-            every second of waiting for another attempt or process. What it raises ends the call,
-            and what came is kept.
-        attempts: How often in a row an address may fail without having given much in between.
-        timeout: Seconds until there is a connection, and between two pieces of an answer, at
-            most. A slow transfer is left alone.
-        sleep: Waits that many seconds.
-        environ: The variables of ``store/web.py``, except those that requests reads.
-
-    Returns:
-        What is known of the file. One that lay there is hashed and compared all the same.
+        urls: Addresses of the same file, tried in order.
+        target: Its path; the folder is created.
+        size: Its length in bytes, if known.
+        sha256: Its SHA-256 in hexadecimal, or 8 or more of its first digits, if known.
+        report: Called at every piece and at every second of waiting for another attempt or
+            process. What it raises ends the call; the bytes received are kept.
+        attempts: Failures of an address in a row without much progress in between, at most.
+        timeout: See :data:`TIMEOUT`.
 
     Raises:
-        FetchFailed: It cannot be had, is not the file expected, or cannot be written. There is
-            nothing under its name then, or what lay there before.
-        UsageError: An address, or a variable that should hold one, is none.
-        ValueError: ``urls`` is empty, or ``sha256`` is no digest.
+        FetchFailed: It cannot be had, is not the file expected, or cannot be written. ``target``
+            is then as it was before.
+        UsageError: An address, or a variable that should hold one, is invalid.
+        ValueError: ``urls`` is empty, or ``sha256`` is not a digest.
     """
     sha256 = sha256.lower() if sha256 else None
     if not urls or (sha256 and not re.fullmatch("[0-9a-f]{8,64}", sha256)):
@@ -119,54 +99,39 @@ def fetch(
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         if target.exists():
-            return _present(target, size, sha256, report)
-        web.check_online(str(target), environ)
-        addresses = web.sources(urls, environ)
+            return _verify_existing(target, size, sha256, report)
+        web.check_online(str(target))
+        addresses = web.sources(urls)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with acquired(lock, report), web.Session(environ) as session:
+        with acquired(lock, report), web.Session() as session:
             if target.exists():  # another process fetched it meanwhile
-                return _present(target, size, sha256, report)
+                return _verify_existing(target, size, sha256, report)
             partial = Partial(target, report)
-            download = _Download(session, partial, size, sha256, attempts, timeout, sleep)
-            fetched = download.run(addresses)
+            fetched = _Download(session, partial, size, sha256, attempts, timeout).run(addresses)
             _tidy(target)
             return fetched
     except OSError as error:
-        raise denied(target, error) from None
+        raise disk_error(target, error) from None
 
 
-def fetch_json(
-    url: str,
-    *,
-    attempts: int = 5,
-    timeout: tuple[float, float] = (15, 60),
-    sleep: Callable[[float], None] = time.sleep,
-    environ: Mapping[str, str] = os.environ,
-) -> Any:
-    """Return the JSON value at an address, such as of an interface of the hub; the mirror has none.
-
-    Args:
-        url: The address.
-        attempts: How often it may fail.
-        timeout: As for :func:`fetch`.
-        sleep: Waits that many seconds.
-        environ: The variables of ``store/web.py``, except those that requests reads.
+def fetch_json(url: str) -> Any:
+    """Fetch the JSON value at an address, such as of the hub's API; mirrors have none.
 
     Raises:
         FetchFailed: There is no such value.
-        UsageError: The address, or a variable that should hold one, is none.
+        UsageError: The address, or a variable that should hold one, is invalid.
     """
-    web.check_online(url, environ)
-    (address,) = web.sources((url,), {**environ, "CLIPSONIC_MIRROR": ""})
+    web.check_online(url)
+    (address,) = web.sources((url,), mirrored=False)
 
-    def ask() -> Any:
-        with session.get(address, timeout=timeout, stream=True) as response:
+    def request() -> Any:
+        with session.get(address, timeout=TIMEOUT, stream=True) as response:
             web.check_status(response, address, resumed=False)
             return web.read_json(response, address)
 
-    with web.Session(environ) as session:
+    with web.Session() as session:
         try:
-            return web.insist(ask, address, attempts=attempts, sleep=sleep)
+            return web.insist(request, address, attempts=5)
         except Unavailable as error:
             raise FetchFailed(str(error)) from None
 
@@ -181,10 +146,9 @@ class _Download:
     sha256: str | None
     attempts: int
     timeout: tuple[float, float]
-    sleep: Callable[[float], None]
 
     def run(self, addresses: Sequence[str]) -> Fetched:
-        """Ask the addresses one after the other."""
+        """Try the addresses in order."""
         reasons = []
         for url in addresses:
             try:
@@ -194,31 +158,34 @@ class _Download:
         raise FetchFailed(" ".join(reasons))
 
     def _from(self, url: str) -> Fetched:
-        """Ask one address until it has given all, gives nothing more or gave a wrong file."""
+        """Fetch from one address; twice where a wrong file came in several pieces.
 
-        def ask() -> Fetched:
-            self._receive_rest(url)
-            return self._verified(url)
-
-        def pause(seconds: float) -> None:
-            self.partial.report()
-            self.sleep(seconds)
-
-        def insist() -> Fetched:
-            return web.insist(
-                ask, url, attempts=self.attempts, sleep=pause, done=lambda: self.partial.done
-            )
-
+        A piece on disk may have been damaged since it came; a file that came whole was not.
+        """
         try:
-            return insist()
+            return self._insist(url)
         except _WrongFile:
-            # A piece may have been damaged since it came; a file that came whole was not.
             if not self.partial.in_pieces:
                 raise
-            return insist()
+            return self._insist(url)
+
+    def _insist(self, url: str) -> Fetched:
+        return web.insist(
+            lambda: self._attempt(url),
+            url,
+            attempts=self.attempts,
+            done=lambda: self.partial.done,
+            report=self.partial.report,
+        )
+
+    def _attempt(self, url: str) -> Fetched:
+        """Request the missing bytes and verify the file."""
+        self._receive_rest(url)
+        return self._verified(url)
 
     def _receive_rest(self, url: str) -> None:
-        """Gets what is missing, as far as it comes."""
+        """Append the missing bytes to the partial file, as far as they come."""
+        # Request.
         partial, headers = self.partial, {}
         offset = partial.resume(url)
         if offset and partial.origin is not None:
@@ -226,22 +193,24 @@ class _Download:
                 return
             headers = {"Range": f"bytes={offset}-", "If-Range": str(partial.origin.validator)}
         with self.session.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+            # Check the head.
             if response.status_code == 416 and offset:
                 partial.remove()
-                raise Interrupted("it cannot go on with what came before", wait=0)
+                raise Interrupted("it cannot resume from the bytes received", wait=0)
             web.check_status(response, url, resumed=offset > 0)
             resumes = response.status_code == 206
             origin = self._expected(Origin.read(response, url, partial.origin if resumes else None))
             if origin.total is None and not is_chunked(response) and not self.sha256:
                 raise Unavailable(f"{show(url)} does not say where the file ends.")
+            # Start, or resume at the offset.
+            content_range = response.headers.get("Content-Range", "")
             if not resumes:
-                self._check_room(origin.total)
+                self._check_space(origin.total)
                 partial.begin(origin)
-            elif origin != partial.origin or not response.headers.get(
-                "Content-Range", ""
-            ).startswith(f"bytes {offset}-"):
+            elif origin != partial.origin or not content_range.startswith(f"bytes {offset}-"):
                 partial.remove()
                 raise Interrupted("the file changed on the server", wait=0)
+            # Receive.
             partial.append(response.raw)
             length = partial.done
             if origin.total is None or length == origin.total:
@@ -252,48 +221,38 @@ class _Download:
         raise _WrongFile(f"{show(url)} gave {length} bytes, not {origin.total}; they were deleted.")
 
     def _expected(self, origin: Origin) -> Origin:
-        """Let pass what can be the file; adds its length where the server does not say it.
-
-        Raises:
-            Unavailable: It is another file.
-        """
-        for what, stated, wanted, same in (
-            ("bytes", origin.total, self.size, origin.total == self.size),
-            ("SHA-256", origin.stated, self.sha256, _agree(origin.stated, self.sha256)),
-        ):
-            if stated is not None and wanted is not None and not same:
-                raise Unavailable(
-                    f"{show(origin.url)} has another file: {what} {stated}, not {wanted}."
-                )
+        """Check what the server states of the file; add the length if only we know it."""
+        if difference := _difference(origin.total, self.size, origin.stated, self.sha256):
+            raise Unavailable(f"{show(origin.url)} has another file: {difference}.")
         total = self.size if origin.total is None else origin.total
         return dataclasses.replace(origin, total=total)
 
-    def _check_room(self, total: int | None) -> None:
-        """Refuses to begin what the disk cannot hold."""
+    def _check_space(self, total: int | None) -> None:
+        """Check that the disk can hold ``total`` bytes."""
         free = shutil.disk_usage(self.partial.path.parent).free
         if self.partial.path.exists():
             free += self.partial.path.stat().st_size  # it is emptied first
         if total is not None and total > free:
             raise FetchFailed(
-                f"{self.partial.target} needs {total:,} bytes, {free:,} are free there. Make room, "
-                "or set CLIPSONIC_HOME to a folder on a larger disk."
+                f"{self.partial.target} needs {total:,} bytes, {free:,} are free there. Free some "
+                "space, or set CLIPSONIC_HOME to a folder on a larger disk."
             )
 
     def _verified(self, url: str) -> Fetched:
         """Give the file its name if it is the expected one, else delete it."""
-        partial, origin, found = self.partial, self.partial.origin, self.partial.sha256
+        partial, origin, sha256 = self.partial, self.partial.origin, self.partial.sha256
         assert origin is not None
         for expected in (self.sha256, origin.stated):
-            if not _agree(found, expected):
+            if not _agree(sha256, expected):
                 partial.remove()
                 raise _WrongFile(
-                    f"{show(url)} gave a file of SHA-256 {found}, not {expected}; it was deleted."
+                    f"{show(url)} gave a file of SHA-256 {sha256}, not {expected}; it was deleted."
                 )
         partial.finish()
         return Fetched(
             path=partial.target,
             bytes=partial.done,
-            sha256=found,
+            sha256=sha256,
             url=url,
             etag=origin.etag,
             stated=origin.stated,
@@ -305,21 +264,29 @@ def _agree(sha256: str | None, digits: str | None) -> bool:
     return sha256 is None or digits is None or sha256.startswith(digits)
 
 
-def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractContextManager[Any]:
-    """Wait for a lock.
+def _difference(
+    size: int | None, expected_size: int | None, sha256: str | None, expected_sha256: str | None
+) -> str:
+    """Format how a file differs from the expected one, as far as both are known; else ""."""
+    if size is not None and expected_size is not None and size != expected_size:
+        return f"bytes {size}, not {expected_size}"
+    if not _agree(sha256, expected_sha256):
+        return f"SHA-256 {sha256}, not {expected_sha256}"
+    return ""
 
-    Args:
-        lock: What another process or thread may hold.
-        report: Told (0, 0) every second meanwhile; what it raises ends the waiting. That there is
-            one to wait for is a ``UserWarning``.
+
+def acquired(lock: FileLock, report: Report) -> AbstractContextManager[Any]:
+    """Wait for a lock that another process or thread may hold, after a ``UserWarning``.
+
+    ``report`` is called with (0, 0) every second meanwhile; what it raises ends the waiting.
     """
-    told = False
+    warned = False
     while True:
         try:
             return lock.acquire(timeout=1)
         except Timeout:
-            if not told:
-                told = True
+            if not warned:
+                warned = True
                 warnings.warn(
                     f"Another process is fetching the same and holds {lock.lock_file}; this one "
                     "waits for it, and Ctrl-C ends the waiting.",
@@ -328,43 +295,31 @@ def acquired(lock: FileLock, report: Callable[[int, int], None]) -> AbstractCont
             report(0, 0)
 
 
-def denied(path: Path, error: OSError) -> FetchFailed:
-    """Return what to say when the disk refuses to read or write a path, or is full."""
+def disk_error(path: Path, error: OSError) -> FetchFailed:
+    """Return the error for a path that the disk cannot read or write, with the next step."""
     remedy = REMEDIES.get(error.errno or 0, "Set CLIPSONIC_HOME to another folder.")
-    where = error.filename if isinstance(error.filename, str) else path
-    return FetchFailed(f"{where} cannot be read or written ({error.strerror or error}). {remedy}")
+    place = error.filename if isinstance(error.filename, str) else path
+    return FetchFailed(f"{place} cannot be read or written ({error.strerror or error}). {remedy}")
 
 
-def _present(
-    target: Path, size: int | None, sha256: str | None, report: Callable[[int, int], None]
-) -> Fetched:
-    """Hash a file that is there already.
-
-    Raises:
-        FetchFailed: It is not the one expected.
-    """
+def _verify_existing(target: Path, size: int | None, sha256: str | None, report: Report) -> Fetched:
+    """Hash a file that exists; raise FetchFailed if it is not the one expected."""
     total, done, digest = target.stat().st_size, 0, hashlib.sha256()
     with target.open("rb") as file:
         while piece := file.read(CHUNK):
             digest.update(piece)
             done += len(piece)
             report(done, total)
-    found = digest.hexdigest()
-    for what, seen, wanted, same in (
-        ("bytes", done, size, size is None or done == size),
-        ("SHA-256", found, sha256, _agree(found, sha256)),
-    ):
-        if not same:
-            raise FetchFailed(
-                f"{target} is another file than expected: {what} {seen}, not {wanted}. Delete it "
-                f"(`clipsonic download --remove NAME` does) and get it again."
-            )
+    if difference := _difference(done, size, digest.hexdigest(), sha256):
+        raise FetchFailed(
+            f"{target} is another file than expected: {difference}. Delete it and get it again."
+        )
     _tidy(target)  # a kill right after the end may have left something
-    return Fetched(path=target, bytes=done, sha256=found)
+    return Fetched(path=target, bytes=done, sha256=digest.hexdigest())
 
 
 def _tidy(target: Path) -> None:
-    """Delete what a file needs no longer that is there: whoever waits for the lock finds it."""
+    """Delete the files that are needed no longer; waiting processes find the target itself."""
     for suffix in (".part.json", ".lock"):
         with suppress(OSError):
             target.with_name(f"{target.name}{suffix}").unlink()

@@ -24,7 +24,7 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, write
-from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch
+from clipsonic_cli.store.fetch import Fetched, acquired, disk_error, fetch
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset, RemoteFile
 
@@ -62,7 +62,7 @@ def install(
             if assets.state(asset) != "here":
                 _install(asset, place, convert, report, download)
     except OSError as error:
-        raise denied(place, error) from None
+        raise disk_error(place, error) from None
 
 
 def _install(

@@ -1,7 +1,6 @@
-"""The beginning of a file: kept in ``NAME.part``, and in ``NAME.part.json`` whence it comes.
+"""A partial download: ``NAME.part`` holds its bytes, ``NAME.part.json`` its URL and validator.
 
-Knows: how to go on with it in a later process, and its digest as it grows. Does not know: when it
-is the right file (``store/fetch.py``).
+A later process resumes it. Its digest is computed as it grows.
 """
 
 from __future__ import annotations
@@ -29,38 +28,32 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a server says of the file it sends.
-
-    Args:
-        url: Where it was asked for, before any redirect.
-        validator: What ``If-Range`` takes, a strong ETag or else the date of its last change;
-            None: it cannot be gone on with.
-        etag: Its ETag, weak or strong.
-        total: Its length in bytes.
-        stated: Its SHA-256.
-    """
+    """What a server states of the file it sends."""
 
     url: str
+    """The address requested, before any redirect."""
     validator: str | None
+    """For ``If-Range``: a strong ETag or else the date of its last change; None cannot resume."""
     etag: str | None
     total: int | None
+    """Its length in bytes."""
     stated: str | None
+    """Its SHA-256."""
 
     @classmethod
     def read(cls, response: requests.Response, url: str, known: Origin | None) -> Origin:
         """Read the head of an answer, and of the redirects that led to it.
 
-        The Hugging Face hub states digest and length of a large file when it redirects to where
-        the file lies.
+        The Hugging Face hub states digest and length of a large file in its redirect to the file.
 
         Args:
             response: The answer.
-            url: What was asked.
-            known: What an earlier answer said, where this one brings the rest of the same file;
-                such an answer need not say all again.
+            url: The address requested.
+            known: What an earlier answer stated, where this one brings the rest of the same file
+                and need not repeat it.
 
         Raises:
-            Unavailable: It contradicts itself.
+            Unavailable: The answer contradicts itself.
         """
         headers, answers = response.headers, (*response.history, response)
         etag = headers.get("ETag") or (known.etag if known else None)
@@ -92,8 +85,8 @@ class Partial:
     """The beginning of one file on the disk; a writer holds the lock of the file.
 
     Args:
-        target: Where the file shall lie when it is whole.
-        report: Told (bytes there and hashed, bytes in all; 0 while unknown).
+        target: The path of the whole file.
+        report: Called with bytes on disk and hashed, and bytes in all (0 if unknown).
     """
 
     def __init__(self, target: Path, report: Callable[[int, int], None]) -> None:
@@ -106,21 +99,21 @@ class Partial:
         self.in_pieces = False
         """Whether it came in several answers."""
         self.done = 0
-        """Bytes that are there and hashed."""
+        """Bytes on disk and hashed."""
         self._digest = hashlib.sha256()
         self._report = report
 
     @property
     def sha256(self) -> str:
-        """The digest of what is there, in hexadecimal."""
+        """The digest of the bytes on disk, in hexadecimal."""
         return self._digest.hexdigest()
 
     def report(self) -> None:
-        """Report how far it is."""
+        """Report the progress."""
         self._report(self.done, (self.origin.total if self.origin else 0) or 0)
 
     def resume(self, url: str) -> int:
-        """Return how many bytes of an address are there; hashes those of an earlier process."""
+        """Return how many bytes of an address are on disk; hash those of an earlier process."""
         if self.origin is None or self.origin.url != url or self.origin.validator is None:
             return 0
         with suppress(FileNotFoundError), self.path.open("rb") as file:
@@ -131,19 +124,19 @@ class Partial:
         return self.done
 
     def begin(self, origin: Origin) -> None:
-        """Start from nothing."""
-        self.path.open("wb").close()  # first: old bytes must not lie beside a new origin
+        """Start with no bytes."""
+        self.path.open("wb").close()  # first: old bytes must not be taken for a new origin's
         self.sidecar.write_text(json.dumps(dataclasses.asdict(origin)), encoding="utf-8")
         self.origin, self.in_pieces, self.done = origin, False, 0
         self._digest = hashlib.sha256()
 
     def append(self, body: BaseHTTPResponse) -> None:
-        """Add what comes as it comes, and stops when it is more than the file has."""
+        """Append a body piece by piece; stop when there is more than the file should have."""
         assert self.origin is not None
         with self.path.open("rb+") as file:
             file.seek(self.done)
-            # What has come is written before more is waited for: a line that is cut again and
-            # again still gets on.
+            # Each piece is written before the next one comes, so that a connection that is cut
+            # again and again still makes progress.
             while piece := body.read1(CHUNK):
                 file.write(piece)
                 self._count(piece)
@@ -151,13 +144,13 @@ class Partial:
                     break
 
     def remove(self) -> None:
-        """Delete it."""
+        """Delete the bytes and their origin."""
         self.path.unlink(missing_ok=True)
         self.sidecar.unlink(missing_ok=True)
         self.origin, self.done, self._digest = None, 0, hashlib.sha256()
 
     def finish(self) -> None:
-        """Give the file its name, once it is safe on the disk."""
+        """Flush the file to disk and give it its name."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(self.target)

@@ -27,11 +27,11 @@ from filelock import FileLock
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.compatibility import check_fits
-from clipsonic_cli.store.fetch import Fetched, acquired, denied, fetch, fetch_json
+from clipsonic_cli.store.fetch import Fetched, acquired, disk_error, fetch, fetch_json
 from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
-from clipsonic_cli.store.web import sources
+from clipsonic_cli.store.web import check_url
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]{1,32})?\.safetensors")
@@ -89,7 +89,7 @@ def install(
         BadBundle: It holds no parts, or parts that are damaged or do not fit each other.
     """
     if "://" in source:
-        sources((source,), {})  # before any other code parses it
+        check_url(source)  # before any other code parses it
     name = name or default_name(source)
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -128,7 +128,7 @@ def install(
                 shutil.rmtree(parts, ignore_errors=True)
             shutil.rmtree(aside)
     except OSError as error:
-        raise denied(data_home() / "models" / name, error) from None
+        raise disk_error(data_home() / "models" / name, error) from None
     return find(name)
 
 

@@ -36,13 +36,13 @@ def web(monkeypatch):
         monkeypatch.setenv("CLIPSONIC_MIRROR", server.base)
         for name in ("HF_TOKEN", "CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
             monkeypatch.delenv(name, raising=False)
-        everywhere = sources.sources
+        every_source = sources.sources
 
-        def here(*arguments):
-            return [url for url in everywhere(*arguments) if url.startswith(server.base)]
+        def local_sources(urls, **options):
+            return [url for url in every_source(urls, **options) if url.startswith(server.base)]
 
-        # No test asks a publisher itself, whatever the mirror answers.
-        monkeypatch.setattr(sources, "sources", here)
+        # No test sends a request to a publisher, whatever the mirror answers.
+        monkeypatch.setattr(sources, "sources", local_sources)
         yield server
 
 

@@ -1,9 +1,17 @@
-"""A server that misbehaves, and fetching from it without waiting."""
+"""Fixtures: a server with faults, and downloads from it without waiting."""
 
 import pytest
 from store.server import Server
 
 from clipsonic_cli.store.fetch import fetch
+
+VARIABLES = ("CLIPSONIC_MIRROR", "CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_ENDPOINT")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -18,16 +26,18 @@ def target(tmp_path):
 
 
 @pytest.fixture
-def waits():
-    return []
+def waits(monkeypatch):
+    """Seconds of each wait between attempts; none is waited for."""
+    waits = []
+    monkeypatch.setattr("clipsonic_cli.store.web.sleep", waits.append)
+    return waits
 
 
 @pytest.fixture
 def get(target, waits):
-    """Fetches without the machine's environment and without waiting."""
+    """Fetch to ``target`` without waiting."""
 
-    def get(*urls, **expected):
-        options = {"environ": {}, "timeout": (60, 60), "sleep": waits.append}
-        return fetch(urls, target, **(options | expected))
+    def get(*urls, **options):
+        return fetch(urls, target, **({"timeout": (60, 60)} | options))
 
     return get

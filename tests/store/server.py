@@ -5,9 +5,9 @@
     with Server() as server:
         url = server.serve("/weights.bin", content, Fault(cut_after=100), FINE)
 
-Each request to a path meets its next fault, and the last one ever after. What was asked is in
-``server.requests``. With ``tls`` it is also an HTTP proxy that plays every host itself, over TLS:
-set HTTPS_PROXY to ``server.base`` and REQUESTS_CA_BUNDLE to the certificate.
+Each request to a path meets its next fault, and the last one ever after; ``server.requests``
+records them. With ``tls`` it is also an HTTP proxy that plays every host itself, over TLS: set
+HTTPS_PROXY to ``server.base`` and REQUESTS_CA_BUNDLE to the certificate.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """How an answer departs from a good one.
+    """How an answer differs from a good one.
 
     Args:
         status: Another status, with an empty body.
@@ -62,7 +62,7 @@ OTHER = CONTENT[::-1]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A request that came in."""
 
     host: str
@@ -71,7 +71,7 @@ class Asked:
 
 
 class Server:
-    """Serves what it is told to, in threads, until it is closed.
+    """Serve files and faults, in threads, until it is closed.
 
     Args:
         host: The name it is addressed by: "127.0.0.1" and "localhost" are two hosts to a client.
@@ -79,7 +79,7 @@ class Server:
     """
 
     def __init__(self, host: str = "127.0.0.1", tls: Path | None = None) -> None:
-        self.requests: list[Asked] = []
+        self.requests: list[Request] = []
         self.sent = 0
         self.closing = threading.Event()
         self.answers: dict[str, list[tuple[bytes, Fault]]] = {}
@@ -104,7 +104,7 @@ class Server:
         self._http.server_close()
 
     def serve(self, path: str, content: bytes = b"", *faults: Fault) -> str:
-        """Serves a file; one request after the other meets a fault.
+        """Serve a file; one request after the other meets a fault.
 
         Returns:
             Its address.
@@ -113,11 +113,11 @@ class Server:
         return self.base + path
 
     def then(self, path: str, content: bytes, *faults: Fault) -> None:
-        """Serves another file there once the faults of the first are through."""
+        """Serve another file there once the faults of the first are through."""
         self.answers[path] += [(content, fault) for fault in faults or (FINE,)]
 
     def redirect(self, path: str, to: str, **headers: str) -> str:
-        """Sends on to another address."""
+        """Redirect to another address."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.serve(path, b"", Fault(status=302, headers={"Location": to, **named}))
 
@@ -127,7 +127,7 @@ class Server:
 
 
 def certificate(folder: Path, *hosts: str) -> Path:
-    """Makes a certificate for some hosts, with its key in the same file."""
+    """Create a certificate for some hosts, with its key in the same file."""
     path, names = folder / "certificate.pem", ",".join(f"DNS:{host}" for host in hosts)
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9"
     subject = ["-subj", "/CN=clipsonic test", "-addext", f"subjectAltName={names}"]
@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         ours = self.server.ours
-        ours.requests.append(Asked(self.headers["Host"], self.path, self.headers))
+        ours.requests.append(Request(self.headers["Host"], self.path, self.headers))
         content, fault = ours.next_answer(self.path)
         tag = f'"{hashlib.sha256(content).hexdigest()[:12]}"'
         start = self._start(content, fault, fault.headers.get("ETag", tag))
@@ -193,10 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _start(self, content: bytes, fault: Fault, tag: str | None) -> int:
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
         holds = not fault.conditions or condition in (None, tag, fault.headers.get("Last-Modified"))
-        return int(asked[1]) if asked and holds and fault.ranges and not fault.status else 0
+        return int(requested[1]) if requested and holds and fault.ranges and not fault.status else 0
 
     def _send(self, body: bytes, fault: Fault) -> None:
         limits = [limit for limit in (fault.cut_after, fault.stall_after) if limit is not None]

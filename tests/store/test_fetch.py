@@ -11,8 +11,8 @@ RESUMED = "bytes=500000-"
 CUT = Fault(cut_after=500_000)
 
 
-def asked_ranges(server):
-    return [asked.headers["Range"] for asked in server.requests]
+def requested_ranges(server):
+    return [request.headers["Range"] for request in server.requests]
 
 
 def patience(fault, silence):
@@ -20,7 +20,7 @@ def patience(fault, silence):
     return (60, 60 if fault.stall_after is None else silence)
 
 
-def test_a_file_is_fetched_under_its_name_with_nothing_beside_it(server, get, target):
+def test_a_file_is_fetched_under_its_name_and_nothing_else(server, get, target):
     fetched = get(server.serve("/a", CONTENT), size=len(CONTENT), sha256=DIGEST[:8].upper())
     assert fetched.path.read_bytes() == CONTENT
     assert (fetched.sha256, fetched.bytes) == (DIGEST, len(CONTENT))
@@ -48,7 +48,7 @@ def test_a_fault_that_passes_ends_in_the_right_file(server, get, target, fault, 
     expected = {"size": len(CONTENT), "sha256": DIGEST, "timeout": patience(fault, 2)}
     fetched = get(server.serve("/a", CONTENT, fault, FINE), **expected)
     assert (target.read_bytes(), fetched.sha256) == (CONTENT, DIGEST)
-    assert asked_ranges(server) == ranges
+    assert requested_ranges(server) == ranges
 
 
 @pytest.mark.parametrize(
@@ -107,17 +107,17 @@ def test_a_line_cut_again_and_again_gets_there(server, get):
 
 
 @pytest.mark.parametrize("fault", [FINE, Fault(ranges=False), Fault(conditions=False)])
-def test_a_file_that_changes_in_between_is_fetched_anew(server, get, fault):
+def test_a_file_that_changes_in_between_is_fetched_again(server, get, fault):
     url = server.serve("/a", OTHER, CUT)
     server.then("/a", CONTENT, fault, FINE)
     assert get(url).sha256 == DIGEST
-    assert asked_ranges(server)[:2] == [None, RESUMED]
+    assert requested_ranges(server)[:2] == [None, RESUMED]
 
 
 def test_what_another_address_began_is_not_gone_on_with(server, get):
     urls = [server.serve("/a", OTHER, CUT, Fault(status=404)), server.serve("/b", CONTENT)]
     assert get(*urls).sha256 == DIGEST
-    assert asked_ranges(server) == [None, RESUMED, None]
+    assert requested_ranges(server) == [None, RESUMED, None]
 
 
 def test_a_wrong_file_is_deleted_and_asked_for_once(server, get, target):
@@ -132,7 +132,7 @@ def test_a_wrong_file_that_came_in_pieces_is_fetched_whole_once_more(server, get
     url = server.serve("/a", OTHER, Fault(cut_after=500_000, headers=same))
     server.then("/a", CONTENT, Fault(headers=same))
     assert get(url, sha256=DIGEST).sha256 == DIGEST
-    assert asked_ranges(server) == [None, RESUMED, None]
+    assert requested_ranges(server) == [None, RESUMED, None]
 
 
 def test_the_next_address_is_asked_when_one_fails(server, get):
@@ -141,30 +141,31 @@ def test_the_next_address_is_asked_when_one_fails(server, get):
     assert get(*urls, right, sha256=DIGEST).url == right
 
 
-def test_what_is_there_is_verified_without_asking(server, get, target):
+def test_an_existing_file_is_verified_without_a_request(server, get, target, monkeypatch):
     url = server.serve("/a", CONTENT)
     get(url)
     seen = []
-    assert get(url, sha256=DIGEST, environ={"CLIPSONIC_OFFLINE": "1"}).url is None
+    monkeypatch.setenv("CLIPSONIC_OFFLINE", "1")
+    assert get(url, sha256=DIGEST).url is None
     for expected in ({"sha256": "0" * 64}, {"size": 7}):
-        with pytest.raises(FetchFailed, match=r"another file than expected.*--remove NAME"):
+        with pytest.raises(FetchFailed, match=r"another file than expected.*Delete it"):
             get(url, **expected, report=lambda *at: seen.append(at))
     assert len(server.requests) == 1
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert target.read_bytes() == CONTENT
 
 
+@pytest.mark.usefixtures("waits")
 def test_json_is_got_with_the_same_patience(server):
     url = server.serve("/j", json.dumps({"a": 1}).encode(), Fault(status=503), FINE)
-    options = {"environ": {}, "sleep": lambda seconds: None}
-    assert fetch_json(url, **options) == {"a": 1}
+    assert fetch_json(url) == {"a": 1}
     with pytest.raises(FetchFailed, match="not usable"):
-        fetch_json(server.serve("/k", b"<html>"), **options)
+        fetch_json(server.serve("/k", b"<html>"))
     with pytest.raises(FetchFailed, match="404"):
-        fetch_json(server.base + "/none", **options)
+        fetch_json(server.base + "/none")
 
 
-def test_wrong_arguments_are_told(get):
+def test_wrong_arguments_are_a_value_error(get):
     for urls, digest in (((), None), (("https://a.example/b",), "xyz")):
         with pytest.raises(ValueError, match="needs an address"):
             get(*urls, sha256=digest)

@@ -164,7 +164,7 @@ def test_an_archive_of_countless_entries_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("source", ["http://[::1/m.zip", "https:///m.zip", "http://a:x/m.zip"])
 def test_what_is_no_address_is_one_line(source):
-    with pytest.raises(UsageError, match="none like https://example"):
+    with pytest.raises(UsageError, match="not like https://example"):
         install(source)
 
 

@@ -77,7 +77,7 @@ class MiniBackbone:
         except ValueError as error:
             raise BadBundle(f"{path} describes no listener ({error}).") from None
         spec = part.header.mel
-        listener = build(lambda: Listener(config, spec), part.weights, "listener", device=device)
+        listener = build(lambda: Listener(config, spec), part.weights, str(path), device=device)
         if config.text_dim != clip.dim:
             raise BadBundle(
                 f"{path} has text_dim {config.text_dim}, the CLIP next to it embeds texts as "

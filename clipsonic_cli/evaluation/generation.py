@@ -1,9 +1,7 @@
-"""The sounds a model makes for an evaluation: each made once, and again only if it would differ.
+"""The sounds a model makes for an evaluation; each is kept, and made again only if it would differ.
 
-    OUT/sounds/pd-w1.5/NAME.wav             carries its recipe
-    OUT/sounds/reconstruction-4s/NAME.wav   says of which sound and by which vocoder
-
-Knows: which recipe answers which question. Does not know: which questions there are (``clips.py``).
+OUT/sounds/pd-w1.5/NAME.wav             carries its recipe
+OUT/sounds/reconstruction-4s/NAME.wav   states its original and its vocoder
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,9 +18,10 @@ from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.evaluation.audio_files import System, read_as_made
+from clipsonic_cli.evaluation.audio_files import read_as_made
+from clipsonic_cli.evaluation.systems import QueryVectors, System
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.metrics.features import Features, of_vectors
+from clipsonic_cli.metrics.features import of_vectors
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.modes import MODES, Mode
 from clipsonic_cli.pipeline import ClipSonic
@@ -32,43 +31,32 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.types import Report, silent
 
 AT_ONCE = 8
-"""Sounds made together, and vectors."""
+"""Batch size of sounds, and of query vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationConfig:
-    """All that decides the sounds of a mode, besides the question.
-
-    Args:
-        sampler: A name of ``diffusion.SAMPLERS``.
-        steps: Of the sampler.
-        seconds: Of every sound.
-        vocoder: None is the model's default.
-    """
+    """What decides the sounds of a mode, besides the query and w."""
 
     sampler: str
     steps: int
     seconds: float
     vocoder: str | None = None
+    """None is the model's default."""
 
 
-def able(
-    sonic: ClipSonic, names: Sequence[str], how: GenerationConfig
+def playable_modes(
+    sonic: ClipSonic, names: Sequence[str], config: GenerationConfig
 ) -> tuple[list[str], list[str]]:
-    """Gives the modes a model has the parts for, and a line for each of the others.
-
-    Args:
-        sonic: The model; no weights are read.
-        names: Modes.
-        how: The steps have to fit the U-Net.
+    """Return the modes that a model has the parts for, and a line for each of the others.
 
     Raises:
         UsageError: The steps exceed a training schedule.
-        MissingWeights: It lacks the vocoder.
+        MissingWeights: The vocoder is missing.
         BadBundle: Parts of the model do not fit each other.
     """
     modes, skipped = [], []
-    vocoder = sonic.vocoder_parts(how.vocoder)
+    vocoder = sonic.vocoder_parts(config.vocoder)
     sonic.parts.folder.require(vocoder)
     for name in names:
         mode = MODES[name]
@@ -79,20 +67,20 @@ def able(
             continue
         diffusion = sonic.parts.header(mode.unet).diffusion
         assert diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(diffusion.train_steps, how.steps)
+        spaced_timesteps(diffusion.train_steps, config.steps)
         modes.append(name)
     return modes, skipped
 
 
-def recipe_of(
-    question: TestItem, mode: Mode, guidance: float, how: GenerationConfig
+def recipe_for(
+    item: TestItem, mode: Mode, guidance: float, config: GenerationConfig
 ) -> Recipe | None:
-    """Gives the recipe that answers a question in a mode; None where it cannot be asked so."""
+    """Return the recipe of a query in a mode; None where it lacks the text or image for that."""
     text, image = None, None
     if mode.query == "image":
-        image = None if question.picture is None else str(question.picture)
-    elif question.label is not None:
-        text = prompt(question.label, mode.space)
+        image = None if item.image is None else str(item.image)
+    elif item.label is not None:
+        text = prompt(item.label, mode.space)
     if text is None and image is None:
         return None
     return Recipe(
@@ -100,44 +88,44 @@ def recipe_of(
         image=image,
         mode=mode.name,
         guidance_scale=guidance,
-        sampler=how.sampler,
-        steps=how.steps,
-        seconds=how.seconds,
-        seed=question.seed,
-        vocoder=how.vocoder,
+        sampler=config.sampler,
+        steps=config.steps,
+        seconds=config.seconds,
+        seed=item.seed,
+        vocoder=config.vocoder,
     )
 
 
-def make(
+def generate(
     sonic: ClipSonic,
-    questions: Sequence[TestItem],
+    items: Sequence[TestItem],
     mode: Mode,
     guidance: float,
-    how: GenerationConfig,
+    config: GenerationConfig,
     folder: Path,
     *,
     report: Report = silent,
 ) -> System:
-    """Makes the sounds of a mode at one guidance scale, but those that are there.
+    """Make the sounds of a mode at one guidance scale that are not there yet.
 
     Args:
         sonic: The model.
-        questions: What it is asked.
+        items: Queries.
         mode: A row of ``modes.MODES``.
         guidance: The paper's w.
-        how: The rest of the recipe.
-        folder: ``OUT/sounds``; a sound there is used if its recipe is the one wanted, of the same
-            weights, picture and device.
-        report: Told ("pd", done, total), and of the stages of :meth:`ClipSonic.generate`.
+        config: The rest of the recipe.
+        folder: ``OUT/sounds``; a sound there is used if it has the same recipe, weights, image and
+            device.
+        report: Receives ("pd", done, total), and the stages of :meth:`ClipSonic.generate`.
 
     Returns:
-        The sounds; of the questions that the mode cannot be asked there are none.
+        The sounds of all queries that the mode can take.
     """
     place = folder / f"{mode.name}-w{guidance:g}"
     place.mkdir(parents=True, exist_ok=True)
-    asked = [(q, r) for q in questions if (r := recipe_of(q, mode, guidance, how)) is not None]
-    sounds = {question.name: place / f"{question.name}.wav" for question, _ in asked}
-    wanted = [(sounds[question.name], sonic.check(recipe)) for question, recipe in asked]
+    queries = [(i, r) for i in items if (r := recipe_for(i, mode, guidance, config)) is not None]
+    sounds = {item.name: place / f"{item.name}.wav" for item, _ in queries}
+    wanted = [(sounds[item.name], sonic.check(recipe)) for item, recipe in queries]
     absent = [(path, recipe) for path, recipe in wanted if not _is_made(path, recipe)]
     done = len(wanted) - len(absent)
     report(mode.name, done, len(wanted))
@@ -149,29 +137,29 @@ def make(
         name=mode.name,
         guidance=guidance,
         sounds=sounds,
-        prompts=_texts(asked),
-        pictures={q.name: q.picture for q, _ in asked if q.picture is not None},
+        prompts=_texts(queries),
+        images={item.name: item.image for item, _ in queries if item.image is not None},
     )
 
 
 def reconstruct(
     sonic: ClipSonic,
-    questions: Sequence[TestItem],
+    items: Sequence[TestItem],
     spec: MelSpec,
     folder: Path,
     *,
     vocoder: str | None = None,
     report: Report = silent,
 ) -> System:
-    """Gives the clips' own sounds as the vocoder makes them of their mels: Table 1's last row.
+    """Vocode the mels of the clips' own sounds: Table 1's last row.
 
     Args:
-        sonic: The model; its vocoder alone is used.
-        questions: Those that have a sound.
+        sonic: The model; only its vocoder is used.
+        items: Test clips with their sounds.
         spec: Geometry of the mels.
-        folder: Where the sounds go; those of the same sound and vocoder are used again.
+        folder: Where the sounds go; those of the same original and vocoder are used again.
         vocoder: None is the model's default.
-        report: Told ("reconstruction", done, total).
+        report: Receives ("reconstruction", done, total).
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = vocoder or sonic.vocoder
@@ -179,88 +167,86 @@ def reconstruct(
     identity = sonic.parts.identity(parts) if parts else name
     log_mel = LogMel(spec)
     sounds = {}
-    for done, question in enumerate(questions, start=1):
-        assert question.sound is not None  # as they are of a data set
-        path = sounds[question.name] = folder / f"{question.name}.wav"
-        told = {"of": bundle.identity(question.sound), "vocoder": identity}
-        if level.read_description(path) != told:
-            samples = torch.from_numpy(read_as_made(question.sound, spec.sample_rate).samples)
+    for done, item in enumerate(items, start=1):
+        assert item.sound is not None  # they come from a data set
+        path = sounds[item.name] = folder / f"{item.name}.wav"
+        description = {"of": bundle.identity(item.sound), "vocoder": identity}
+        if level.read_description(path) != description:
+            samples = torch.from_numpy(read_as_made(item.sound, spec.sample_rate).samples)
             whole = F.pad(samples, (0, -len(samples) % spec.hop_length))
             mel = mel_of(whole, log_mel).T[None, None]  # (1, 1, F, T)
             if not mel.shape[-1]:  # too short for one
-                del sounds[question.name]
+                del sounds[item.name]
                 continue
             with torch.no_grad():
                 vocode = sonic.parts.vocoder(name, spec)
                 made = vocode(mel.to(sonic.parts.device)).float().cpu()[0, : len(samples)]
-            level.write(path, made, spec.sample_rate, told, overwrite=True)
-        report("reconstruction", done, len(questions))
-    prompts = {q.name: q.text for q in questions if q.text is not None and q.name in sounds}
+            level.write(path, made, spec.sample_rate, description, overwrite=True)
+        report("reconstruction", done, len(items))
+    prompts = {i.name: i.text for i in items if i.text is not None and i.name in sounds}
     return System(name="reconstruction", sounds=sounds, prompts=prompts, of_reference=True)
 
 
-def vectors(
+def query_vectors(
     sonic: ClipSonic,
-    questions: Sequence[TestItem],
+    items: Sequence[TestItem],
     modes: Sequence[Mode],
     *,
     candidates: int = 2,
     report: Report = silent,
-) -> Iterator[tuple[Mode, Features, Features]]:
-    """Gives the vectors that modes' U-Nets are conditioned on, and those of the true pictures.
+) -> Iterator[QueryVectors]:
+    """Yield, for each mode, the vectors that condition its U-Net and those of the true images.
 
     Args:
         sonic: The model.
-        questions: Those with a label and a picture count. The prior draws with their seeds, as it
-            does for the sounds.
-        modes: Those that lead to no CLIP vector are left out.
-        candidates: Of the prior.
-        report: Told by the encoders.
+        items: Those with a label and an image count. The prior draws with their seeds, as it does
+            for the sounds.
+        modes: Those that do not lead to a CLIP vector are left out.
+        candidates: Candidates of the prior.
+        report: Receives the encoders' progress.
+
+    Raises:
+        UsageError: No item has both a label and an image.
 
     Source: CLIPSonic section 4.1 and Table 2.
     """
-    both = [q for q in questions if q.label is not None and q.picture is not None]
+    both = [item for item in items if item.label is not None and item.image is not None]
     if not both:
         raise UsageError(
-            "'similarity' compares texts with pictures, and no clip has both; give `data` with "
-            "labels and pictures."
+            "'similarity' compares texts with images, and no clip has both; give `data` with "
+            "labels and images."
         )
-    names = [question.name for question in both]
+    names = [item.name for item in both]
     images = _encode(sonic, both, MODES["iq"], candidates, report)
     for mode in modes:
         if mode.query == "text" and "clip" in mode.weights:
-            made = _encode(sonic, both, mode, candidates, report)
-            of_mode, of_images = (
-                of_vectors(names, rows, backbone=clip) for rows, clip in (made, images)
-            )
-            yield mode, of_mode, of_images
+            rows, encoder = _encode(sonic, both, mode, candidates, report)
+            made = of_vectors(names, rows, backbone=encoder)
+            true = of_vectors(names, images[0], backbone=images[1])
+            yield QueryVectors(system=mode.name, made=made, images=true)
 
 
 def _encode(
-    sonic: ClipSonic,
-    questions: Sequence[TestItem],
-    mode: Mode,
-    candidates: int,
-    report: Report,
+    sonic: ClipSonic, items: Sequence[TestItem], mode: Mode, candidates: int, report: Report
 ) -> tuple[torch.Tensor, str]:
-    """Gives the vectors (B, D) of a mode, and the name of the CLIP they are of."""
+    """Compute the vectors (B, D) of a mode; return them with the name of their CLIP."""
     encode = sonic.parts.encoder(mode, candidates=candidates)
-    how = GenerationConfig(sampler="dpmpp", steps=1, seconds=1.0)  # of no matter to an encoder
+    config = GenerationConfig(sampler="dpmpp", steps=1, seconds=1.0)  # encoders read none of it
     rows, clip = [], ""
-    for start in range(0, len(questions), AT_ONCE):
-        recipes = [recipe_of(q, mode, 1.0, how) for q in questions[start : start + AT_ONCE]]
+    for start in range(0, len(items), AT_ONCE):
+        batch = items[start : start + AT_ONCE]
+        recipes = [recipe_for(item, mode, 1.0, config) for item in batch]
         queries = [recipe.query for recipe in recipes if recipe is not None]
-        noise = SeededNoise([q.seed for q in questions[start : start + AT_ONCE]])
         with torch.no_grad():
-            condition = encode(queries, noise=noise)
+            condition = encode(queries, noise=SeededNoise([item.seed for item in batch]))
         rows.append(condition.embed.float().cpu())
         clip = condition.encoder
-        report(f"{mode.name} vectors", start + len(queries), len(questions))
+        report(f"{mode.name} vectors", start + len(queries), len(items))
     return torch.cat(rows), "clip" if clip.startswith(PAPER) else clip
 
 
 def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
-    """Gives the geometry of a model's mels; reads headers alone.
+    """Return the geometry of a model's mels, from headers alone.
 
     Raises:
         MissingWeights: The model has neither a U-Net nor a vocoder.
@@ -274,7 +260,7 @@ def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
 
 
 def _is_made(path: Path, recipe: Recipe) -> bool:
-    """Whether a file has the sound of a recipe; its picture counts by content, wherever it lies."""
+    """Return whether a file has the sound of a recipe; its image may have been moved."""
     if not level.read_description(path):
         return False
     try:
@@ -283,7 +269,7 @@ def _is_made(path: Path, recipe: Recipe) -> bool:
         return False
 
 
-def _texts(asked: Sequence[tuple[TestItem, Recipe]]) -> dict[str, str]:
-    """Gives what the sounds were to be in words: as was asked, or else the label."""
-    told = {question.name: recipe.text or question.text for question, recipe in asked}
-    return {name: text for name, text in told.items() if text is not None}
+def _texts(queries: Sequence[tuple[TestItem, Recipe]]) -> dict[str, str]:
+    """Return the prompt of each sound, or else its label's."""
+    texts = {item.name: recipe.text or item.text for item, recipe in queries}
+    return {name: text for name, text in texts.items() if text is not None}

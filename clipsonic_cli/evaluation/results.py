@@ -1,8 +1,4 @@
-"""What an evaluation found, and the files it is kept in.
-
-Knows: scores by system, samples to listen to, what a reader must know. Does not know: how they came
-about (``run.py``), and how they are laid out (``tables.py``).
-"""
+"""The results of an evaluation, and the JSON and CSV files they are kept in."""
 
 import csv
 import io
@@ -18,81 +14,67 @@ from clipsonic_cli.types import Score
 
 FORMAT = "clipsonic-eval/1"
 SAMPLING = ("sampler", "steps", "dtype")
-"""Settings of a model's sounds, which every row of them repeats."""
+"""Settings of a model's sounds, repeated in every row of them."""
 COLUMNS = (
     *("system", "guidance", "metric", "value", "low", "high", "better", "n", "rows", "against"),
     *("backbone", "as_paper", "sample_rate", "seconds", "bias", "notes"),
     *SAMPLING,
 )
-"""Of ``report.csv``, a line a score."""
+"""Columns of ``report.csv``, which has a line for each score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRow:
-    """The scores of one system at one guidance scale.
-
-    Args:
-        system: A mode, "reconstruction", or the name of a folder.
-        guidance: The paper's w; None where nothing was guided.
-        scores: In the order the metrics were asked for.
-        outliers: The sounds farthest from the reference by themselves, and how far, as the first
-            "fad" that was asked for has it; numbers for their order alone.
-        left_out: Sounds that could not be heard, by name, and why; notes name a few.
-    """
+    """The scores of one system at one guidance scale."""
 
     system: str
+    """A mode, "reconstruction", or the name of a folder."""
     guidance: float | None = None
+    """The paper's w; None where nothing was guided."""
     scores: tuple[Score, ...] = ()
+    """In the order of the metrics requested."""
     outliers: Mapping[str, float] = field(default_factory=dict)
+    """Sounds farthest from the reference, and their own distances by the first "fad"; only the
+    order of these means anything."""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    """Sounds that could not be embedded, with the reason; notes name a few."""
 
     def score(self, metric: str) -> Score | None:
-        """Gives the first score of a metric, whatever the backbone."""
+        """Return the first score of a metric, by any backbone."""
         return next((score for score in self.scores if score.metric == metric), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One query, and the sounds made of it, to be heard side by side.
-
-    Args:
-        name: Of the sounds, as the scores know them.
-        prompt: What it was in words; None where there are none.
-        picture: What it was to the eye; None where there is none.
-        paths: The sound of each system, by :func:`heading`; the clip's own sound is "truth".
-    """
+    """One query, and the sounds made from it."""
 
     name: str
     prompt: str | None = None
-    picture: Path | None = None
+    image: Path | None = None
     paths: Mapping[str, Path] = field(default_factory=dict)
+    """The sound of each system, by :func:`heading`; the clip's own is "truth"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """All of an evaluation.
-
-    Args:
-        name: Of what was evaluated.
-        settings: All that decided the numbers, as JSON can hold it.
-        rows: A row a system and guidance scale.
-        samples: Some or all of the queries.
-        notes: What is not as was asked, a line each; what concerns one score is in its own notes.
-        left_out: Sounds of the reference that could not be heard, by name, and why.
-        files_left_out: Files of the folders given that are not scored, with the reason.
-    """
+    """All results of an evaluation."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """What decided the numbers, as JSON can hold it."""
     rows: tuple[ScoreRow, ...] = ()
+    """A row for each system and guidance scale."""
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
+    """Differences from the request, a line each; scores have notes of their own."""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    """Sounds of the reference that could not be embedded, with the reason."""
     files_left_out: Mapping[str, str] = field(default_factory=dict)
+    """Files of the folders given that are not scored, with the reason."""
 
 
 def heading(system: str, guidance: float | None) -> str:
-    """Gives what a system at a guidance scale is called: "pd w=1.5", or "reconstruction"."""
+    """Format a system at a guidance scale: "pd w=1.5", or "reconstruction"."""
     return system if guidance is None else f"{system} w={guidance:g}"
 
 
@@ -103,7 +85,7 @@ def sampling_of(results: Results, row: ScoreRow) -> dict[str, Any]:
 
 
 def details(results: Results, row: ScoreRow) -> dict[str, Any]:
-    """Return a row as JSON has it."""
+    """Return a row as JSON holds it."""
     return {
         "system": row.system,
         "guidance": row.guidance,
@@ -115,11 +97,7 @@ def details(results: Results, row: ScoreRow) -> dict[str, Any]:
 
 
 def write_json(results: Results, path: Path) -> None:
-    """Writes everything, whole or not at all.
-
-    Args:
-        results: What to write.
-        path: Its folder must exist; what lies in it is named relative to it.
+    """Write everything; files next to ``path`` are named relative to it.
 
     Raises:
         ClipsonicError: The file cannot be written.
@@ -129,7 +107,7 @@ def write_json(results: Results, path: Path) -> None:
         inside = file.is_relative_to(path.parent)
         return str(file.relative_to(path.parent) if inside else file)
 
-    told = {
+    content = {
         "format": FORMAT,
         "name": results.name,
         "settings": dict(results.settings),
@@ -138,7 +116,7 @@ def write_json(results: Results, path: Path) -> None:
             {
                 "name": sample.name,
                 "prompt": sample.prompt,
-                "picture": sample.picture and named(sample.picture),
+                "picture": sample.image and named(sample.image),
                 "paths": {system: named(file) for system, file in sample.paths.items()},
             }
             for sample in results.samples
@@ -147,11 +125,11 @@ def write_json(results: Results, path: Path) -> None:
         "left_out_of_reference": dict(results.left_out),
         "files_left_out": dict(results.files_left_out),
     }
-    save(path, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    save(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """Writes the scores as a table of :data:`COLUMNS`, whole or not at all.
+    """Write the scores as a table of :data:`COLUMNS`.
 
     Raises:
         ClipsonicError: The file cannot be written.
@@ -176,7 +154,7 @@ def write_csv(results: Results, path: Path) -> None:
 
 
 def save(path: Path, content: str | bytes) -> None:
-    """Writes a file of a report, whole or not at all.
+    """Write a file of a report, whole or not at all.
 
     Raises:
         ClipsonicError: The file cannot be written.

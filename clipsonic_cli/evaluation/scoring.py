@@ -9,9 +9,10 @@ from typing import cast
 import torch
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.audio_files import System, heard
+from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.evaluation.backbones import MetricRun, load
 from clipsonic_cli.evaluation.results import ScoreRow, heading
+from clipsonic_cli.evaluation.systems import Reference, System
 from clipsonic_cli.metrics.fad import outliers
 from clipsonic_cli.metrics.features import Features, of_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
@@ -28,18 +29,6 @@ from clipsonic_cli.types import (
 )
 
 OUTLIERS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """The sounds that systems are compared with, or statistics of them."""
-
-    description: str
-    sounds: Mapping[str, Path] = field(default_factory=dict)
-    """Files by name; none where there are only statistics."""
-    statistics: Path | None = None
-    of_clips: bool = False
-    """Whether the sounds are the test clips' own, which reconstructions are made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +262,7 @@ class _FeatureCache:
         return self._references[windows]
 
     def _embed_files(self, sounds: Mapping[str, Path], windows: Windows | None) -> Features:
-        return heard(sounds, self.backbone, windows=windows, report=self._report)
+        return embed_files(sounds, self.backbone, windows=windows, report=self._report)
 
     def _embed_prompts(self, prompts: Mapping[str, str]) -> Features:
         key = tuple(prompts.items())  # most systems have the same

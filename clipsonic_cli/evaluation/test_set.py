@@ -1,7 +1,4 @@
-"""What a model is asked in an evaluation: the clips of a split, each with its sound and a picture.
-
-Knows: which clips are drawn, what of them is kept and under which name. Does not know: models.
-"""
+"""The queries of an evaluation: test clips, each with its sound and an image, or common labels."""
 
 import functools
 import re
@@ -28,51 +25,43 @@ COMMON = (
     *("violin", "piano", "dog", "cat", "flute", "drum kit", "rooster", "acoustic guitar"),
     *("cow", "trumpet", "sea waves", "helicopter", "frog", "xylophone", "applause", "bell"),
 )
-"""Kinds of sound to ask for where there is no data set: all of them among the embedded model's."""
+"""Labels where there is no data set; all are among the embedded model's."""
 MAX_NAME = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestItem:
-    """One query, in words and as a picture, and the sound that is the answer.
-
-    Args:
-        name: Of the files, the same for every system.
-        seed: Of the noise, the same for every system.
-        label: What is heard; None where the data set does not say.
-        sound: The clip's own, where there is a clip.
-        picture: The frame in its middle, where that was asked for.
-    """
+    """Text and image query of a test clip, and its ground-truth sound."""
 
     name: str
+    """Name of the files, the same for every system."""
     seed: int
+    """Seed of the noise, the same for every system."""
     label: str | None
     sound: Path | None = None
-    picture: Path | None = None
+    """None without a clip."""
+    image: Path | None = None
+    """The frame in the middle, where it was requested."""
 
     @property
     def text(self) -> str | None:
-        """The label as CLIP is asked."""
+        """The prompt for CLIP."""
         return None if self.label is None else prompt(self.label, "clip-text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipSpec:
-    """What is taken of each clip.
-
-    Args:
-        seconds: Of its sound, at most, around its middle.
-        sample_rate: In Hz.
-        picture: Whether its middle frame is taken too.
-    """
+    """What is taken from each clip."""
 
     seconds: float
+    """Most of its sound, around the middle."""
     sample_rate: int
-    picture: bool
+    image: bool
+    """Whether the middle frame is taken too."""
 
 
-def common_questions(count: int, *, seed: int) -> list[TestItem]:
-    """Gives questions that need no data: :data:`COMMON` in turn, each with its own seed."""
+def common_items(count: int, *, seed: int) -> list[TestItem]:
+    """Return queries that need no data: :data:`COMMON` in turn, each with its own seed."""
     labels = [COMMON[number % len(COMMON)] for number in range(count)]
     return [
         TestItem(name=f"{number:04d}-{file_name(label)}", seed=seed + number, label=label)
@@ -88,124 +77,130 @@ def draw_clips(
     split_seed: int,
     seed: int,
 ) -> Listing:
-    """Lists the clips of a split in the order in which they are drawn, and how they were found.
+    """List the clips of a split in the order in which they are drawn.
 
-    More are drawn by going on: the first clips stay the same whatever their number, so that what
-    was made of them is used again.
+    The first clips are the same whatever their number, so that sounds made from them can be used
+    again.
 
     Args:
         source: See :func:`~clipsonic_cli.data.listing.list_clips`.
         format: See there.
         split: Which clips.
-        split_seed: That of the training, where the data set states no split.
-        seed: Draws.
+        split_seed: Seed of the training, where the data set states no split.
+        seed: Seed of the draw.
 
     Raises:
         UsageError: There are no such data, or none in the split.
     """
     listing = list_clips(source, format=format, seed=split_seed)
     clips = listing.clips
-    found = [clip for clip in clips if clip.split == split]
-    if not found:
+    in_split = [clip for clip in clips if clip.split == split]
+    if not in_split:
         counts = Counter(clip.split for clip in clips)
-        there = ", ".join(f"{name} {count}" for name, count in counts.items())
+        present = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise UsageError(
-            f"'{source}' has no clips in the split '{split}'; it has {there}: give another `split`."
+            f"'{source}' has no clips in the split '{split}'; it has {present}: give another "
+            f"`split`."
         )
-    order = sorted(found, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
+    order = sorted(in_split, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
     return replace(listing, clips=order)
 
 
 def take(
     clips: Sequence[Clip],
     count: int,
-    cut: ClipSpec,
+    spec: ClipSpec,
     folder: Path,
     *,
     seed: int,
     workers: int,
     report: Report = silent,
 ) -> tuple[list[TestItem], dict[str, str]]:
-    """Takes sound and picture of the first clips that have them; what lies there is kept.
+    """Take sound and image of the first clips that have them; files that are there are kept.
 
     Args:
         clips: In the order in which they are drawn.
         count: How many are wanted.
-        cut: What is taken.
-        folder: Where to. A sound says of which bytes it was cut, and is cut again if they change.
-        seed: Of every question's own.
+        spec: What is taken.
+        folder: Where files go. A sound states the bytes it was cut from, and is cut again if they
+            change.
+        seed: Gives each item a seed of its own.
         workers: Processes that decode; 0 is this one.
-        report: Told ("clips", done, count).
+        report: Receives ("clips", done, count).
 
     Returns:
-        As many as there are, and why clips were passed over, by id.
+        As many items as there are, and why clips were passed over, by id.
 
     Raises:
-        UsageError: Not one can be used.
+        UsageError: Not one clip can be used.
     """
-    for place in (_sound(folder, "", cut), _picture(folder, "")):
+    for place in (_sound_path(folder, "", spec), _image_path(folder, "")):
         place.parent.mkdir(parents=True, exist_ok=True)
-    questions: list[TestItem] = []
+    items: list[TestItem] = []
     faults: dict[str, str] = {}
     waiting = iter(clips)
-    while len(questions) < count and (some := list(islice(waiting, count - len(questions)))):
-        decode = functools.partial(_take, cut=cut, folder=folder)
-        for clip, fault in each(decode, some, workers=workers):
+    while len(items) < count and (batch := list(islice(waiting, count - len(items)))):
+        decode = functools.partial(_take, spec=spec, folder=folder)
+        for clip, fault in each(decode, batch, workers=workers):
             if isinstance(fault, Failed):
                 faults[clip.id] = fault.reason
                 continue
             name = file_name(clip.id)
-            questions.append(
+            items.append(
                 TestItem(
                     name=name,
                     seed=int(drawn(clip.id, f"{seed} noise") * 2**53),
                     label=clip.label,
-                    sound=_sound(folder, name, cut),
-                    picture=_picture(folder, name) if cut.picture else None,
+                    sound=_sound_path(folder, name, spec),
+                    image=_image_path(folder, name) if spec.image else None,
                 )
             )
-            report("clips", len(questions), count)
-    if not questions:
+            report("clips", len(items), count)
+    if not items:
         raise UsageError(f"No clip can be used. {next(iter(faults.values()))}")
-    return questions, faults
+    return items, faults
 
 
 def file_name(name: str) -> str:
-    """Gives a name as a file can have it: what had to be changed is told apart by a digest."""
+    """Return a name that a file can have; a digest keeps changed names apart."""
     safe = re.sub(r"[^\w@.-]+", "-", name).strip(".-")[:MAX_NAME]
     if safe == name:
         return safe
     return f"{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}".lstrip("-")
 
 
-def _sound(folder: Path, name: str, cut: ClipSpec) -> Path:
-    return folder / f"truth-{cut.seconds:g}s" / f"{name}.wav"
+def _sound_path(folder: Path, name: str, spec: ClipSpec) -> Path:
+    return folder / f"truth-{spec.seconds:g}s" / f"{name}.wav"
 
 
-def _picture(folder: Path, name: str) -> Path:
+def _image_path(folder: Path, name: str) -> Path:
     return folder / "pictures" / f"{name}.png"
 
 
-def _take(clip: Clip, *, cut: ClipSpec, folder: Path) -> None:
-    """Write the audio and the image of a clip, unless they are there."""
+def _take(clip: Clip, *, spec: ClipSpec, folder: Path) -> None:
+    """Write the sound and the image of a clip, unless they are there."""
     name = file_name(clip.id)
-    sound, picture = _sound(folder, name, cut), _picture(folder, name)
+    sound, image_path = _sound_path(folder, name, spec), _image_path(folder, name)
     with ClipReader(clip) as reader:
-        told = {"clip": clip.id, "content": reader.digest().hex(), "seconds": cut.seconds}
-        told |= {"sample_rate": cut.sample_rate}
+        description = {
+            "clip": clip.id,
+            "content": reader.digest().hex(),
+            "seconds": spec.seconds,
+            "sample_rate": spec.sample_rate,
+        }
         before = level.read_description(sound)
-        if before == told and (picture.is_file() or not cut.picture):
+        if before == description and (image_path.is_file() or not spec.image):
             return
-        samples = torch.from_numpy(reader.audio(cut.sample_rate).samples.clip(-1, 1))
-        middle = len(samples) / cut.sample_rate / 2
-        image = next(reader.images([middle])) if cut.picture else None
-    if before.get("content", told["content"]) != told["content"]:
-        picture.unlink(missing_ok=True)  # of what the clip was before
+        samples = torch.from_numpy(reader.audio(spec.sample_rate).samples.clip(-1, 1))
+        middle = len(samples) / spec.sample_rate / 2
+        image = next(reader.images([middle])) if spec.image else None
+    if before.get("content", description["content"]) != description["content"]:
+        image_path.unlink(missing_ok=True)  # the clip has changed
     if image is not None:
-        with written(picture) as temporary:
+        with written(image_path) as temporary:
             image.save(temporary, format="PNG")
-    if before != told:
-        wanted = round(cut.seconds * cut.sample_rate)
+    if before != description:
+        wanted = round(spec.seconds * spec.sample_rate)
         start = max(len(samples) - wanted, 0) // 2
         part = samples[start : start + wanted]
-        level.write(sound, part, cut.sample_rate, told, overwrite=True)
+        level.write(sound, part, spec.sample_rate, description, overwrite=True)

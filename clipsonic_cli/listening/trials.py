@@ -45,6 +45,6 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
 
 def _query(sample: Sample, *, seen: bool) -> Query | None:
     """Gives what a rater compares sounds with."""
-    if sample.picture is not None and (seen or sample.prompt is None):
-        return Query(image=sample.picture)
+    if sample.image is not None and (seen or sample.prompt is None):
+        return Query(image=sample.image)
     return None if sample.prompt is None else Query(text=sample.prompt)

@@ -222,10 +222,10 @@ def _sample(sample: Sample, number: int) -> str:
 
 def _picture(sample: Sample) -> str:
     """Gives a query's picture, or why there is none."""
-    if sample.picture is None:
+    if sample.image is None:
         return ""
     try:
-        uri = photo_uri(sample.picture, PICTURE_PIXELS)
+        uri = photo_uri(sample.image, PICTURE_PIXELS)
     except UsageError as error:
         return f'<p class="warn">{escaped(error)}</p>'
     alt = f"Picture of the query {sample.name}"

@@ -29,7 +29,7 @@ from train import LICENCE
 
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.encoders.clip import load_clip
-from clipsonic_cli.evaluation.evaluate import TRUTH
+from clipsonic_cli.evaluation.model_source import TRUTH
 from clipsonic_cli.metrics.features import of_sounds
 from clipsonic_cli.metrics.frechet import write_statistics
 from clipsonic_cli.metrics.mini import MiniBackbone

@@ -17,7 +17,7 @@ from typing import Any
 import packages
 from steps import need, need_part
 
-from clipsonic_cli.evaluation.evaluate import TRUTH
+from clipsonic_cli.evaluation.model_source import TRUTH
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED
 

@@ -22,7 +22,7 @@ from clip_data import read_lines
 from steps import need, run
 
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.evaluation.audio_files import heard
+from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.evaluation.test_set import draw_clips, file_name
 from clipsonic_cli.metrics.clap_score import METRIC as CLAP
 from clipsonic_cli.metrics.fad import METRIC as FAD
@@ -119,7 +119,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
 
     def embed(folder: Path, names: Iterable[str]) -> Features:
         paths = {name: folder / f"{name}.wav" for name in names}
-        return heard(paths, backbone)
+        return embed_files(paths, backbone)
 
     lines = ["## Table 1 by picture", ""]
     lines += ["| pictures | clips | system | fad[mini] | clap[mini] |", "|---|---|---|---|---|"]

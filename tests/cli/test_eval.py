@@ -14,7 +14,7 @@ from small_videos import write_videos
 
 from clipsonic_cli.cli import run
 from clipsonic_cli.cli.eval.options import repeated
-from clipsonic_cli.evaluation.evaluate import TRUTH_TOLD
+from clipsonic_cli.evaluation.plan import SHIPPED
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.listening.ratings import FORMAT
 
@@ -121,19 +121,19 @@ def asked(call, micro, pets, monkeypatch):
     from clipsonic_cli.evaluation import evaluate as evaluation
     from clipsonic_cli.evaluation.results import Results
 
-    wishes = []
+    requests = []
 
     def evaluate(request, **_):
-        wishes.append(request)
+        requests.append(request)
         return Results(name=request.name)
 
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
 
     def asked(*arguments):
         assert call("--model", micro, "--data", pets, *arguments)[0] == 0
-        subject = wishes[-1].subject
-        how = subject.how
-        return how.sampler, how.steps, subject.dtype, how.seconds, subject.clip_seconds
+        source = requests[-1].source
+        config = source.config
+        return config.sampler, config.steps, source.dtype, config.seconds, source.clip_seconds
 
     return asked
 
@@ -306,8 +306,8 @@ def test_the_bare_command_scores_the_embedded_model_with_the_embedded_network(ca
     assert {"fad[mini]", "clap[mini]"} <= {score["label"] for score in row["scores"]}
     assert "not on this machine: vggish, clap" in err[0]
     told = json.loads(Path("eval/mini/report.json").read_text())
-    assert told["settings"]["reference"] == TRUTH_TOLD
-    shares = "the kinds of sound asked for are not those of the true sounds in the same shares"
+    assert told["settings"]["reference"] == SHIPPED
+    shares = "the kinds of sound requested are not those of the true sounds in the same shares"
     assert any(shares in note for note in told["notes"])
 
 

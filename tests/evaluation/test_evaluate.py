@@ -8,7 +8,8 @@ import torch
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.evaluation import backbones
-from clipsonic_cli.evaluation.evaluate import EvalCallbacks, EvalRequest, evaluate
+from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate
+from clipsonic_cli.evaluation.plan import EvalRequest
 from clipsonic_cli.evaluation.results import write_json
 from clipsonic_cli.evaluation.sources import Folders
 from clipsonic_cli.metrics import BACKBONES
@@ -21,15 +22,12 @@ def judge(fakes, tmp_path):
     """Evaluates folders and gives the results."""
 
     def judge(*folders, metrics=("fad",), prompts=None, told=None, **more):
-        subject = Folders(folders=folders, prompts=prompts) if folders else None
+        source = Folders(folders=folders, prompts=prompts)
         request = EvalRequest(
-            name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more
+            name="x", out=tmp_path / "out", metrics=metrics, source=source, **more
         )
-        return evaluate(
-            request,
-            device=CPU,
-            callbacks=EvalCallbacks(tell=[].append if told is None else told.append),
-        )
+        callbacks = EvalCallbacks(on_message=[].append if told is None else told.append)
+        return evaluate(request, device=CPU, callbacks=callbacks)
 
     return judge
 
@@ -246,7 +244,7 @@ def test_one_sound_is_scored_with_a_warning(judge, truth, fakes, tmp_path):
         ({"metrics": ("similarity",)}, "of a model's queries"),
         ({"save_stats": "x.txt", "reference": "."}, "must end in .npz"),
         ({"save_stats": "no/x.npz", "reference": "."}, "There is no folder"),
-        ({"metrics": ("clap",), "save_stats": "x.npz", "reference": "."}, "0 asked for"),
+        ({"metrics": ("clap",), "save_stats": "x.npz", "reference": "."}, "have 0 that take"),
         ({"metrics": ("clap",), "save_stats": "x.npz"}, "keeps the statistics of the true sounds"),
     ],
 )

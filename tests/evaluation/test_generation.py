@@ -10,19 +10,19 @@ import torch
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.generation import (
     GenerationConfig,
-    able,
-    make,
-    recipe_of,
+    generate,
+    playable_modes,
+    query_vectors,
+    recipe_for,
     reconstruct,
     spec_of,
-    vectors,
 )
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
 
-HOW = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.3)
+CONFIG = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def sonic(micro):
 
 
 @pytest.fixture
-def questions(violin_picture, tmp_path):
+def items(violin_picture, tmp_path):
     soundfile.write(tmp_path / "true.wav", torch.rand(8000).numpy() - 0.5, 16_000)
     return [
         TestItem(
@@ -39,7 +39,7 @@ def questions(violin_picture, tmp_path):
             seed=number,
             label=label,
             sound=tmp_path / "true.wav",
-            picture=violin_picture,
+            image=violin_picture,
         )
         for number, label in enumerate(["violin", "dog_barking", None])
     ]
@@ -49,11 +49,11 @@ def times(system):
     return {name: path.stat().st_mtime_ns for name, path in system.sounds.items()}
 
 
-def test_a_mode_answers_what_it_can_be_asked(sonic, questions, tmp_path):
-    words = make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path)
+def test_a_mode_answers_what_it_can_be_asked(sonic, items, tmp_path):
+    words = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
     assert words.prompts == {"q0": "a photo of violin", "q1": "a photo of dog barking"}
     assert list(words.sounds) == ["q0", "q1"]
-    pictures = make(sonic, questions, MODES["iq"], 1.5, HOW, tmp_path)
+    pictures = generate(sonic, items, MODES["iq"], 1.5, CONFIG, tmp_path)
     assert list(pictures.sounds) == ["q0", "q1", "q2"]
     assert list(pictures.prompts) == ["q0", "q1"]
     recipe = read_recipe(words.sounds["q1"])
@@ -62,84 +62,84 @@ def test_a_mode_answers_what_it_can_be_asked(sonic, questions, tmp_path):
     assert not words.of_reference
 
 
-def test_a_sound_that_is_there_is_used_again(sonic, questions, tmp_path):
-    first = make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path)
+def test_a_sound_that_is_there_is_used_again(sonic, items, tmp_path):
+    first = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
     before = times(first)
     first.sounds["q0"].unlink()
-    after = times(make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path))
+    after = times(generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path))
     assert after["q1"] == before["q1"]
     assert after.keys() == before.keys()
 
 
-def test_what_was_made_before_an_interruption_is_kept(sonic, questions, tmp_path):
+def test_what_was_made_before_an_interruption_is_kept(sonic, items, tmp_path):
     def stop(stage, done, _total):
         if (stage, done) == ("zs", 1):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path, report=stop)
+        generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path, report=stop)
     [first] = tmp_path.rglob("q*.wav")
     before = first.stat().st_mtime_ns
-    system = make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path)
+    system = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
     assert first.stat().st_mtime_ns == before
     assert all(path.is_file() for path in system.sounds.values())
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"seconds": 0.2}, {"vocoder": "griffin-lim"}])
-def test_a_sound_of_another_recipe_is_made_anew(sonic, questions, tmp_path, change):
-    before = times(make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path))
-    how = dataclasses.replace(HOW, **change)
-    after = times(make(sonic, questions, MODES["zs"], 1.5, how, tmp_path))
+def test_a_sound_of_another_recipe_is_made_anew(sonic, items, tmp_path, change):
+    before = times(generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path))
+    config = dataclasses.replace(CONFIG, **change)
+    after = times(generate(sonic, items, MODES["zs"], 1.5, config, tmp_path))
     assert all(after[name] != before[name] for name in before)
 
 
-def test_a_picture_counts_by_content_wherever_it_lies(sonic, questions, tmp_path):
-    before = times(make(sonic, questions, MODES["iq"], 1.5, HOW, tmp_path))
+def test_a_picture_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
+    before = times(generate(sonic, items, MODES["iq"], 1.5, CONFIG, tmp_path))
     moved = tmp_path / "moved.jpg"
-    shutil.copy(questions[0].picture, moved)
-    there = [dataclasses.replace(question, picture=moved) for question in questions]
-    assert times(make(sonic, there, MODES["iq"], 1.5, HOW, tmp_path)) == before
+    shutil.copy(items[0].image, moved)
+    there = [dataclasses.replace(item, image=moved) for item in items]
+    assert times(generate(sonic, there, MODES["iq"], 1.5, CONFIG, tmp_path)) == before
 
 
-def test_a_damaged_file_is_made_anew(sonic, questions, tmp_path):
-    path = make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path).sounds["q0"]
+def test_a_damaged_file_is_made_anew(sonic, items, tmp_path):
+    path = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path).sounds["q0"]
     good = path.read_bytes()
     path.write_bytes(good[:100])
-    make(sonic, questions, MODES["zs"], 1.5, HOW, tmp_path)
+    generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
     assert soundfile.info(path).frames == 4800
 
 
-def test_reconstructions_are_as_long_as_the_truth_and_used_again(sonic, questions, tmp_path):
+def test_reconstructions_are_as_long_as_the_truth_and_used_again(sonic, items, tmp_path):
     spec = spec_of(sonic, ["iq"])
     place = tmp_path / "again"
-    first = reconstruct(sonic, questions, spec, place)
+    first = reconstruct(sonic, items, spec, place)
     before = times(first)
     assert first.of_reference
     assert {soundfile.info(path).frames for path in first.sounds.values()} == {8000}
-    assert times(reconstruct(sonic, questions, spec, place)) == before
-    other = reconstruct(sonic, questions, spec, place, vocoder="griffin-lim")
+    assert times(reconstruct(sonic, items, spec, place)) == before
+    other = reconstruct(sonic, items, spec, place, vocoder="griffin-lim")
     assert all(times(other)[name] != before[name] for name in before)
 
 
-def test_vectors_are_those_the_unet_is_given(sonic, questions):
-    [(zs, made, images), (pd, drawn, _)] = vectors(sonic, questions, [MODES["zs"], MODES["pd"]])
-    assert (zs.name, pd.name) == ("zs", "pd")
-    assert made.names == images.names == ("q0", "q1")
-    assert made.backbone == "micro-clip"
+def test_vectors_are_those_the_unet_is_given(sonic, items):
+    zs, pd = query_vectors(sonic, items, [MODES["zs"], MODES["pd"]])
+    assert (zs.system, pd.system) == ("zs", "pd")
+    assert zs.made.names == zs.images.names == ("q0", "q1")
+    assert zs.made.backbone == "micro-clip"
     encode = sonic.parts.encoder(MODES["zs"], candidates=2)
-    queries = [recipe_of(q, MODES["zs"], 1, HOW).query for q in questions[:2]]
-    assert torch.allclose(made.rows, encode(queries, noise=None).embed, atol=1e-6)
-    assert torch.allclose(drawn.rows.norm(dim=1), torch.ones(2), atol=1e-5)
+    queries = [recipe_for(q, MODES["zs"], 1, CONFIG).query for q in items[:2]]
+    assert torch.allclose(zs.made.rows, encode(queries, noise=None).embed, atol=1e-6)
+    assert torch.allclose(pd.made.rows.norm(dim=1), torch.ones(2), atol=1e-5)
 
 
-def test_without_pictures_and_words_for_one_clip_there_are_no_vectors(sonic, questions):
-    wordless = [dataclasses.replace(question, label=None) for question in questions]
+def test_without_pictures_and_words_for_one_clip_there_are_no_query_vectors(sonic, items):
+    wordless = [dataclasses.replace(item, label=None) for item in items]
     with pytest.raises(UsageError, match="no clip has both"):
-        list(vectors(sonic, wordless, [MODES["zs"]]))
+        list(query_vectors(sonic, wordless, [MODES["zs"]]))
 
 
 def test_modes_the_model_lacks_parts_for_are_told(sonic):
-    modes, skipped = able(sonic, ["iq", "sd", "pd"], HOW)
+    modes, skipped = playable_modes(sonic, ["iq", "sd", "pd"], CONFIG)
     assert modes == ["iq", "pd"]
     assert "mode sd is left out" in skipped[0]
     assert "prior-sd.safetensors" in skipped[0]
@@ -147,4 +147,4 @@ def test_modes_the_model_lacks_parts_for_are_told(sonic):
 
 def test_steps_beyond_the_schedule_are_refused(sonic):
     with pytest.raises((UsageError, ValueError), match="4000"):
-        able(sonic, ["iq"], dataclasses.replace(HOW, steps=4001))
+        playable_modes(sonic, ["iq"], dataclasses.replace(CONFIG, steps=4001))

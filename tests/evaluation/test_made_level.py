@@ -5,8 +5,8 @@ import torch
 
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import MelSpec, Recipe
-from clipsonic_cli.evaluation.audio_files import heard, read_as_made
-from clipsonic_cli.evaluation.generation import GenerationConfig, make, reconstruct
+from clipsonic_cli.evaluation.audio_files import embed_files, read_as_made
+from clipsonic_cli.evaluation.generation import GenerationConfig, generate, reconstruct
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
@@ -37,7 +37,7 @@ class Loudness:
 def test_a_sound_that_was_guarded_is_heard_as_it_was_made(loud, tmp_path, suffix):
     path = loud.write(tmp_path / f"a{suffix}")
     assert files.read(path, RATE).abs().max() <= 0.98 + 2**-15
-    features = heard({"a": path}, Loudness())
+    features = embed_files({"a": path}, Loudness())
     made = Loudness().embed(loud.samples, RATE)
     torch.testing.assert_close(features.rows, made, rtol=0.05, atol=0)  # an Ogg loses some noise
     assert loud.gain == pytest.approx(0.98 / 2.4)
@@ -47,7 +47,7 @@ def test_a_gain_that_cannot_be_is_a_reason_to_leave_a_sound_out(loud, tmp_path):
     good = loud.write(tmp_path / "good.wav")
     bad = tmp_path / "bad.wav"
     files.write(bad, loud.samples / 3, RATE, metadata={"comment": '{"clipsonic_gain": 0}'})
-    features = heard({"good": good, "bad": bad}, Loudness())
+    features = embed_files({"good": good, "bad": bad}, Loudness())
     assert "its gain is 0" in features.left_out["bad"]
     assert list(features.names) == ["good"]
 
@@ -57,8 +57,8 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
     noise = torch.randn(32_000, generator=torch.Generator().manual_seed(0))
     samples = (0.5 * noise).clamp(-0.97, 0.97)  # its peaks grow by other phases
     level.write(tmp_path / "true.wav", samples, RATE, {"of": "a clip"})
-    question = TestItem(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
-    system = reconstruct(sonic, [question], MelSpec(), tmp_path / "out", vocoder="griffin-lim")
+    item = TestItem(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
+    system = reconstruct(sonic, [item], MelSpec(), tmp_path / "out", vocoder="griffin-lim")
     path = system.sounds["q"]
     assert level.read_gain(path) < 1
     again = torch.from_numpy(read_as_made(path).samples)
@@ -68,13 +68,13 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
 
 def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_path):
     sonic = ClipSonic.load(micro, device="cpu")
-    how, question = (
+    config, item = (
         GenerationConfig(sampler="dpmpp", steps=1, seconds=0.2),
         TestItem(name="q", seed=0, label="x"),
     )
-    [path] = make(sonic, [question], MODES["zs"], 1.5, how, tmp_path).sounds.values()
+    [path] = generate(sonic, [item], MODES["zs"], 1.5, config, tmp_path).sounds.values()
     told = files.read_metadata(path).replace("clipsonic_gain", "other")
     files.write(path, torch.zeros(3200), RATE, metadata={"comment": told}, overwrite=True)
-    make(sonic, [question], MODES["zs"], 1.5, how, tmp_path)
+    generate(sonic, [item], MODES["zs"], 1.5, config, tmp_path)
     assert level.read_gain(path) <= 1
     assert files.read(path, RATE).abs().max() > 0

@@ -1,32 +1,41 @@
 """A model asked with the clips of a data set: what is made, and what is said."""
 
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
 from small_videos import write_videos
 
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.evaluation.evaluate import EvalCallbacks, EvalRequest, evaluate
+from clipsonic_cli.evaluation import scoring
+from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate
 from clipsonic_cli.evaluation.generation import GenerationConfig
-from clipsonic_cli.evaluation.sources import Generation, ModelSource
+from clipsonic_cli.evaluation.model_source import Generation
+from clipsonic_cli.evaluation.plan import EvalRequest
+from clipsonic_cli.evaluation.systems import Needs
+from clipsonic_cli.pipeline import ClipSonic
 
-HOW = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.6)
+CONFIG = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.6)
+
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def asked(micro, pets):
-    return Generation(model=str(micro), how=HOW, data=str(pets), split="train", count=4)
+    return Generation(model=str(micro), config=CONFIG, data=str(pets), split="train", count=4)
 
 
 @pytest.fixture
 def judge(fakes, tmp_path):
-    def judge(subject, *metrics, told=None, **more):
+    def judge(source, *metrics, told=None, **more):
         request = EvalRequest(
-            name="x", out=tmp_path / "out", metrics=metrics, subject=subject, **more
+            name="x", out=tmp_path / "out", metrics=metrics, source=source, **more
         )
-        tell = [].append if told is None else told.append
-        return evaluate(request, device=torch.device("cpu"), callbacks=EvalCallbacks(tell=tell))
+        callbacks = EvalCallbacks(on_message=[].append if told is None else told.append)
+        return evaluate(request, device=CPU, callbacks=callbacks)
 
     return judge
 
@@ -50,13 +59,15 @@ def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge,
         "truth",
     }
     assert all(path.is_file() for path in sample.paths.values())
-    assert sample.picture.is_file()
+    assert sample.image.is_file()
     assert sample.prompt.startswith("a photo of ")
 
 
 def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked, fakes, tmp_path):
-    how = dataclasses.replace(HOW, seconds=0.8)  # three windows each, which span the eight bands
-    asked = dataclasses.replace(asked, modes=("zs",), how=how)
+    config = dataclasses.replace(
+        CONFIG, seconds=0.8
+    )  # three windows each, which span the eight bands
+    asked = dataclasses.replace(asked, modes=("zs",), config=config)
     mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
     assert (mode.bias > 0, reconstruction.bias) == (True, None)
     assert any("Made from the same clips" in note for note in reconstruction.notes)
@@ -82,6 +93,25 @@ def test_a_second_evaluation_makes_no_sound(judge, asked, monkeypatch, tmp_path)
     again = judge(asked, "clap")
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert again == first
+
+
+def test_the_model_is_freed_before_a_backbone_is_loaded(judge, asked, monkeypatch):
+    models, alive = weakref.WeakSet(), []
+    load_model, load_backbone = ClipSonic.load, scoring.load
+
+    def load(*arguments, **more):
+        models.add(sonic := load_model(*arguments, **more))
+        return sonic
+
+    def count(*arguments):
+        gc.collect()
+        alive.append(len(models))
+        return load_backbone(*arguments)
+
+    monkeypatch.setattr(ClipSonic, "load", load)
+    monkeypatch.setattr(scoring, "load", count)
+    judge(dataclasses.replace(asked, modes=(), count=1), "clap")
+    assert alive == [0]
 
 
 def test_similarity_makes_no_sound_and_has_no_guidance(judge, asked, tmp_path):
@@ -114,7 +144,7 @@ def test_what_the_data_and_the_model_lack_is_said(judge, asked):
     judge(dataclasses.replace(asked, count=20, modes=("sd", "zs")), "clap", told=told)
     said = " ".join(told)
     assert "mode sd is left out" in said
-    assert "clips that can be used, of 20 asked for" in said
+    assert "clips that can be used, of 20 requested" in said
 
 
 def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(judge, asked):
@@ -147,10 +177,10 @@ def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
         ({"guidance": (1.5, 101.0)}, UsageError, "guidance_scale is 101"),
-        ({"how": dataclasses.replace(HOW, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
-        ({"how": dataclasses.replace(HOW, seconds=0)}, UsageError, "seconds is 0"),
-        ({"how": dataclasses.replace(HOW, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
-        ({"data": None, "modes": ("iq",)}, UsageError, "need pictures to start from"),
+        ({"config": dataclasses.replace(CONFIG, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
+        ({"config": dataclasses.replace(CONFIG, seconds=0)}, UsageError, "seconds is 0"),
+        ({"config": dataclasses.replace(CONFIG, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
+        ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_weights_are_read(
@@ -160,22 +190,24 @@ def test_what_cannot_be_asked_is_refused_before_weights_are_read(
 
     monkeypatch.setattr(bundle, "load", None)
     with pytest.raises(error, match=reason):
-        ModelSource(dataclasses.replace(asked, **change), device="cpu", sounds=True, vectors=False)
+        dataclasses.replace(asked, **change).prepare(Needs(), CPU)
 
 
 def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
-    how = dataclasses.replace(HOW, vocoder="bigvgan")
-    request = dataclasses.replace(asked, model=str(bare), how=how, modes=())
+    config = dataclasses.replace(CONFIG, vocoder="bigvgan")
+    request = dataclasses.replace(asked, model=str(bare), config=config, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
-        ModelSource(request, device="cpu", sounds=True, vectors=False)
+        request.prepare(Needs(), CPU)
 
 
 @pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])
 def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(judge, asked, sampler, said):
-    how, told = dataclasses.replace(HOW, sampler=sampler), []
-    results = judge(dataclasses.replace(asked, modes=("zs",), how=how, count=2), "clap", told=told)
+    config, told = dataclasses.replace(CONFIG, sampler=sampler), []
+    results = judge(
+        dataclasses.replace(asked, modes=("zs",), config=config, count=2), "clap", told=told
+    )
     assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
     assert sum("2 steps are too few for ddpm" in note for note in told) == said

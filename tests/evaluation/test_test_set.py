@@ -16,13 +16,13 @@ from clipsonic_cli.evaluation.audio_files import sound_files
 from clipsonic_cli.evaluation.test_set import (
     COMMON,
     ClipSpec,
-    common_questions,
+    common_items,
     draw_clips,
     file_name,
     take,
 )
 
-CUT = ClipSpec(seconds=0.5, sample_rate=16_000, picture=True)
+SPEC = ClipSpec(seconds=0.5, sample_rate=16_000, image=True)
 
 
 @pytest.fixture
@@ -37,27 +37,27 @@ def clips(pets):
 
 
 def test_the_sound_is_the_middle_of_the_clip(clips, tmp_path):
-    [question], _ = take(clips, 1, CUT, tmp_path, seed=0, workers=0)
-    made, rate = soundfile.read(question.sound, dtype="float32")
-    clip = next(clip for clip in clips if file_name(clip.id) == question.name)
+    [item], _ = take(clips, 1, SPEC, tmp_path, seed=0, workers=0)
+    made, rate = soundfile.read(item.sound, dtype="float32")
+    clip = next(clip for clip in clips if file_name(clip.id) == item.name)
     whole = read_samples(clip, 16_000)
     start = (len(whole) - 8000) // 2
     assert (rate, len(made)) == (16_000, 8000)
     assert np.abs(made - whole[start : start + 8000]).max() < 2 / 32768
-    assert question.label in LABELS
-    assert question.text == f"a photo of {question.label}"
+    assert item.label in LABELS
+    assert item.text == f"a photo of {item.label}"
 
 
 def test_the_picture_is_the_frame_in_the_middle(clips, tmp_path):
-    [question], _ = take(clips, 1, CUT, tmp_path, seed=0, workers=0)
-    number = int(question.name.split(".")[0][-2:])
-    grey = np.asarray(Image.open(question.picture).convert("L"), dtype=float).mean()
+    [item], _ = take(clips, 1, SPEC, tmp_path, seed=0, workers=0)
+    number = int(item.name.split(".")[0][-2:])
+    grey = np.asarray(Image.open(item.image).convert("L"), dtype=float).mean()
     assert grey == pytest.approx(20 + (24 * 4 + 9 * number) % 220, abs=4)  # frame 4 of 2.2 s, 4 fps
 
 
 def test_clips_that_cannot_be_read_are_passed_over_and_said(clips, tmp_path):
-    questions, faults = take(clips, 11, CUT, tmp_path, seed=0, workers=0)
-    assert len(questions) == len({question.seed for question in questions}) == 10
+    items, faults = take(clips, 11, SPEC, tmp_path, seed=0, workers=0)
+    assert len(items) == len({item.seed for item in items}) == 10
     [(name, reason)] = faults.items()
     assert "bad.mp4" in name
     assert "cut off" in reason
@@ -65,8 +65,8 @@ def test_clips_that_cannot_be_read_are_passed_over_and_said(clips, tmp_path):
 
 @pytest.mark.slow
 def test_processes_take_the_same(clips, tmp_path):
-    here, _ = take(clips, 3, CUT, tmp_path / "here", seed=0, workers=0)
-    there, _ = take(clips, 3, CUT, tmp_path / "there", seed=0, workers=2)
+    here, _ = take(clips, 3, SPEC, tmp_path / "here", seed=0, workers=0)
+    there, _ = take(clips, 3, SPEC, tmp_path / "there", seed=0, workers=2)
     for one, other in zip(here, there, strict=True):
         assert one.sound.read_bytes() == other.sound.read_bytes()
 
@@ -74,12 +74,12 @@ def test_processes_take_the_same(clips, tmp_path):
 def test_of_a_broken_set_the_reason_is_said(clips, tmp_path):
     bad = [clip for clip in clips if "bad" in clip.id]
     with pytest.raises(UsageError, match="No clip can be used"):
-        take(bad, 5, CUT, tmp_path, seed=0, workers=0)
+        take(bad, 5, SPEC, tmp_path, seed=0, workers=0)
 
 
 def test_more_queries_begin_with_the_same_ones(clips, tmp_path):
-    few, _ = take(clips, 3, CUT, tmp_path, seed=0, workers=0)
-    many, _ = take(clips, 6, CUT, tmp_path, seed=0, workers=0)
+    few, _ = take(clips, 3, SPEC, tmp_path, seed=0, workers=0)
+    many, _ = take(clips, 6, SPEC, tmp_path, seed=0, workers=0)
     assert many[:3] == few
 
 
@@ -93,9 +93,9 @@ def test_another_seed_draws_others_with_other_noise(pets):
 
 
 def test_what_was_taken_is_not_taken_again_unless_something_changed(clips, tmp_path):
-    def taken(cut=CUT):
-        [question], _ = take(clips, 1, cut, tmp_path, seed=0, workers=0)
-        return question.sound.stat().st_mtime_ns
+    def taken(spec=SPEC):
+        [item], _ = take(clips, 1, spec, tmp_path, seed=0, workers=0)
+        return item.sound.stat().st_mtime_ns
 
     first = taken()
     assert taken() == first
@@ -108,9 +108,9 @@ def test_what_was_taken_is_not_taken_again_unless_something_changed(clips, tmp_p
 def test_a_sound_stays_the_same_whether_pictures_are_wanted_or_not(clips, tmp_path):
     times = set()
     for picture in (True, False, True):
-        cut = dataclasses.replace(CUT, picture=picture)
-        [question], _ = take(clips, 1, cut, tmp_path, seed=0, workers=0)
-        times.add(question.sound.stat().st_mtime_ns)
+        spec = dataclasses.replace(SPEC, image=picture)
+        [item], _ = take(clips, 1, spec, tmp_path, seed=0, workers=0)
+        times.add(item.sound.stat().st_mtime_ns)
     assert len(times) == 1
 
 
@@ -118,10 +118,10 @@ def test_a_picture_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
     one, other, *_ = (clip for clip in clips if clip.media.name != "bad.mp4")
     clip = dataclasses.replace(one, media=tmp_path / "clip.mp4")
     shutil.copyfile(one.media, clip.media)
-    [question], _ = take([clip], 1, CUT, tmp_path / "taken", seed=0, workers=0)
+    [item], _ = take([clip], 1, SPEC, tmp_path / "taken", seed=0, workers=0)
     shutil.copyfile(other.media, clip.media)
-    take([clip], 1, dataclasses.replace(CUT, picture=False), tmp_path / "taken", seed=0, workers=0)
-    assert not question.picture.exists()
+    take([clip], 1, dataclasses.replace(SPEC, image=False), tmp_path / "taken", seed=0, workers=0)
+    assert not item.image.exists()
 
 
 def test_an_empty_split_is_refused(pets):
@@ -143,6 +143,6 @@ def test_a_plain_name_stays():
 
 
 def test_without_data_common_sounds_are_asked_for_each_with_its_seed():
-    questions = common_questions(len(COMMON) + 1, seed=5)
-    assert [q.label for q in questions] == [*COMMON, COMMON[0]]
-    assert len({q.name for q in questions}) == len({q.seed for q in questions}) == len(questions)
+    items = common_items(len(COMMON) + 1, seed=5)
+    assert [q.label for q in items] == [*COMMON, COMMON[0]]
+    assert len({q.name for q in items}) == len({q.seed for q in items}) == len(items)

@@ -22,7 +22,7 @@ from clipsonic_cli.config import Recipe
 from clipsonic_cli.data import clip_list, listing, music, vggsound, webdataset
 from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.audio_files import read_prompts
+from clipsonic_cli.evaluation.prompts import read_prompts
 from clipsonic_cli.images import read_image, square
 from clipsonic_cli.sound import read_recipe
 

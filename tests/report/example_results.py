@@ -57,8 +57,8 @@ def results(folder: Path | None = None, *, queries: int = 3, paper: bool = False
 
 
 def _sample(folder: Path, number: int) -> Sample:
-    picture = folder / f"{number}.png"
-    Image.new("RGB", (1000, 500), "orange").save(picture)
+    image = folder / f"{number}.png"
+    Image.new("RGB", (1000, 500), "orange").save(image)
     paths = {}
     for place, system in enumerate(("zs w=1.5", "pd w=1.5", "reconstruction", "truth")):
         paths[system] = folder / f"{number}-{place}.wav"
@@ -66,4 +66,4 @@ def _sample(folder: Path, number: int) -> Sample:
         samples = torch.rand(int(16_000 * SECONDS), generator=generator) * 0.2 - 0.1
         files.write(paths[system], samples, 16_000)
     prompt = HOSTILE if number == 0 else None
-    return Sample(name=f"query-{number}", prompt=prompt, picture=picture, paths=paths)
+    return Sample(name=f"query-{number}", prompt=prompt, image=image, paths=paths)

@@ -204,7 +204,7 @@ def test_what_cannot_be_read_is_named_in_its_place(found, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"nonsense")
     sample = found.samples[0]
     paths = {**sample.paths, "truth": tmp_path / "bad.wav"}
-    broken = replace(sample, paths=paths, picture=tmp_path / "absent.png")
+    broken = replace(sample, paths=paths, image=tmp_path / "absent.png")
     parsed = Parsed(write_html(replace(found, samples=(broken,)), tmp_path / "report.html"))
     assert len(parsed.all("audio")) == 3
     assert "bad.wav' as sound" in parsed.text("p")

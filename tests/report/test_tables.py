@@ -281,7 +281,7 @@ def test_a_report_that_cannot_be_written_is_one_line(results, tmp_path):
 def test_trials_are_the_same_queries_for_every_system(tmp_path):
     paths = {name: tmp_path / name for name in ("iq w=1.5", "pd w=1.5", "truth")}
     samples = [
-        Sample(name=f"{n}", prompt=f"text {n}", picture=tmp_path / "p.png", paths=paths)
+        Sample(name=f"{n}", prompt=f"text {n}", image=tmp_path / "p.png", paths=paths)
         for n in range(6)
     ]
     samples.append(Sample(name="alone", prompt="x", paths={"truth": tmp_path / "truth"}))
@@ -296,16 +296,14 @@ def test_trials_are_the_same_queries_for_every_system(tmp_path):
 )
 def test_pictures_are_shown_where_nobody_was_asked_in_words(tmp_path, systems, prompt):
     picture = tmp_path / "p.png"
-    sample = Sample(
-        name="a", prompt=prompt, picture=picture, paths=dict.fromkeys(systems, tmp_path)
-    )
+    sample = Sample(name="a", prompt=prompt, image=picture, paths=dict.fromkeys(systems, tmp_path))
     trials = trials_of(Results(name="x", samples=(sample,)), 1)
     assert {trial.prompt for (trial,) in trials.values()} == {Query(image=picture)}
 
 
 def test_the_kind_of_prompt_does_not_tell_whose_a_sound_is(tmp_path):
     sample = Sample(
-        name="a", prompt="x", picture=tmp_path / "p.png", paths={"a": tmp_path, "b": tmp_path}
+        name="a", prompt="x", image=tmp_path / "p.png", paths={"a": tmp_path, "b": tmp_path}
     )
     trials = trials_of(Results(name="x", samples=(sample,)), 1)
     assert {trial.prompt for (trial,) in trials.values()} == {Query(text="x")}

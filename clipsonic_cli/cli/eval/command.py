@@ -121,7 +121,9 @@ def evaluate(
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.evaluation import evaluate
     from clipsonic_cli.evaluation.generation import GenerationConfig
-    from clipsonic_cli.evaluation.sources import Folders, Generation
+    from clipsonic_cli.evaluation.model_source import Generation
+    from clipsonic_cli.evaluation.plan import EvalRequest
+    from clipsonic_cli.evaluation.sources import Folders, Source
     from clipsonic_cli.report import paper
 
     place = choose_device(device or "auto")
@@ -130,23 +132,23 @@ def evaluate(
         _check_columns(table, metrics or (), paper.TABLES[table].metrics)
     if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
-    subject: Folders | Generation | None
+    source: Source
     if generated:
         if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
             raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
-        folders = Folders(folders=tuple(generated), prompts=prompts, pictures=tuple(pictures or ()))
-        subject, name = folders, _names_of(generated)
+        source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
+        name = _names_of(generated)
     elif pictures:
         raise UsageError("--pictures is for recipes inside the sounds of --generated; give both.")
     elif prompts is not None:
         raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:
-        subject, name = None, _name_of(reference)
+        source, name = Folders(), _name_of(reference)
     else:
         default_modes = None if asks is None else asks.modes
-        subject = Generation(
+        source = Generation(
             model=model or "mini",
-            how=GenerationConfig(
+            config=GenerationConfig(
                 sampler=sampler,
                 steps=DEFAULT_STEPS[sampler] if steps is None else steps,
                 seconds=seconds,
@@ -164,12 +166,12 @@ def evaluate(
             dtype=dtype or "auto",
             workers=os.cpu_count() or 1 if workers is None else workers,
         )
-        name = _name_of(Path(subject.model))
-    request = evaluate.EvalRequest(
+        name = _name_of(Path(source.model))
+    request = EvalRequest(
         name=name,
         out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
-        subject=subject,
+        source=source,
         listening=listening_test is not None,
         reference=reference,
         save_stats=save_stats,
@@ -182,7 +184,7 @@ def evaluate(
             results = evaluate.evaluate(
                 request,
                 device=place,
-                callbacks=evaluate.EvalCallbacks(tell=console.note, report=bars),
+                callbacks=evaluate.EvalCallbacks(on_message=console.note, on_progress=bars),
             )
         if save_stats is not None:
             console.note(f"statistics: {save_stats}")

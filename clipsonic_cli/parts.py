@@ -17,7 +17,7 @@ from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models import VOCODERS, state_dict
-from clipsonic_cli.models.clip import needs_torchvision
+from clipsonic_cli.models.optional import needs_torchvision
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import Mode

@@ -15,13 +15,8 @@ from torch import Tensor
 from clipsonic_cli.encoders.tokenizers import Tokenize, description_of, parse, unpack
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image, square
-from clipsonic_cli.models.clip import (
-    MINI,
-    ClipConfig,
-    ClipNetwork,
-    build_clip,
-    import_open_clip,
-)
+from clipsonic_cli.models.clip import MINI, ClipConfig, ClipNetwork, build_clip
+from clipsonic_cli.models.optional import import_open_clip
 from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.text import check_words, has_word

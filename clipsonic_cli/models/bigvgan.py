@@ -1,9 +1,6 @@
-"""BigVGAN's generator: natural-log mel to waveform.
+"""BigVGAN's generator, under NVIDIA's names: natural-log mel to waveform.
 
-Knows: the network, and NVIDIA's names for its weights, so that published checkpoints fit. Does not
-know: how it is trained (``discriminators.py`` and ``training/``) or where its weights lie.
-
-A model is built with plain convolutions, as it is stored and used; :meth:`BigVGAN.add_weight_norm`
+It is built with plain convolutions, as it is stored and used; :meth:`BigVGAN.add_weight_norm`
 prepares it for training and :func:`fold_weight_norm` turns trained weights into plain ones.
 """
 
@@ -21,7 +18,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from clipsonic_cli.config import MelSpec, VocoderConfig
 
 TAPS = 12
-HELD = TAPS // 2 - 1  # samples repeated at either end
+PADDING = TAPS // 2 - 1  # samples repeated at either end
 CUTOFF = 0.25  # of the doubled rate: the Nyquist frequency of the original one
 HALF_WIDTH = 0.3  # of the transition band, in the same unit
 BETA_FLOOR = 1e-9
@@ -69,7 +66,7 @@ class BigVGAN(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=config.bias_at_final)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Gives the waveform of a mel.
+        """Compute the waveform of a mel.
 
         Args:
             mel: (B, 1, F, T) natural logarithm, as :class:`~clipsonic_cli.audio.mel.LogMel` makes.
@@ -92,13 +89,13 @@ class BigVGAN(nn.Module):
         return torch.tanh(x) if self.config.tanh_at_final else x.clamp(-1, 1)
 
     def add_weight_norm(self) -> None:
-        """Splits every convolution's weight into length and direction, for training."""
+        """Split every convolution's weight into length and direction, for training."""
         for module in list(self.modules()):
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
                 weight_norm(module)
 
     def remove_weight_norm(self) -> None:
-        """Turns the weights back into plain ones, for use; the function stays the same."""
+        """Turn the weights back into plain ones; the function stays the same."""
         for module in list(self.modules()):
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and hasattr(
                 module, "parametrizations"
@@ -126,7 +123,7 @@ class AMPBlock(nn.Module):
         self.activations = nn.ModuleList(Activation(channels) for _ in range(2 * len(dilations)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Adds each pair's output to its input."""
+        """Add each pair's output to its input."""
         for i, (conv1, conv2) in enumerate(zip(self.convs1, self.convs2, strict=True)):
             act1, act2 = self.activations[2 * i], self.activations[2 * i + 1]
             x = x + conv2(act2(conv1(act1(x))))
@@ -150,13 +147,13 @@ class Activation(nn.Module):
         self.downsample = Downsample()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Bends the samples and what lies halfway between them."""
-        bent: torch.Tensor = self.downsample(self.act(self.upsample(x)))
-        return bent
+        """Apply SnakeBeta to the samples and to those interpolated halfway between them."""
+        activated: torch.Tensor = self.downsample(self.act(self.upsample(x)))
+        return activated
 
 
 class LowPass(nn.Module):
-    """Holds the windowed sinc of 12 taps as ``filter`` (1, 1, 12); part of NVIDIA's weights."""
+    """The windowed sinc of 12 taps as ``filter`` (1, 1, 12); part of NVIDIA's weights."""
 
     filter: torch.Tensor
 
@@ -166,27 +163,27 @@ class LowPass(nn.Module):
 
 
 class Upsample(LowPass):
-    """(B, C, T) to (B, C, 2 T); the ends are held."""
+    """(B, C, T) to (B, C, 2 T), with repeated ends."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Interpolates."""
+        """Interpolate."""
         taps = 2 * self.filter.expand(x.shape[1], -1, -1)
-        x = F.pad(x, (HELD, HELD), mode="replicate")
-        # The padding crops what the held samples and the filter's delay add at both ends.
-        return F.conv_transpose1d(x, taps, stride=2, padding=3 * HELD, groups=x.shape[1])
+        x = F.pad(x, (PADDING, PADDING), mode="replicate")
+        # The padding crops what the repeated samples and the filter's delay add at both ends.
+        return F.conv_transpose1d(x, taps, stride=2, padding=3 * PADDING, groups=x.shape[1])
 
 
 class Downsample(nn.Module):
-    """(B, C, 2 T) to (B, C, T); the ends are held."""
+    """(B, C, 2 T) to (B, C, T), with repeated ends."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lowpass = LowPass()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Filters and drops every other sample."""
+        """Filter and drop every other sample."""
         taps = self.lowpass.filter.expand(x.shape[1], -1, -1)
-        x = F.pad(x, (HELD, HELD + 1), mode="replicate")
+        x = F.pad(x, (PADDING, PADDING + 1), mode="replicate")
         return F.conv1d(x, taps, stride=2, groups=x.shape[1])
 
 
@@ -206,15 +203,15 @@ class SnakeBeta(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps (B, C, T) to the same shape."""
+        """Map (B, C, T) to the same shape."""
         alpha = self.alpha.exp().unsqueeze(1)  # (C, 1)
         strength = 1 / (self.beta.exp().unsqueeze(1) + BETA_FLOOR)
-        bent: torch.Tensor = Snake.apply(x, alpha, strength)
-        return bent
+        activated: torch.Tensor = Snake.apply(x, alpha, strength)
+        return activated
 
 
 class Snake(torch.autograd.Function):
-    """x + strength sin^2(alpha x), which keeps x alone for the way back.
+    """x + strength sin^2(alpha x), which keeps x alone for the backward pass.
 
     Plain autograd would keep several tensors of the doubled rate, and a training step on a CPU
     would take a tenth longer.
@@ -227,7 +224,7 @@ class Snake(torch.autograd.Function):
         alpha: torch.Tensor,
         strength: torch.Tensor,
     ) -> torch.Tensor:
-        """Maps x (B, C, T) with alpha and strength (C, 1) to the same shape."""
+        """Map x (B, C, T) with alpha and strength (C, 1) to the same shape."""
         ctx.save_for_backward(x, alpha, strength)
         return torch.addcmul(x, (x * alpha).sin_().square_(), strength)
 
@@ -235,7 +232,7 @@ class Snake(torch.autograd.Function):
     def backward(
         ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Gives the gradients of the three; the derivative of sin^2 is sin of the double."""
+        """Return the gradients of the three; the derivative of sin^2 is sin of the double."""
         x, alpha, strength = ctx.saved_tensors  # type: ignore[attr-defined]
         angle = x * alpha
         of_strength = (angle.sin().square_() * grad).sum((0, 2)).unsqueeze(1)
@@ -245,7 +242,7 @@ class Snake(torch.autograd.Function):
 
 
 def kaiser_sinc() -> torch.Tensor:
-    """Gives the (1, 1, 12) low-pass of unit sum that both resamplings use.
+    """Return the (1, 1, 12) low-pass of unit sum that both resamplings use.
 
     Source:
         Kaiser's formulas: attenuation from length and transition, beta from attenuation.
@@ -259,20 +256,16 @@ def kaiser_sinc() -> torch.Tensor:
 
 
 def fold_weight_norm(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Gives the plain weights of a weight-normed network; plain ones pass through.
+    """Return the plain weights of a weight-normed network, in either of torch's spellings.
 
-    Args:
-        state_dict: Names to weights, in either of torch's spellings of weight norm.
-
-    Returns:
-        A new dict in which gain g and direction v have become ``weight`` = g v / ||v||.
+    Gain g and direction v become ``weight`` = g v / ||v||; plain ones pass through.
     """
     folded = dict(state_dict)
     for gain, direction in GAIN_AND_DIRECTION:
         for name in [name for name in folded if name.endswith(direction)]:
             stem = name.removesuffix(direction)
             v, g = folded[name], folded.get(stem + gain)
-            # What is no such pair keeps its names, which no network has.
+            # Other shapes keep their names, which no network has.
             if g is not None and v.ndim and g.shape == v.shape[:1] + (1,) * (v.ndim - 1):
                 del folded[name], folded[stem + gain]
                 folded[f"{stem}.weight"] = v * (g / v.flatten(1).norm(dim=1).view_as(g))
@@ -280,7 +273,7 @@ def fold_weight_norm(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
 
 def check(config: VocoderConfig, spec: MelSpec) -> None:
-    """Refuses a config that cannot be built for a mel.
+    """Check that a config can be built for a mel.
 
     Raises:
         ValueError: What does not fit, with the numbers.

@@ -1,8 +1,8 @@
-"""LAION's CLAP: sounds and texts as unit vectors of one space, tensors in, tensors out.
+"""LAION's CLAP: sounds and texts as unit vectors of one space.
 
-Knows: the network (transformers' ``ClapModel``, built offline from a configuration of ours) and how
-either published form of its weights becomes ours. Does not know: files, sound, text, bundles
-(``encoders/clap.py``). Importing this imports no transformers, which takes seconds and is optional.
+The network is transformers' ``ClapModel``, built offline from a configuration of ours; either
+published form of its weights becomes ours here. Importing this imports no transformers, which takes
+seconds and is optional.
 
 Source: Wu et al. 2023 (CLAP); CLIPSonic section 3 uses its version ``630k-audioset-fusion``.
 """
@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipsonic_cli.errors import BadBundle, ClipsonicError
-from clipsonic_cli.models.clip import needs_torchvision, weights_digest
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.clip import weights_digest
+from clipsonic_cli.models.optional import import_transformers
 from clipsonic_cli.models.state_dict import build, check_fit, outline
 
 N_MELS = 64
@@ -25,16 +26,16 @@ PAD_ID = 1
 """RoBERTa's padding token."""
 POSITIONS = 514
 """RoBERTa's, of which the first two are for padding."""
-PICTURE = 256
+IMAGE = 256
 """The audio tower folds a mel of up to 1024 frames into a square of this many pixels a side."""
 ADVICE = "The paper's is 630k-audioset-fusion (HTSAT-tiny)."
 EPS = 1e-5
-"""Of every layer norm, as LAION trained; transformers' default for CLAP's texts is 1e-12."""
+"""Epsilon of every layer norm, as LAION trained; transformers' for CLAP's texts is 1e-12."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClapConfig:
-    """What a CLAP bundle stores beside its weights; the defaults are the paper's CLAP.
+    """What a CLAP bundle stores next to its weights; the defaults are the paper's CLAP.
 
     The audio tower is an HTSAT whose channels double from stage to stage, with "aff_2d" fusion;
     the text tower is a RoBERTa. Two linear layers with a ReLU follow each.
@@ -76,9 +77,6 @@ class ClapConfig:
 class ClapNetwork(nn.Module):
     """CLAP around transformers' ``ClapModel``; every embedding has unit norm.
 
-    Args:
-        config: Its sizes.
-
     Raises:
         ClipsonicError: transformers is not installed, too old, or cannot be imported.
         ValueError: No network has such sizes.
@@ -100,7 +98,7 @@ class ClapNetwork(nn.Module):
             },
             audio_config={
                 "num_mel_bins": N_MELS,
-                "spec_size": PICTURE,
+                "spec_size": IMAGE,
                 "hidden_size": config.audio_dim << (len(config.audio_depths) - 1),
                 "patch_embeds_hidden_size": config.audio_dim,
                 "depths": list(config.audio_depths),
@@ -115,14 +113,14 @@ class ClapNetwork(nn.Module):
         self.clap: Any = transformers.ClapModel(described)
 
     def encode_text(self, ids: Tensor) -> Tensor:
-        """Gives (B, D) for RoBERTa's ids (B, L), padded with PAD_ID."""
+        """Embed texts: (B, D) for RoBERTa's ids (B, L), padded with PAD_ID."""
         out = self.clap.get_text_features(input_ids=ids, attention_mask=ids != PAD_ID)
         return F.normalize(out.pooler_output, dim=-1)
 
     def encode_audio(self, mel: Tensor) -> Tensor:
-        """Gives (B, D) for mels (B, 1, T, F) in dB, T up to 1024.
+        """Embed sounds: (B, D) for mels (B, 1, T, F) in dB, T up to 1024.
 
-        CLAP was trained on four mels a sound: the whole, and three excerpts that are looked at only
+        CLAP was trained on four mels a sound: the whole, and three excerpts that are used only
         where a sound is marked as longer than 10 s. None is marked here, so the whole is enough.
         """
         longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device)
@@ -130,38 +128,12 @@ class ClapNetwork(nn.Module):
         return F.normalize(out.pooler_output, dim=-1)
 
 
-def import_transformers() -> Any:
-    """Imports and gives transformers, which is optional.
-
-    Raises:
-        ClipsonicError: It is missing, older than 5, or does not fit torch; says how to cure it.
-    """
-    cure = 'python -m pip install "clipsonic[clap]"'
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":
-            raise
-        raise ClipsonicError(f"CLAP needs transformers, which is not installed: {cure}") from None
-    if int(transformers.__version__.split(".")[0]) < 5:
-        raise ClipsonicError(
-            f"CLAP needs transformers 5 or newer, this is {transformers.__version__}: {cure}"
-        )
-    with needs_torchvision("transformers' CLAP"):
-        transformers.ClapModel  # noqa: B018 -- imported when it is first named
-    return transformers
-
-
 def build_clap(config: ClapConfig, weights: Mapping[str, Tensor]) -> ClapNetwork:
-    """Builds a CLAP with weights, in float32 and in evaluation mode.
-
-    Args:
-        config: Its sizes.
-        weights: What :func:`from_laion` or :func:`from_transformers` gave.
+    """Build a CLAP with weights of :func:`from_laion` or :func:`from_transformers`, in float32.
 
     Raises:
-        BadBundle: The weights are not all of the network's and no others, or there is none such.
-        ClipsonicError: transformers is missing (see :func:`import_transformers`).
+        BadBundle: The weights are not all of the network's and no others, or it cannot be built.
+        ClipsonicError: See :func:`import_transformers`.
     """
     made = constants(config)
     missing = {name: made[leaf_of(name)] for name in _state(config) if leaf_of(name) in made}
@@ -169,15 +141,15 @@ def build_clap(config: ClapConfig, weights: Mapping[str, Tensor]) -> ClapNetwork
 
 
 def _state(config: ClapConfig) -> dict[str, Tensor]:
-    """Return the network's state dict, of which only names and shapes take memory."""
+    """Return the network's state dict: names and shapes, no memory."""
     return outline(lambda: ClapNetwork(config), "clap").state_dict()
 
 
 def constants(config: ClapConfig) -> dict[str, Tensor]:
-    """Gives what the network keeps among its weights though it is not learned, by last name."""
+    """Compute what a state dict holds though it is not learned, by the last part of its name."""
     side = torch.arange(config.window)
     row, column = (axis.flatten() for axis in torch.meshgrid(side, side, indexing="ij"))
-    down, right = (at[:, None] - at + config.window - 1 for at in (row, column))
+    down, right = (axis[:, None] - axis + config.window - 1 for axis in (row, column))
     return {
         "position_ids": torch.arange(POSITIONS)[None],
         "token_type_ids": torch.zeros(1, POSITIONS, dtype=torch.long),
@@ -187,7 +159,7 @@ def constants(config: ClapConfig) -> dict[str, Tensor]:
 
 
 def leaf_of(name: str) -> str:
-    """Gives the last part of a tensor's name."""
+    """Return the last part of a tensor's name."""
     return name.rpartition(".")[2]
 
 
@@ -206,10 +178,10 @@ LEFT_OUT = re.compile(
     r"(text|audio)_transform\..+"  # more layers, for a loss that is not CLAP's score
     r"|audio_branch\.(spectrogram|logmel)_extractor\..+"  # the mel: models/clap_mel.py
     r"|audio_branch\.(tscam_conv|head)\..+"  # AudioSet's classes
-    r"|audio_branch\..+\.attn_mask"  # made anew for every mel
+    r"|audio_branch\..+\.attn_mask"  # computed for every mel
     rf"|.+\.({'|'.join(CONSTANTS)})"
 )
-"""Tensors of LAION's that are no weights of the network, by their whole names."""
+"""Names of LAION's tensors that are no weights of the network."""
 RENAMED = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -227,15 +199,15 @@ RENAMED = tuple(
         (r"^(logit_scale_[at])$", r"clap.\1"),
     )
 )
-"""Beginnings of LAION's names and of ours; the first that fits is taken, and a name that none fits
-stays as it is, which no network has."""
+"""Beginnings of LAION's names and of ours; the first that matches is taken, and a name that none
+matches stays as it is, which the network lacks."""
 
 
 def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
-    """Gives the weights of :class:`ClapNetwork` from LAION's own checkpoint.
+    """Convert LAION's own checkpoint to weights of :class:`ClapNetwork`.
 
     Args:
-        checkpoint: What ``630k-audioset-fusion-best.pt`` holds: a dictionary of which only
+        checkpoint: Contents of ``630k-audioset-fusion-best.pt``: a dictionary of which only
             "state_dict" is read, its names beginning with "module.".
         config: The network's sizes; None for the paper's.
 
@@ -259,11 +231,7 @@ def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, T
 
 
 def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
-    """Gives the weights of :class:`ClapNetwork` from the form of ``laion/clap-htsat-fused``.
-
-    Args:
-        state: Its state dict, of ``model.safetensors`` or ``pytorch_model.bin``.
-        config: The network's sizes; None for the paper's.
+    """Convert the state dict of ``laion/clap-htsat-fused`` to weights of :class:`ClapNetwork`.
 
     Raises:
         BadBundle: It is none, or a tensor is missing, unexpected or of another shape.
@@ -278,11 +246,7 @@ def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str,
 
 
 def tensors_of(state: Any) -> dict[str, Tensor]:
-    """Gives a copy of a state dict.
-
-    Raises:
-        BadBundle: It is none.
-    """
+    """Return a copy of a state dict; a BadBundle if it is none."""
     pairs = state.items() if isinstance(state, Mapping) else ()
     if not pairs or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in pairs):
         raise BadBundle("This is no checkpoint of CLAP: it holds no state dict where one belongs.")
@@ -290,11 +254,8 @@ def tensors_of(state: Any) -> dict[str, Tensor]:
 
 
 def clap_identity(tensors: Mapping[str, Tensor]) -> str:
-    """Gives a name that changes with any weight, such as "clap-0123abcd".
+    """Return a name that changes with any stored weight, such as "clap-0123abcd".
 
     Both published forms of one CLAP have the same, as their weights are the same.
-
-    Args:
-        tensors: The weights as stored.
     """
     return f"clap-{weights_digest(tensors)}"

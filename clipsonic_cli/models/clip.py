@@ -1,19 +1,14 @@
-"""The two CLIP networks: tensors in, tensors out.
-
-Knows: how pixels and token ids become unit vectors of one space. Does not know: files, text,
-tokenizers, bundles (``encoders/clip.py``).
+"""The two CLIP networks: pixels and token ids to unit vectors of one space.
 
 ``mini`` is this project's own: EfficientNet-Lite0 and MiniLM-L6 as towers, each with a projection.
 Any other architecture is one of open_clip's that has the text tower of OpenAI's CLIP and its byte
 pair tokens (the paper's is ``ViT-L-14-quickgelu``). Those with a text tower or a tokenizer of their
-own (SigLIP, CoCa, CLIPA, multilingual ones) are refused: open_clip would fetch parts of them from
-the network, or their token encodings are not where this module reads them.
+own (SigLIP, CoCa, CLIPA, multilingual ones) are errors: open_clip would download parts of them, or
+their token encodings are not where this module reads them.
 """
 
 import hashlib
-import importlib.metadata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipsonic_cli.errors import BadBundle, ClipsonicError
+from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.optional import import_open_clip
+from clipsonic_cli.ranges import round_up
 
 MINI = "mini"
 PAPER = "ViT-L-14-quickgelu"
@@ -29,7 +26,7 @@ PAPER = "ViT-L-14-quickgelu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipConfig:
-    """What a CLIP bundle stores beside its weights; the defaults are the paper's.
+    """What a CLIP bundle stores next to its weights; the defaults are the paper's.
 
     Args:
         architecture: "mini", or a name of open_clip's. OpenAI's weights need a "-quickgelu" name.
@@ -53,14 +50,14 @@ class ClipConfig:
 
 
 class ClipNetwork(Protocol):
-    """What both networks do; every embedding they give has unit norm."""
+    """What both networks do; every embedding has unit norm."""
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Gives (B, D) for normalised pixels (B, 3, H, W)."""
+        """Return (B, D) for normalised pixels (B, 3, H, W)."""
         ...
 
     def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives (B, D) and token encodings (B, L, C), zero after the end, for ids (B, L)."""
+        """Return (B, D) and token encodings (B, L, C), zero after the end, for ids (B, L)."""
         ...
 
 
@@ -71,10 +68,10 @@ class SameConv(nn.Conv2d):
         super().__init__(cin, cout, kernel, stride, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolves (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        """Convolve (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        pads = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[-2:]]
-        (top, left) = (p // 2 for p in pads)
+        pads = [max(round_up(n, stride) - stride + kernel - n, 0) for n in x.shape[-2:]]
+        top, left = (p // 2 for p in pads)
         padded = F.pad(x, (left, pads[1] - left, top, pads[0] - top))
         out: Tensor = self._conv_forward(padded, self.weight, self.bias)
         return out
@@ -92,7 +89,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transforms (B, C, H, W)."""
+        """Transform (B, C, H, W)."""
         h = x if self.expand is None else F.relu6(self.expand(x))
         narrow: Tensor = self.project(F.relu6(self.depthwise(h)))
         return x + narrow if self.residual else narrow
@@ -128,7 +125,7 @@ class EfficientNetLite0(nn.Module):
         self.head = SameConv(cin, self.features, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Gives pooled features (B, 1280), in [0, 6], for pixels (B, 3, 224, 224)."""
+        """Return pooled features (B, 1280), in [0, 6], for pixels (B, 3, 224, 224)."""
         h = self.blocks(F.relu6(self.stem(pixels)))
         return F.relu6(self.head(h)).mean((2, 3))
 
@@ -161,7 +158,7 @@ class MiniLM(nn.Module):
         self.layers = nn.TransformerEncoder(layer, num_layers=6, enable_nested_tensor=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Gives token encodings (B, L, 384) for ids (B, L); id 0 is padding and gives zeros."""
+        """Return token encodings (B, L, 384) for ids (B, L); zeros for padding, which is id 0."""
         longest = int((ids != 0).sum(1).max())  # columns of nothing but padding cost nothing
         padding = ids[:, :longest] == 0
         h = self.norm(self.words(ids[:, :longest]) + self.positions[:longest])
@@ -184,25 +181,25 @@ class MiniClip(nn.Module):
         self.text_projection = nn.Linear(self.text.features, config.dim)
 
     def project_image(self, features: Tensor) -> Tensor:
-        """Gives unit vectors (B, D) for pooled image features (B, 1280)."""
+        """Return unit vectors (B, D) for pooled image features (B, 1280)."""
         return F.normalize(self.image_projection(features), dim=-1)
 
     def project_text(self, features: Tensor) -> Tensor:
-        """Gives unit vectors (B, D) for pooled text features (B, 384)."""
+        """Return unit vectors (B, D) for pooled text features (B, 384)."""
         return F.normalize(self.text_projection(features), dim=-1)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Gives (B, D) for normalised pixels (B, 3, 224, 224)."""
+        """Return (B, D) for normalised pixels (B, 3, 224, 224)."""
         return self.project_image(self.image(pixels))
 
     def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives (B, D) and encodings (B, L, 384) for ids (B, L)."""
+        """Return (B, D) and encodings (B, L, 384) for ids (B, L)."""
         encodings = self.text(ids)
         return self.project_text(mean_pool(encodings, ids)), encodings
 
 
 def mean_pool(encodings: Tensor, ids: Tensor) -> Tensor:
-    """Averages encodings (B, L, C), zero at padding, over the tokens of ids (B, L): (B, C)."""
+    """Average encodings (B, L, C), zero at padding, over the tokens of ids (B, L): (B, C)."""
     return encodings.sum(1) / (ids != 0).sum(1, keepdim=True)
 
 
@@ -235,12 +232,12 @@ class OpenClip(nn.Module):
         self.clip = open_clip.create_model(config.architecture, pretrained=None, device=device)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Gives (B, D) for normalised pixels (B, 3, 224, 224)."""
+        """Return (B, D) for normalised pixels (B, 3, 224, 224)."""
         embed: Tensor = self.clip.encode_image(pixels, normalize=True)
         return embed
 
     def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives (B, D) and encodings (B, 77, C), after the last norm and before the projection."""
+        """Return (B, D) and encodings (B, 77, C), after the last norm, before the projection."""
         seen: list[Tensor] = []
         hook = self.clip.ln_final.register_forward_hook(lambda _, __, out: seen.append(out))
         try:
@@ -252,102 +249,37 @@ class OpenClip(nn.Module):
         return embed, seen[0].masked_fill(after[..., None], 0.0)
 
 
-def import_open_clip() -> Any:
-    """Imports and gives open_clip, which needs a torchvision that fits torch.
-
-    Raises:
-        ClipsonicError: The two do not fit.
-    """
-    with needs_torchvision("open_clip"):
-        import open_clip
-    return open_clip
-
-
-@contextmanager
-def needs_torchvision(package: str) -> Iterator[None]:
-    """Explain why a package that imports torchvision cannot be imported within.
-
-    Args:
-        package: Its name, for the message.
-
-    Raises:
-        ClipsonicError: The import failed. Where torchvision is of another release than torch, that
-            is the reason; else what the import said is.
-    """
-    try:
-        yield
-    except (ImportError, RuntimeError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        remedy = _mismatch(torch.__version__, _version_of("torchvision"))
-        raise ClipsonicError(f"{package} cannot be imported ({reason}).{remedy}") from error
-
-
-def _version_of(package: str) -> str | None:
-    """Return the version of a package that is installed, or None."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _mismatch(torch_version: str, torchvision_version: str | None) -> str:
-    """Format what to do where torchvision is not there, or of another release than torch; else "".
-
-    Torch 2.N and torchvision 0.(N + 15) are of one release.
-    """
-    major, minor = (int(part) for part in torch_version.split(".")[:2])
-    fitting = f"0.{minor + 15}" if major == 2 else "of the same day"
-    if torchvision_version is not None and torchvision_version.startswith(f"{fitting}."):
-        return ""
-    there = torchvision_version or "not installed"
-    return (
-        f" torch is {torch_version} and torchvision {there}; they must be of one release, here "
-        f"torchvision {fitting}: pip install --upgrade torch torchvision."
-    )
-
-
 def has_openais_text(described: Mapping[str, Any]) -> bool:
-    """Says whether open_clip would build a class ``CLIP`` with OpenAI's tokenizer.
-
-    Args:
-        described: A model configuration of open_clip's.
-    """
+    """Return whether open_clip builds its ``CLIP`` with OpenAI's tokenizer for a configuration."""
     other_class = described.get("custom_text") or "multimodal_cfg" in described
     text = described["text_cfg"]
-    # Both of these are downloaded when they are built.
+    # Either is downloaded when it is built.
     from_hub = text.get("hf_model_name") or text.get("hf_tokenizer_name")
     return not (other_class or from_hub)
 
 
 def build_clip(config: ClipConfig) -> MiniClip | OpenClip:
-    """Builds the network a config names, with random weights, in evaluation mode."""
+    """Build the network a config names, with random weights, in evaluation mode."""
     network = MiniClip(config) if config.architecture == MINI else OpenClip(config)
     return network.eval().requires_grad_(requires_grad=False)
 
 
 def from_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gives the weights of :class:`OpenClip` from a state dict of open_clip's.
+    """Convert a state dict of open_clip's to weights of :class:`OpenClip`.
 
-    Args:
-        state: As in the hub's ``open_clip_model.safetensors``, or from OpenAI's archive, which
-            carries three numbers that are no weights.
+    OpenAI's archive carries three numbers that are no weights.
     """
     numbers = ("input_resolution", "context_length", "vocab_size")
     return {f"clip.{name}": weight for name, weight in state.items() if name not in numbers}
 
 
 def clip_identity(architecture: str, tensors: Mapping[str, Tensor]) -> str:
-    """Gives a name that changes with any weight, such as "mini-clip-0123abcd".
-
-    Args:
-        architecture: As in :class:`ClipConfig`.
-        tensors: The weights as stored.
-    """
+    """Return a name that changes with any stored weight, such as "mini-clip-0123abcd"."""
     return f"{architecture}-clip-{weights_digest(tensors)}"
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Gives 8 hexadecimal digits that change with any weight's name, number or precision."""
+    """Return 8 hexadecimal digits that change with any weight's name, number or precision."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())

@@ -1,7 +1,6 @@
-"""BigVGAN's critics: they tell recorded waveforms from generated ones while a vocoder is trained.
+"""BigVGAN's critics, which tell recorded from generated waveforms while a vocoder is trained.
 
-Knows: the networks, under NVIDIA's names. Does not know: the losses (``training/``). They are
-never shipped, so they carry weight norm for good.
+They have NVIDIA's names, and are never shipped, so they keep their weight norm.
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 Judgement = tuple[torch.Tensor, list[torch.Tensor]]
-"""Logits (B, M), near 1 for recorded sound, and the feature maps of every layer, the last too."""
+"""Logits (B, M), near 1 for recordings, and the feature maps of every layer, the last too."""
 
 PERIODS = (2, 3, 5, 7, 11)
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
@@ -21,7 +20,7 @@ SLOPE = 0.1
 
 
 class MultiPeriodDiscriminator(nn.Module):
-    """Looks at every 2nd, 3rd, 5th, 7th and 11th sample: periodic structure.
+    """Judges every 2nd, 3rd, 5th, 7th and 11th sample: periodic structure.
 
     Args:
         periods: One critic for each; primes, so that they see little of the same.
@@ -38,12 +37,12 @@ class MultiPeriodDiscriminator(nn.Module):
         )
 
     def forward(self, waveform: torch.Tensor) -> list[Judgement]:
-        """Judges (B, 1, N); one judgement for each period."""
+        """Judge (B, 1, N); one judgement for each period."""
         return [critic(waveform) for critic in self.discriminators]
 
 
 class MultiResolutionDiscriminator(nn.Module):
-    """Looks at magnitude spectrograms of three resolutions: spectral structure.
+    """Judges magnitude spectrograms of three resolutions: spectral structure.
 
     Args:
         resolutions: (n_fft, hop_length, window length) in samples, one critic for each.
@@ -65,7 +64,7 @@ class MultiResolutionDiscriminator(nn.Module):
         )
 
     def forward(self, waveform: torch.Tensor) -> list[Judgement]:
-        """Judges (B, 1, N), N above half the largest n_fft; one judgement for each resolution."""
+        """Judge (B, 1, N), N above half the largest n_fft; one judgement for each resolution."""
         return [critic(waveform) for critic in self.discriminators]
 
 
@@ -90,7 +89,7 @@ class PeriodDiscriminator(nn.Module):
         self.conv_post = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
     def forward(self, waveform: torch.Tensor) -> Judgement:
-        """Judges (B, 1, N)."""
+        """Judge (B, 1, N)."""
         x = F.pad(waveform, (0, -waveform.shape[-1] % self.period), mode="reflect")
         x = x.view(len(x), 1, -1, self.period)  # (B, 1, N / period, period)
         return judge(x, self.convs, self.conv_post)
@@ -120,7 +119,7 @@ class ResolutionDiscriminator(nn.Module):
         self.conv_post = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=1))
 
     def forward(self, waveform: torch.Tensor) -> Judgement:
-        """Judges (B, 1, N)."""
+        """Judge (B, 1, N)."""
         pad = (self.n_fft - self.hop_length) // 2
         stft = torch.stft(
             F.pad(waveform, (pad, pad), mode="reflect").squeeze(1),
@@ -136,7 +135,7 @@ class ResolutionDiscriminator(nn.Module):
 
 
 def judge(x: torch.Tensor, convs: nn.ModuleList, conv_post: nn.Module) -> Judgement:
-    """Runs the layers and keeps what each gives."""
+    """Run the layers and keep what each returns."""
     features = []
     for conv in convs:
         x = F.leaky_relu(conv(x), SLOPE)

@@ -1,6 +1,4 @@
-"""improved-diffusion's picture U-Nets as a start for the mel U-Net.
-
-Knows: how a published state dict differs from ours. Does not know: files, or where they come from.
+"""improved-diffusion's image U-Nets as a warm start for the mel U-Net.
 
 Source: Nichol & Dhariwal 2021; a checkpoint of openai/improved-diffusion is a bare state dict.
 """
@@ -19,9 +17,9 @@ OURS = ("cond_proj.weight", "cond_proj.bias", "null_cond")
 
 
 def load_trunk(unet: UNet, state_dict: Mapping[str, Tensor]) -> None:
-    """Copies a picture U-Net's weights into a mel U-Net, all but what concerns the condition.
+    """Copy an image U-Net's weights into a mel U-Net, all but those of the condition.
 
-    A mel is treated as a grey picture. The first convolution's weights are summed over the colours,
+    A mel is treated as a grey image. The first convolution's weights are summed over the colours,
     which is what it computes for three equal ones; of the last convolution the predictions are
     averaged over the colours, and so are the variance logits. The class embedding is left out. The
     mel U-Net's own ``cond_proj`` and ``null_cond`` stay as they are.

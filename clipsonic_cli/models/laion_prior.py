@@ -1,8 +1,7 @@
 """LAION's diffusion priors as ours.
 
-Knows: how a state dict of dalle2-pytorch's ``DiffusionPrior``, of the versions before 1.4.3,
-differs from that of :class:`~clipsonic_cli.models.prior.Prior`. Does not know: files, or where they
-come from. Such a file says nothing of how it was trained but the shapes and the noise schedule.
+They are state dicts of dalle2-pytorch's ``DiffusionPrior``, of the versions before 1.4.3, and say
+nothing of how they were trained but the shapes and the noise schedule.
 
 Source: ``laion/DALLE2-PyTorch`` and ``nousr/conditioned-prior``, each a bare state dict; CLIPSonic
 appendix A.
@@ -62,7 +61,7 @@ NEEDED = (
 def laion_prior(
     state_dict: Mapping[str, Tensor], schedule: Callable[[int], Tensor]
 ) -> tuple[PriorConfig, DiffusionConfig, dict[str, Tensor]]:
-    """Gives a published prior as our configurations and the weights under our names.
+    """Convert a published prior to our configurations and the weights under our names.
 
     Left out are the CLIP in the file, the tables of the noise schedule and the rotation
     frequencies; the latter two are compared with ours first. The placeholders for a withheld text
@@ -73,7 +72,7 @@ def laion_prior(
     Args:
         state_dict: As in ``prior/latest.pth``: ``net.*``, ``noise_scheduler.*`` and ``clip.clip.*``
             or without the last; of any depth, width and number of heads.
-        schedule: Gives alpha_bar (T,) of the process the prior will be sampled with, for T
+        schedule: Computes alpha_bar (T,) of the process the prior will be sampled with, for T
             training steps: ``diffusion.process.cosine_alphas_cumprod``.
 
     Returns:
@@ -114,7 +113,7 @@ def laion_prior(
 
 
 def _config(state_dict: Mapping[str, Tensor]) -> PriorConfig:
-    """Reads the sizes off the shapes; whether all agree with them is not its business."""
+    """Read the sizes off the shapes, whether or not all shapes agree with them."""
     tokens, times, biases, null_kv, narrow, _ = (state_dict[name].shape for name in SIZES)
     layers = {name.removeprefix(LAYER).split(".")[0] for name in state_dict if LAYER in name}
     return PriorConfig(
@@ -133,7 +132,7 @@ def _config(state_dict: Mapping[str, Tensor]) -> PriorConfig:
 def _check_constants(
     state_dict: Mapping[str, Tensor], config: PriorConfig, schedule: Callable[[int], Tensor]
 ) -> None:
-    """Refuses a prior that was trained with constants other than those we compute.
+    """Check that a prior was trained with the constants that are computed here.
 
     Raises:
         BadBundle: The noise levels or the rotation frequencies differ.

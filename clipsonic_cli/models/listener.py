@@ -1,7 +1,4 @@
-"""The listener: two seconds of sound, and texts, as unit vectors of one space.
-
-Knows: the network over normalised log-mels, and the layer that carries a CLIP's text embeddings
-over. Does not know: sound, that CLIP, and what the vectors are compared for (``metrics/mini.py``).
+"""A small CLAP: joint embedding of 2 s of audio, as normalised log-mels, and a CLIP's texts.
 
 Source: convolutions pooled first over bands, then by mean and maximum over time, as in Kong et al.
 2020 (PANNs); learned by contrast as in Wu et al. 2023 (CLAP).
@@ -17,32 +14,29 @@ from torch import Tensor, nn
 from clipsonic_cli.config import MelSpec
 
 MAX_LOGIT_SCALE = 100.0
-"""Largest the learned scale gets (Radford et al. 2021)."""
+"""Largest value of the learned scale (Radford et al. 2021)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerConfig:
-    """What a listener's bundle stores beside its weights.
-
-    Args:
-        channels: Width of each level; bands and frames are halved between one and the next.
-        dim: Size D of the shared space.
-        text_dim: Size of the CLIP's embeddings.
-        frames: Frames T of a window, which is heard at once.
-    """
+    """What a listener's bundle stores next to its weights."""
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Width of each level; bands and frames are halved from one to the next."""
     dim: int = 128
+    """Size D of the shared space."""
     text_dim: int = 256
+    """Size of the CLIP's embeddings."""
     frames: int = 64
+    """Frames T of a window."""
 
 
 class Listener(nn.Module):
-    """Hears windows, and reads texts; about 1.7 million parameters.
+    """Embeds windows of mels and texts; about 1.7 million parameters.
 
     Args:
         config: Its sizes.
-        spec: The geometry of the mels it hears.
+        spec: The geometry of the mels.
         dropout: Share of the pooled features that are left out in training.
 
     Raises:
@@ -85,7 +79,7 @@ class Listener(nn.Module):
         return self.log_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
 
     def embed_sounds(self, mel: Tensor) -> Tensor:
-        """Gives unit vectors of windows.
+        """Return unit vectors of windows.
 
         Args:
             mel: (B, 1, F, T) normalised, in [-1, 1], of F bands and T frames as configured.
@@ -102,15 +96,15 @@ class Listener(nn.Module):
                 f"need mels (B, {', '.join(map(str, wanted))}), got {tuple(mel.shape)}"
             )
         h = self.features(mel).mean(2)  # (B, C, T / 16), whatever the height
-        h = h.mean(2) + h.amax(2)  # (B, C), the usual and the strongest
+        h = h.mean(2) + h.amax(2)  # (B, C)
         return F.normalize(self.sound_projection(self.dropout(h)).float(), dim=1)
 
     def embed_texts(self, embed: Tensor) -> Tensor:
-        """Gives unit vectors (B, D) of a CLIP's text embeddings (B, text_dim)."""
+        """Return unit vectors (B, D) of a CLIP's text embeddings (B, text_dim)."""
         return F.normalize(self.text_projection(embed).float(), dim=1)
 
     def forward(self, mel: Tensor, embed: Tensor) -> Tensor:
-        """Compares every window with every text.
+        """Compare every window with every text.
 
         Args:
             mel: (B, 1, F, T), see :meth:`embed_sounds`.

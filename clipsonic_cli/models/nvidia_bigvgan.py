@@ -1,4 +1,4 @@
-"""NVIDIA's BigVGAN generators, made for other mels, as a start for ours.
+"""NVIDIA's BigVGAN generators, made for other mels, as a warm start for ours.
 
 Source: Lee et al. 2023 (BigVGAN); ``nvidia/bigvgan_v2_44khz_128band_512x``, of which
 ``bigvgan_generator.pt`` holds the state dict under "generator".
@@ -17,12 +17,11 @@ LAST_BIAS = "conv_post.bias"
 
 
 def warm_start(vocoder: BigVGAN, state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Takes a generator for other mels as a start for training, as far as it is the same network.
+    """Load a generator for other mels as a start for training, as far as it is the same network.
 
-    ``conv_pre`` is left at its start where the generator reads another number of mel bands, and
-    ``conv_post.bias`` where the generator, like those of BigVGAN's second version, has none.
-    Everything else must be there. The last nonlinearity is the vocoder's own: the second version
-    has learned to be clamped, not bent by tanh.
+    ``conv_pre`` keeps its random start where the generator reads another number of mel bands, and
+    ``conv_post.bias`` where the generator, like those of BigVGAN v2, has none. Everything else must
+    be there. The last nonlinearity is the vocoder's own: v2 was trained with a clamp, not tanh.
 
     Args:
         vocoder: Changed in place, and only if everything fits; its weights are plain afterwards.
@@ -30,7 +29,7 @@ def warm_start(vocoder: BigVGAN, state_dict: Mapping[str, Tensor]) -> list[str]:
             ``VocoderConfig`` that of ``bigvgan_v2_44khz_128band_512x``.
 
     Returns:
-        Names of the weights that were left at their start, sorted.
+        Names of the weights that kept their start, sorted.
 
     Raises:
         BadBundle: A weight is missing, unexpected or of another shape; the message names it.

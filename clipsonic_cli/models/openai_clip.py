@@ -1,7 +1,4 @@
-"""OpenAI's CLIP, as open_clip publishes it on the hub, as ours.
-
-Knows: what ``open_clip_model.safetensors`` and the ``open_clip_config.json`` beside it hold. Does
-not know: files, or where they come from.
+"""OpenAI's CLIP, in the form that open_clip publishes on the hub, as ours.
 
 Source: Radford et al. 2021; ``timm/vit_large_patch14_clip_224.openai``.
 """
@@ -14,20 +11,21 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.clip import PAPER, ClipConfig, from_open_clip, import_open_clip
+from clipsonic_cli.models.clip import PAPER, ClipConfig, from_open_clip
+from clipsonic_cli.models.optional import import_open_clip
 from clipsonic_cli.models.state_dict import check_fit
 
 
 def from_openai(
     described: Mapping[str, Any], state_dict: Mapping[str, Tensor], architecture: str = PAPER
 ) -> tuple[ClipConfig, dict[str, Tensor]]:
-    """Gives OpenAI's CLIP as our configuration and the weights under our names.
+    """Convert OpenAI's CLIP to our configuration and the weights under our names.
 
     A CLIP with another activation or other colours has the same tensors and gives vectors that are
     nearly right, so its description is compared with what will be computed.
 
     Args:
-        described: The JSON beside the weights, with "model_cfg" and "preprocess_cfg".
+        described: The JSON next to the weights, with "model_cfg" and "preprocess_cfg".
         state_dict: Of open_clip's ``CLIP``, in single or half precision, or both.
         architecture: The name of open_clip's that has QuickGELU and these sizes.
 
@@ -48,7 +46,7 @@ def from_openai(
 
 
 def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:
-    """Compares a description with an architecture and OpenAI's preprocessing.
+    """Compare a description with an architecture and OpenAI's preprocessing.
 
     Raises:
         BadBundle: They differ.
@@ -66,7 +64,8 @@ def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:
         vocab_size=text["vocab_size"],
         image_size=known["vision_cfg"]["image_size"],
     )
-    said = {"interpolation": "bicubic", "resize_mode": "shortest", **preprocess} | _spelt_out(model)
+    stated = {"interpolation": "bicubic", "resize_mode": "shortest", **preprocess}
+    stated |= _spelt_out(model)
     needed = {
         "mean": list(config.mean),
         "std": list(config.std),
@@ -74,19 +73,19 @@ def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:
         "resize_mode": "shortest",
     } | _spelt_out(known)
     for name in needed:
-        if said.get(name) != needed[name]:
+        if stated.get(name) != needed[name]:
             raise BadBundle(
-                f"The CLIP's description says {name} {said.get(name)}, OpenAI's '{architecture}' "
+                f"The CLIP's description says {name} {stated.get(name)}, OpenAI's '{architecture}' "
                 f"has {needed[name]}. Get both files again from their publisher."
             )
     return config
 
 
 def _spelt_out(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives what makes a network of open_clip's, with what it leaves to be assumed.
+    """Return all fields of a network of open_clip's, with its defaults.
 
     Raises:
-        BadBundle: A tower's description is none, or has a field that open_clip does not know.
+        BadBundle: A tower is not described, or by a field that open_clip does not know.
     """
     open_clip = import_open_clip()
     towers = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}

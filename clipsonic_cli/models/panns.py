@@ -1,8 +1,5 @@
 """CNN14 of PANNs: log-mels of sounds to 2048 numbers each, and to the classes of AudioSet.
 
-Knows: the network and the names of its published weights. Does not know: how the mels are made, or
-what is done with the numbers.
-
 Source: Kong et al. 2020, "PANNs", Table I; the weights are the authors'.
 """
 
@@ -20,9 +17,9 @@ from clipsonic_cli.models.state_dict import check_fit, outline
 SPEC = MelSpec(sample_rate=16_000, n_fft=512, hop_length=160, n_mels=64, f_min=50.0, f_max=8000.0)
 """Frames and filters of the mels it was trained on, which are in dB of power."""
 DIM = 2048
-"""Numbers it gives for a sound."""
+"""Size of the embedding of a sound."""
 CLASSES = 527
-"""Of AudioSet."""
+"""Classes of AudioSet."""
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 """Channels of the blocks; all but the last halve time and frequency."""
 FEWEST_FRAMES = 2 ** (len(WIDTHS) - 1)
@@ -31,7 +28,7 @@ FRONT_END = {
     "spectrogram_extractor.stft.conv_imag.weight": (257, 1, 512),
     "logmel_extractor.melW": (257, 64),
 }
-"""Constants that the published file holds beside the weights: what makes the mels."""
+"""Constants that the published file holds next to the weights: those of its mel."""
 
 
 class Block(nn.Module):
@@ -52,7 +49,7 @@ class Block(nn.Module):
         self.pool = pool
 
     def forward(self, h: Tensor) -> Tensor:
-        """Gives (B, wide, T // pool, F // pool) for (B, narrow, T, F)."""
+        """Map (B, narrow, T, F) to (B, wide, T // pool, F // pool)."""
         h = F.relu(self.bn1(self.conv1(h)))
         h = F.relu(self.bn2(self.conv2(h)))
         return F.avg_pool2d(h, self.pool)
@@ -72,7 +69,7 @@ class Cnn14(nn.Module):
         self.fc_audioset = nn.Linear(DIM, CLASSES)
 
     def forward(self, mels: Tensor) -> Tensor:
-        """Embeds.
+        """Embed mels.
 
         Args:
             mels: (B, 1, T, 64) in dB, time before frequency, T of 32 or more.
@@ -94,7 +91,7 @@ class Cnn14(nn.Module):
         return F.relu(self.fc1(h.amax(2) + h.mean(2)))
 
     def classify(self, embeds: Tensor) -> Tensor:
-        """Gives logits (B, 527) of AudioSet's classes for embeddings (B, 2048).
+        """Return logits (B, 527) of AudioSet's classes for embeddings (B, 2048).
 
         The network was trained with a sigmoid for each; the field compares sounds by their softmax.
         """
@@ -103,15 +100,12 @@ class Cnn14(nn.Module):
 
 
 def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, Tensor]:
-    """Gives the network's weights out of the published file (``Cnn14_16k_mAP=0.438.pth``).
+    """Convert the published file (``Cnn14_16k_mAP=0.438.pth``) to weights of :class:`Cnn14`.
 
     Args:
-        checkpoint: What was saved: "model", and where the training was.
-        mel_filters: (64, 257), those of :data:`SPEC` as they are made here. The file holds its own,
-            and they have to be the same.
-
-    Returns:
-        The state dict of a :class:`Cnn14`.
+        checkpoint: "model", and where the training was.
+        mel_filters: (64, 257), those of :data:`SPEC` as computed here. The file holds its own, and
+            they must be the same.
 
     Raises:
         BadBundle: A tensor is missing, unexpected or of another shape, or the network was trained
@@ -126,9 +120,10 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
     if strange := [name for name, weight in weights.items() if not weight.float().isfinite().all()]:
         raise BadBundle(f"The weights {strange[0]} of this CNN14 are not finite. Get it again.")
     theirs = weights["logmel_extractor.melW"].float().T
-    if (apart := float((theirs - mel_filters).abs().max())) > 1e-3 * float(mel_filters.max()):
+    difference = float((theirs - mel_filters).abs().max())
+    if difference > 1e-3 * float(mel_filters.max()):
         raise BadBundle(
-            f"This CNN14 hears other mels than are made here (filters are {apart:.2g} apart). "
-            "Get the one of 16 kHz."
+            "This CNN14 reads other mels than are computed here (filters differ by "
+            f"{difference:.2g}). Get the one of 16 kHz."
         )
     return {name: weights[name] for name in network}

@@ -1,12 +1,10 @@
 """The diffusion prior's network: from text, and a noisy image embedding, to the image embedding.
 
-Knows: tensors, and dalle2-pytorch, of which it uses the transformer and nothing else. Does not
-know: CLIP, schedules, sampling, which of several candidates is kept.
+Of dalle2-pytorch it uses the transformer and nothing else.
 
 Source: CLIPSonic appendix A; Ramesh et al. 2022, section 2.2.
 """
 
-import math
 from typing import Any, cast
 
 import torch
@@ -26,7 +24,7 @@ class SoftmaxAttention(nn.Module):
     which multiplied more than it had divided.
 
     Args:
-        attention: The package's attention module, whose parameters are taken over by name.
+        attention: The package's attention module, whose parameters it takes over by name.
     """
 
     def __init__(self, attention: Any) -> None:
@@ -41,7 +39,7 @@ class SoftmaxAttention(nn.Module):
         self.rotary_emb: Any = attention.rotary_emb
 
     def forward(self, x: Tensor, attn_bias: Tensor) -> Tensor:
-        """Attends.
+        """Attend to earlier tokens.
 
         Args:
             x: (B, L, D) tokens.
@@ -116,14 +114,6 @@ class Prior(nn.Module):
             if config.attention == "softmax_bias128":
                 layer[0] = SoftmaxAttention(layer[0])
 
-    @property
-    def scale(self) -> float:
-        """Norm of a clean embedding in the space the diffusion runs in: sqrt(D).
-
-        Elements are then of about unit variance, as the noise is.
-        """
-        return math.sqrt(self.config.dim)
-
     def forward(
         self,
         x_t: Tensor,
@@ -132,10 +122,11 @@ class Prior(nn.Module):
         text_encodings: Tensor,
         keep: Tensor | None = None,
     ) -> Tensor:
-        """Predicts x_0 at x_t.
+        """Predict x_0 at x_t.
 
         Args:
-            x_t: (B, D) noisy image embedding, in the space of norm :attr:`scale`.
+            x_t: (B, D) noisy image embedding. A clean one has the norm sqrt(D), so that its
+                elements are of about unit variance, as the noise is.
             t: (B,) int64 step in [0, num_timesteps).
             text_embed: (B, D) text embedding of unit norm.
             text_encodings: (B, L, text_dim), L at most max_text_len. Rows after the end-of-text
@@ -145,7 +136,7 @@ class Prior(nn.Module):
                 by learned placeholders. None keeps all.
 
         Returns:
-            (B, D) predicted clean image embedding, of norm about :attr:`scale`.
+            (B, D) predicted clean image embedding, of norm about sqrt(D).
 
         Raises:
             ValueError: A shape does not fit.

@@ -1,8 +1,7 @@
 """The mel U-Net: improved-diffusion's network with a condition vector where its class label was.
 
-Knows: tensors, and the parameter names of improved-diffusion's checkpoints (kept, so that its
-published weights can start a training). Does not know: schedules, guidance, when to drop the
-condition. Nothing depends on the width, so a network trained on 64 frames runs on 128.
+The parameter names are improved-diffusion's, so that its published weights can start a training.
+Nothing depends on the width, so a network trained on 64 frames runs on 128.
 
 Source: Nichol & Dhariwal 2021, section 2 and appendix A; CLIPSonic section 3.
 """
@@ -22,7 +21,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def sinusoids(time: Tensor, dim: int) -> Tensor:
-    """Embeds times as [cos | sin] of geometrically spaced frequencies.
+    """Embed times as [cos | sin] of geometrically spaced frequencies.
 
     Args:
         time: (B,) network time in [0, 1000); may be fractional.
@@ -40,7 +39,7 @@ def sinusoids(time: Tensor, dim: int) -> Tensor:
 
 
 def zeroed(module: M) -> M:
-    """Gives the module with its parameters zero, so that a block begins as its skip path."""
+    """Set a module's parameters to zero, so that a block begins as its skip path."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
@@ -53,7 +52,7 @@ class GroupNorm32(nn.GroupNorm):
         super().__init__(GROUPS, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises x (B, C, ...); keeps its dtype."""
+        """Normalise x (B, C, ...); keeps its dtype."""
         weight, bias = self.weight.float(), self.bias.float()
         return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
 
@@ -87,7 +86,7 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, embed: Tensor) -> Tensor:
-        """Maps x (B, C_in, F, T) and embed (B, E) to (B, C_out, F, T)."""
+        """Map x (B, C_in, F, T) and embed (B, E) to (B, C_out, F, T)."""
         h = self.in_layers(x)
         scale, shift = self.emb_layers(embed)[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, self.out_layers[0](h), 1 + scale)
@@ -112,7 +111,7 @@ class AttentionBlock(nn.Module):
         self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, C, F, T) to the same shape."""
+        """Map (B, C, F, T) to the same shape."""
         h = self.norm(x).flatten(2).transpose(1, 2)  # (B, F*T, C)
         h = F.linear(h, self.qkv.weight[..., 0], self.qkv.bias)
         # Head first, then q, k, v: improved-diffusion's order, unlike most attention layers.
@@ -131,7 +130,7 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, C, F, T) to (B, C, F/2, T/2)."""
+        """Map (B, C, F, T) to (B, C, F/2, T/2)."""
         return cast(Tensor, self.op(x))
 
 
@@ -143,7 +142,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, C, F, T) to (B, C, 2F, 2T)."""
+        """Map (B, C, F, T) to (B, C, 2F, 2T)."""
         return cast(Tensor, self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest")))
 
 
@@ -151,7 +150,7 @@ class Stage(nn.Sequential):
     """A few layers in a row, of which the residual blocks also read the embedding."""
 
     def forward(self, x: Tensor, embed: Tensor) -> Tensor:  # type: ignore[override]
-        """Maps x (B, C, F, T), with embed (B, E), through every layer."""
+        """Map x (B, C, F, T), with embed (B, E), through every layer."""
         for layer in self:
             x = layer(x, embed) if isinstance(layer, ResBlock) else layer(x)
         return x
@@ -234,7 +233,7 @@ class UNet(nn.Module):
         return 1 << (len(self.config.channel_mult) - 1)
 
     def forward(self, x_t: Tensor, time: Tensor, cond: Tensor) -> Tensor:
-        """Predicts at x_t.
+        """Predict at x_t.
 
         Args:
             x_t: (B, 1, F, T) noisy normalised mel; F and T multiples of :attr:`multiple`.
@@ -251,7 +250,7 @@ class UNet(nn.Module):
         self._check(x_t, time, cond)
         dtype = self.cond_proj.weight.dtype
         embed = self.time_embed(sinusoids(time, self.config.channels).to(dtype))
-        # A unit vector has entries of D^-0.5, too faint beside the time embedding to be learned
+        # A unit vector has entries of D^-0.5, too faint next to the time embedding to be learned
         # from soon; at unit variance it starts as strong as a class embedding would.
         scaled = cond.to(dtype) * self.config.cond_dim**0.5
         embed = embed + self.cond_proj(scaled)  # (B, 4 * channels)

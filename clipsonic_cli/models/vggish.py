@@ -1,8 +1,5 @@
 """VGGish: log-mel windows of 0.96 s to 128 numbers each, which the Frechet audio distance compares.
 
-Knows: the network and the names of its published weights. Does not know: how the windows are made,
-or what is done with the numbers.
-
 Source: Hershey et al. 2017; the published weights are those of AudioSet's VGGish carried over to
 PyTorch by torchvggish.
 """
@@ -18,13 +15,13 @@ from clipsonic_cli.models.state_dict import check_fit
 WINDOW = (96, 64)
 """Frames of 10 ms, and mel bands, of a window."""
 DIM = 128
-"""Numbers it gives for one."""
+"""Size of a window's embedding."""
 WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 """Channels of the convolutions between one pooling and the next."""
 
 
 class VGGish(nn.Module):
-    """The convolutional network up to its last linear layer, whose rectification is left off.
+    """The convolutional network up to its last linear layer, without its rectification.
 
     Distances are measured before it, as frechet-audio-distance does by default: after it most of
     the 128 numbers are 0.
@@ -50,7 +47,7 @@ class VGGish(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Embeds.
+        """Embed windows.
 
         Args:
             windows: (B, 1, 96, 64) natural-log mels, time before frequency.
@@ -70,7 +67,7 @@ class VGGish(nn.Module):
 
 
 def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:
-    """Gives VGGish's principal components (``vggish_pca_params-970ea276.pth``), checked.
+    """Check VGGish's principal components (``vggish_pca_params-970ea276.pth``).
 
     AudioSet's released features are ``components @ (embed - means)``, rounded to 8 bits; the
     Frechet audio distance uses neither.

@@ -180,7 +180,8 @@ def test_a_missing_tokenizer_is_refused(bundle):
 
 
 def test_the_papers_clip_is_built_by_open_clip_from_a_bundle(tmp_path):
-    from clipsonic_cli.models.clip import build_clip, import_open_clip
+    from clipsonic_cli.models.clip import build_clip
+    from clipsonic_cli.models.optional import import_open_clip
     from clipsonic_cli.store.bundle import Bundle, Header
 
     vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}

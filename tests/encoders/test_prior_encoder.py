@@ -12,7 +12,7 @@ from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder
 from clipsonic_cli.errors import ClipsonicError, UsageError
-from clipsonic_cli.models import clip as clip_network
+from clipsonic_cli.models import optional
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.parts import Parts
@@ -70,14 +70,16 @@ def test_of_the_candidates_the_nearest_to_the_text_is_kept(encoder, clip, prior,
     text_embed, _ = clip.embed_text(["cat"])
     near = normalize(text_embed + 0.05 * torch.randn(1, clip.dim), dim=-1)
     answers = torch.cat([-text_embed, near, torch.flip(text_embed, [1])])
-    monkeypatch.setattr(prior, "forward", lambda x_t, *_: answers * prior.scale)
+    monkeypatch.setattr(prior, "forward", lambda x_t, *_: answers * prior.config.dim**0.5)
     kept = ask(encoder(candidates=3), ["cat"], [0]).embed
     torch.testing.assert_close(kept, near)
 
 
 def test_a_prior_that_knows_the_answer_gives_it(encoder, clip, prior, monkeypatch):
     answer = normalize(torch.arange(1.0, clip.dim + 1), dim=0)
-    monkeypatch.setattr(prior, "forward", lambda x_t, *_: answer.expand_as(x_t) * prior.scale)
+    monkeypatch.setattr(
+        prior, "forward", lambda x_t, *_: answer.expand_as(x_t) * prior.config.dim**0.5
+    )
     torch.testing.assert_close(ask(encoder(), ["cat"], [0]).embed[0], answer)
 
 
@@ -243,7 +245,7 @@ def test_a_torchvision_of_another_release_is_explained(micro, monkeypatch):
         if name.startswith("dalle2_pytorch") or name.endswith(("encoders.prior", "models.prior")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    monkeypatch.setattr(clip_network, "_version_of", lambda _package: "0.1.0")
+    monkeypatch.setattr(optional, "_version_of", lambda _package: "0.1.0")
     parts = Parts(model_folders.find(micro), torch.device("cpu"), torch.float32)
     with pytest.raises(
         ClipsonicError, match=r"^dalle2-pytorch .*nms.*torchvision 0\.1\.0"

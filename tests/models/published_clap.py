@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from torch import Tensor
 
-from clipsonic_cli.models.clap import PICTURE, ClapConfig, ClapNetwork, build_clap, leaf_of
+from clipsonic_cli.models.clap import IMAGE, ClapConfig, ClapNetwork, build_clap, leaf_of
 from clipsonic_cli.models.state_dict import outline
 
 SMALL = ClapConfig(
@@ -89,7 +89,7 @@ def audio_tower(state: dict[str, Tensor], encoder: Any, config: ClapConfig) -> N
     for i, stage in enumerate(encoder.layers):
         for j, block in enumerate(stage.blocks):
             transformer_block(state, f"audio_branch.layers.{i}.blocks.{j}", block)
-            side = PICTURE // 4 // 2**i // config.window
+            side = IMAGE // 4 // 2**i // config.window
             if j % 2 and side > 1:  # shifted windows
                 mask = torch.zeros(side * side, config.window**2, config.window**2)
                 state[f"audio_branch.layers.{i}.blocks.{j}.attn_mask"] = mask

@@ -18,9 +18,9 @@ from clipsonic_cli.models.clap import (
     constants,
     from_laion,
     from_transformers,
-    import_transformers,
     leaf_of,
 )
+from clipsonic_cli.models.optional import import_transformers
 from clipsonic_cli.models.state_dict import outline
 from clipsonic_cli.store.foreign import read_foreign
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from clipsonic_cli.errors import BadBundle, ClipsonicError
-from clipsonic_cli.models import clip
+from clipsonic_cli.models import clip, optional
 from clipsonic_cli.models.clip import (
     MINI,
     PAPER,
@@ -16,10 +16,9 @@ from clipsonic_cli.models.clip import (
     clip_identity,
     from_open_clip,
     has_openais_text,
-    import_open_clip,
     mean_pool,
-    needs_torchvision,
 )
+from clipsonic_cli.models.optional import import_open_clip, needs_torchvision
 from clipsonic_cli.models.state_dict import build, load
 
 SMALL = ClipConfig(architecture=MINI, dim=16, text_dim=384, max_text_len=8, vocab_size=50)
@@ -179,7 +178,7 @@ def test_a_torchvision_of_another_release_is_explained(monkeypatch, error):
     monkeypatch.delitem(sys.modules, "open_clip", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     monkeypatch.setattr(torch, "__version__", "2.14.1+cpu")
-    monkeypatch.setattr(clip, "_version_of", lambda _package: "0.28.0")
+    monkeypatch.setattr(optional, "_version_of", lambda _package: "0.28.0")
     with pytest.raises(
         ClipsonicError,
         match=r"nms.*torch is 2\.14\.1\+cpu and torchvision 0\.28\.0.*torchvision 0\.29:",
@@ -200,7 +199,7 @@ def test_a_torchvision_of_another_release_is_explained(monkeypatch, error):
 def test_torchvision_is_blamed_only_where_it_is_of_another_release(
     torch_version, torchvision_version, remedy
 ):
-    told = clip._mismatch(torch_version, torchvision_version)
+    told = optional._mismatch(torch_version, torchvision_version)
     assert remedy in told
     assert bool(told) == bool(remedy)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.clip import ClipConfig, build_clip, import_open_clip
+from clipsonic_cli.models.clip import ClipConfig, build_clip
 from clipsonic_cli.models.openai_clip import from_openai
+from clipsonic_cli.models.optional import import_open_clip
 from clipsonic_cli.models.state_dict import load
 
 SMALL = {

@@ -70,7 +70,7 @@ def test_fewer_frames_than_one_place_needs_are_refused(network):
         ({"att_block.att.weight": torch.zeros(1)}, "unexpected att_block"),
         ({"fc_audioset.weight": torch.zeros(10, 2048)}, r"fc_audioset.weight is \(10, 2048\)"),
         ({"logmel_extractor.melW": torch.zeros(513, 64)}, r"melW is \(513, 64\)"),
-        ({"logmel_extractor.melW": torch.ones(257, 64)}, "hears other mels"),
+        ({"logmel_extractor.melW": torch.ones(257, 64)}, "reads other mels"),
         ({"logmel_extractor.melW": torch.full((257, 64), torch.nan)}, "melW .* not finite"),
         ({"fc1.bias": torch.full((2048,), torch.inf)}, r"fc1\.bias .* not finite"),
     ],

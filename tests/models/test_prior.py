@@ -181,10 +181,6 @@ def test_the_paper_model_has_laions_size_and_two_placeholders_more():
     assert [weights[layer + name] for name in names] == shapes
 
 
-def test_scale_is_the_root_of_the_size(prior):
-    assert prior.scale == pytest.approx(math.sqrt(32))
-
-
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -1,12 +1,16 @@
-"""The model card: what was trained on what, how, and how far; written from what is known."""
+"""The model card: what was trained, on what data, how, and for how long."""
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.data.report import Survey
+from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
@@ -16,15 +20,19 @@ from clipsonic_cli.training.publish import CARD
 
 LABELS = 40
 """Labels that are listed."""
+SUMMARY = "data.json"
+"""The summary of a run's data, in the run's folder."""
+MAX_SUMMARY = 64 << 20
+"""Bytes of it at most; it has some numbers, and a line for each label."""
 
 
 def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
-    """Gives what a card and a file's meta say of a data set.
+    """Summarize a data set for a card and a file's meta.
 
     Args:
-        name: What people call it.
+        name: Its short name.
         catalogue: Its clips.
-        survey: What was found; None for clips that were prepared before.
+        survey: The report on it; None for clips that were prepared before.
     """
     labels = Counter(label for label in catalogue.labels if label is not None)
     places = map(catalogue.place, range(len(catalogue)))
@@ -41,13 +49,38 @@ def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict
     }
 
 
+def write_summary(run_dir: Path, summary: Mapping[str, Any]) -> None:
+    """Write the summary of a run's data."""
+    (run_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """Read the summary of a run's data.
+
+    Raises:
+        ClipsonicError: The file is missing or damaged.
+    """
+    path = run_dir / SUMMARY
+    try:
+        summary = bounded.read_json(path, MAX_SUMMARY)
+        if not isinstance(summary, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClipsonicError(
+            f"{path}, which says what the run is trained on, cannot be used ({reason}). Put a copy "
+            "back, or begin another run on the same data: what was prepared is used again."
+        ) from None
+    return summary
+
+
 def write_card(model: ModelFolder, name: str, command: str | None) -> None:
-    """Writes ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained.
+    """Write ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained.
 
     Args:
-        model: Whose files say how they were trained.
-        name: The model's.
-        command: The line that makes a sound, or None.
+        model: The model; its files say how they were trained.
+        name: Its name.
+        command: The command that makes a sound, or None.
 
     Raises:
         BadBundle: A part is damaged.
@@ -55,7 +88,6 @@ def write_card(model: ModelFolder, name: str, command: str | None) -> None:
     paths = sorted(model.path.glob(f"*{SUFFIX}"))
     headers = {path.stem: bundle.read_header(path) for path in paths}
     trained = {part: header for part, header in headers.items() if "settings" in header.meta}
-    told = ", ".join(f"`{part}`" for part in trained)
     rows = "\n".join(
         f"| {part} | {header.kind} | {header.meta.get('licence', 'not stated')} | "
         f"{'trained, see below' if part in trained else 'taken over'} |"
@@ -63,8 +95,8 @@ def write_card(model: ModelFolder, name: str, command: str | None) -> None:
     )
     text = f"""# {name}
 
-Text or a picture into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023). By
-`clipsonic train` were trained: {told}.
+Text or an image into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023). By
+`clipsonic train` were trained: {", ".join(f"`{part}`" for part in trained)}.
 
     {command or "clipsonic train --help"}
 
@@ -79,7 +111,7 @@ Each part has its own licence; whether videos may be used so is for whoever trai
 
 
 def _chapter(part: str, header: Header) -> str:
-    """Gives what is known of how a part was trained."""
+    """Format how a part was trained."""
     meta, data = header.meta, header.meta["data"]
     labels = ", ".join(f"{label} ({count:,})" for label, count in data["most_labels"].items())
     more = f" and {data['labels'] - LABELS} more" if data["labels"] > LABELS else ""
@@ -130,7 +162,7 @@ After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {average} {kept
 
 
 def _compared(part: str, header: Header) -> str:
-    """Return how the training compares with the paper's."""
+    """Format how the training compares with the paper's."""
     preset = header.meta["settings"].get("preset")
     if preset != "paper":
         return (
@@ -168,5 +200,5 @@ def _table(rows: Mapping[str, object]) -> str:
 
 
 def _fields(config: Any) -> dict[str, Any]:
-    """Gives the fields of a dataclass, or none."""
+    """Return the fields of a dataclass, or none."""
     return {} if config is None else dataclasses.asdict(config)

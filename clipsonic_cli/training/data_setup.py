@@ -1,8 +1,4 @@
-"""What a run is trained on: a data set, listed, prepared and looked at.
-
-Knows: where prepared clips are kept, what is held out, what samples are made of. Does not know:
-networks but the image encoder.
-"""
+"""What a run is trained on: a data set, listed, prepared and checked."""
 
 import os
 from collections import Counter
@@ -16,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.data import READERS
-from clipsonic_cli.data.check import DROP, Finding, Kind, Rules
+from clipsonic_cli.data.check import DROP, Kind, Rules
 from clipsonic_cli.data.clips import check_exists, hold_out, is_address
 from clipsonic_cli.data.listing import find_format, list_clips
 from clipsonic_cli.data.media import read_frames
@@ -41,47 +37,41 @@ from clipsonic_cli.types import Clip, Report, Space, silent
 T = TypeVar("T")
 
 HELD_OUT = 0.05
-"""Of the training clips, where the data set has no split "valid"."""
-PROMPTS, PICTURES = 3, 2
+"""Share of the training clips that is held out where the data set has no split "valid"."""
+PROMPTS, FRAMES = 3, 2
 """Labels and frames that samples are made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set, and how it is to be read.
-
-    Args:
-        data: A folder, a file or an address (``data/clips.py``); or a catalogue of prepared clips.
-        format: A name of ``data.READERS``; None finds it.
-        seed: Of splits that the data set does not state.
-        frame_rate: Frames a second.
-        drop: Flaws that drop a clip, besides the usual ones.
-        workers: Processes that decode; None is one for each core.
-    """
+    """A data set, and how it is read."""
 
     data: str
+    """A folder, a file or an address (``data/clips.py``); or a catalogue of prepared clips."""
     format: str | None = None
+    """A name of ``data.READERS``; None detects it."""
     seed: int = 0
+    """Seed of the splits that the data set does not state."""
     frame_rate: float = 1.0
+    """Frames a second."""
     drop: tuple[Kind, ...] = ()
+    """Flaws that drop a clip, besides ``data.check.DROP``."""
     workers: int | None = None
+    """Processes that decode; None is one for each core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedData:
-    """A data set, ready.
-
-    Args:
-        catalogue: Clips fit for training, and those held out.
-        path: The catalogue's own path or address.
-        survey: What was found; None for a catalogue that was prepared before.
-        clips: As the reader listed them; none for such a catalogue.
-    """
+    """A data set, prepared."""
 
     catalogue: Catalogue
+    """Clips fit for training, and those held out."""
     path: str
+    """The catalogue's own path or address."""
     survey: Survey | None
+    """The report on the data; None for a catalogue that was prepared before."""
     clips: Sequence[Clip]
+    """As the reader listed them; none for such a catalogue."""
 
 
 def gather(
@@ -119,21 +109,24 @@ def gather(
     """
     clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
     identity = None if clip is None else clip.identity
-    waves = part.waves
+
+    # Prepared before.
     if is_catalogue(source.data):
         catalogue = read_catalogue(source.data)
         have = catalogue.config
-        if (identity is not None and have.encoder != identity) or (waves and not have.waves):
+        if (identity is not None and have.encoder != identity) or (part.waves and not have.waves):
             raise UsageError(
                 f"{source.data} was prepared for another training: this one needs "
-                f"{_contents(identity, waves=waves)}, there are "
+                f"{_contents(identity, waves=part.waves)}, there are "
                 f"{_contents(have.encoder, waves=have.waves)}. Give the videos themselves."
             )
         if part.labels and not any(catalogue.labels):
             raise _unlabeled(source)
         path = source.data if is_address(source.data) else str(Path(source.data).absolute())
         return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
-    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=waves)
+
+    # List.
+    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
         window_seconds=least_seconds,
@@ -147,6 +140,8 @@ def gather(
         clips = hold_out(clips, share=held_out, seed=source.seed)
     if part.labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
+
+    # Prepare.
     name = f"{name_of(source.data)}-{folder_name(config, rules)}"
     # The main process's choice holds for all, which share the folder.
     (folder,) = broadcast_object_list([_folder(name, spare, on_message)])
@@ -162,6 +157,8 @@ def gather(
         report=report,
     )
     accelerator.wait_for_everyone()
+
+    # Collect.
     catalogue, findings = collect(clips, indices(folder), folder, config, rules)
     survey = replace(summarize(findings), left_out=listing.left_out)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
@@ -180,7 +177,7 @@ def cores() -> int:
 
 
 def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:
-    """Choose where prepared clips lie: in the cache, else in ``spare``."""
+    """Choose the folder of prepared clips: in the cache, else in ``spare``."""
     try:
         folder = cache_home() / "prepared" / name
     except NoHome as error:
@@ -194,10 +191,10 @@ def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:
 
 
 def check_source(source: Source) -> None:
-    """Refuses what is no data set, before anything is read.
+    """Check that there is a data set, of a known format, before its clips are read.
 
     Raises:
-        UsageError: There is nothing, or of no known format.
+        UsageError: There is none.
     """
     check_exists(source.data)
     if source.format is not None:
@@ -207,26 +204,28 @@ def check_source(source: Source) -> None:
 
 
 def name_of(data: str) -> str:
-    """Gives a short name for a data set: that of its folder, list or shards."""
+    """Return a short name for a data set: that of its folder, list or shards."""
     last = Path(data.partition("?")[0]).resolve().name
     name = "".join(c if c.isalnum() else "-" for c in last.partition(".")[0]).strip("-")
     return name or "model"
 
 
-def check_any(material: PreparedData, data: str) -> None:
-    """Refuses a data set without a clip to train on.
+def check_any(prepared: PreparedData, data: str) -> None:
+    """Check that there is a clip to train on.
 
     Raises:
         UsageError: There is none; says why.
     """
-    survey = material.survey
+    survey = prepared.survey
     if survey is not None and not survey.kept:
+        first = next(finding for finding in survey.flawed if finding.dropped)
         raise UsageError(
             f"None of the {survey.found} clips of '{data}' can be trained on: "
             + ", ".join(f"{count} {kind}" for kind, count in survey.flaws.items() if count)
-            + f". The first: {_reason(survey.flawed)}. data.csv in the run's folder lists all."
+            + f". The first: '{first.clip.id}' is {first.flaws[0].kind} ({first.flaws[0].reason}). "
+            "data.csv in the run's folder lists all."
         )
-    splits = material.catalogue.splits
+    splits = prepared.catalogue.splits
     if "train" not in splits:
         held = ", ".join(f"{count} {split}" for split, count in Counter(splits).items())
         raise UsageError(
@@ -235,47 +234,41 @@ def check_any(material: PreparedData, data: str) -> None:
         )
 
 
-def _reason(flawed: Sequence[Finding]) -> str:
-    """Gives why the first of some clips was dropped."""
-    finding = next(finding for finding in flawed if finding.dropped)
-    return f"'{finding.clip.id}' is {finding.flaws[0].kind} ({finding.flaws[0].reason})"
-
-
 def _unlabeled(source: Source) -> UsageError:
     return UsageError(
-        f"The clips of '{source.data}' have no labels, and this training is about words. Put each "
-        "video into a folder that says what is heard, such as violin/; or train the stage 'unet' "
+        f"The clips of '{source.data}' have no labels, which this training needs. Put each video "
+        "into a folder that names its sound, such as violin/; or train the stage 'unet' "
         "conditioned on clip-image, which needs none."
     )
 
 
-def prompts_of(material: PreparedData, space: Space) -> list[str]:
-    """Gives the prompts of a space for some labels."""
-    labels = sorted({label for label in material.catalogue.labels if label is not None})
+def prompts_of(prepared: PreparedData, space: Space) -> list[str]:
+    """Return the prompts of a space for some labels."""
+    labels = sorted({label for label in prepared.catalogue.labels if label is not None})
     return [prompt(label, space) for label in spread(labels, PROMPTS)]
 
 
-def pictures_of(
-    material: PreparedData, folder: Path, *, on_message: Callable[[str], None]
+def save_frames(
+    prepared: PreparedData, folder: Path, *, on_message: Callable[[str], None]
 ) -> list[Path]:
-    """Writes a picture of each of some clips, held-out ones where there are any.
+    """Write a frame of each of some clips as an image, held-out ones where there are any.
 
     Args:
-        material: The data set.
-        folder: Where the pictures are written.
-        on_message: Called for every clip whose picture is left out, as its file has changed since
-            it was prepared; and for a data set that is a catalogue, which has no videos.
+        prepared: The data set.
+        folder: The folder of the images.
+        on_message: Called for every clip that is left out, as its file has changed since it was
+            prepared; and for a data set that is a catalogue, which has no videos.
     """
-    if not material.clips:
+    if not prepared.clips:
         on_message(
             "no samples of frames: clips that were prepared before are here without their videos "
-            "(give a picture as `prompts`)"
+            "(give an image as `prompts`)"
         )
-    splits = dict(zip(material.catalogue.ids, material.catalogue.splits, strict=True))
-    usable = [clip for clip in material.clips if clip.id in splits]
+    splits = dict(zip(prepared.catalogue.ids, prepared.catalogue.splits, strict=True))
+    usable = [clip for clip in prepared.clips if clip.id in splits]
     held = [clip for clip in usable if splits[clip.id] == "valid"] or usable
-    pictures = []
-    for number, clip in enumerate(spread(held, PICTURES), start=1):
+    images = []
+    for number, clip in enumerate(spread(held, FRAMES), start=1):
         path = folder / f"frame-{number}.png"
         try:
             frame = next(read_frames(clip, [1.0]))
@@ -286,11 +279,11 @@ def pictures_of(
             continue
         folder.mkdir(parents=True, exist_ok=True)
         frame.save(path)
-        pictures.append(path)
-    return pictures
+        images.append(path)
+    return images
 
 
 def spread(values: Sequence[T], count: int) -> list[T]:
-    """Gives as many values, evenly from all."""
+    """Return as many values, evenly spaced."""
     count = min(count, len(values))
     return [values[number * len(values) // count] for number in range(count)]

@@ -256,7 +256,7 @@ def changed_from_paper(
         rows.append(["CLIP", "ViT-L/14 of OpenAI", f"{encoder}"])
     if settings.warm_start is not None:
         rows.append(["begun with", "random weights", Path(settings.warm_start).name])
-    beyond, usual = asdict(settings.beyond), asdict(Extensions())
+    beyond, usual = asdict(settings.extensions), asdict(Extensions())
     rows += [
         [name.replace("_", " "), _shown(usual[name]), _shown(beyond[name])]
         for name in usual

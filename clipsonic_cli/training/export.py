@@ -1,8 +1,4 @@
-"""The model a run is making: its file as training goes on, what it sounds like, its end.
-
-Knows: what a part's file says, when samples are made, which weights are kept. Does not know: the
-loop, nor where its data came from.
-"""
+"""The model a run is making: its file during training, its samples, and its publication."""
 
 import dataclasses
 import hashlib
@@ -16,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipsonic_cli import bounded
 from clipsonic_cli.config import VocoderConfig
 from clipsonic_cli.data.report import Survey
 from clipsonic_cli.device import choose_dtype
@@ -35,20 +30,16 @@ from clipsonic_cli.trainer.loop import Progress
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import compare_vocoders
 from clipsonic_cli.training import publish
-from clipsonic_cli.training.card import write_card
+from clipsonic_cli.training.card import read_summary, write_card
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad
 from clipsonic_cli.training.previews import make_samples
 from clipsonic_cli.training.run_config import RunConfig
-from clipsonic_cli.training.stages import Setup
+from clipsonic_cli.training.setup import Setup
 from clipsonic_cli.types import Query, Report, silent
 
-SUMMARY = "data.json"
-MAX_SUMMARY = 64 << 20
-"""Bytes of it at most; it has some numbers, and a line for each label."""
-"""What is said of the data, in the run's folder."""
 TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
-"""What a person is most likely to want to hear, first."""
+"""Modes of the command that is suggested at the end, the most wanted first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,100 +56,71 @@ SILENT = TrainCallbacks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a training.
-
-    Args:
-        name: The model's.
-        path: Where it lies.
-        run_dir: The run's folder.
-        part: What was trained.
-        step: Steps done.
-        seconds: Time spent in steps.
-        losses: Their last means.
-        best: Least held-out loss; None where nothing was held out.
-        command: The line that makes a sound; None where the model lacks a part for that.
-    """
+    """The result of a training."""
 
     name: str
+    """Name of the model."""
     path: Path
+    """The model's folder."""
     run_dir: Path
     part: str
+    """File stem of the part that was trained."""
     step: int
+    """Steps done."""
     seconds: float
+    """Time spent in steps."""
     losses: Mapping[str, float]
+    """Their last means."""
     best: float | None
+    """Lowest validation loss; None without held-out clips, or where the last average is kept."""
     command: str | None
-
-
-def write_summary(run_dir: Path, summary: Mapping[str, Any]) -> None:
-    """Write what a run's data held (``card.data_summary``)."""
-    (run_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-
-
-def read_summary(run_dir: Path) -> dict[str, Any]:
-    """Return what a run's data held, for its model card.
-
-    Raises:
-        ClipsonicError: The file is missing or damaged.
-    """
-    path = run_dir / SUMMARY
-    try:
-        summary = bounded.read_json(path, MAX_SUMMARY)
-        if not isinstance(summary, dict):
-            raise ValueError("it is no object")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClipsonicError(
-            f"{path}, which says what the run is trained on, cannot be used ({reason}). Put a copy "
-            "back, or begin another run on the same data: what was prepared is used again."
-        ) from None
-    return summary
+    """The command that makes a sound; None where the model lacks a part for that."""
 
 
 class ModelInTraining:
-    """The model that a run is making, as it stands."""
+    """The model that a run is making, in ``RUN/model/``."""
 
     def __init__(
         self,
-        settings: RunConfig,
-        work: Setup,
+        config: RunConfig,
+        setup: Setup,
         run_dir: Path,
         device: torch.device,
         callbacks: TrainCallbacks,
     ) -> None:
-        self.settings, self.work, self.run_dir = settings, work, run_dir
+        self.config, self.setup, self.run_dir = config, setup, run_dir
         self.device, self.callbacks = device, callbacks
-        self.folder = run_dir / "model"
+        self.part, self.folder = config.part.name, run_dir / "model"
         self.data = read_summary(run_dir)
-        done = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
-        self.sampled = max(done, default=0)
+        steps = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
+        self.sampled = max(steps, default=0)
 
     def save(self, progress: Progress, log: MetricsLog) -> None:
-        """Writes the part as it stands, and makes samples when it is time."""
+        """Write the part as it is, and make samples when they are due."""
         self._write(progress, None)
-        losses = {name: progress.losses.get(name) for name in self.work.objective.networks}
-        told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
-        self.callbacks.on_message(f"step {progress.step:,} saved: {told or 'no loss yet'}")
-        every = self.settings.sample_every
-        due = every and progress.step // every > self.sampled // every
-        if due or (every and progress.step == self.settings.train.steps):
-            self.sampled = progress.step
-            self._sample(progress.step, log)
+        losses = {name: progress.losses.get(name) for name in self.setup.objective.networks}
+        shown = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
+        self.callbacks.on_message(f"step {progress.step:,} saved: {shown or 'no loss yet'}")
+        every, step = self.config.sample_every, progress.step
+        last = step == self.config.train.steps
+        if every and (last or step // every > self.sampled // every):
+            self.sampled = step
+            self._sample(step, log)
 
     def finish(self, progress: Progress) -> Outcome:
         """Keep the best average or the last, publish the model, and write its card."""
         best = None
-        if self.work.held_out is not None and self.settings.train.publish == "best":
+        if self.setup.held_out is not None and self.config.train.publish == "best":
             best = checkpoint.load_best(self.run_dir)
         self._write(progress, best, final=True)
         model = self._published()
         command = self._command(model)
-        write_card(model, self.settings.name, command)
+        write_card(model, self.config.name, command)
         return Outcome(
-            name=self.settings.name,
+            name=self.config.name,
             path=model.path,
             run_dir=self.run_dir,
-            part=self.settings.part.name,
+            part=self.part,
             step=progress.step,
             seconds=progress.seconds,
             losses=progress.losses,
@@ -167,9 +129,9 @@ class ModelInTraining:
         )
 
     def _published(self) -> ModelFolder:
-        """Put the model among the others, or leave it in the run's folder and say why."""
+        """Publish the model, or leave it in the run's folder and say why."""
         try:
-            return publish.publish(self.folder, self.settings.name, self.settings.part.name)
+            return publish.publish(self.folder, self.config.name, self.part)
         except NoHome as error:
             reason = str(error)
         except OSError as error:
@@ -181,116 +143,105 @@ class ModelInTraining:
     def _write(
         self, progress: Progress, best: Mapping[str, Any] | None, *, final: bool = False
     ) -> None:
-        """Write the part with the best average, or with that of now; a final vocoder is scored."""
-        settings = self.settings
+        """Write the part with the best average, or else the current one; score a final vocoder."""
+        config, header, step = self.config, self.setup.header, progress.step
+        clips = self.data["splits"].get("train", 0)
         meta: dict[str, Any] = {
-            "steps": progress.step,
+            "steps": step,
             "minutes": round(progress.seconds / 60, 1),
             "losses": {name: round(loss, 5) for name, loss in progress.losses.items()},
-            "batch_size": settings.train.batch_size,
+            "batch_size": config.train.batch_size,
             "data": self.data,
-            "warm_start": settings.warm_start and Path(settings.warm_start).name,
-            "licence": settings.licence,
-            "settings": settings_of(settings),
-            "changed": changed_from_paper(
-                settings,
-                self.data["splits"].get("train", 0),
-                progress.step,
-                self.work.header.encoder,
-            ),
-            "run": run_id(settings),
+            "warm_start": config.warm_start and Path(config.warm_start).name,
+            "licence": config.licence,
+            "settings": _settings(config),
+            "changed": changed_from_paper(config, clips, step, header.encoder),
+            "run": run_id(config),
         }
         weights = progress.weights if best is None else best["weights"]
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
-        if final and isinstance(self.work.held_out, Segments):
-            meta |= self._scores(plain, self.work.held_out)
-        header = dataclasses.replace(self.work.header, meta=meta)
-        dtype = getattr(torch, settings.train.publish_dtype)
+        if final and isinstance(self.setup.held_out, Segments):
+            meta |= self._scores(plain, self.setup.held_out)
+        dtype = getattr(torch, config.train.publish_dtype)
         stored = {name: weight.to(dtype) for name, weight in plain.items()}
-        path = self.folder / f"{settings.part.name}{SUFFIX}"
-        bundle.write(path, Bundle(header=header, weights=stored))
+        header = dataclasses.replace(header, meta=meta)
+        bundle.write(self.folder / f"{self.part}{SUFFIX}", Bundle(header=header, weights=stored))
 
     def _scores(self, weights: Mapping[str, Tensor], held_out: Segments) -> dict[str, Any]:
         """Score the vocoder and Griffin-Lim on held-out clips, and name the better one."""
-        config, spec = self.settings.network, self.work.header.mel
-        assert isinstance(config, VocoderConfig)
-        assert spec is not None  # a vocoder's header has one
+        network, spec = self.config.network, held_out.clips.spec
+        assert isinstance(network, VocoderConfig)
         vocoders = {
-            name: build_vocoder(name, spec, config, weights)
+            name: build_vocoder(name, spec, network, weights)
             for name in VOCODERS
-            if VOCODERS.load(name).part in (None, self.settings.part.name)
+            if VOCODERS.load(name).part in (None, self.part)
         }
         scores = compare_vocoders(vocoders, spec, held_out)
-        told = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
-        return {"scores": told, "default_vocoder": min(scores, key=lambda name: scores[name])}
+        rounded = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
+        return {"scores": rounded, "default_vocoder": min(scores, key=lambda name: scores[name])}
 
     def _sample(self, step: int, log: MetricsLog) -> None:
-        queries = [Query(text=text) for text in self.settings.prompts]
-        queries += [Query(image=self.run_dir / picture) for picture in self.settings.pictures]
-        made = make_samples(
+        """Make samples, and the FAD of held-out frames; a failure is a message."""
+        queries = [Query(text=text) for text in self.config.prompts]
+        queries += [Query(image=self.run_dir / image) for image in self.config.images]
+        dtype, on_message = choose_dtype("auto", self.device), self.callbacks.on_message
+        make_samples(
             self.folder,
             queries,
             self.run_dir,
             step,
             log,
             device=self.device,
-            dtype=choose_dtype("auto", self.device),
+            dtype=dtype,
+            on_message=on_message,
             report=self.callbacks.on_progress,
         )
-        for note in made.notes:
-            self.callbacks.on_message(note)
-        try:
-            self._held_out_fad(step, log)
-        except (ClipsonicError, torch.OutOfMemoryError) as error:
-            self.callbacks.on_message(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
-
-    def _held_out_fad(self, step: int, log: MetricsLog) -> None:
-        """Logs the distance, where there are a network to hear and clips enough."""
-        backbone = backbone_for(self.device)
-        if not isinstance(self.work.held_out, FramesAndSounds) or backbone is None:
+        backbone, held_out = backbone_for(self.device), self.setup.held_out
+        if not isinstance(held_out, FramesAndSounds) or backbone is None:
             return
-        fad = held_out_fad(
-            self.folder,
-            self.work.held_out,
-            backbone.load(self.device),
-            device=self.device,
-            dtype=choose_dtype("auto", self.device),
-            report=self.callbacks.on_progress,
-        )
+        try:
+            fad = held_out_fad(
+                self.folder,
+                held_out,
+                backbone.load(self.device),
+                device=self.device,
+                dtype=dtype,
+                report=self.callbacks.on_progress,
+            )
+        except (ClipsonicError, torch.OutOfMemoryError) as error:
+            on_message(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
+            return
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
     def _command(self, model: ModelFolder) -> str | None:
-        """Gives the line that makes a sound with the part, if there is all that it takes."""
-        part, able = self.settings.part.name, model.modes()
-        serves = [mode for mode in TEXT_MODES if part in ("vocoder", *MODES[mode].weights)]
+        """Return the command that makes a sound with the part, if the model is complete for one."""
+        able = model.modes()
+        serves = [mode for mode in TEXT_MODES if self.part in ("vocoder", *MODES[mode].weights)]
         mode = next((mode for mode in serves if mode in able), None)
         if mode is None:
             return None
-        stays = model.path == self.folder
-        name = str(self.folder) if stays else self.settings.name
-        prompt = next(iter(self.settings.prompts), "a photo of violin")
-        command = "clipsonic generate --model {} {}"
-        if mode != DEFAULT_MODE["text"]:
-            command = f"clipsonic generate --model {{}} {{}} --mode {mode}"
-        return command.format(shlex.quote(name), shlex.quote(prompt))
+        name = str(self.folder) if model.path == self.folder else self.config.name
+        prompt = next(iter(self.config.prompts), "a photo of violin")
+        command = f"clipsonic generate --model {shlex.quote(name)} {shlex.quote(prompt)}"
+        return command if mode == DEFAULT_MODE["text"] else f"{command} --mode {mode}"
 
 
-def settings_of(settings: RunConfig) -> dict[str, Any]:
-    """Gives the settings that a part's file does not tell elsewhere, for its card."""
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that a part's file does not state elsewhere, for its card."""
     return {
-        "preset": settings.preset,
-        "stage": settings.stage,
-        "condition dropped": settings.cond_drop,
-        **dataclasses.asdict(settings.beyond),
-        **dataclasses.asdict(settings.train),
+        "preset": config.preset,
+        "stage": config.stage,
+        "condition dropped": config.cond_drop,
+        **dataclasses.asdict(config.extensions),
+        **dataclasses.asdict(config.train),
     }
 
 
-def run_id(settings: RunConfig) -> str:
-    """Gives what tells a run from others, however long it goes on."""
-    network = dataclasses.asdict(settings.network)
-    told = [settings.name, settings.catalogue, settings.part.name, settings.train.seed, network]
-    return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()
+def run_id(config: RunConfig) -> str:
+    """Return a digest that identifies a run, however long it is continued."""
+    network = dataclasses.asdict(config.network)
+    identity = [config.name, config.catalogue, config.part.name, config.train.seed, network]
+    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=6).hexdigest()

@@ -1,6 +1,5 @@
-"""How a U-Net's sounds of held-out frames differ from held-out sounds, as training goes on."""
+"""The Frechet audio distance of a U-Net on held-out frames, as training goes on."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,13 +16,14 @@ from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.types import Backbone, Report, silent
 
 CLIPS = 64
+LEAST_CLIPS = 32
 AT_ONCE = 8
 STEPS = 25
 MODE = "iq"
 
 
 def backbone_for(device: torch.device) -> type[VGGishBackbone] | type[MiniBackbone] | None:
-    """Gives who hears the sounds on this machine: the paper's backbone where it is downloaded.
+    """Return the backbone to use on this machine: VGGish, the paper's, where it is downloaded.
 
     Returns:
         None on a CPU without it.
@@ -35,24 +35,19 @@ def backbone_for(device: torch.device) -> type[VGGishBackbone] | type[MiniBackbo
 
 
 def why_none(dataset: Drawn, held_out: Drawn | None, device: torch.device) -> str | None:
-    """Says why a training of frames goes without the distance, and what would help.
-
-    Args:
-        dataset: Training clips.
-        held_out: Clips to judge by, or None where there are none.
-        device: Where networks run.
+    """Return why a training on frames goes without the distance, and what would help.
 
     Returns:
-        A line; None where the distance will be made, or has no meaning.
+        A line; None where the distance will be computed, or has no meaning.
     """
     if not isinstance(dataset, FramesAndSounds):
         return None
     lacks = []
-    able, least = 0 if held_out is None else len(_able(held_out.clips)), -(-CLIPS // 2)
-    if able < least:
+    able = 0 if held_out is None else len(_able(held_out.clips))
+    if able < LEAST_CLIPS:
         seconds = dataset.clips.spec.seconds(NATIVE_FRAMES)
         lacks.append(
-            f"it takes {least} held-out clips of {seconds:.1f} s or longer, here are {able} "
+            f"it takes {LEAST_CLIPS} held-out clips of {seconds:.1f} s or longer, here are {able} "
             "(add videos, or mark more as 'valid' in a list)"
         )
     if backbone_for(device) is None:
@@ -69,7 +64,7 @@ def held_out_fad(
     dtype: torch.dtype = torch.float32,
     report: Report = silent,
 ) -> float | None:
-    """Gives the Frechet audio distance between sounds made of held-out frames and their own.
+    """Compute the Frechet audio distance between sounds made of held-out frames and their own.
 
     The clips' own sounds are their mels through the same vocoder, so that only the U-Net is judged.
     So few clips make the distance larger than it is: compare it within a run, and no further.
@@ -77,50 +72,38 @@ def held_out_fad(
     Args:
         folder: The model's files.
         held_out: Clips the U-Net has not seen.
-        backbone: Hears the sounds.
-        device: Where networks run.
+        backbone: Embeds the sounds.
+        device: The device of the networks.
         dtype: Precision of the U-Net.
-        report: Told ``("fad", done, total)``.
+        report: Called with ``("fad", done, total)``.
 
     Returns:
-        The distance over :data:`CLIPS` clips, or as many as there are; None for fewer than half.
+        The distance over :data:`CLIPS` clips, or as many as there are; None for fewer than
+        :data:`LEAST_CLIPS`.
 
     Source: Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics".
     """
-    able = _able(held_out.clips)[:CLIPS]
-    if 2 * len(able) < CLIPS:
+    clips, able = held_out.clips, _able(held_out.clips)[:CLIPS]
+    if len(able) < LEAST_CLIPS:
         return None
+    generator = torch.Generator().manual_seed(0)
+    made, real = Moments(backbone.dim), Moments(backbone.dim)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        return _fad(folder, held_out, able, backbone, device, dtype, report)
+        sonic = ClipSonic(Parts(ModelFolder(folder), device, dtype))
+        vocode = sonic.parts.vocoder(sonic.vocoder, clips.spec)
+        for start in range(0, len(able), AT_ONCE):
+            batch = able[start : start + AT_ONCE]
+            embeds = torch.stack([held_out.draw(clip, generator)["embed"] for clip in batch])
+            for sound in sonic.render(Recipe(mode=MODE, steps=STEPS), embeds, batch):
+                made.add(backbone.embed(sound.samples, sound.sample_rate))
+            mels = torch.stack([clips.mel(clips.place(clip), 0, NATIVE_FRAMES) for clip in batch])
+            with torch.no_grad():
+                for samples in vocode(mels.to(device)).float().cpu():
+                    real.add(backbone.embed(samples, clips.spec.sample_rate))
+            report("fad", start + len(batch), len(able))
+    return frechet_distance(made.gaussian(), real.gaussian())
 
 
 def _able(clips: Prepared) -> list[int]:
-    """Gives the clips that are as long as what is made."""
-    return [n for n in clips.clips if clips.place(n).mel_frames >= NATIVE_FRAMES]
-
-
-def _fad(
-    folder: Path,
-    held_out: FramesAndSounds,
-    able: Sequence[int],
-    backbone: Backbone,
-    device: torch.device,
-    dtype: torch.dtype,
-    report: Report,
-) -> float:
-    clips = held_out.clips
-    sonic = ClipSonic(Parts(ModelFolder(folder), device, dtype))
-    vocode = sonic.parts.vocoder(sonic.vocoder, clips.spec)
-    generator = torch.Generator().manual_seed(0)
-    made, real = Moments(backbone.dim), Moments(backbone.dim)
-    for start in range(0, len(able), AT_ONCE):
-        part = able[start : start + AT_ONCE]
-        embeds = torch.stack([held_out.draw(number, generator)["embed"] for number in part])
-        for sound in sonic.render(Recipe(mode=MODE, steps=STEPS), embeds, part):
-            made.add(backbone.embed(sound.samples, sound.sample_rate))
-        mels = torch.stack([clips.mel(clips.place(n), 0, NATIVE_FRAMES) for n in part])
-        with torch.no_grad():
-            for samples in vocode(mels.to(device)).float().cpu():
-                real.add(backbone.embed(samples, clips.spec.sample_rate))
-        report("fad", start + len(part), len(able))
-    return frechet_distance(made.gaussian(), real.gaussian())
+    """Return the clips that are as long as the sounds."""
+    return [clip for clip in clips.clips if clips.place(clip).mel_frames >= NATIVE_FRAMES]

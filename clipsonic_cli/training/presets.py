@@ -85,7 +85,7 @@ def choose(
 
     # Diffusion process.
     diffusion = start.diffusion if start and not paper else row.diffusion.get(request.preset)
-    if request.beyond.zero_snr and diffusion is not None:
+    if request.extensions.zero_snr and diffusion is not None:
         diffusion = _with_zero_snr(diffusion)
 
     # Loop.
@@ -107,7 +107,7 @@ def choose(
         diffusion=diffusion,
         train=train,
         preset=request.preset,
-        beyond=request.beyond,
+        extensions=request.extensions,
         sample_every=max(train.save_every, train.steps // 20) if every is None else every,
         trackers=request.trackers,
         licence=request.licence,

@@ -51,10 +51,10 @@ class TrainRequest:
     """A model or published weights to begin with; None begins with random ones."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Fields of TrainConfig."""
-    beyond: Extensions = field(default_factory=Extensions)
+    extensions: Extensions = field(default_factory=Extensions)
     prompts: tuple[str, ...] = ()
     """Texts to make samples of; none are labels of the data."""
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     """Image files to make samples of; none are frames of the data."""
     sample_every: int | None = None
     """Steps between samples; 0 makes none."""
@@ -106,8 +106,8 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
         BadBundle: A file of a model is damaged.
     """
     _check_choices(request, processes)
-    for picture in request.pictures:
-        read_image(Path(picture))
+    for image in request.images:
+        read_image(Path(image))
     check_new(request.run_dir)
     check_writable(request.run_dir)
     check_source(request.source)
@@ -131,7 +131,7 @@ def _check_choices(request: TrainRequest, processes: int) -> None:
         raise unknown("preset", request.preset, list(PRESETS))
     if request.size is not None and request.size not in sizes:
         raise unknown("size", request.size, list(sizes))
-    request.beyond.check(request.stage, request.space)
+    request.extensions.check(request.stage, request.space)
     check_trackers(request.trackers)
     usual = TrainConfig().batch_size if request.preset == "paper" else processes
     check_batch(request.train.get("batch_size", usual), processes)

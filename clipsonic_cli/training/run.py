@@ -30,15 +30,15 @@ from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
-from clipsonic_cli.training.card import data_summary
+from clipsonic_cli.training.card import data_summary, write_summary
 from clipsonic_cli.training.data_setup import (
     HELD_OUT,
     PreparedData,
     check_any,
     gather,
     name_of,
-    pictures_of,
     prompts_of,
+    save_frames,
 )
 from clipsonic_cli.training.export import (
     SILENT,
@@ -46,13 +46,13 @@ from clipsonic_cli.training.export import (
     Outcome,
     TrainCallbacks,
     run_id,
-    write_summary,
 )
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import choose, this_machine
 from clipsonic_cli.training.request import TrainRequest, check_new, check_writable, resolve
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
-from clipsonic_cli.training.stages import Encoder, Part, Setup, build, least_seconds
+from clipsonic_cli.training.setup import Setup, build
+from clipsonic_cli.training.stages import STAGES, Encoder, Part
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start, start_with
 
 NOTABLE_SHARE = 0.01
@@ -210,13 +210,14 @@ def _prepare(
     callbacks: TrainCallbacks,
 ) -> PreparedData:
     """Prepare the clips, and report what the data set holds."""
-    data, run_dir = request.source.data, request.run_dir
+    data, run_dir, spec = request.source.data, request.run_dir, MelSpec()
+    least_frames = STAGES[request.stage].least_frames(request.extensions.window, spec)
     callbacks.on_message(f"preparing the clips of '{data}'")
     prepared = gather(
         request.source,
         request.part,
         encoder,
-        least_seconds=least_seconds(request.stage, request.beyond.window, MelSpec()),
+        least_seconds=spec.seconds(least_frames),
         spare=run_dir / "prepared",
         accelerator=accelerator,
         held_out=0.0 if request.preset == "paper" else HELD_OUT,
@@ -246,14 +247,14 @@ def _with_queries(
 ) -> RunConfig:
     """Choose the queries of the samples: those asked for, else some labels and frames."""
     prompts = request.prompts
-    pictures = tuple(str(Path(path).absolute()) for path in request.pictures)
-    if not prompts and not pictures:
+    images = tuple(str(Path(path).absolute()) for path in request.images)
+    if not prompts and not images:
         prompts = tuple(prompts_of(data, request.space))
         if request.part.frames and config.sample_every:
             folder = request.run_dir / "samples" / "queries"
-            frames = pictures_of(data, folder, on_message=callbacks.on_message)
-            pictures = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
-    return replace(config, prompts=prompts, pictures=pictures)
+            frames = save_frames(data, folder, on_message=callbacks.on_message)
+            images = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
+    return replace(config, prompts=prompts, images=images)
 
 
 def _train(

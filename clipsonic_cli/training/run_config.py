@@ -1,66 +1,57 @@
-"""Everything that decides a training, as one value that is kept in its run folder.
-
-Standard library only: what is wrong with a wish is said before anything is read.
-"""
+"""Everything that decides a training, as one value that is kept in its run folder."""
 
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clipsonic_cli import bounded, ranges
 from clipsonic_cli.atomic import written
-from clipsonic_cli.config import (
-    TRAIN_FRAMES,
-    DiffusionConfig,
-    PriorConfig,
-    UNetConfig,
-    VocoderConfig,
-)
+from clipsonic_cli.config import TRAIN_FRAMES, DiffusionConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.training.stages import Part, part_of, spaces_with, stages_with
+from clipsonic_cli.training.stages import Network, Part, part_of, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"
 MAX_BYTES = 1 << 20
-"""Bytes of a run's settings at most."""
+"""Largest run.json that is read."""
 FORMAT = 2
 ADDED = {
     name: getattr(TrainConfig(), name)
     for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype")
 }
-"""Fields of ``TrainConfig`` that format 1 (version 0.1.0) had not: what was done then."""
-
+"""Fields of ``TrainConfig`` that format 1 lacks, with what was done then."""
+RENAMED = {"extensions": "beyond", "images": "pictures"}
+"""Fields of :class:`RunConfig`, and their names in the file."""
 HALVED = 8
 """A U-Net of four levels halves its mel three times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extensions:
-    """What is not in the paper, off unless asked for; the docstrings of what uses it say whence.
-
-    Args:
-        window: Frames of mel a U-Net sees; the paper's 64 are 2 s, 128 are the 4 s of a sound.
-        mean_of: Neighbouring frames of the video whose vectors are averaged (CLIPSep, Dong et al.
-            2023: 3).
-        cond_noise: Deviation of noise on the condition (CapDec, Nukrai et al. 2022).
-        min_snr: Bound of the loss's weight (Hang et al. 2023: 5).
-        zero_snr: A noise schedule that ends in pure noise (Lin et al. 2023).
-        multi_scale: The vocoder's mel distance at seven scales, as in BigVGAN's second version.
+    """Extensions beyond the paper, all off by default; sources are in the classes that use them.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or two extensions exclude each other.
     """
 
     window: int = TRAIN_FRAMES
+    """Frames of mel a U-Net is trained on; the paper's 64 are 2 s, 128 are 4 s."""
     mean_of: int = 1
+    """Neighbouring frames of the video whose embeddings are averaged (CLIPSep, Dong et al. 2023:
+    3)."""
     cond_noise: float = 0.0
+    """Standard deviation of noise on the condition (CapDec, Nukrai et al. 2022)."""
     min_snr: float | None = None
+    """Bound of the loss's weight (Hang et al. 2023: 5)."""
     zero_snr: bool = False
+    """A noise schedule that ends in pure noise (Lin et al. 2023)."""
     multi_scale: bool = False
+    """The vocoder's mel distance at seven scales, as in BigVGAN's second version."""
 
     def __post_init__(self) -> None:
         check_fields(self, ranges.EXTENSIONS, "`{}`")
@@ -96,45 +87,37 @@ class Extensions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """A training, complete.
-
-    Args:
-        name: Of the model it makes or adds to.
-        data: Where the data set was, for people.
-        catalogue: Where its prepared clips are listed.
-        stage: What is trained.
-        space: What it is conditioned on.
-        warm_start: Whose weights it begins with, or None.
-        network: Of what is trained.
-        diffusion: The process; None for a vocoder.
-        train: The loop.
-        preset: A name of ``config.PRESETS``, which chose what was not asked for.
-        beyond: What is not in the paper.
-        cond_drop: Share of clips whose condition is dropped.
-        sample_every: Steps between sounds made of ``prompts`` and ``pictures``; 0 makes none.
-        prompts: Texts made into sound.
-        pictures: Files made into sound; relative ones lie in the run's folder.
-        trackers: Where metrics go besides metrics.jsonl.
-        licence: Of the weights, in words.
-    """
+    """The configuration of a run, complete."""
 
     name: str
+    """The model it makes or adds to."""
     data: str
+    """The data set, as it was given."""
     catalogue: str
+    """Path or address of the catalogue of its prepared clips."""
     stage: Stage
     space: Space
+    """The space of the condition."""
     warm_start: str | None
-    network: UNetConfig | PriorConfig | VocoderConfig
+    """The published weights, or the model, that it begins with."""
+    network: Network
     diffusion: DiffusionConfig | None
+    """The diffusion process; None for a vocoder."""
     train: TrainConfig
     preset: str = "default"
-    beyond: Extensions = Extensions()
+    """A name of ``config.PRESETS``, which chose what was not asked for."""
+    extensions: Extensions = Extensions()
     cond_drop: float = 0.1
+    """Share of clips whose condition is dropped."""
     sample_every: int = 0
+    """Steps between samples of ``prompts`` and ``images``; 0 makes none."""
     prompts: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    """Image files; relative paths are in the run's folder."""
     trackers: tuple[str, ...] = ()
+    """Names of ``tracking.TRACKERS``."""
     licence: str = "not stated"
+    """Licence of the weights, in words."""
 
     @property
     def part(self) -> Part:
@@ -142,23 +125,24 @@ class RunConfig:
         return part_of(self.stage, self.space)
 
 
-def write_run_config(run_dir: Path, settings: RunConfig) -> None:
-    """Writes ``run.json``.
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Return what ``run.json`` holds of a configuration."""
+    fields = dataclasses.asdict(config)
+    return {"format": FORMAT} | {RENAMED.get(name, name): v for name, v in fields.items()}
 
-    Raises:
-        OSError: The disk refuses.
-    """
-    told = {"format": FORMAT, **dataclasses.asdict(settings)}
+
+def write_run_config(run_dir: Path, config: RunConfig) -> None:
+    """Write ``run.json``."""
     with written(run_dir / FILE) as temporary:
-        temporary.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(to_dict(config), indent=1) + "\n", encoding="utf-8")
 
 
 def read_run_config(run_dir: Path) -> RunConfig:
-    """Reads what :func:`write_run_config` wrote.
+    """Read what :func:`write_run_config` wrote, now or in an older version.
 
     Raises:
         UsageError: There is no run in the folder.
-        ClipsonicError: Its settings are damaged, or of another version.
+        ClipsonicError: Its configuration is damaged, or of a newer version.
     """
     path = run_dir / FILE
     if not path.is_file():
@@ -167,13 +151,15 @@ def read_run_config(run_dir: Path) -> RunConfig:
             "runs/music, or begin one: clipsonic train --data FOLDER."
         )
     try:
-        told = bounded.read_json(path, MAX_BYTES)
-        if (version := told.pop("format")) == 1:
-            told = {"preset": "default"} | told | {"train": ADDED | told["train"]}
+        fields = bounded.read_json(path, MAX_BYTES)
+        if (version := fields.pop("format")) == 1:
+            fields = {"preset": "default"} | fields | {"train": ADDED | fields["train"]}
         elif version != FORMAT:
             raise ValueError(f"format {version!r}, this clipsonic reads 1 and {FORMAT}")
-        settings = from_dict(RunConfig, told, "run")
-        part_of(settings.stage, settings.space)
+        for name, stored in RENAMED.items():
+            fields[name] = fields.pop(stored)
+        config = from_dict(RunConfig, fields, "run")
+        part_of(config.stage, config.space)
     except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ClipsonicError(f"{path} cannot be used ({error}). Begin another run.") from None
-    return settings
+    return config

@@ -1,8 +1,7 @@
-"""What each stage trains, one row a stage, and how its networks and data are built."""
+"""What each stage trains, needs and is configured with: one row a stage."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -18,7 +17,6 @@ from clipsonic_cli.config import (
     UNetConfig,
     VocoderConfig,
 )
-from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders.clap import ClapModel
 from clipsonic_cli.encoders.clip import ClipModel
@@ -31,7 +29,6 @@ from clipsonic_cli.models.discriminators import (
 from clipsonic_cli.models.improved_diffusion import load_trunk
 from clipsonic_cli.models.nvidia_bigvgan import warm_start
 from clipsonic_cli.models.unet import UNet
-from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.preparation.dataset import (
     Drawn,
     FramesAndSounds,
@@ -40,13 +37,12 @@ from clipsonic_cli.preparation.dataset import (
     Segments,
     TextsAndSounds,
 )
-from clipsonic_cli.preparation.texts import Texts, encode_labels
+from clipsonic_cli.preparation.texts import Texts
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.vocoder import VocoderObjective
-from clipsonic_cli.types import Space, Split, Stage
+from clipsonic_cli.types import Space, Stage
 
 if TYPE_CHECKING:  # run_config.py reads this table
     from clipsonic_cli.training.run_config import Extensions, RunConfig
@@ -105,29 +101,12 @@ class StageRow:
     paper_steps: tuple[int, int]
     """Steps in the preset "paper" on data sets of the size of MUSIC, and of VGGSound."""
     least_frames: Callable[[int, MelSpec], int]
-    """Compute the least frames of mel in a clip, from the U-Net's window and the mel's geometry."""
+    """Computes the least frames of mel in a clip, from the U-Net's window and the geometry."""
     objective: Callable[["RunConfig", MelSpec], Objective]
-    """Build the networks, with random weights, and their losses."""
+    """Builds the networks, with random weights, and their losses."""
     dataset: Callable[[Prepared, Texts | None, "Extensions"], Drawn]
     load_published: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = None
-    """Load the published weights that are a warm start; their network is the size "large"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """Networks, losses and data, ready to be trained."""
-
-    objective: Objective
-    dataset: Drawn
-    held_out: Drawn | None
-    """Validation clips; None where there are none."""
-    header: Header
-    """The header of the part's file, without ``meta``."""
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that is kept."""
-        return self.objective.networks[self.objective.main]
+    """Loads the published weights that are a warm start; their network is the size "large"."""
 
 
 def _unet(config: "RunConfig", _spec: MelSpec) -> Objective:
@@ -136,10 +115,10 @@ def _unet(config: "RunConfig", _spec: MelSpec) -> Objective:
     return UNetObjective(
         unet,
         Process(cast(DiffusionConfig, config.diffusion)),
-        window=config.beyond.window,
+        window=config.extensions.window,
         cond_drop=config.cond_drop,
-        cond_noise=config.beyond.cond_noise,
-        min_snr=config.beyond.min_snr,
+        cond_noise=config.extensions.cond_noise,
+        min_snr=config.extensions.min_snr,
     )
 
 
@@ -150,7 +129,7 @@ def _prior(config: "RunConfig", _spec: MelSpec) -> Objective:
         Prior(cast(PriorConfig, config.network), dropout=config.train.prior_dropout),
         Process(cast(DiffusionConfig, config.diffusion)),
         cond_drop=config.cond_drop,
-        min_snr=config.beyond.min_snr,
+        min_snr=config.extensions.min_snr,
     )
 
 
@@ -163,7 +142,7 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
         MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
         for n_fft, n_mels in SCALES
     ]
-    many = config.beyond.multi_scale
+    many = config.extensions.multi_scale
     return VocoderObjective(
         vocoder,
         (
@@ -176,10 +155,10 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
     )
 
 
-def _moments(clips: Prepared, texts: Texts | None, beyond: "Extensions") -> Drawn:
+def _moments(clips: Prepared, texts: Texts | None, extensions: "Extensions") -> Drawn:
     if texts is None:
-        return FramesAndSounds(clips, window=beyond.window, mean_of=beyond.mean_of)
-    return TextsAndSounds(clips, texts, window=beyond.window)
+        return FramesAndSounds(clips, window=extensions.window, mean_of=extensions.mean_of)
+    return TextsAndSounds(clips, texts, window=extensions.window)
 
 
 def _load_generator(network: nn.Module, weights: Mapping[str, Any]) -> None:
@@ -234,7 +213,7 @@ STAGES: Mapping[Stage, StageRow] = {
         paper_steps=(200_000, 200_000),
         least_frames=lambda _window, _spec: 0,
         objective=_prior,
-        dataset=lambda clips, texts, _beyond: FramesAndTexts(clips, cast(Texts, texts)),
+        dataset=lambda clips, texts, _extensions: FramesAndTexts(clips, cast(Texts, texts)),
     ),
     "vocoder": StageRow(
         parts={
@@ -261,7 +240,7 @@ STAGES: Mapping[Stage, StageRow] = {
         paper_steps=(500_000, 500_000),
         least_frames=lambda _window, spec: SEGMENT // spec.hop_length,
         objective=_vocoder,
-        dataset=lambda clips, _texts, _beyond: Segments(clips, segment=SEGMENT),
+        dataset=lambda clips, _texts, _extensions: Segments(clips, segment=SEGMENT),
         load_published=_load_generator,
     ),
 }
@@ -314,72 +293,3 @@ def fit_to_encoder(network: Network, stage: Stage, encoder: Header | None) -> Ne
     sizes = cast(dict[str, Any], encoder.config)
     fields = STAGES[stage].encoder_fields.items()
     return replace(network, **{name: sizes[theirs] for theirs, name in fields})
-
-
-def least_seconds(stage: Stage, window: int, spec: MelSpec) -> float:
-    """Compute how many seconds of audio a clip needs at least."""
-    return spec.seconds(STAGES[stage].least_frames(window, spec))
-
-
-def build(config: "RunConfig", catalogue: Catalogue, encoder: Encoder | None) -> Setup:
-    """Build networks with random weights, drawn from the run's seed, and their data.
-
-    Args:
-        config: The training.
-        catalogue: Its clips.
-        encoder: The CLIP or CLAP that conditions it; None for a vocoder.
-
-    Raises:
-        UsageError: No clip can be used.
-    """
-    row, spec = STAGES[config.stage], catalogue.config.mel
-    with torch.random.fork_rng(devices=[]):  # layers draw their first weights from no other
-        torch.manual_seed(config.train.seed)
-        objective = row.objective(config, spec)
-    least = row.least_frames(config.beyond.window, spec)
-    texts = None
-    if encoder is not None and part_of(config.stage, config.space).labels:
-        texts = texts_of(catalogue, encoder)
-
-    def drawn(split: Split) -> Drawn | None:
-        clips = usable(catalogue, split, texts, mel_frames=least)
-        return None if clips is None else row.dataset(clips, texts, config.beyond)
-
-    dataset = drawn("train")
-    if dataset is None:
-        raise UsageError(
-            f"No clip of '{config.data}' is as the stage '{config.stage}' conditioned on "
-            f"{config.space} needs it: as long as a window, and where labels are read, with one "
-            "of which the encoder knows a word."
-        )
-    header = Header(
-        kind=config.stage,
-        config=config.network,
-        mel=spec if least else None,  # a prior makes no mel
-        diffusion=config.diffusion,
-        space=None if encoder is None else config.space,
-        encoder=None if encoder is None else encoder.identity,
-    )
-    return Setup(objective=objective, dataset=dataset, held_out=drawn("valid"), header=header)
-
-
-def texts_of(catalogue: Catalogue, encoder: Encoder) -> Texts:
-    """Compute, or read, the embeddings of all labels of a catalogue."""
-    labels = sorted({label for label in catalogue.labels if label is not None})
-    remote = is_address(catalogue.folder)
-    folder = cache_home() / "prepared" if remote else Path(catalogue.folder)
-    return encode_labels(labels, encoder, folder)
-
-
-def usable(
-    catalogue: Catalogue, split: Split, texts: Texts | None, *, mel_frames: int
-) -> Prepared | None:
-    """Return the clips of a split that are long enough; with texts, those whose label has one.
-
-    Returns:
-        None if there are none.
-    """
-    numbers = catalogue.numbers(split, mel_frames=mel_frames)
-    if texts is not None:
-        numbers = [number for number in numbers if catalogue.labels[number] in texts.rows]
-    return Prepared(catalogue, numbers) if numbers else None

@@ -20,7 +20,7 @@ from clipsonic_cli.preparation import catalogue, feature_shards
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.trainer import checkpoint, tracking
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.training import export, run_config
+from clipsonic_cli.training import card, run_config
 
 SETTINGS = run_config.RunConfig(
     name="music",
@@ -32,9 +32,9 @@ SETTINGS = run_config.RunConfig(
     network=UNetConfig(),
     diffusion=DiffusionConfig(prediction="v"),
     train=TrainConfig(betas=(0.8, 0.99)),
-    beyond=run_config.Extensions(window=128, min_snr=5.0),
+    extensions=run_config.Extensions(window=128, min_snr=5.0),
     prompts=("a photo of cello",),
-    pictures=("frame.png",),
+    images=("frame.png",),
 )
 DATA = {"clips": 4, "hours": 0.5, "labels": {"rain": 4}, "licence": "CC0", "left_out": []}
 LOG = "".join(f"{json.dumps({'step': n, 'loss': 0.5, 'seconds': 1.5})}\n" for n in range(4))
@@ -54,18 +54,17 @@ OWNER = {"work": "train", "pid": 1, "host": "here", "since": "2026-01-01"}
 
 
 def rows() -> Iterator[Reader]:
-    run = {"format": run_config.FORMAT, **dataclasses.asdict(SETTINGS)}
     yield Reader(
         name="a run's settings",
         file=run_config.FILE,
-        text=json.dumps(run),
+        text=json.dumps(run_config.to_dict(SETTINGS)),
         read=lambda path: run_config.read_run_config(path.parent),
     )
     yield Reader(
         name="a run's data",
-        file=export.SUMMARY,
+        file=card.SUMMARY,
         text=json.dumps(DATA),
-        read=lambda path: export.read_summary(path.parent),
+        read=lambda path: card.read_summary(path.parent),
     )
     yield Reader(
         name="a run's log",

@@ -20,8 +20,8 @@ from clipsonic_cli.training.data_setup import (
     check_source,
     gather,
     name_of,
-    pictures_of,
     prompts_of,
+    save_frames,
     spread,
 )
 from clipsonic_cli.training.export import TrainCallbacks
@@ -53,35 +53,35 @@ def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0
 
 
 @pytest.fixture(scope="module")
-def material(videos, clip):
+def prepared(videos, clip):
     return gathered(videos, clip)
 
 
-def ids(material, *splits):
-    catalogue = material.catalogue
+def ids(prepared, *splits):
+    catalogue = prepared.catalogue
     return {catalogue.ids[number] for number in catalogue.numbers(*splits)}
 
 
-def test_a_folder_becomes_a_catalogue_and_a_survey(material):
-    assert (material.survey.found, material.survey.kept) == (8, 8)
-    assert len(material.catalogue) == len(material.clips) == 8
-    assert set(material.catalogue.labels) == set(LABELS)
+def test_a_folder_becomes_a_catalogue_and_a_survey(prepared):
+    assert (prepared.survey.found, prepared.survey.kept) == (8, 8)
+    assert len(prepared.catalogue) == len(prepared.clips) == 8
+    assert set(prepared.catalogue.labels) == set(LABELS)
 
 
-def test_a_catalogue_is_material_as_it_is(material, clip):
-    again = gathered(material.path, clip)
-    assert (again.path, again.survey, again.clips) == (material.path, None, ())
-    assert again.catalogue.ids == material.catalogue.ids
-    assert again.catalogue.splits == material.catalogue.splits
+def test_a_catalogue_is_prepared_as_it_is(prepared, clip):
+    again = gathered(prepared.path, clip)
+    assert (again.path, again.survey, again.clips) == (prepared.path, None, ())
+    assert again.catalogue.ids == prepared.catalogue.ids
+    assert again.catalogue.splits == prepared.catalogue.splits
 
 
-def test_a_catalogue_that_holds_more_than_is_needed_will_do(material):
-    assert len(gathered(material.path, None).catalogue) == 8
+def test_a_catalogue_that_holds_more_than_is_needed_will_do(prepared):
+    assert len(gathered(prepared.path, None).catalogue) == 8
 
 
-def test_a_catalogue_for_something_else_is_refused(material, videos, clip):
+def test_a_catalogue_for_something_else_is_refused(prepared, videos, clip):
     with pytest.raises(UsageError, match="needs sounds, there are frames seen by 'micro-clip'"):
-        gathered(material.path, None, waves=True)
+        gathered(prepared.path, None, waves=True)
     mels = gathered(videos, None)
     with pytest.raises(UsageError, match="needs frames seen by 'micro-clip', there are mels"):
         gathered(mels.path, clip)
@@ -95,9 +95,9 @@ def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):
 
 def test_without_any_clip_the_reason_is_told(tmp_path):
     put(tmp_path / "data" / "bad.mp4", b"nonsense")
-    material = gathered(tmp_path / "data")
+    prepared = gathered(tmp_path / "data")
     with pytest.raises(UsageError, match=r"None of the 1 clips .*1 unreadable.*'bad.mp4' is unre"):
-        check_any(material, "data")
+        check_any(prepared, "data")
 
 
 def test_without_a_training_clip_the_splits_are_told(tmp_path):
@@ -114,16 +114,16 @@ def test_training_has_clips_and_evaluation_those_that_are_held_out(tmp_path, cou
     # Of one or two videos all are drawn by this seed, of more one.
     drawn_by = ([name for name in names if drawn(name, f"{s}") < 0.1] for s in range(10_000))
     seed = next(s for s, found in enumerate(drawn_by) if len(found) == (count if count < 3 else 1))
-    material = gathered(videos, seed=seed)
-    check_any(material, videos)
+    prepared = gathered(videos, seed=seed)
+    check_any(prepared, videos)
     draw = partial(draw_clips, videos, format=None, split_seed=seed, seed=0)
-    assert {clip.id for clip in draw(split="train").clips} == ids(material, "train", "valid")
+    assert {clip.id for clip in draw(split="train").clips} == ids(prepared, "train", "valid")
     if count == 1:
         with pytest.raises(UsageError, match="no clips in the split 'test'; it has train 1"):
             draw(split="test")
         return
     [tested] = draw(split="test").clips
-    assert ids(material, "test") == {tested.id}
+    assert ids(prepared, "test") == {tested.id}
 
 
 def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
@@ -147,10 +147,10 @@ def test_what_is_no_data_set_is_refused_unread(tmp_path, data, given, reason):
         check_source(Source(data=str(tmp_path / data), format=given))
 
 
-def test_data_sets_that_are_there_pass(videos, material):
+def test_data_sets_that_are_there_pass(videos, prepared):
     check_source(Source(data=str(videos)))
     check_source(Source(data=str(videos), format="folder"))
-    check_source(Source(data=material.path))
+    check_source(Source(data=prepared.path))
 
 
 @pytest.mark.parametrize(
@@ -172,37 +172,37 @@ def test_a_data_set_is_named_for_the_folder_one_is_in(tmp_path, monkeypatch):
     assert name_of(".") == name_of(str(tmp_path))
 
 
-def test_samples_are_made_of_labels(material):
-    assert prompts_of(material, "clip-image") == ["a photo of dog barking", "a photo of violin"]
-    assert prompts_of(material, "clap-text")[1] == "the sound of violin"
+def test_samples_are_made_of_labels(prepared):
+    assert prompts_of(prepared, "clip-image") == ["a photo of dog barking", "a photo of violin"]
+    assert prompts_of(prepared, "clap-text")[1] == "the sound of violin"
 
 
-def test_samples_are_made_of_frames(material, tmp_path):
+def test_samples_are_made_of_frames(prepared, tmp_path):
     told = []
-    pictures = pictures_of(material, tmp_path / "queries", on_message=told.append)
-    assert [path.name for path in pictures][:1] == ["frame-1.png"]
-    with Image.open(pictures[0]) as picture:
-        assert picture.size == (32, 32)
+    images = save_frames(prepared, tmp_path / "queries", on_message=told.append)
+    assert [path.name for path in images][:1] == ["frame-1.png"]
+    with Image.open(images[0]) as image:
+        assert image.size == (32, 32)
     assert told == []
 
 
 def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tmp_path):
-    material = gathered(write_videos(tmp_path / "gone", 4), clip)
-    material.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
-    first = material.clips[0]
+    prepared = gathered(write_videos(tmp_path / "gone", 4), clip)
+    prepared.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
+    first = prepared.clips[0]
     first.media.unlink()
     told = []
-    pictures = pictures_of(material, tmp_path / "queries", on_message=told.append)
-    assert pictures == [tmp_path / "queries" / "frame-2.png"]
+    images = save_frames(prepared, tmp_path / "queries", on_message=told.append)
+    assert images == [tmp_path / "queries" / "frame-2.png"]
     assert told == [
         f"no sample of frame-1.png: '{first.id}' cannot be read any more (there is no such file)"
     ]
 
 
-def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(material, clip, tmp_path):
+def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(prepared, clip, tmp_path):
     told = []
-    again = gathered(material.path, clip)
-    assert pictures_of(again, tmp_path / "queries", on_message=told.append) == []
+    again = gathered(prepared.path, clip)
+    assert save_frames(again, tmp_path / "queries", on_message=told.append) == []
     assert len(told) == 1
     assert told[0].startswith("no samples of frames: clips that were prepared before")
 
@@ -226,7 +226,7 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     )
     with pytest.raises(KeyboardInterrupt):
         begin(request, device=torch.device("cpu"), callbacks=callbacks)
-    assert read_run_config(request.run_dir).pictures == ()
+    assert read_run_config(request.run_dir).images == ()
     assert sum(line.startswith("no sample of frame-1.png: '") for line in told) == 1
 
 

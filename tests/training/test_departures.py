@@ -343,7 +343,7 @@ def test_nothing_is_changed_where_nothing_was_asked_for(run):
             settings, stage=stage, network=paper_network(stage), train=train, warm_start=None
         )
         assert changed_from_paper(plain[stage], 1000, train.steps, None) == []
-    other = dataclasses.replace(plain["unet"], beyond=Extensions(window=128))
+    other = dataclasses.replace(plain["unet"], extensions=Extensions(window=128))
     assert changed_from_paper(other, 1000, 200_000, None) == [["window", "64", "128"]]
     assert changed_from_paper(plain["unet"], 1000, 1000, None) == [["steps", "200,000", "1,000"]]
     cosine = dataclasses.replace(plain["prior"], network=PriorConfig())

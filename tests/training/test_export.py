@@ -42,7 +42,7 @@ def run(home, micro, violin_picture, tmp_path_factory):
         warm_start=str(micro),
         train=LOOP | {"steps": 2, "lr": 1e-3, "validate_every": 1, "validate_batches": 1},
         prompts=("rain",),
-        pictures=(str(violin_picture),),
+        images=(str(violin_picture),),
         sample_every=2,
         licence="CC0",
     )

@@ -41,6 +41,7 @@ def test_a_distance_is_given_and_torchs_generator_left_as_it_was(
     micro, held_out, backbone, monkeypatch
 ):
     monkeypatch.setattr(held_out_fad, "CLIPS", 4)
+    monkeypatch.setattr(held_out_fad, "LEAST_CLIPS", 2)
     monkeypatch.setattr(held_out_fad, "STEPS", 2)
     told, state = [], torch.random.get_rng_state()
     with torch.random.fork_rng():

@@ -311,10 +311,12 @@ def test_without_its_prepared_clips_a_run_cannot_go_on(unbroken, tmp_path):
 
 
 def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
-    beyond = Extensions(window=32, mean_of=2, cond_noise=0.1, zero_snr=True)
-    begun = make_request({"steps": 1, "batch_size": 1}, beyond=beyond, warm_start=None, size="mini")
+    extensions = Extensions(window=32, mean_of=2, cond_noise=0.1, zero_snr=True)
+    begun = make_request(
+        {"steps": 1, "batch_size": 1}, extensions=extensions, warm_start=None, size="mini"
+    )
     begin(begun, device=CPU)
-    assert read_run_config(begun.run_dir).beyond == beyond
+    assert read_run_config(begun.run_dir).extensions == extensions
     header = published(begun).header
     assert (header.diffusion.schedule, header.diffusion.prediction) == ("cosine-zero-snr", "v")
     assert header.config == UNetConfig(channels=32, num_res_blocks=2, cond_dim=32)
@@ -333,9 +335,9 @@ REFUSED = [
     ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),
     ({"warm_start": "mini", "space": "clip-text"}, UsageError, "has no unet-clip-text"),
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
-    ({"pictures": ("no.png",)}, UsageError, "no image no.png"),
+    ({"images": ("no.png",)}, UsageError, "no image no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),
-    ({"beyond": Extensions(multi_scale=True)}, UsageError, "`multi_scale` has no meaning"),
+    ({"extensions": Extensions(multi_scale=True)}, UsageError, "`multi_scale` has no meaning"),
 ]
 
 

@@ -25,9 +25,9 @@ SETTINGS = RunConfig(
     network=UNetConfig(dropout=0.1),
     diffusion=DiffusionConfig(prediction="v"),
     train=TrainConfig(micro_batch=4, betas=(0.8, 0.99), clip_norm=1.0),
-    beyond=Extensions(window=128, min_snr=5.0),
+    extensions=Extensions(window=128, min_snr=5.0),
     prompts=("a photo of cello", "пение"),
-    pictures=("samples/queries/frame-1.png",),
+    images=("samples/queries/frame-1.png",),
     trackers=("tensorboard",),
 )
 
@@ -125,7 +125,7 @@ def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
 
 
 @pytest.mark.parametrize(
-    ("beyond", "stage", "space", "reason"),
+    ("extensions", "stage", "space", "reason"),
     [
         (Extensions(window=128), "vocoder", "clip-image", "stage 'vocoder', but for: unet"),
         (Extensions(multi_scale=True), "unet", "clip-image", "stage 'unet', but for: vocoder"),
@@ -133,6 +133,6 @@ def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
         (Extensions(mean_of=3), "unet", "clip-text", "condition 'clip-text', but for: clip-image"),
     ],
 )
-def test_what_would_change_nothing_is_refused(beyond, stage, space, reason):
+def test_what_would_change_nothing_is_refused(extensions, stage, space, reason):
     with pytest.raises(UsageError, match=reason):
-        beyond.check(stage, space)
+        extensions.check(stage, space)

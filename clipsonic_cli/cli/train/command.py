@@ -134,7 +134,7 @@ def train(
             base=base,
             warm_start=warm_start,
             train={**loop, "seed": seed},
-            beyond=Extensions(
+            extensions=Extensions(
                 window=window,
                 mean_of=mean_of,
                 cond_noise=cond_noise,
@@ -143,7 +143,7 @@ def train(
                 multi_scale=multi_scale,
             ),
             prompts=tuple(query.text for query in queries if query.text is not None),
-            pictures=tuple(str(query.image) for query in queries if query.image is not None),
+            images=tuple(str(query.image) for query in queries if query.image is not None),
             sample_every=sample_every,
             trackers=tuple(trackers or ()),
             licence=licence,

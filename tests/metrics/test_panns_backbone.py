@@ -115,7 +115,7 @@ def test_weights_of_another_network_are_refused(put):
 
 
 def test_it_is_known_by_the_file_of_its_weights(put, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.metrics.panns.fitted", lambda make, *_, **__: make)
+    monkeypatch.setattr("clipsonic_cli.metrics.panns.build", lambda make, *_, **__: make)
     put("panns", {"fc1.bias": torch.zeros(1)})
     loaded = PannsBackbone.load(CPU)
     assert loaded.identity == bundle.identity(assets.file_of(find("panns")))

@@ -1,10 +1,7 @@
-"""Published weights on this machine: one folder an asset, with a receipt of what was fetched.
+"""Find, verify and remove published weights on disk: one folder per asset, with a receipt.
 
-    weights/openai-clip/clip.safetensors     made of the files of its row of the manifest
-    weights/openai-clip/receipt.json         urls, lengths and digests
-
-Knows: folders and receipts. Does not know: how an asset gets here (``store/install.py``), and what
-is in its files.
+weights/openai-clip/clip.safetensors     converted from the files of its row of the manifest
+weights/openai-clip/receipt.json         urls, lengths and digests
 """
 
 import hashlib
@@ -27,25 +24,21 @@ State = Literal["absent", "partial", "here"]
 
 
 def folder(asset: Asset) -> Path:
-    """Return where an asset lies, whether it is there or not."""
+    """Return the folder of an asset, which need not exist."""
     return data_home() / "weights" / asset.name
 
 
-def _place(asset: Asset) -> Path | None:
-    """Return where an asset lies, or None where no weights can lie."""
+def _find_folder(asset: Asset) -> Path | None:
+    """Return the folder of an asset, or None if there is no folder of weights."""
     weights = find_folder("weights")
     return None if weights is None else weights / asset.name
 
 
 def file_of(asset: Asset, name: str | None = None) -> Path:
-    """Return a file of an asset that is here.
-
-    Args:
-        asset: A row of the manifest.
-        name: One of its files; None is the bundle it was converted into, or its only file.
+    """Return a file of an asset; None is the bundle it was converted into, or its only file.
 
     Raises:
-        MissingWeights: It is not on this machine; names the command that gets it.
+        MissingWeights: The asset is not on this machine; names the command that gets it.
     """
     if state(asset) != "here":
         raise MissingWeights(
@@ -58,7 +51,7 @@ def file_of(asset: Asset, name: str | None = None) -> Path:
 
 
 def part_here(part: str) -> Path | None:
-    """Return the bundle of the first asset on this machine that can play a part of a model."""
+    """Return the bundle of the first asset on this machine that can serve as a part of a model."""
     for asset in standing_in(part):
         if state(asset) == "here":
             return file_of(asset)
@@ -67,107 +60,94 @@ def part_here(part: str) -> Path | None:
 
 def state(asset: Asset) -> State:
     """Return whether an asset is here, by its receipt and the lengths of its files."""
-    place = _place(asset)
+    place = _find_folder(asset)
     if place is None:
         return "absent"
     receipt = read_receipt(place)
     try:
         if receipt is not None and all(
-            (place / name).is_file() and (place / name).stat().st_size == told["bytes"]
-            for name, told in receipt["kept"].items()
+            (place / name).is_file() and (place / name).stat().st_size == entry["bytes"]
+            for name, entry in receipt["kept"].items()
         ):
             return "here"
         return "partial" if any(path.suffix != ".lock" for path in place.iterdir()) else "absent"
     except (FileNotFoundError, NotADirectoryError):
         return "absent"
-    except OSError:  # a folder that may not be looked into
+    except OSError:  # the folder cannot be read
         return "partial"
 
 
 def on_disk(asset: Asset) -> int:
-    """Return the bytes an asset takes here."""
-    place = _place(asset)
+    """Return the bytes an asset takes on disk."""
+    place = _find_folder(asset)
     files = place.rglob("*") if place is not None else []
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def verify(asset: Asset) -> list[str]:
-    """Hash what is here of an asset again.
-
-    Returns:
-        What is wrong, one line each; empty when all is as it was fetched.
-
-    Raises:
-        MissingWeights: It is not here.
-    """
+    """Hash the files of an asset; return a line per fault, or raise MissingWeights."""
     file_of(asset)
     receipt = read_receipt(folder(asset))
     assert receipt is not None  # as the asset is here
-    again = f"clipsonic download --remove {asset.name} && clipsonic download {asset.name}"
-    return [f"{fault}. Get it again: {again}" for fault in changed(folder(asset), receipt)]
+    command = f"clipsonic download --remove {asset.name} && clipsonic download {asset.name}"
+    return [f"{fault}. Get it again: {command}" for fault in changed(folder(asset), receipt)]
 
 
 def changed(place: Path, receipt: Mapping[str, Any]) -> list[str]:
-    """Hash the files of a folder again and compares them with its receipt.
-
-    Returns:
-        What differs, some words each.
-    """
+    """Hash the files of a folder and format how they differ from its receipt."""
     faults = []
-    for name, told in receipt["kept"].items():
+    for name, entry in receipt["kept"].items():
         if not (place / name).is_file():
             faults.append(f"{name} is missing")
-        elif (seen := describe(place / name)) != told:
-            faults.append(f"{name} has sha256 {seen['sha256']}, it was {told['sha256']}")
+        elif (current := describe(place / name)) != entry:
+            faults.append(f"{name} has sha256 {current['sha256']}, it was {entry['sha256']}")
     return faults
 
 
 def remove(asset: Asset) -> int:
-    """Delete an asset and what was begun of it; its pins are kept.
-
-    Returns:
-        Bytes freed.
-    """
+    """Delete an asset and its partial downloads, but no pins; return the bytes freed."""
     freed = on_disk(asset)
-    if _place(asset) is not None and folder(asset).is_dir():
+    if _find_folder(asset) is not None and folder(asset).is_dir():
         with FileLock(folder(asset).parent / f"{asset.name}.lock"):
             shutil.rmtree(folder(asset))
     return freed
 
 
 def recorded_digest(path: Path) -> str | None:
-    """Return the SHA-256 a receipt records for a file here, or None where it is of no asset."""
+    """Return the SHA-256 a receipt records for a file; None for a file of no asset."""
     for asset in ASSETS.values():
-        if path.parent == _place(asset) and (receipt := read_receipt(path.parent)) is not None:
+        if (
+            path.parent == _find_folder(asset)
+            and (receipt := read_receipt(path.parent)) is not None
+        ):
             digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
             return digest
     return None
 
 
 def read_receipt(place: Path) -> dict[str, Any] | None:
-    """Return the receipt of a folder, or None where there is none that can be read."""
+    """Read the receipt of a folder; None if it is missing or damaged."""
     try:
-        receipt = json.loads(bounded.read_bytes(place / RECEIPT, 1 << 20), parse_constant=_refuse)
+        receipt = json.loads(bounded.read_bytes(place / RECEIPT, 1 << 20), parse_constant=_reject)
         kept = receipt["kept"]
-        sound = kept and all(
-            type(told["bytes"]) is int and re.fullmatch("[0-9a-f]{64}", told["sha256"])
-            for told in kept.values()
+        valid = kept and all(
+            type(entry["bytes"]) is int
+            and re.fullmatch("[0-9a-f]{64}", entry["sha256"])
+            and re.fullmatch(r"\w[\w.-]{0,119}", name)  # of its own folder, for every system
+            for name, entry in kept.items()
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    # A receipt names files of its own folder only, by names that every system takes.
-    return (
-        receipt if sound and all(re.fullmatch(r"\w[\w.-]{0,119}", name) for name in kept) else None
-    )
+    return receipt if valid else None
 
 
-def _refuse(constant: str) -> None:
-    """Refuses NaN and the like, which are no JSON."""
+def _reject(constant: str) -> None:
+    """Raise ValueError for NaN and the like, which are not JSON."""
     raise ValueError(constant)
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return a file's length and digest, as a receipt has them."""
+    """Return a file's entry in a receipt: its length and digest."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}

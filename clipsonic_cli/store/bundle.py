@@ -1,12 +1,8 @@
-"""Our checkpoint: one safetensors file a part, which describes itself in a JSON header.
+"""Read and write bundles: one safetensors file per part of a model, with a JSON header.
 
 The header is one string under the key ``clipsonic`` of the file's safetensors metadata; the tensors
-are what is sampled from (EMA weights only), and training state never travels with them. Reading
-executes nothing: there is no pickle, and a damaged file is a :class:`BadBundle`, whatever the
-damage.
-
-Knows: what a part says about itself and which parts fit together. Does not know: networks, and
-where files lie (``store/model_folders.py``). ``read_header`` does not import torch.
+are the weights to sample from (EMA only), without training state. Reading executes nothing, and a
+damaged file is always a :class:`BadBundle`. ``read_header`` does not import torch.
 """
 
 from __future__ import annotations
@@ -38,37 +34,35 @@ Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
 FORMAT = 1
 KEY = "clipsonic"
 MAX_HEADER = 8 << 20
-"""Bytes of safetensors header read at most; the largest network here needs 0.1 MB."""
+"""Bytes of safetensors header, at most; the largest network here needs 0.1 MB."""
 
 CONFIGS: dict[str, type[Any]] = {
     "unet": UNetConfig,
     "prior": PriorConfig,
     "vocoder": VocoderConfig,
     "clip": dict,  # open_clip's own description of a model, which is an open set
-    "clap": dict,  # ClapConfig, which models/clap.py knows
+    "clap": dict,  # ClapConfig of models/clap.py
     "vggish": dict,  # empty: there is one VGGish
     "panns": dict,  # and one CNN14 of 16 kHz
-    "listener": dict,  # ListenerConfig, which models/listener.py knows
+    "listener": dict,  # ListenerConfig of models/listener.py
 }
 LARGEST: dict[str, int] = {
-    name: largest
-    for largest, names in (
-        (16, "num_res_blocks window"),
-        (128, "channel_mult attention_downsample depth ff_mult text_depth audio_depths"),
-        (512, "n_mels resblock_kernel_sizes"),
-        (1024, "num_heads heads dim_head upsample_rates resblock_dilation_sizes"),
-        (1024, "text_heads audio_heads"),
-        (2048, "image_size"),
-        (8192, "channels cond_dim dim text_dim audio_dim max_text_len upsample_kernel_sizes"),
-        (16_384, "n_fft hop_length frames"),
-        (100_000, "train_steps num_timesteps"),
-        (400_000, "sample_rate vocab_size"),
-    )
-    for name in names.split()
+    **dict.fromkeys(("num_res_blocks", "window"), 16),
+    **dict.fromkeys(("channel_mult", "attention_downsample", "depth", "ff_mult"), 128),
+    **dict.fromkeys(("text_depth", "audio_depths"), 128),
+    **dict.fromkeys(("n_mels", "resblock_kernel_sizes"), 512),
+    **dict.fromkeys(("num_heads", "heads", "dim_head", "text_heads", "audio_heads"), 1024),
+    **dict.fromkeys(("upsample_rates", "resblock_dilation_sizes"), 1024),
+    "image_size": 2048,
+    **dict.fromkeys(("channels", "cond_dim", "dim", "text_dim", "audio_dim"), 8192),
+    **dict.fromkeys(("max_text_len", "upsample_kernel_sizes"), 8192),
+    **dict.fromkeys(("n_fft", "hop_length", "frames"), 16_384),
+    **dict.fromkeys(("train_steps", "num_timesteps"), 100_000),
+    **dict.fromkeys(("sample_rate", "vocab_size"), 400_000),
 }
-"""Sizes beyond any use: they keep a damaged header from asking for all memory. The least is 1."""
+"""Largest value of each number, beyond any use, so that a damaged header cannot take all memory."""
 MAX_ITEMS = 8
-"""Most levels of a network, or of what else a header lists."""
+"""Items of a list in a header, such as the levels of a network, at most."""
 NEEDS: dict[str, tuple[str, ...]] = {
     "unet": ("mel", "diffusion", "space", "encoder"),
     "prior": ("diffusion", "space", "encoder"),
@@ -79,21 +73,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "panns": (),
     "listener": ("mel", "encoder"),
 }
-"""Which of the optional fields of a header each kind must have."""
+"""The optional fields of a header that each kind must have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a part says about itself.
-
-    Args:
-        kind: Which network the weights belong to.
-        config: Its configuration; for a CLIP, CLAP or listener a dictionary.
-        mel: The geometry of the mel a U-Net makes, or a vocoder or listener reads.
-        diffusion: The process a U-Net or a prior was trained on.
-        space: Where the vectors lie that a U-Net reads or a prior gives.
-        encoder: Identity of the encoder whose vectors these are; a CLIP's or CLAP's own.
-        meta: What people want to know: training steps, data, licence, scores. JSON values.
+    """Description of a part.
 
     Raises:
         ValueError: A field the kind needs is missing, a number is out of its range, or two fields
@@ -102,11 +87,17 @@ class Header:
 
     kind: Kind
     config: Config
+    """The network's configuration; for a CLIP, CLAP or listener a dictionary."""
     mel: MelSpec | None = None
+    """Geometry of the mel a U-Net generates, or a vocoder or listener reads."""
     diffusion: DiffusionConfig | None = None
+    """The process a U-Net or a prior was trained on."""
     space: Space | None = None
+    """The embedding space of a U-Net's input or a prior's output."""
     encoder: str | None = None
+    """Identity of the encoder of that space; a CLIP's or CLAP's own."""
     meta: dict[str, Any] = field(default_factory=dict)
+    """For people: training steps, data, licence, scores. JSON values."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, CONFIGS[self.kind]):
@@ -114,74 +105,63 @@ class Header:
         for name in NEEDS[self.kind]:
             if getattr(self, name) is None:
                 raise ValueError(f"a {self.kind} needs '{name}'")
-        described = dataclasses.asdict(self)  # a CLIP's or CLAP's config is a dictionary already
-        for name, value in (described["config"] | (described["mel"] or {})).items():
+        config, mel, diffusion = self.config, self.mel, self.diffusion
+        fields = dataclasses.asdict(self)  # a CLIP's or CLAP's config is a dictionary already
+        for name, value in (fields["config"] | (fields["mel"] or {})).items():
             _check_size(name, value)
-        if self.diffusion is not None:
-            _check_size("train_steps", self.diffusion.train_steps)
-        if (mel := self.mel) is not None and not (
+        if diffusion is not None:
+            _check_size("train_steps", diffusion.train_steps)
+        if mel is not None and not (
             0 <= mel.f_min < mel.f_max <= mel.sample_rate / 2 and 2 * mel.hop_length <= mel.n_fft
         ):
             raise ValueError(
                 f"a mel from {mel.f_min} to {mel.f_max} Hz at {mel.sample_rate} Hz, with windows "
-                f"of {mel.n_fft} every {mel.hop_length} samples, cannot be"
+                f"of {mel.n_fft} every {mel.hop_length} samples, is impossible"
             )
-        match self.config, self.mel:
-            case UNetConfig(channel_mult=levels), MelSpec(n_mels=bands) if bands % (
-                1 << (len(levels) - 1)
-            ):
+        if isinstance(config, UNetConfig) and mel is not None:
+            halvings = len(config.channel_mult) - 1
+            if mel.n_mels % (1 << halvings):
                 raise ValueError(
-                    f"n_mels {bands} cannot be halved {len(levels) - 1} times, once for each level"
+                    f"n_mels {mel.n_mels} cannot be halved {halvings} times, once for each level"
                 )
-        match self.config, self.diffusion:
-            case UNetConfig(learn_variance=learns), DiffusionConfig(variance=variance) if (
-                learns != (variance == "learned_range")
-            ):
+        if isinstance(config, UNetConfig) and diffusion is not None:
+            learned = diffusion.variance == "learned_range"
+            if config.learn_variance != learned:
                 raise ValueError(
-                    f"learn_variance {learns} of the network contradicts variance '{variance}' "
-                    f"of the process"
+                    f"learn_variance {config.learn_variance} of the network contradicts variance "
+                    f"'{diffusion.variance}' of the process"
                 )
-            case PriorConfig(num_timesteps=known), DiffusionConfig(train_steps=steps) if (
-                known != steps
-            ):
+        if isinstance(config, PriorConfig) and diffusion is not None:
+            steps = diffusion.train_steps
+            if config.num_timesteps != steps:
                 raise ValueError(
-                    f"num_timesteps {known} of the network contradicts train_steps {steps} "
-                    f"of the process"
+                    f"num_timesteps {config.num_timesteps} of the network contradicts train_steps "
+                    f"{steps} of the process"
                 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A part: its header and its tensors.
-
-    Args:
-        header: What it is.
-        weights: The network's state dict.
-    """
+    """A part: its header and the network's state dict."""
 
     header: Header
     weights: Mapping[str, torch.Tensor]
 
 
 def write(path: Path, bundle: Bundle) -> None:
-    """Write a part under a temporary name and renames it, so that no reader sees half a file.
-
-    Args:
-        path: Where to; its folder must exist.
-        bundle: What to write. Tensors keep their dtype and are stored on no device.
+    """Write a part atomically into an existing folder; tensors keep their dtype.
 
     Raises:
-        ValueError: ``meta`` holds something that JSON does not.
-        OSError: The disk refuses, or is full.
+        ValueError: ``meta`` has a value that is not JSON.
+        OSError: The file cannot be written, or the disk is full.
     """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    described = {"format": FORMAT, **dataclasses.asdict(bundle.header)}
-    text = json.dumps(described, allow_nan=False)
+    header = json.dumps({"format": FORMAT, **dataclasses.asdict(bundle.header)}, allow_nan=False)
     weights: dict[str, torch.Tensor] = {}
-    taken: set[int] = set()
+    pointers: set[int] = set()
     for key, value in bundle.weights.items():
         dense = value.detach().cpu()
         storage = dense.untyped_storage()
@@ -189,14 +169,14 @@ def write(path: Path, bundle: Bundle) -> None:
         if (
             not dense.is_contiguous()
             or storage.nbytes() != dense.nbytes
-            or storage.data_ptr() in taken
+            or storage.data_ptr() in pointers
         ):
             dense = dense.clone(memory_format=torch.contiguous_format)
-        taken.add(dense.untyped_storage().data_ptr())
+        pointers.add(dense.untyped_storage().data_ptr())
         weights[key] = dense
     try:
         with written(path) as temporary:
-            save_file(weights, temporary, metadata={KEY: text})  # as it is: no copy in memory
+            save_file(weights, temporary, metadata={KEY: header})  # no copy in memory
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
@@ -209,33 +189,33 @@ def read_header(path: Path) -> Header:
 
     Raises:
         MissingWeights: There is no such file.
-        BadBundle: It is no safetensors file, not one of ours, of another format version, cut
-            short, or describes a network this version does not know.
+        BadBundle: It is not a bundle, is damaged or of another format version, or describes a
+            network this version does not know.
     """
     metadata = _read_metadata(path)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
         raise BadBundle(
             f"{path} is a safetensors file without a '{KEY}' header: it is no part of a clipsonic "
-            f"model; foreign weights are converted first."
+            f"model; convert other weights first."
         )
     try:
-        described = json.loads(metadata[KEY])
+        fields = json.loads(metadata[KEY])
     except (ValueError, RecursionError) as error:
         raise BadBundle(f"{path} has a '{KEY}' header that is no JSON ({error}).") from None
-    if not isinstance(described, dict):
+    if not isinstance(fields, dict):
         raise BadBundle(f"{path} has a '{KEY}' header that is no JSON object.")
-    version = described.pop("format", None)
+    version = fields.pop("format", None)
     if version != FORMAT or isinstance(version, bool):
         raise BadBundle(
             f"{path} is of format version {version!r}; this clipsonic reads {FORMAT}. "
             f"Get the model again, or the clipsonic that wrote it."
         )
-    kind = described.get("kind")
+    kind = fields.get("kind")
     if not isinstance(kind, str) or kind not in get_args(Kind):
         raise BadBundle(f"{path} is of kind {kind!r}; known: {', '.join(get_args(Kind))}.")
     try:
-        described["config"] = from_dict(CONFIGS[kind], described.get("config"), "config")
-        header: Header = from_dict(Header, described, "header")
+        fields["config"] = from_dict(CONFIGS[kind], fields.get("config"), "config")
+        header: Header = from_dict(Header, fields, "header")
     except ValueError as error:
         raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None
     return header
@@ -243,7 +223,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def utf8_path(path: Path) -> Iterator[Path]:
-    """Open a file by a path that safetensors takes, which is to be UTF-8; that of most files is."""
+    """Yield a UTF-8 path to a file, which safetensors needs."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -254,14 +234,7 @@ def utf8_path(path: Path) -> Iterator[Path]:
 
 
 def load(path: Path, *, kind: Kind) -> Bundle:
-    """Read a part.
-
-    Args:
-        path: The file.
-        kind: What the caller expects.
-
-    Returns:
-        The header and the tensors, on the CPU, in the dtypes they were stored in.
+    """Load a part of the kind expected, on the CPU, in the dtypes stored.
 
     Raises:
         MissingWeights: There is no such file.
@@ -288,13 +261,9 @@ def identity(path: Path) -> str:
 
 
 def _check_size(name: str, value: object) -> None:
-    """Refuses a number, or one in a list, beyond :data:`LARGEST`; or a list that is empty or long.
-
-    Raises:
-        ValueError: So it is; names the value and what is allowed.
-    """
+    """Check that numbers, also in lists, are in 1 .. :data:`LARGEST`, and the lengths of lists."""
     if isinstance(value, list | tuple):
-        least = 0 if name == "attention_downsample" else 1  # a U-Net may have none but its middle
+        least = 0 if name == "attention_downsample" else 1  # a U-Net needs none
         if not least <= len(value) <= MAX_ITEMS:
             raise ValueError(f"{name} has {len(value)} items, allowed: {least} to {MAX_ITEMS}")
         for item in value:
@@ -304,7 +273,7 @@ def _check_size(name: str, value: object) -> None:
 
 
 def _read_metadata(path: Path) -> Any:
-    """Return the ``__metadata__`` of a safetensors file whose length is as its header says."""
+    """Read the ``__metadata__`` of a safetensors file, and check the file's length."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

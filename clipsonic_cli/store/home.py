@@ -1,8 +1,8 @@
-"""Where a person's things lie: models and weights, and what can be made again.
+"""Find the user's folders: data (models, weights) and cache.
 
-``CLIPSONIC_HOME`` moves both; without it they lie where the operating system keeps such things. A
-container may have neither that variable, nor HOME, nor an account to have a home: what is only
-wanted is done without then, and what is needed is an error that names the variable.
+``CLIPSONIC_HOME`` names both; without it they are where the operating system keeps such files. A
+container may have neither that variable, nor HOME, nor an account with a home: optional folders
+are then left out, and needed ones are an error that names the variable.
 """
 
 import os
@@ -22,22 +22,14 @@ class NoHome(ClipsonicError):
 
 
 def data_home() -> Path:
-    """Return the folder of what a person has fetched or made, whether it is there or not.
-
-    Raises:
-        NoHome: Neither ``CLIPSONIC_HOME`` nor the account says where it is.
-    """
-    return _asked_for() or _system_folder(user_data_path)
+    """Return the folder of models and weights, which need not exist, or raise NoHome."""
+    return _configured() or _system_folder(user_data_path)
 
 
 def cache_home() -> Path:
-    """Return the folder of what may be deleted at any time, whether it is there or not.
-
-    Raises:
-        NoHome: Neither ``CLIPSONIC_HOME`` nor the account says where it is.
-    """
-    own = _asked_for()
-    return own / "cache" if own else _system_folder(user_cache_path)
+    """Return the folder of files that can be made again; need not exist; or raise NoHome."""
+    home = _configured()
+    return home / "cache" if home else _system_folder(user_cache_path)
 
 
 def find_folder(name: str) -> Path | None:
@@ -51,7 +43,7 @@ def find_folder(name: str) -> Path | None:
 
 
 def why_unreadable() -> str:
-    """Format why what is in :func:`data_home` cannot be seen: " ..." or, where it can, ""."""
+    """Format why :func:`data_home` cannot be listed: " ...", or "" if it can."""
     try:
         with os.scandir(data_home()):
             return ""
@@ -64,18 +56,18 @@ def why_unreadable() -> str:
 
 
 def expanded(path: str | Path) -> Path:
-    """Return a path with "~" replaced; as it is where there is no such home."""
+    """Return a path with "~" replaced, unless there is no such home."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises without a home
 
 
-def _asked_for() -> Path | None:
+def _configured() -> Path | None:
     """Return the folder that ``CLIPSONIC_HOME`` names."""
     home = os.environ.get(VARIABLE)
     return expanded(home).absolute() if home else None
 
 
 def _system_folder(find: Callable[..., Path]) -> Path:
-    """Return the folder that the operating system has for a purpose."""
+    """Return the operating system's folder of one kind."""
     try:
         return find("clipsonic", appauthor=False)
     except (RuntimeError, KeyError, OSError):  # no HOME, and no account that would have one

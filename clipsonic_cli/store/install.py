@@ -1,10 +1,8 @@
-"""How published weights get here: fetched, verified, converted into a bundle, told in a receipt.
+"""Install published weights: fetch, verify, convert into a bundle, write a receipt.
 
-An asset that plays a part of a model is converted once, and its own files are then deleted; a warm
+An asset that is a part of a model is converted once, and its own files are then deleted; a warm
 start stays as it was published. Digests of files whose publishers state none are pinned in
-``weights/pins.json`` at the first download, once an adapter has taken them. Knows: the order of
-these. Does not know: the adapters
-(``clipsonic_cli/published.py``).
+``weights/pins.json`` at the first download, once their conversion has succeeded.
 """
 
 import contextlib
@@ -29,31 +27,33 @@ from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset, RemoteFile
 
 Convert = Callable[[Mapping[str, Path]], Bundle]
+FileReport = Callable[[str, int, int], None]
+"""Called with a file's name, bytes done and bytes in all (0 if unknown)."""
 
 
 def install(
     asset: Asset,
     *,
     convert: Convert | None,
-    report: Callable[[str, int, int], None],
+    report: FileReport,
     download: Callable[..., Fetched] = fetch,
 ) -> None:
-    """Fetch an asset, verifies it, and converts it into a bundle.
+    """Fetch an asset, verify it and convert it into a bundle, unless it is here.
 
     Args:
-        asset: What to get; nothing is done when it is here.
-        convert: Makes a bundle of its files by name; None keeps the files as they are.
-        report: Called as ``report(file name, bytes done, bytes in all)``; while another process
-            is at it, as ``report(name of the first file, 0, 0)``.
+        asset: A row of the manifest.
+        convert: Builds a bundle from its files by name; None keeps the files as they are.
+        report: Called while files are fetched; while another process does, with (the first file,
+            0, 0).
         download: Fetches one file.
 
     Raises:
-        FetchFailed: A file could not be got or written.
-        BadBundle: A file is not what its publisher describes. Those that no digest vouches for are
-            deleted, and are not pinned.
+        FetchFailed: A file could not be fetched or written.
+        BadBundle: A file is not what its publisher describes. Files without a known digest are
+            deleted, and not pinned.
     """
     if assets.state(asset) == "here":
-        return  # unlocked, as the folder may only be read
+        return  # without the lock, as the folder may be read-only
     place = assets.folder(asset)
     lock = FileLock(place.parent / f"{asset.name}.lock")
     try:
@@ -69,19 +69,22 @@ def _install(
     asset: Asset,
     place: Path,
     convert: Convert | None,
-    report: Callable[[str, int, int], None],
+    report: FileReport,
     download: Callable[..., Fetched],
 ) -> None:
-    """Does what :func:`install` says, under the lock."""
-    for left in place.glob(".*.part"):  # half a bundle or receipt, by a process that was killed
-        left.unlink()
-    _check_room(asset, place, twice=convert is not None)
+    """Install an asset under the lock."""
+    # Clean up, check space.
+    for leftover in place.glob(".*.part"):  # of a process killed while it wrote
+        leftover.unlink()
+    _check_space(asset, place, twice=convert is not None)
+    # Fetch.
     with _pins() as pins:
         known = {file.name: _known_digest(file, pins) for file in asset.files}
     fetched = {
         file.name: _fetch(file, known[file.name], place, report, download) for file in asset.files
     }
-    sources = {name: one.path for name, one in fetched.items()}
+    sources = {name: file.path for name, file in fetched.items()}
+    # Convert.
     kept = sources
     if convert is not None:
         kept = {f"{asset.part}.safetensors": place / f"{asset.part}.safetensors"}
@@ -94,6 +97,7 @@ def _install(
             raise
         for path in kept.values():
             write(path, bundle)
+    # Pin and record.
     with _pins() as pins:
         pins |= {file.urls[0]: fetched[file.name].sha256 for file in asset.files}
     receipt = {
@@ -101,7 +105,7 @@ def _install(
         "licence": asset.licence,
         "fetched": {
             file.name: {
-                "url": fetched[file.name].url or file.urls[0],  # None: it lay here already
+                "url": fetched[file.name].url or file.urls[0],  # None: it existed already
                 "bytes": fetched[file.name].bytes,
                 "sha256": fetched[file.name].sha256,
             }
@@ -116,23 +120,19 @@ def _install(
             path.unlink()
 
 
-def _check_room(asset: Asset, place: Path, *, twice: bool) -> None:
-    """Refuses to begin what the disk cannot hold: the files, and beside them what they become.
-
-    Raises:
-        FetchFailed: So it is.
-    """
+def _check_space(asset: Asset, place: Path, *, twice: bool) -> None:
+    """Check free disk space for the download, and for its conversion if ``twice``."""
     needed = asset.size * (2 if twice else 1) - assets.on_disk(asset)
     free = shutil.disk_usage(place).free
     if needed > free:
         raise FetchFailed(
             f"{asset.name} needs about {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in "
-            f"{place}. Make room, or set CLIPSONIC_HOME to a folder on a larger disk."
+            f"{place}. Free some space, or set CLIPSONIC_HOME to a folder on a larger disk."
         )
 
 
 def _known_digest(file: RemoteFile, pins: Mapping[str, str]) -> str | None:
-    """Return the digest a file must have: its row's if that is whole, else the pinned one."""
+    """Return the digest a file must have: its row's if that is complete, else the pinned one."""
     stated = file.sha256
     return stated if stated and len(stated) == 64 else pins.get(file.urls[0], stated)
 
@@ -141,10 +141,10 @@ def _fetch(
     file: RemoteFile,
     known: str | None,
     place: Path,
-    report: Callable[[str, int, int], None],
+    report: FileReport,
     download: Callable[..., Fetched],
 ) -> Fetched:
-    """Fetch a file by the digest that is known of it; says so where that is a pinned one."""
+    """Fetch a file; a mismatch with a pinned digest is an error that names the pins."""
     try:
         return download(
             file.urls,
@@ -168,10 +168,10 @@ def _pins_path() -> Path:
 
 @contextlib.contextmanager
 def _pins() -> Iterator[dict[str, str]]:
-    """Return the pins, by a file's first URL, and writes them when they were changed.
+    """Yield the pins by a file's first URL, and write them if they changed.
 
     Raises:
-        FetchFailed: They are damaged, so that nothing can be compared with them.
+        FetchFailed: The file of pins is damaged.
     """
     path = _pins_path()
     with FileLock(path.with_suffix(".lock")):
@@ -179,16 +179,14 @@ def _pins() -> Iterator[dict[str, str]]:
             pins = bounded.read_json(path, 1 << 20)
         except FileNotFoundError:
             pins = {}
-        except OSError as error:
-            if error.errno != errno.EFBIG:
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EFBIG:
                 raise
-            pins = None
-        except ValueError:
             pins = None
         if not isinstance(pins, dict) or not all(map(_is_digest, pins.values())):
             raise FetchFailed(
-                f"{path}, the digests pinned at first downloads, is damaged. Delete it, and they "
-                "are pinned anew."
+                f"{path}, the digests pinned at first downloads, is damaged. Delete it; the next "
+                "downloads are pinned again."
             )
         before = dict(pins)
         yield pins

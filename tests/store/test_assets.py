@@ -35,13 +35,13 @@ def home(tmp_path, monkeypatch):
 
 
 class Publisher:
-    """Stands in for the network: gives content, remembers what was asked of it."""
+    """Stands in for the network: serves content and records the requests."""
 
     def __init__(self, content=CONTENT):
-        self.content, self.asked = content, []
+        self.content, self.requests = content, []
 
     def __call__(self, urls, target, *, size=None, sha256=None, report):
-        self.asked.append((target.name, sha256))
+        self.requests.append((target.name, sha256))
         data = self.content[target.name]
         digest = hashlib.sha256(data).hexdigest()
         if sha256 is not None and not digest.startswith(sha256):
@@ -71,7 +71,7 @@ def test_an_asset_is_converted_once_and_its_own_files_go():
     assert assets.state(ASSET) == "here"
     names = {path.name for path in assets.folder(ASSET).iterdir()}
     assert names == {"clip.safetensors", "receipt.json"}
-    assert install().asked == []
+    assert install().requests == []
 
 
 def test_without_a_conversion_the_files_stay():
@@ -85,7 +85,7 @@ def test_what_is_not_here_says_how_to_get_it():
 
 
 def test_the_first_download_pins_and_the_second_must_agree(home):
-    assert install().asked == [("a.bin", None), ("b.json", None)]
+    assert install().requests == [("a.bin", None), ("b.json", None)]
     assets.remove(ASSET)
     changed = Publisher(CONTENT | {"a.bin": b"another"})
     with pytest.raises(FetchFailed, match="another digest"):
@@ -114,21 +114,21 @@ def test_a_bundle_cut_short_is_not_here():
 
 
 def test_what_cannot_be_converted_leaves_no_receipt():
-    def refuse(files):
+    def fail(files):
         raise BadBundle("these are not the weights")
 
     with pytest.raises(BadBundle):
-        install(convert=refuse)
+        install(convert=fail)
     assert assets.state(ASSET) == "absent"
 
 
 def test_what_cannot_be_converted_is_deleted_and_not_pinned():
-    def refuse(files):
+    def fail(files):
         raise BadBundle("these are not the weights")
 
     with pytest.raises(BadBundle):
-        install(convert=refuse, publisher=Publisher(CONTENT | {"a.bin": b"<html>"}))
-    assert install().asked == [("a.bin", None), ("b.json", None)]
+        install(convert=fail, publisher=Publisher(CONTENT | {"a.bin": b"<html>"}))
+    assert install().requests == [("a.bin", None), ("b.json", None)]
     assert assets.verify(ASSET) == []
 
 
@@ -150,11 +150,11 @@ def test_damaged_pins_are_never_silently_dropped(home, text):
 
 
 def test_what_a_killed_process_left_half_written_goes():
-    left = assets.folder(ASSET) / ".clip.safetensors.123.part"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"half")
+    leftover = assets.folder(ASSET) / ".clip.safetensors.123.part"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
     install()
-    assert not left.exists()
+    assert not leftover.exists()
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS])
@@ -172,10 +172,10 @@ def test_a_disk_fault_while_converting_ends_in_one_line(fault):
 def test_what_is_here_needs_no_folder_that_can_be_written(monkeypatch):
     install()
     monkeypatch.setattr("clipsonic_cli.store.install.FileLock", None)
-    assert install().asked == []
+    assert install().requests == []
 
 
-def test_waiting_for_another_process_is_told_and_can_be_ended():
+def test_waiting_for_another_process_warns_and_can_be_ended():
     folder = assets.folder(ASSET)
     folder.parent.mkdir()
 
@@ -221,12 +221,12 @@ def test_removing_frees_what_it_says():
     assert assets.remove(ASSET) == 0
 
 
-def test_a_disk_that_cannot_hold_file_and_bundle_is_told_before_anything_is_asked(monkeypatch):
-    room = namedtuple("usage", "total used free")(100, 83, 17)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: room)
+def test_a_disk_too_small_for_file_and_bundle_is_an_error_before_any_request(monkeypatch):
+    usage = namedtuple("usage", "total used free")(100, 83, 17)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     publisher = Publisher()
     with pytest.raises(FetchFailed, match="needs about"):
         install(publisher=publisher)
-    assert not publisher.asked
+    assert not publisher.requests
     install(convert=None, publisher=publisher)  # what is not converted needs half
     assert assets.state(ASSET) == "here"

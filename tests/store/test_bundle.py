@@ -43,7 +43,7 @@ def path(tmp_path):
 
 
 def rewrite(path, change):
-    """Passes the JSON under our key through a function, and keeps the file well-formed."""
+    """Change the JSON under our key by a function; the file stays well-formed."""
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     outer = json.loads(data[8 : 8 + length])
@@ -82,15 +82,15 @@ def test_views_and_tensors_that_share_memory_are_stored(tmp_path):
 
 def test_weights_are_not_copied_to_be_written(tmp_path, monkeypatch):
     weights = {"a": torch.ones(3), "b": torch.ones(2, 2).half()}
-    given = {}
+    saved = {}
 
     def save(tensors, file, metadata):
-        given.update(tensors)
+        saved.update(tensors)
         file.write_bytes(b"")
 
     monkeypatch.setattr("safetensors.torch.save_file", save)
     write(tmp_path / "part", Bundle(header=VOCODER, weights=weights))
-    assert all(given[name].data_ptr() == value.data_ptr() for name, value in weights.items())
+    assert all(saved[name].data_ptr() == value.data_ptr() for name, value in weights.items())
 
 
 def test_two_writes_of_one_bundle_have_one_identity(path, tmp_path):
@@ -130,9 +130,9 @@ def test_a_disk_that_is_full_is_said_to_be_full(path, monkeypatch):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(OSError, match="No space") as caught:
+    with pytest.raises(OSError, match="No space") as error:
         write(path, Bundle(header=UNET, weights={}))
-    assert caught.value.errno == errno.ENOSPC
+    assert error.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -23,6 +23,8 @@ CLASSES = 527
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 """Channels of the blocks; all but the last halve time and frequency."""
 FEWEST_FRAMES = 2 ** (len(WIDTHS) - 1)
+POWER_FLOOR = 1e-10
+"""-100 dB, which is silence."""
 FRONT_END = {
     "spectrogram_extractor.stft.conv_real.weight": (257, 1, 512),
     "spectrogram_extractor.stft.conv_imag.weight": (257, 1, 512),
@@ -127,3 +129,30 @@ def from_panns(checkpoint: Mapping[str, Any], mel_filters: Tensor) -> dict[str, 
             f"{difference:.2g}). Get the one of 16 kHz."
         )
     return {name: weights[name] for name in network}
+
+
+def log_mel(samples: Tensor, mel_filters: Tensor) -> Tensor:
+    """Compute the mel that CNN14 takes.
+
+    Args:
+        samples: (N,) at 16 kHz, more than 256 of them.
+        mel_filters: (64, 257), those of :data:`SPEC`.
+
+    Returns:
+        (1, 1, T, 64) float32 in dB, time before frequency, T = N // 160 + 1; silence is -100.
+
+    Source:
+        Kong et al. 2020, section II-A, and the authors' code for 16 kHz: centred frames whose ends
+        are reflected, under a periodic Hann window; powers under Slaney's triangles.
+    """
+    stft = torch.stft(
+        samples.double(),
+        SPEC.n_fft,
+        SPEC.hop_length,
+        window=torch.hann_window(SPEC.n_fft, dtype=torch.float64),
+        pad_mode="reflect",
+        return_complex=True,
+    )  # (257, T)
+    power = torch.view_as_real(stft).square().sum(-1)
+    mels = power.T @ mel_filters.T.double()  # (T, 64)
+    return 10 * mels.clamp(min=POWER_FLOOR).log10().float()[None, None]

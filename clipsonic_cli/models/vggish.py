@@ -4,6 +4,7 @@ Source: Hershey et al. 2017; the published weights are those of AudioSet's VGGis
 PyTorch by torchvggish.
 """
 
+import functools
 from collections.abc import Mapping
 
 import torch
@@ -16,6 +17,17 @@ WINDOW = (96, 64)
 """Frames of 10 ms, and mel bands, of a window."""
 DIM = 128
 """Size of a window's embedding."""
+SAMPLE_RATE = 16_000
+FRAME_LENGTH, HOP_LENGTH = 400, 160  # 25 and 10 ms
+N_FFT = 512
+F_MIN, F_MAX = 125.0, 7500.0
+LOG_OFFSET = 0.01
+WINDOW_HOP = WINDOW[0] * HOP_LENGTH
+"""Samples from one window to the next: 0.96 s."""
+WINDOW_SAMPLES = WINDOW_HOP - HOP_LENGTH + FRAME_LENGTH
+"""Samples of a window: 0.975 s, as its last frame is longer than the step to it."""
+BATCH = 16
+"""Windows computed at once."""
 WIDTHS = ((64,), (128,), (256, 256), (512, 512))
 """Channels of the convolutions between one pooling and the next."""
 
@@ -93,3 +105,51 @@ def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:
         seen["pca_means"] = seen["pca_means"].flatten()
     check_fit(seen, wanted, "These are not VGGish's principal components")
     return seen["pca_eigen_vectors"], seen["pca_means"]
+
+
+def log_mel_windows(samples: Tensor) -> Tensor:
+    """Compute the mels that VGGish takes: ln(mel + 0.01) of magnitudes, in windows.
+
+    Args:
+        samples: (N,) at 16 kHz.
+
+    Returns:
+        (W, 1, 96, 64) float32, time before frequency; W is 0 for a sound under 0.975 s.
+
+    Source:
+        Hershey et al. 2017, section 3, and AudioSet's code as torchvggish carries it over.
+    """
+    mels = [torch.empty(0, *WINDOW)]
+    if len(samples) >= WINDOW_SAMPLES:
+        windows = samples.unfold(0, WINDOW_SAMPLES, WINDOW_HOP)  # (W, 15600)
+        # In batches, as double precision is large.
+        mels += [_log_mel(batch) for batch in torch.split(windows, BATCH)]
+    return torch.cat(mels).unsqueeze(1)
+
+
+def _log_mel(windows: Tensor) -> Tensor:
+    """Compute the mels (W, 96, 64) of windows (W, 15600), in double as the original does."""
+    frames = windows.double().unfold(1, FRAME_LENGTH, HOP_LENGTH)  # (W, 96, 400)
+    hann = torch.hann_window(FRAME_LENGTH, dtype=torch.float64)
+    magnitude = torch.fft.rfft(frames * hann, N_FFT).abs()  # (W, 96, 257)
+    mel: Tensor = magnitude @ mel_filters()  # (W, 96, 64)
+    return (mel + LOG_OFFSET).log().float()
+
+
+@functools.cache
+def mel_filters() -> Tensor:
+    """Compute triangles of height 1 that are straight over mel, not over Hz: (257, 64) float64.
+
+    Source:
+        Young et al., The HTK Book: mel = 1127 ln(1 + Hz / 700).
+    """
+
+    def mel(hz: Tensor) -> Tensor:
+        return 1127 * (hz / 700).log1p()
+
+    low, high = mel(torch.tensor([F_MIN, F_MAX], dtype=torch.float64)).tolist()
+    corners = torch.linspace(low, high, WINDOW[1] + 2, dtype=torch.float64)
+    left, centre, right = corners[:-2], corners[1:-1], corners[2:]  # (64,) each
+    bins = mel(torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64))[:, None]
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+    return torch.minimum(rising, falling).clamp(min=0)

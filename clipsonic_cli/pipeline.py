@@ -200,7 +200,7 @@ class ClipSonic:
             MissingWeights: See :meth:`check`.
             BadBundle: See :meth:`check`; or the weights do not fit their configuration.
         """
-        self.check(recipe)
+        self._check_sampling(recipe, self.needs(recipe))
         mode, negative = MODES[recipe.mode], recipe.negative_query
         self.parts.encoder(mode, candidates=recipe.candidates)
         if negative is not None:

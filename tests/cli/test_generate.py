@@ -22,6 +22,7 @@ from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import environment, main, run, signals
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
 
 
@@ -69,6 +70,18 @@ def test_variations_are_the_sounds_of_their_seeds(call):
     for path in together:
         call("rain", *FAST, "--seed", path[5], "-o", f"alone-{path}")
         assert Path(f"alone-{path}").read_bytes() == Path(path).read_bytes()
+
+
+def test_every_recipe_is_checked_once(call, monkeypatch):
+    checked, check = [], ClipSonic.check
+
+    def counting(sonic, recipe):
+        checked.append(recipe.seed)
+        return check(sonic, recipe)
+
+    monkeypatch.setattr(ClipSonic, "check", counting)
+    assert call("rain", *FAST, "--seed", 7, "-n", 2)[0] == 0
+    assert checked == [7, 8]
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
@@ -518,7 +531,7 @@ def test_a_score_of_one_sound_is_that_of_its_evaluation(call):
         (["dog", "-n", 3, "--keep", 4], "from 1 to the 3"),
         (["dog", "-n", 3, "--keep", 0], "from 1 to the 3"),
         (["dog", "-n", 3, "--keep", 1, "--skip-existing"], "--skip-existing"),
-        (["--image", "cat.png", "-n", 3, "--keep", 1], "is a picture"),
+        (["--image", "cat.png", "-n", 3, "--keep", 1], "is an image"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_before_anything_is_made(call, arguments, words):

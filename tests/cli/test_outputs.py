@@ -9,6 +9,10 @@ from clipsonic_cli.cli.generate import outputs
 from clipsonic_cli.errors import UsageError
 
 
+def paths(output: str | None, suffix: str | None, sounds: list[dict[str, str | int]]) -> list[Path]:
+    return outputs.Template.parse(output, suffix).paths(sounds)
+
+
 def sound(prompt: str = "rain", seed: int = 1, index: int = 1) -> dict[str, str | int]:
     return {"prompt": prompt, "seed": seed, "mode": "pd", "index": index}
 
@@ -39,30 +43,30 @@ def test_a_slug_keeps_letters_of_any_script():
 
 @given(st.lists(st.tuples(st.text(), st.integers(0, 3)), max_size=12))
 def test_no_two_sounds_share_a_file_even_where_case_is_ignored(asked):
-    named = outputs.paths(None, None, [sound(prompt, seed) for prompt, seed in asked])
+    named = paths(None, None, [sound(prompt, seed) for prompt, seed in asked])
     folded = {unicodedata.normalize("NFC", str(path)).casefold() for path in named}
     assert len(folded) == len(asked)
     assert all(path.parent == Path() and len(path.name.encode()) < 255 for path in named)
 
 
 def test_the_default_name_is_prompt_and_seed():
-    assert outputs.paths(None, None, [sound("a dog barks", 7)]) == [Path("a-dog-barks-7.wav")]
-    assert outputs.paths(None, "flac", [sound("a", 7)]) == [Path("a-7.flac")]
+    assert paths(None, None, [sound("a dog barks", 7)]) == [Path("a-dog-barks-7.wav")]
+    assert paths(None, "flac", [sound("a", 7)]) == [Path("a-7.flac")]
 
 
 def test_a_folder_takes_default_names(tmp_path):
-    assert outputs.paths(str(tmp_path), "ogg", [sound()]) == [tmp_path / "rain-1.ogg"]
-    assert outputs.paths("missing/", None, [sound()]) == [Path("missing/rain-1.wav")]
+    assert paths(str(tmp_path), "ogg", [sound()]) == [tmp_path / "rain-1.ogg"]
+    assert paths("missing/", None, [sound()]) == [Path("missing/rain-1.wav")]
 
 
 def test_a_file_is_taken_as_it_is_and_numbered_for_more():
-    assert outputs.paths("Sub dir/x.y.FLAC", None, [sound()]) == [Path("Sub dir/x.y.flac")]
-    assert outputs.paths("x.wav", None, [sound(), sound()]) == [Path("x.wav"), Path("x-2.wav")]
+    assert paths("Sub dir/x.y.FLAC", None, [sound()]) == [Path("Sub dir/x.y.flac")]
+    assert paths("x.wav", None, [sound(), sound()]) == [Path("x.wav"), Path("x-2.wav")]
 
 
 def test_a_template_is_filled_with_safe_values():
     fields = sound("a/b") | {"label": "../x"}
-    (path,) = outputs.paths("out/{index:03d}_{prompt}_{label}_{mode}.wav", None, [fields])
+    (path,) = paths("out/{index:03d}_{prompt}_{label}_{mode}.wav", None, [fields])
     assert path == Path("out/001_a-b_x_pd.wav")
 
 
@@ -90,13 +94,13 @@ def test_a_template_is_filled_with_safe_values():
 )
 def test_an_output_that_cannot_be_is_refused(output, suffix, part):
     with pytest.raises(UsageError, match="(?s)" + part.replace(".", r"\.").replace("(", r"\(")):
-        outputs.paths(output, suffix, [sound()])
+        paths(output, suffix, [sound()])
 
 
 @given(st.text())
 def test_any_template_gives_a_name_or_a_usage_error(template):
     try:
-        (path,) = outputs.paths(template + ".wav", None, [sound()])
+        (path,) = paths(template + ".wav", None, [sound()])
     except UsageError:
         return
     assert path.suffix == ".wav"
@@ -106,13 +110,13 @@ def test_existing_files_are_refused_unless_overwritten(tmp_path):
     path = tmp_path / "x.wav"
     path.touch()
     with pytest.raises(UsageError, match="--overwrite, --skip-existing"):
-        outputs.check([path], None, overwrite=False)
-    outputs.check([path], None, overwrite=True)
+        outputs.check_paths([path], None, overwrite=False)
+    outputs.check_paths([path], None, overwrite=True)
 
 
 def test_bits_have_the_names_of_audio_files():
     from clipsonic_cli.audio.files import SUBTYPES
 
-    assert {outputs.subtype(bits) for bits in ("16", "24", "float")} == set(SUBTYPES[".wav"])
+    assert {outputs.subtype_of(bits) for bits in ("16", "24", "float")} == set(SUBTYPES[".wav"])
     with pytest.raises(UsageError, match="Unknown bits '8'"):
-        outputs.subtype("8")
+        outputs.subtype_of("8")

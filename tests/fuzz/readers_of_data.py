@@ -17,7 +17,7 @@ from PIL import Image
 from reader import Reader
 
 from clipsonic_cli.audio import files, level
-from clipsonic_cli.cli.generate import inputs
+from clipsonic_cli.cli.generate.requests import read_requests
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.data import clip_list, listing, music, vggsound, webdataset
 from clipsonic_cli.data.sound_files import read_sound_file
@@ -36,7 +36,7 @@ CLIPS = [
 ]
 ANSWERS = [{"file": "a.wav", "prompt": "rain"}, {"file": "b.wav", "prompt": "wind"}]
 LISTS = {
-    "prompts for generate": (PROMPTS, lambda path: inputs.requests([], [], path, None)),
+    "prompts for generate": (PROMPTS, lambda path: read_requests([], [], path, None)),
     "a list of clips": (CLIPS, lambda path: (_all(clip_list.read(str(path))), _unused(path))),
     "prompts for eval": (ANSWERS, read_prompts),
 }

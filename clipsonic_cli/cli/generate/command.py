@@ -1,4 +1,4 @@
-"""``clipsonic generate``: words or pictures into sound files.
+"""``clipsonic generate``: text or images into sound files.
 
 Everything a person can get wrong is checked before any weights are read, and nothing is written
 until then.
@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Console
-from clipsonic_cli.cli.generate import inputs, outputs, plan
+from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.generate import options as generate_options
+from clipsonic_cli.cli.generate.jobs import Job, Round, plan_recipes, plan_rounds
+from clipsonic_cli.cli.generate.like import Original
+from clipsonic_cli.cli.generate.outputs import (
+    DEFAULT_NAME,
+    FIELDS,
+    Template,
+    check_paths,
+    subtype_of,
+)
+from clipsonic_cli.cli.generate.requests import Request, negative_fields, read_requests
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from clipsonic_cli.evaluation.backbones import Ranking
     from clipsonic_cli.pipeline import ClipSonic
     from clipsonic_cli.sound import Sound
     from clipsonic_cli.types import Score
@@ -60,13 +68,14 @@ def generate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
 ) -> None:
-    """Make sound from words or pictures.
+    """Make sound from text or images.
 
     clipsonic generate "a photo of violin"
 
     clipsonic generate --image cat.jpg dog.jpg -n 3
     """
     console = Console(quiet=quiet, as_json=as_json)
+    # Check options.
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
     ranges.check_all(ranges.GENERATE, {"variations": variations}, "`{}`")
@@ -83,78 +92,58 @@ def generate(
     )
     ranges.check_all(ranges.RECIPE, choices, "`{}`")
     if negative is not None:
-        choices |= inputs.negative_fields(negative)
-    requests = inputs.requests(prompts or [], image or [], file, sys.stdin)
-    original, name, depth = None, outputs.DEFAULT_NAME, None
-    if like is not None:
-        from clipsonic_cli.sound import read_recipe
-
-        original = read_recipe(like)
-        kept = [] if requests else ["image_sha256"]
-        kept += [] if negative is not None else ["negative_image_sha256"]
-        name, depth = outputs.like(like, again=not requests)
-        requests = requests or [inputs.Request(query=original.query)]
+        choices |= negative_fields(negative)
+    # Read queries.
+    requests = read_requests(prompts or [], image or [], file, sys.stdin)
+    original = None if like is None else Original.read(like, again=not requests)
+    recipe = None if original is None else original.recipe
+    digests = [] if requests else ["image_sha256"]
+    digests += [] if negative is not None else ["negative_image_sha256"]
+    if recipe is not None and not requests:
+        requests = [Request(query=recipe.query)]
     if not requests:
         raise UsageError(
-            "Nothing to sound. Give words, as in: clipsonic generate 'a photo of violin'; "
+            "Nothing to sound. Give a text, as in: clipsonic generate 'a photo of violin'; "
             "or --image, --file or --like."
         )
-    recipes = plan.recipes(requests, original, preset, choices, variations)
-    jobs = plan.jobs(recipes, requests, variations, output, suffix, name)
-    used = outputs.fields_of(output or "")
-    if unused := sorted({name for r in requests for name in r.columns} - used):
+    # Plan recipes and files.
+    recipes = plan_recipes(requests, recipe, preset, choices, variations)
+    template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
+    rounds = plan_rounds(requests, recipes, template, variations, keep)
+    columns = {name for request in requests for name in request.columns}
+    if unused := sorted(columns - (template.fields - set(FIELDS))):
         console.note(f"columns not used: {', '.join(unused)}")
-    engine = options.not_none(model=model, device=device, dtype=dtype)
-    if original is not None:
-        engine = {name: getattr(original, name) for name in ENGINE} | engine
-    if name.endswith(jobs[0].path.suffix):  # the bits of --like are those of its format
-        bits = bits or depth
-    subtype = None if bits is None else outputs.subtype(bits)
     if skip_existing:
-        absent = [job for job in jobs if not job.path.exists()]
-        console.note(f"{len(jobs) - len(absent)} of {len(jobs)} sounds exist and are kept")
-        jobs = absent
-    rounds = plan.rounds(jobs, variations, keep, outputs.parse(output, suffix, name)[1])
-    outputs.check(
-        [path for one in rounds for path in one.paths],
-        subtype,
-        overwrite=overwrite,
-        create=outputs.is_new_folder(output),
-    )
-    if not jobs:
+        absent = [one for one in rounds if not one.paths[0].exists()]
+        console.note(f"{len(rounds) - len(absent)} of {len(rounds)} sounds exist and are kept")
+        rounds = absent
+    if original is not None and original.name.endswith(template.ending):
+        bits = bits or original.bits  # which are those of its format
+    subtype = subtype_of(bits)
+    paths = [path for one in rounds for path in one.paths]
+    check_paths(paths, subtype, overwrite=overwrite, creates=template.creates)
+    if not rounds:
         return
-
+    # Find the model.
     from clipsonic_cli.pipeline import ClipSonic  # imports torch; what is above takes no time
 
+    engine = options.not_none(model=model, device=device, dtype=dtype)
+    if recipe is not None:
+        engine = {name: getattr(recipe, name) for name in ENGINE} | engine
     with console.noting_warnings():
         sonic = ClipSonic.load(**engine)
-        checked = [sonic.check(job.recipe) for job in jobs]
-    if original is not None:
-        plan.check_same(original, checked[0], kept)
-        if model is None and original.model_id != sonic.parts.identity(sonic.needs(original)):
-            raise UsageError(
-                f"The weights of model '{original.model}' are not those that '{like}' was "
-                f"made with. Give --model {original.model} to use them anyway."
-            )
-    for note in dict.fromkeys(too_few(one.sampler, one.steps) for one in checked):
-        if note is not None:
-            console.note(f"note: {note}")
-    with console.noting_warnings():
-        ranking = None
-        if keep is not None:
-            from clipsonic_cli.evaluation.backbones import Ranking
-
-            ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
-            for note in ranking.notes:
-                console.note(f"note: {note}")
-        _make(sonic, rounds, ranking, subtype, console, overwrite=overwrite)
+        if original is not None:
+            original.check_images(sonic.check(rounds[0].jobs[0].recipe), digests)
+            if model is None:
+                original.check_weights(sonic)
+        _make(sonic, rounds, console, rank=keep is not None, subtype=subtype, overwrite=overwrite)
 
 
 def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
-    """Refuses what cannot be kept.
+    """Check that so many variations can be kept.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: They cannot.
     """
     if not 1 <= keep <= variations:
         raise UsageError(
@@ -162,108 +151,130 @@ def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
         )
     if skip_existing:
         raise UsageError(
-            "--keep tells which sounds are written after all are made, so that --skip-existing "
-            "would skip none; leave one of them out."
+            "--keep ranks sounds after all are made, so that --skip-existing would skip none; "
+            "leave one of them out."
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A sound that may be kept.
+    """A sound that may be written."""
 
-    Args:
-        job: What was asked for.
-        sound: What came of it.
-        elapsed: Seconds that took.
-        score: How well it fits its words; None where nobody asked.
-    """
-
-    job: plan.Job
+    job: Job
     sound: "Sound"
     elapsed: float
+    """Seconds that it took."""
     score: "Score | None"
+    """How well it fits its text; None where sounds are not ranked."""
 
 
 def _make(
     sonic: "ClipSonic",
-    rounds: Sequence[plan.Round],
-    ranking: "Ranking | None",
-    subtype: str | None,
+    rounds: Sequence[Round],
     console: Console,
     *,
+    rank: bool,
+    subtype: str | None,
     overwrite: bool,
 ) -> None:
-    """Makes sounds one after another, writes those that are kept, and says so."""
-    from clipsonic_cli.audio.level import read_gain
+    """Make the sounds of all rounds, write the best of each, and print their paths."""
+    jobs = [job for one in rounds for job in one.jobs]
+    bars: Bars  # of the sound that is being made
 
-    run = sonic.check(rounds[0].jobs[0].recipe)
-    why = sonic.vocoder_reason
-    if run.vocoder != sonic.vocoder:
-        why = f"requested; {sonic.vocoder} is {why}"
-    console.note(
-        f"device {run.device} ({run.dtype}), model {run.model}, vocoder {run.vocoder} ({why})"
-    )
-    numbers, total = itertools.count(1), sum(len(one.jobs) for one in rounds)
+    def report(stage: str, done: int, total: int) -> None:
+        bars(stage, done, total)
+
+    # Check every recipe, before anything is said.
+    sounds = sonic.generate([job.recipe for job in jobs], report=report)
+    for note in dict.fromkeys(too_few(job.recipe.sampler, job.recipe.steps) for job in jobs):
+        if note is not None:
+            console.note(f"note: {note}")
+    ranking = None
+    if rank:
+        from clipsonic_cli.evaluation.backbones import Ranking
+
+        ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
+        for note in ranking.notes:
+            console.note(f"note: {note}")
+    _note_engine(sonic, jobs[0], console)
+    numbers = itertools.count(1)
     for one in rounds:
+        # Make the sounds, and hold the best.
         best: list[Made] = []
         for job in one.jobs:
-            count = f"{next(numbers)}/{total} " if total > 1 else ""
-            made = _sound(sonic, job, ranking, console, count)
+            count = f"{next(numbers)}/{len(jobs)} " if len(jobs) > 1 else ""
+            _note_recipe(job, count, console)
+            with console.bars(count) as bars:
+                sonic.prepare(job.recipe)
+                started = time.perf_counter()
+                sound = next(sounds)
+                elapsed = time.perf_counter() - started
+            score = None if ranking is None else ranking(sound, job.recipe.query.name)
+            made = Made(job=job, sound=sound, elapsed=elapsed, score=score)
+            _note_made(made, console)
             best = sorted([*best, made], key=_rank)[: one.keep]
-        for rank, made in enumerate(best):
-            path = one.path(made.job, rank)
+        # Write them.
+        for place, made in enumerate(best):
+            path = one.path(made.job, place)
             path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
             made.sound.write(path, subtype=subtype, overwrite=overwrite)
-            gain = read_gain(path)
-            if gain < 1:
-                console.note(
-                    f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made "
-                    f"it, so that no player clips it; the file says so, and eval undoes it"
-                )
-            if ranking is not None:
-                console.note(f"kept {rank + 1} of {len(one.jobs)}: seed {made.sound.recipe.seed}")
-            console.result(str(path), _details(path, made, gain))
+            if made.score is not None:
+                seed = made.job.recipe.seed
+                console.note(f"kept {place + 1} of {len(one.jobs)}: seed {seed}")
+            _print_result(made, path, console)
 
 
 def _rank(made: Made) -> float:
     return 0.0 if made.score is None else -made.score.value
 
 
-def _sound(
-    sonic: "ClipSonic", job: plan.Job, ranking: "Ranking | None", console: Console, count: str
-) -> Made:
-    """Makes one sound, and says what a person wants to know of it."""
+def _note_engine(sonic: "ClipSonic", job: Job, console: Console) -> None:
+    """Print what sounds are made with."""
+    vocoder, why = job.recipe.vocoder or sonic.vocoder, sonic.vocoder_reason
+    if vocoder != sonic.vocoder:
+        why = f"requested; {sonic.vocoder} is {why}"
+    device, dtype = sonic.parts.device.type, str(sonic.parts.dtype).removeprefix("torch.")
+    console.note(f"device {device} ({dtype}), model {sonic.model}, vocoder {vocoder} ({why})")
+
+
+def _note_recipe(job: Job, count: str, console: Console) -> None:
+    """Print the recipe of the sound that is made next."""
     recipe = job.recipe
     console.note(
         f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
         f"w {recipe.guidance_scale:g}, {recipe.sampler} in {recipe.steps} steps"
     )
-    with console.bars(count) as bars:
-        sonic.prepare(recipe)
-        started = time.perf_counter()
-        sound = next(sonic.generate([recipe], report=bars))
-        elapsed = time.perf_counter() - started
-    score = None if ranking is None else ranking(sound, recipe.query.name)
+
+
+def _note_made(made: Made, console: Console) -> None:
+    """Print how long a sound took, and how well it fits."""
+    seconds, score = made.sound.seconds, made.score
     console.note(
-        f"{sound.seconds:.2f} s of sound in {elapsed:.1f} s: "
-        f"real-time factor {elapsed / sound.seconds:.2f}"
+        f"{seconds:.2f} s of sound in {made.elapsed:.1f} s: "
+        f"real-time factor {made.elapsed / seconds:.2f}"
         + ("" if score is None else f"; {score.label} {score.value:.3f}")
     )
-    return Made(job=job, sound=sound, elapsed=elapsed, score=score)
 
 
-def _details(path: Path, made: Made, gain: float) -> dict[str, Any]:
-    """Return what another program wants to know; the file holds the sound times ``gain``."""
-    sound, elapsed = made.sound, made.elapsed
+def _print_result(made: Made, path: Path, console: Console) -> None:
+    """Print the file of a sound, and whether it is quieter there."""
+    from clipsonic_cli.audio.level import read_gain
+
+    sound, gain = made.sound, read_gain(path)
+    if gain < 1:
+        console.note(
+            f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
+            "that no player clips it; the file says so, and eval undoes it"
+        )
     details: dict[str, Any] = {
         "path": str(path),
         "seed": sound.recipe.seed,
         "seconds": sound.seconds,
         "gain": gain,
-        "elapsed_seconds": round(elapsed, 3),
-        "real_time_factor": round(elapsed / sound.seconds, 3),
+        "elapsed_seconds": round(made.elapsed, 3),
+        "real_time_factor": round(made.elapsed / sound.seconds, 3),
         "recipe": dataclasses.asdict(sound.recipe),
     }
     if made.score is not None:
         details["score"] = {made.score.label: made.score.value}
-    return details
+    console.result(str(path), details)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clipsonic_cli.cli.generate import inputs, outputs
+from clipsonic_cli.cli.generate import outputs, requests
 from clipsonic_cli.cli.options import OUTPUT, PRESETS, QUERY, SAMPLING, number, whole
 from clipsonic_cli.ranges import RECIPE
 
@@ -29,7 +29,7 @@ File = Annotated[
     QUERY.option(
         "--file -f FILE",
         "Many queries: txt with a prompt a line; csv, tsv, json or jsonl with text, prompt or "
-        f"image, and {', '.join(inputs.COLUMNS)} to replace the options. '-' is standard input.",
+        f"image, and {', '.join(requests.COLUMNS)} to replace the options. '-' is standard input.",
     ),
 ]
 Like = Annotated[

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipsonic_cli.cli.generate import inputs, plan
+from clipsonic_cli.cli.generate import requests
+from clipsonic_cli.cli.generate.jobs import plan_recipes
+from clipsonic_cli.cli.generate.requests import Request, read_requests
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES
 from clipsonic_cli.text import has_word
@@ -20,13 +22,13 @@ prompts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_s
 lines = prompts.map(lambda text: " ".join(text.split())).filter(bool)
 
 
-def read(path: Path, content: str) -> list[inputs.Request]:
+def read(path: Path, content: str) -> list[Request]:
     path.write_text(content, encoding="utf-8", newline="")
-    return inputs.requests([], [], path, EMPTY)
+    return read_requests([], [], path, EMPTY)
 
 
-def texts(requests: list[inputs.Request]) -> list[str | None]:
-    return [request.query.text for request in requests]
+def texts(found: list[Request]) -> list[str | None]:
+    return [request.query.text for request in found]
 
 
 @given(st.lists(lines, min_size=1), st.sampled_from(["\n", "\r\n", "\n\n"]))
@@ -55,7 +57,7 @@ def test_any_file_gives_requests_or_a_usage_error(tmp_path_factory, content, suf
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     path.write_bytes(content)
     try:
-        found = inputs.requests([], [], path, EMPTY)
+        found = read_requests([], [], path, EMPTY)
     except UsageError:
         return
     assert found
@@ -67,7 +69,7 @@ def test_any_file_gives_requests_or_a_usage_error(tmp_path_factory, content, suf
 )
 def test_standard_input_that_cannot_be_used_is_refused(stdin, part):
     with pytest.raises(UsageError, match=part):
-        inputs.requests(["-"], [], None, stdin)
+        read_requests(["-"], [], None, stdin)
 
 
 def test_columns_replace_options_and_others_are_for_templates(tmp_path):
@@ -90,18 +92,18 @@ def test_prompts_images_and_standard_input_keep_their_order(tmp_path):
         (tmp_path / f"{name}.jpg").touch()
     images = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     # as the shell expands --image *.jpg
-    found = inputs.requests([str(images[1])], images[:1], None, EMPTY)
+    found = read_requests([str(images[1])], images[:1], None, EMPTY)
     assert [request.query.image for request in found] == images
-    found = inputs.requests(["one", "-", "four"], [], None, io.StringIO("two\n\n three \n"))
+    found = read_requests(["one", "-", "four"], [], None, io.StringIO("two\n\n three \n"))
     assert texts(found) == ["one", "two", "three", "four"]
 
 
 def test_a_negative_is_a_picture_by_its_ending(tmp_path):
     (tmp_path / "cat.webp").touch()
-    picture = inputs.negative_fields(str(tmp_path / "cat.webp"))
+    picture = requests.negative_fields(str(tmp_path / "cat.webp"))
     assert picture["negative_image"] == str(tmp_path / "cat.webp")
     assert picture["negative"] is None
-    assert inputs.negative_fields(" voices ")["negative"] == "voices"
+    assert requests.negative_fields(" voices ")["negative"] == "voices"
 
 
 @pytest.mark.parametrize(
@@ -141,13 +143,13 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, part):
     [
         ((["  "], [], None), "empty"),
         ((["rain"], ["cat"], None), "Both a text and an image"),
-        ((["rain"], [], Path("x.txt")), "Both --file and a prompt"),
+        ((["rain"], [], Path("x.txt")), "Both --file and a prompt or image"),
         (([], ["missing.jpg"], None), "There is no image 'missing.jpg'"),
         (([], ["."], None), "not a file"),
         ((["dog.png"], [], None), "There is no image 'dog.png'"),
         (([], [], Path("missing.txt")), "cannot be read"),
-        ((["-", "-"], [], None), "asked for twice"),
-        ((["-"], [], Path("-")), "asked for twice"),
+        ((["-", "-"], [], None), "given twice"),
+        ((["-"], [], Path("-")), "given twice"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(tmp_path, monkeypatch, arguments, part):
@@ -155,11 +157,11 @@ def test_arguments_that_cannot_be_used_are_refused(tmp_path, monkeypatch, argume
     (tmp_path / "cat").touch()
     prompts, images, file = arguments
     with pytest.raises(UsageError) as error:
-        inputs.requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))
+        read_requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))
     assert part in str(error.value)
 
 
 def test_a_number_out_of_range_names_its_row(tmp_path):
     found = read(tmp_path / "x.csv", "prompt,steps\nrain,2\nwind,0\n")
     with pytest.raises(UsageError, match=r"x.csv', line 3: steps"):
-        plan.recipes(found, None, None, {}, 1)
+        plan_recipes(found, None, None, {}, 1)

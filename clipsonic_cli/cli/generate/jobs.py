@@ -1,0 +1,124 @@
+"""The sounds of a run: the recipe of each, and the file it is written to."""
+
+import dataclasses
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipsonic_cli.cli.generate.outputs import Template
+from clipsonic_cli.cli.generate.requests import Request, located
+from clipsonic_cli.cli.options import PRESETS
+from clipsonic_cli.config import DEFAULT_STEPS, Recipe
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import mode_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A sound to make, and the file it is written to."""
+
+    recipe: Recipe
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Sounds of which the best are written, once all are made."""
+
+    jobs: Sequence[Job]
+    """By growing seed."""
+    keep: int
+    """How many are written."""
+    by_seed: bool
+    """Whether files are named by seed; else by rank, so that the best of ``-o rain.wav`` is
+    rain.wav whatever its seed."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that may be written."""
+        return [job.path for job in (self.jobs if self.by_seed else self.jobs[: self.keep])]
+
+    def path(self, job: Job, rank: int) -> Path:
+        """Return the file of a job whose sound has a rank, the best 0."""
+        return job.path if self.by_seed else self.jobs[rank].path
+
+
+def plan_recipes(
+    requests: Sequence[Request],
+    original: Recipe | None,
+    preset: str | None,
+    choices: dict[str, Any],
+    variations: int,
+) -> list[Recipe]:
+    """Build the recipes of all sounds: every request, in as many variations.
+
+    From weak to strong, what decides is: the defaults, ``--like``, ``--preset``, the options, and
+    the row of a list.
+
+    Raises:
+        UsageError: A name is unknown, a number out of range, or a mode does not fit its query.
+    """
+    base = {} if original is None else dataclasses.asdict(original)
+    base |= {} if preset is None else PRESETS[preset]
+    drawn = secrets.randbits(32)
+    recipes: list[Recipe] = []
+    for request in requests:
+        with located(request.where):
+            query, chosen = request.query, choices | request.choices
+            # Choose the steps: those of the sampler, unless a preset or --like has some.
+            sampler = SAMPLERS.check(chosen.get("sampler", base.get("sampler", "dpmpp")))
+            if preset is None and (original is None or "sampler" in chosen):
+                chosen = {"steps": DEFAULT_STEPS[sampler]} | chosen
+            # Choose the mode: that of --like is for its kind of query only.
+            same_kind = original is not None and original.query.kind == query.kind
+            mode = chosen.get("mode", base["mode"] if same_kind else None)
+            fields = base | chosen
+            fields |= {"text": query.text, "image": query.image and str(query.image)}
+            fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
+            seed = fields.setdefault("seed", drawn)
+            recipes += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]
+    return recipes
+
+
+def plan_rounds(
+    requests: Sequence[Request],
+    recipes: Sequence[Recipe],
+    template: Template,
+    variations: int,
+    keep: int | None,
+) -> list[Round]:
+    """Name the file of every recipe, and group the recipes of which the best are kept.
+
+    Args:
+        requests: All queries.
+        recipes: The variations of each.
+        template: The name of a file.
+        variations: How many there are of each query.
+        keep: How many of each are written; None is all, one after the other.
+
+    Raises:
+        UsageError: Sounds of an image would have to be ranked, which no network can.
+    """
+    sounds: list[dict[str, str | int]] = []
+    for index, recipe in enumerate(recipes):
+        request = requests[index // variations]
+        own = {"prompt": request.query.name, "mode": recipe.mode}
+        numbers = {"seed": recipe.seed, "index": index + 1}
+        sounds.append({**request.columns, **own, **numbers})
+    paths = template.paths(sounds)
+    jobs = [Job(recipe=r, path=p) for r, p in zip(recipes, paths, strict=True)]
+    if keep is None:
+        return [Round(jobs=[job], keep=1, by_seed=True) for job in jobs]
+    if image := next((recipe.image for recipe in recipes if recipe.image is not None), None):
+        raise UsageError(
+            f"--keep ranks sounds by how well they fit a text, and '{image}' is an image; leave "
+            "--keep out."
+        )
+    by_seed = "seed" in template.fields
+    return [
+        Round(jobs=jobs[start : start + variations], keep=keep, by_seed=by_seed)
+        for start in range(0, len(jobs), variations)
+    ]

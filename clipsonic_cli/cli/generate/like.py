@@ -1,0 +1,79 @@
+"""``--like``: a sound file whose recipe is used again, and whose format is kept."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME
+from clipsonic_cli.config import Recipe
+from clipsonic_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from clipsonic_cli.pipeline import ClipSonic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """A sound to make again, or one like it."""
+
+    path: Path
+    recipe: Recipe
+    name: str
+    """Default name of the new file, of the same format."""
+    bits: str | None
+    """The original's value of ``--bits``; None where its format has none."""
+
+    @classmethod
+    def read(cls, path: Path, *, again: bool) -> "Original":
+        """Read the recipe and the format of a sound file.
+
+        Args:
+            path: The file; what it holds counts, not its ending.
+            again: Whether the query stays, so that the name follows the file's.
+
+        Raises:
+            UsageError: The file carries no recipe.
+        """
+        from clipsonic_cli.audio.files import NotSound, open_sound
+        from clipsonic_cli.sound import read_recipe
+
+        recipe = read_recipe(path)
+        ending, bits = "wav", None
+        with contextlib.suppress(NotSound), open_sound(path) as info:  # or a format such as MP4
+            ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
+            bits = {"PCM_16": "16", "PCM_24": "24", "FLOAT": "float"}.get(info.subtype)
+        stem = DEFAULT_NAME.rpartition(".")[0]
+        if again:
+            stem = f"{path.stem}-again".replace("{", "{{").replace("}", "}}")
+        return cls(path=path, recipe=recipe, name=f"{stem}.{ending}", bits=bits)
+
+    def check_images(self, recipe: Recipe, digests: Sequence[str]) -> None:
+        """Check that images named by the original are the ones it was made with.
+
+        Args:
+            recipe: What would be made, complete.
+            digests: Fields of the recipe that must agree.
+
+        Raises:
+            UsageError: An image has changed.
+        """
+        for name in digests:
+            if getattr(self.recipe, name) != getattr(recipe, name):
+                raise UsageError(
+                    f"The image '{getattr(self.recipe, name.removesuffix('_sha256'))}' has changed "
+                    "since that sound was made. Give it as --image or --negative to use it anyway."
+                )
+
+    def check_weights(self, sonic: "ClipSonic") -> None:
+        """Check that the model has the weights that the original was made with.
+
+        Raises:
+            UsageError: It has others.
+        """
+        if self.recipe.model_id != sonic.parts.identity(sonic.needs(self.recipe)):
+            raise UsageError(
+                f"The weights of model '{self.recipe.model}' are not those that '{self.path}' was "
+                f"made with. Give --model {self.recipe.model} to use them anyway."
+            )

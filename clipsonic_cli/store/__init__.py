@@ -1,1 +1,1 @@
-"""Model files: one bundle a part (safetensors with a JSON header), one folder a model."""
+"""Models and weights on disk: one bundle per part (safetensors with a JSON header), downloads."""

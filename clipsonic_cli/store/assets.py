@@ -116,10 +116,7 @@ def remove(asset: Asset) -> int:
 def recorded_digest(path: Path) -> str | None:
     """Return the SHA-256 a receipt records for a file; None for a file of no asset."""
     for asset in ASSETS.values():
-        if (
-            path.parent == _find_folder(asset)
-            and (receipt := read_receipt(path.parent)) is not None
-        ):
+        if path.parent == _find_folder(asset) and (receipt := read_receipt(path.parent)):
             digest: str | None = receipt["kept"].get(path.name, {}).get("sha256")
             return digest
     return None

@@ -26,6 +26,8 @@ from clipsonic_cli.store.web import Interrupted, Unavailable, show
 
 Report = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 if unknown)."""
+FileReport = Callable[[str, int, int], None]
+"""The same, after the file's name."""
 
 FULL = "The bytes received are kept: free some space, and the same command resumes."
 CLOSED = "Allow access to its folder, or set CLIPSONIC_HOME to another."

@@ -22,13 +22,11 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, write
-from clipsonic_cli.store.fetch import Fetched, acquired, disk_error, fetch
+from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, disk_error, fetch
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset, RemoteFile
 
 Convert = Callable[[Mapping[str, Path]], Bundle]
-FileReport = Callable[[str, int, int], None]
-"""Called with a file's name, bytes done and bytes in all (0 if unknown)."""
 
 
 def install(

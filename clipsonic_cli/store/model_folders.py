@@ -1,10 +1,7 @@
-"""Where models lie: a model is a folder of bundles, one file a part.
+"""Find models: folders of bundles, one file per part. Reads none of the files.
 
-    clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODEL_CARD.md
-    and, where it has them, prior-sd, unet-clip-text and unet-clap-text
-
-Knows: names, folders and which parts are there. Does not know: what is in the files
-(``store/bundle.py``); nothing is read here.
+clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODEL_CARD.md
+and optionally prior-sd, unet-clip-text and unet-clap-text
 """
 
 import difflib
@@ -32,45 +29,38 @@ TRAINING: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model on this machine.
-
-    Args:
-        path: Its folder.
-    """
+    """A model on this machine, in the folder ``path``."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """What finds it again: its name where it lies among the models, else its path."""
+        """A name for :func:`find`: the folder's for an installed model, else its path."""
         known = self.path.parent in _shelves()
         return self.path.name if known else str(self.path)
 
     def part(self, stem: str) -> Path:
-        """Return the file of a part, such as "unet", whether it is there or not.
+        """Return the file of a part such as "unet", which need not exist.
 
-        Where the model has none of its own, published weights that can stand in are given
-        (``clipsonic download``); whether they fit is told by ``store/compatibility.py``.
+        Where the model lacks it, published weights can stand in (``clipsonic download``), if they
+        fit (``store/compatibility.py``).
         """
         own = self.path / f"{stem}{SUFFIX}"
         return own if own.is_file() else part_here(stem) or own
 
     def has(self, stem: str) -> bool:
-        """Return whether a part is there."""
+        """Return whether a part exists."""
         return self.part(stem).is_file()
 
     def modes(self) -> list[str]:
-        """Return the modes this model has all the parts of, in the order of Table 1."""
+        """Return the modes whose parts all exist, in the order of Table 1."""
         return [mode.name for mode in MODES.values() if all(map(self.has, mode.weights))]
 
     def require(self, parts: Iterable[str]) -> None:
-        """Refuses to go on without some parts.
-
-        Args:
-            parts: Stems, such as ``Mode.weights``.
+        """Check that parts exist, such as ``Mode.weights``.
 
         Raises:
-            MissingWeights: Not all are there; names those, and what the model can do without.
+            MissingWeights: Names the missing ones, how to get them, and the complete modes.
         """
         absent = [stem for stem in parts if not self.has(stem)]
         if not absent:
@@ -84,7 +74,7 @@ class ModelFolder:
 
 
 def _remedy(absent: list[str]) -> str:
-    """Return the ways to get missing parts: the paper's by download, others by training."""
+    """Format how to get missing parts: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
     ways = []
     if published:
@@ -99,13 +89,10 @@ def _remedy(absent: list[str]) -> str:
 
 
 def find(name_or_path: str | Path) -> ModelFolder:
-    """Find a model: the embedded ones first, then a person's own, then any folder.
-
-    Args:
-        name_or_path: A name of :func:`names`, or a folder with at least one part in it.
+    """Find a model by a name of :func:`names`, or by a folder with at least one part.
 
     Raises:
-        UsageError: There is neither such a name nor such a folder; the nearest name is suggested.
+        UsageError: There is neither; the nearest name is suggested.
     """
     name = str(name_or_path)
     if name in names():
@@ -114,7 +101,7 @@ def find(name_or_path: str | Path) -> ModelFolder:
     if _is_model(path):
         return ModelFolder(path.resolve())
     if path.is_dir():
-        raise UsageError(f"Folder {path} is no model: it holds no {SUFFIX} file.")
+        raise UsageError(f"Folder {path} is no model: it has no {SUFFIX} file.")
     near = difflib.get_close_matches(name.lower(), names(), n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UsageError(
@@ -125,17 +112,12 @@ def find(name_or_path: str | Path) -> ModelFolder:
 
 def names() -> list[str]:
     """Return the names of all models on this machine, the embedded ones first."""
-    found = [
-        folder.name
-        for shelf in _shelves()
-        for folder in sorted(shelf.iterdir())
-        if _is_model(folder)
-    ]
-    return list(dict.fromkeys(found))
+    folders = [folder for shelf in _shelves() for folder in sorted(shelf.iterdir())]
+    return list(dict.fromkeys(folder.name for folder in folders if _is_model(folder)))
 
 
 def _shelves() -> list[Path]:
-    """Return the folders that models with a name lie in, the first to be asked first."""
+    """Return the folders of models with a name, in order of search."""
     return [shelf for shelf in (BUNDLED, find_folder("models")) if shelf is not None]
 
 

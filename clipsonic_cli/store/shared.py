@@ -1,10 +1,8 @@
-"""Models that people share: from a web address, the Hugging Face hub or a file, under a name here.
+"""Install models that people share: from a web address, the Hugging Face hub or a local file.
 
-A shared model is a folder's worth of parts (``unet.safetensors`` and so on, ``store/bundle.py``),
-as a zip archive, a hub repository or a folder; or one part alone. It is fetched and checked aside
-and then appears whole.
-
-Knows: what may be in a shared model. Does not know: the command line.
+A shared model is a zip archive, a hub repository or a folder of parts (``unet.safetensors`` and so
+on, ``store/bundle.py``), or a single part. It is fetched and checked in a temporary folder and then
+appears as a whole under its name.
 """
 
 import errno
@@ -17,7 +15,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +25,7 @@ from filelock import FileLock
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.compatibility import check_fits
-from clipsonic_cli.store.fetch import Fetched, acquired, disk_error, fetch, fetch_json
+from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, disk_error, fetch, fetch_json
 from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
@@ -35,58 +33,52 @@ from clipsonic_cli.store.web import check_url
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]{1,32})?\.safetensors")
-PAPERS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
+DOCUMENTS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
 STEMS = {
     "clip-image": "unet",
     "clip-text": "unet-clip-text",
     "clap-text": "unet-clap-text",
 }
-"""What a U-Net's file is called, by the space it was trained on."""
+"""Name of a U-Net's file by the embedding space it was trained on."""
 BLOAT = 20
-"""How many times its own size an archive may unpack to; weights hardly pack at all."""
-
+"""Unpacked over packed size of an archive, at most; weights hardly compress at all."""
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(NotImplementedError, EOFError, RuntimeError, ValueError, struct.error),
 )
-"""What zipfile and the codecs within it raise for a damaged archive, or one they cannot read."""
+"""Errors of zipfile and its codecs for an archive that is damaged or that they cannot read."""
 MEMBERS = 10_000
 """Entries of an archive at most."""
 MAX_DICTIONARY = 256 << 20
-"""Bytes of memory for a member packed by LZMA at most."""
+"""Bytes of memory for a member compressed by LZMA at most."""
 LOCAL_NAMES = 26
-"""Bytes of a member's own header before the lengths of its name and its extra field."""
+"""Bytes of a member's local header before the lengths of its name and its extra field."""
 LZMA_SIZE = 5
-"""Bytes of what is packed by LZMA before the size of its dictionary: APPNOTE 6.3.10, 5.8.8."""
-
-Report = Callable[[str, int, int], None]
+"""Bytes of LZMA data before the size of its dictionary: APPNOTE 6.3.10, 5.8.8."""
 
 
 def is_source(text: str) -> bool:
-    """Report where a shared model comes from, from the name of weights in the manifest."""
+    """Return whether a text is a source of a shared model, not the name of published weights."""
     local = expanded(text)
     return "://" in text or text.startswith("hf:") or local.suffix != "" or local.is_dir()
 
 
 def install(
-    source: str, *, name: str | None, report: Report, download: Callable[..., Fetched] = fetch
+    source: str, *, name: str | None, report: FileReport, download: Callable[..., Fetched] = fetch
 ) -> ModelFolder:
-    """Fetch or copies a shared model, checks it, and puts it among the models.
+    """Fetch or copy a shared model, check it, and put it among the models.
 
     Args:
         source: ``https://...`` to a zip archive or a part, ``hf:owner/name``, or a local archive,
             part or folder.
-        name: What to call it; None is its own name.
-        report: Called as ``report(file name, bytes done, bytes in all)``.
+        name: Its name on this machine; None is its own.
+        report: Called while files are fetched.
         download: Fetches one file.
 
-    Returns:
-        The model.
-
     Raises:
-        UsageError: The source or the name is none, or the name is taken.
-        FetchFailed: It could not be got or written.
-        BadBundle: It holds no parts, or parts that are damaged or do not fit each other.
+        UsageError: The source or the name is invalid, or the name is taken.
+        FetchFailed: It could not be fetched or written.
+        BadBundle: It has no parts, or parts that are damaged or do not fit each other.
     """
     if "://" in source:
         check_url(source)  # before any other code parses it
@@ -99,52 +91,46 @@ def install(
     if name in ASSETS:
         raise UsageError(f"'{name}' is the name of published weights. Choose another `name`.")
     _check_free(name)
-    incoming = data_home() / "incoming"
-    # By its source too, so that what one source left unfinished is never taken for another's.
-    aside = incoming / f"{name}-{hashlib.sha256(source.encode(errors='replace')).hexdigest()[:16]}"
+    incoming, models = data_home() / "incoming", data_home() / "models"
+    # Named by its source too, so that no source resumes the partial downloads of another.
+    digest = hashlib.sha256(source.encode(errors="replace")).hexdigest()[:16]
+    aside = incoming / f"{name}-{digest}"
+    parts = aside / "parts"
     try:
         incoming.mkdir(parents=True, exist_ok=True)
         with acquired(FileLock(incoming / f"{name}.lock"), lambda *_: report(name, 0, 0)):
             _check_free(name)  # another process may have just installed it
-            aside.mkdir(exist_ok=True)
-            parts = aside / "parts"
             shutil.rmtree(parts, ignore_errors=True)
-            parts.mkdir()
+            parts.mkdir(parents=True)
             try:
                 _gather(source, aside, parts, report, download)
                 _check(source, parts)
                 _write_receipt(source, parts)
-                shelf = data_home() / "models"
-                shelf.mkdir(parents=True, exist_ok=True)
-                parts.rename(shelf / name)
-            except FetchFailed:
-                raise  # what came is gone on with
-            except OSError:
-                raise  # the disk is full, say: what came is kept
-            except Exception:  # whatever it is, the same bytes would fail the same way again
+                models.mkdir(parents=True, exist_ok=True)
+                parts.rename(models / name)
+            except (FetchFailed, OSError):
+                raise  # the next call resumes
+            except Exception:  # the same bytes would fail the same way again
                 shutil.rmtree(aside)
                 raise
             finally:
                 shutil.rmtree(parts, ignore_errors=True)
             shutil.rmtree(aside)
     except OSError as error:
-        raise disk_error(data_home() / "models" / name, error) from None
+        raise disk_error(models / name, error) from None
     return find(name)
 
 
 def remove(name: str) -> int:
-    """Delete a model of the person's own.
-
-    Returns:
-        Bytes freed.
+    """Delete an installed model; return the bytes freed.
 
     Raises:
         UsageError: There is no such model, or it is part of the package.
     """
     model = find(name)
     if model.path.parent != find_folder("models"):
-        raise UsageError(f"Model '{name}' is part of clipsonic and is not removed.")
-    if model.path.is_symlink():  # what it points to is not ours to delete
+        raise UsageError(f"Model '{name}' is part of clipsonic and cannot be removed.")
+    if model.path.is_symlink():  # its target is not ours to delete
         model.path.unlink()
         return 0
     freed = sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file())
@@ -153,27 +139,23 @@ def remove(name: str) -> int:
 
 
 def _check_free(name: str) -> None:
-    """Refuses the name of a model that is here.
-
-    Raises:
-        UsageError: So it is.
-    """
+    """Check that no model on this machine has the name."""
     if name in names():
         raise UsageError(
-            f"There is a model '{name}' already. Choose another `name`, or take it away "
-            f"first: clipsonic download --remove {name}"
+            f"There is a model '{name}' already. Choose another `name`, or remove it first: "
+            f"clipsonic download --remove {name}"
         )
 
 
 def _write_receipt(source: str, parts: Path) -> None:
-    """Write down whence a model came and its digests, for ``--verify``."""
+    """Record a model's source and digests, for ``--verify``."""
     kept = {path.name: assets.describe(path) for path in sorted(parts.iterdir())}
     text = json.dumps({"source": source, "kept": kept}, indent=1)
     (parts / assets.RECEIPT).write_text(text + "\n", encoding="utf-8")
 
 
 def default_name(source: str) -> str:
-    """Return the name a shared model has by itself: its repository's, archive's or file's."""
+    """Return the name of a source's repository, archive or file."""
     path = source.removeprefix("hf:").partition("@")[0] if source.startswith("hf:") else source
     if "://" in source:
         path = urlsplit(source).path
@@ -182,22 +164,24 @@ def default_name(source: str) -> str:
 
 
 def _gather(
-    source: str, aside: Path, parts: Path, report: Report, download: Callable[..., Fetched]
+    source: str, aside: Path, parts: Path, report: FileReport, download: Callable[..., Fetched]
 ) -> None:
     """Put a shared model's files into ``parts``."""
+    # Fetch.
     if source.startswith("hf:"):
         _gather_hub(source.removeprefix("hf:"), aside, parts, report, download)
         return
     if "://" in source:
         file = PurePosixPath(urlsplit(source).path).name
         if Path(file).suffix not in (".zip", SUFFIX):
-            raise UsageError(f"'{source}' names no .zip or {SUFFIX} file; a model is one of these.")
+            raise UsageError(f"'{source}' must be the address of a .zip or {SUFFIX} file.")
         fetched = download(
             (source,), aside / file, report=lambda done, total: report(file, done, total)
         )
         local = fetched.path
     else:
         local = expanded(source)
+    # Copy or unpack.
     if local.is_dir():
         for path in sorted(local.iterdir()):
             if path.is_file() and _allowed(path.name):
@@ -209,24 +193,22 @@ def _gather(
     elif local.suffix == SUFFIX:
         shutil.copyfile(local, parts / f"{stem_of(bundle.read_header(local))}{SUFFIX}")
     else:
-        raise UsageError(
-            f"'{source}' is no .zip, {SUFFIX} file or folder; a model is one of these."
-        )
+        raise UsageError(f"'{source}' must be a .zip or {SUFFIX} file, or a folder.")
 
 
 def _gather_hub(
-    repository: str, aside: Path, parts: Path, report: Report, download: Callable[..., Fetched]
+    repository: str, aside: Path, parts: Path, report: FileReport, download: Callable[..., Fetched]
 ) -> None:
     """Fetch the parts of a hub repository, each verified by the digest the hub states."""
     repository, _, revision = repository.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"'hf:{repository}' is no hub repository; give hf:owner/name.")
     revision = revision or "main"
-    told = fetch_json(f"{HUB}/api/models/{repository}/revision/{revision}?blobs=true")
+    listing = fetch_json(f"{HUB}/api/models/{repository}/revision/{revision}?blobs=true")
     fetched = []
-    for name, size, sha256 in _listed(told, repository):
+    for name, size, sha256 in _listed(listing, repository):
         path = aside / name
-        # What an interrupted call left may be of an older revision.
+        # A file of an interrupted call may be of an older revision.
         if path.exists() and (sha256 is None or assets.describe(path)["sha256"] != sha256):
             path.unlink()
         fetched.append(
@@ -238,86 +220,80 @@ def _gather_hub(
                 report=lambda done, total, name=name: report(name, done, total),
             )
         )
-    for file in fetched:  # not before all are there, so that an interrupted call keeps them
+    for file in fetched:  # after all have come, so that an interrupted call keeps them
         file.path.rename(parts / file.path.name)
 
 
-def _listed(told: Any, repository: str) -> list[tuple[str, int | None, str | None]]:
-    """Return name, length and SHA-256 of a model's files from what the hub says of a repository.
-
-    Raises:
-        FetchFailed: It says it in another way than it should.
-    """
+def _listed(listing: Any, repository: str) -> list[tuple[str, int | None, str | None]]:
+    """Return name, length and SHA-256 of a model's files from the hub's listing of a repository."""
     try:
         files = [
             (file["rfilename"], file.get("size"), (file.get("lfs") or {}).get("sha256"))
-            for file in told["siblings"]
+            for file in listing["siblings"]
         ]
         allowed = [file for file in files if _allowed(file[0])]
         if all(sha256 is None or re.fullmatch("[0-9a-f]{64}", sha256) for *_, sha256 in allowed):
             return allowed
     except (AttributeError, LookupError, TypeError):
         pass
-    raise FetchFailed(f"The hub does not say what is in '{repository}'. Try again later.")
+    raise FetchFailed(f"The hub's listing of '{repository}' is not usable. Try again later.")
 
 
 def _unpack(archive: Path, parts: Path) -> None:
-    """Take what a model consists of out of a zip archive, and nothing else.
+    """Extract the files of a model from a zip archive, and nothing else.
 
     Raises:
-        BadBundle: It is damaged, or would be larger than the room there is.
+        BadBundle: It is damaged, or too large unpacked.
     """
     try:
         with zipfile.ZipFile(archive) as files:
-            if len(files.infolist()) > MEMBERS:
-                raise BadBundle(
-                    f"'{archive.name}' has {len(files.infolist()):,} entries, allowed are "
-                    f"{MEMBERS:,}."
-                )
-            wanted: dict[str, zipfile.ZipInfo] = {}
-            for entry in files.infolist():
-                path = PurePosixPath(entry.filename)
-                if (
-                    entry.is_dir()
-                    or len(path.parts) > 2  # it is not at the top, nor in one folder
-                    or not _allowed(path.name)
-                    or stat.S_ISLNK(entry.external_attr >> 16)
-                ):
-                    continue
-                if path.name in wanted:
-                    raise BadBundle(f"'{archive.name}' has more than one file {path.name}.")
-                wanted[path.name] = entry
-            needed = sum(entry.file_size for entry in wanted.values())
+            entries = dict(_entries(archive, files))
+            needed = sum(entry.file_size for entry in entries.values())
             packed_size, free = archive.stat().st_size, shutil.disk_usage(parts).free
             if needed > BLOAT * packed_size:
                 raise BadBundle(
                     f"'{archive.name}' of {packed_size:,} bytes would unpack to {needed:,}, over "
-                    f"{BLOAT} times as many: these are no weights."
+                    f"{BLOAT} times as many, so these are no weights."
                 )
             if needed > free:
                 raise BadBundle(
                     f"'{archive.name}' needs {needed / 1e6:.0f} MB unpacked, {free / 1e6:.0f} MB "
                     "are free. Free some space."
                 )
-            for name, entry in sorted(wanted.items()):
+            for name, entry in sorted(entries.items()):
                 _check_dictionary(archive, entry)
                 with files.open(entry) as packed, (parts / name).open("wb") as file:
                     shutil.copyfileobj(packed, file)
                     if file.tell() != entry.file_size:
                         raise BadBundle(f"'{archive.name}' is damaged: {name} ends early.")
     except (*DAMAGED, OSError) as error:
-        # Of the system; bz2's own have no number, and EINVAL is a place before the file begins.
+        # note: bz2's errors have no number, and EINVAL is an offset before the file's start.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise BadBundle(f"'{archive.name}' is no zip archive, or damaged ({error}).") from None
 
 
-def _check_dictionary(archive: Path, entry: zipfile.ZipInfo) -> None:
-    """Check the memory that a member says its unpacking takes, which LZMA allocates at once.
+def _entries(archive: Path, files: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """Yield the entries of a model's files by name: regular ones at the top or in one folder."""
+    entries = files.infolist()
+    if len(entries) > MEMBERS:
+        raise BadBundle(
+            f"'{archive.name}' has {len(entries):,} entries, at most {MEMBERS:,} are allowed."
+        )
+    seen = set()
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        link = stat.S_ISLNK(entry.external_attr >> 16)
+        if entry.is_dir() or link or len(path.parts) > 2 or not _allowed(path.name):
+            continue
+        if path.name in seen:
+            raise BadBundle(f"'{archive.name}' has more than one file {path.name}.")
+        seen.add(path.name)
+        yield path.name, entry
 
-    Raises:
-        ValueError: It is more than :data:`MAX_DICTIONARY`.
-    """
+
+def _check_dictionary(archive: Path, entry: zipfile.ZipInfo) -> None:
+    """Check the memory that LZMA would allocate at once for a member; raise ValueError."""
     if entry.compress_type != zipfile.ZIP_LZMA:
         return
     with archive.open("rb") as file:
@@ -326,26 +302,21 @@ def _check_dictionary(archive: Path, entry: zipfile.ZipInfo) -> None:
         file.seek(name + extra + LZMA_SIZE, 1)
         (size,) = struct.unpack("<I", file.read(4))
     if size > MAX_DICTIONARY:
-        raise ValueError(f"{entry.filename} wants {size:,} bytes to be unpacked")
+        raise ValueError(f"{entry.filename} wants {size:,} bytes of memory to be unpacked")
 
 
 def _check(source: str, parts: Path) -> None:
-    """Refuses a model whose parts are not what their names say, or do not fit each other.
-
-    Raises:
-        BadBundle: So it is.
-    """
+    """Check that a model's parts are what their names say, and fit each other."""
     headers = {path.stem: bundle.read_header(path) for path in sorted(parts.glob(f"*{SUFFIX}"))}
     if not headers:
         raise BadBundle(
-            f"'{source}' holds no part of a model (unet{SUFFIX}, vocoder{SUFFIX} and so on)."
+            f"'{source}' has no part of a model (unet{SUFFIX}, vocoder{SUFFIX} and so on)."
         )
     for stem, header in headers.items():
         if stem.partition("-")[0] != header.kind:
             raise BadBundle(f"'{source}' has a file {stem}{SUFFIX} that holds a {header.kind}.")
     for header in headers.values():
         if header.kind == "unet":
-            # CLAP's vectors are no concern of a CLIP or of a prior.
             reads_clip = header.space != "clap-text"
             check_fits(
                 unet=header,
@@ -356,10 +327,10 @@ def _check(source: str, parts: Path) -> None:
 
 
 def stem_of(header: bundle.Header) -> str:
-    """Return what a part's file is called in a model's folder."""
+    """Return the name of a part's file in a model's folder, without suffix."""
     return STEMS[header.space] if header.kind == "unet" and header.space else header.kind
 
 
 def _allowed(name: str) -> bool:
-    """Report the files of a model; a name that leaves its folder is none."""
-    return bool(PARTS.fullmatch(name) or PAPERS.fullmatch(name))
+    """Return whether a file belongs to a model; no name that leaves its folder does."""
+    return bool(PARTS.fullmatch(name) or DOCUMENTS.fullmatch(name))

@@ -12,7 +12,7 @@ MINI = ("clip", "prior", "unet", "vocoder")
 
 
 def make(folder, parts=MINI):
-    """A model folder of empty files, which is all this module looks at."""
+    """Create a model folder of empty files, as none is read."""
     folder.mkdir(parents=True, exist_ok=True)
     for stem in parts:
         (folder / f"{stem}.safetensors").touch()
@@ -21,7 +21,7 @@ def make(folder, parts=MINI):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """A machine of its own: embedded models in bundled/, a person's in home/models/."""
+    """A machine with embedded models in bundled/ and installed ones in home/models/."""
     monkeypatch.setattr(model_folders, "BUNDLED", tmp_path / "bundled")
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
     make(tmp_path / "bundled" / "mini")
@@ -49,10 +49,10 @@ def test_an_embedded_model_comes_before_a_persons_of_the_same_name(home, tmp_pat
 def test_a_folder_anywhere_is_found_by_path_and_named_so_that_it_is_found_again(
     tmp_path, monkeypatch
 ):
-    made = make(tmp_path / "elsewhere" / "run")
+    path = make(tmp_path / "elsewhere" / "run")
     monkeypatch.chdir(tmp_path)
     folder = model_folders.find("elsewhere/run")
-    assert folder.path == made
+    assert folder.path == path
     monkeypatch.chdir("/")
     assert model_folders.find(folder.name) == folder
 
@@ -64,7 +64,7 @@ def test_an_unknown_name_suggests_the_nearest():
 
 def test_a_folder_without_parts_is_no_model(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"holds no \.safetensors file"):
+    with pytest.raises(UsageError, match=r"has no \.safetensors file"):
         model_folders.find(tmp_path / "empty")
 
 

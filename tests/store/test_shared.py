@@ -158,7 +158,7 @@ def packed_parts(path, micro):
 def test_an_archive_of_countless_entries_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "MEMBERS", 5)
     source = archive(tmp_path / "m.zip", {f"{number}.txt": b"" for number in range(6)})
-    with pytest.raises(BadBundle, match="6 entries, allowed are 5"):
+    with pytest.raises(BadBundle, match="6 entries, at most 5"):
         install(source)
 
 
@@ -200,21 +200,21 @@ def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path):
 
 
 def test_what_one_source_left_is_not_taken_for_that_of_another(micro, tmp_path):
-    begun = []
+    targets = []
 
     def download(urls, target, *, report):
-        begun.append(target)
+        targets.append(target)
         target.write_bytes(b"")
         raise KeyboardInterrupt
 
     for source in ("https://a.example/m.zip", "https://b.example/m.zip"):
         with pytest.raises(KeyboardInterrupt):
             shared.install(source, name="m", report=lambda *_: None, download=download)
-    assert len(set(begun)) == 2
+    assert len(set(targets)) == 2
 
 
 def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_path, monkeypatch):
-    parts, asked = parts_of(micro), []
+    parts, requested = parts_of(micro), []
     listed = [
         {"rfilename": name, "lfs": {"sha256": hashlib.sha256(data).hexdigest()}}
         for name, data in sorted(parts.items())
@@ -223,8 +223,8 @@ def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_p
 
     def download(urls, target, *, size, sha256, report):
         if not target.exists():
-            asked.append(target.name)
-            if len(asked) == 2:
+            requested.append(target.name)
+            if len(requested) == 2:
                 raise KeyboardInterrupt
             target.write_bytes(parts[target.name])
         return Fetched(path=target, bytes=0, sha256="")
@@ -233,11 +233,11 @@ def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_p
     with pytest.raises(KeyboardInterrupt):
         shared.install("hf:owner/m", **options)
     assert shared.install("hf:owner/m", **options).name == "m"
-    assert len(asked) == len(parts) + 1
+    assert len(requested) == len(parts) + 1
 
 
 @pytest.mark.parametrize(
-    "told",
+    "listing",
     [
         None,
         [],
@@ -247,8 +247,8 @@ def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_p
         {"siblings": [{"rfilename": "unet.safetensors", "lfs": {"sha256": "x"}}]},
     ],
 )
-def test_a_hub_that_speaks_nonsense_ends_in_one_line(monkeypatch, told):
-    monkeypatch.setattr(shared, "fetch_json", lambda url: told)
+def test_a_hub_that_speaks_nonsense_ends_in_one_line(monkeypatch, listing):
+    monkeypatch.setattr(shared, "fetch_json", lambda url: listing)
     with pytest.raises(FetchFailed, match="owner/m"):
         install("hf:owner/m")
 
@@ -279,7 +279,7 @@ def test_an_archive_without_parts_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 65, "a b"])
-def test_a_name_that_leaves_the_shelf_is_refused(micro, name):
+def test_a_name_that_leaves_the_folder_is_refused(micro, name):
     with pytest.raises(UsageError, match="another `name`"):
         shared.install(str(micro), name=name or "-", report=lambda *_: None)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,15 @@ def write_card(model: ModelFolder, name: str, command: str | None) -> None:
     paths = sorted(model.path.glob(f"*{SUFFIX}"))
     headers = {path.stem: bundle.read_header(path) for path in paths}
     trained = {part: header for part, header in headers.items() if "settings" in header.meta}
-    rows = "\n".join(
-        f"| {part} | {header.kind} | {header.meta.get('licence', 'not stated')} | "
-        f"{'trained, see below' if part in trained else 'taken over'} |"
+    rows = [
+        (
+            part,
+            header.kind,
+            header.meta.get("licence", "not stated"),
+            "trained, see below" if part in trained else "taken over",
+        )
         for part, header in headers.items()
-    )
+    ]
     text = f"""# {name}
 
 Text or an image into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023). By
@@ -102,9 +106,7 @@ Text or an image into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023).
 
 Each part has its own licence; whether videos may be used so is for whoever trained on them to know.
 
-| part | kind | licence | from |
-|---|---|---|---|
-{rows}
+{_table(("part", "kind", "licence", "from"), rows)}
 {"".join(_chapter(part, header) for part, header in trained.items())}"""
     with written(model.path / CARD) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -113,22 +115,30 @@ Each part has its own licence; whether videos may be used so is for whoever trai
 def _chapter(part: str, header: Header) -> str:
     """Format how a part was trained."""
     meta, data = header.meta, header.meta["data"]
+
+    # Data.
     labels = ", ".join(f"{label} ({count:,})" for label, count in data["most_labels"].items())
     more = f" and {data['labels'] - LABELS} more" if data["labels"] > LABELS else ""
     flaws = ", ".join(f"{kind} {count:,}" for kind, count in data["flaws"].items())
     splits = ", ".join(f"{split} {count:,}" for split, count in data["splits"].items())
-    best, scores = meta.get("best"), meta.get("scores", {})
-    kept = (
-        f"step {best['step']:,}, which did best on held-out clips (loss {best['held_out_loss']:g})"
-        if best
-        else "the last step"
-    )
+
+    # Result.
+    kept = "the last step"
+    if best := meta.get("best"):
+        kept = (
+            f"step {best['step']:,}, which has the lowest validation loss "
+            f"({best['held_out_loss']:g})"
+        )
+    averaged = meta["settings"].get("ema_decay") != 0
+    weights = "weights are averages up to" if averaged else "weights are"
+    vocoder = meta.get("default_vocoder")
     values = meta["losses"] | {
-        f"{name}: {score}": value for name, each in scores.items() for score, value in each.items()
+        f"{name}: {score}": value
+        for name, scores in meta.get("scores", {}).items()
+        for score, value in scores.items()
     }
-    vocoder = (
-        f"\nThe default vocoder is {default}." if (default := meta.get("default_vocoder")) else ""
-    )
+
+    # Settings.
     settings = {
         "conditioned on": header.space if header.kind != "vocoder" else "mel",
         "encoder": header.encoder or "-",
@@ -137,9 +147,6 @@ def _chapter(part: str, header: Header) -> str:
         **{f"diffusion: {name}": value for name, value in _fields(header.diffusion).items()},
         **meta["settings"],
     }
-    average = (
-        "weights are" if meta["settings"].get("ema_decay") == 0 else "weights are averages up to"
-    )
     return f"""
 ## {part}
 
@@ -149,54 +156,51 @@ Data: "{data["name"]}", {data["found"]:,} clips found, {data["kept"]:,} kept
 ({data["hours"]:.2f} hours; {splits}). Flaws seen: {flaws or "none"}.
 Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
 
-After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {average} {kept}.{vocoder}
+After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {weights} {kept}.
+{f"The default vocoder is {vocoder}." if vocoder else ""}
 {_compared(part, header)}
-| value at the end | mean |
-|---|---|
-{_table({name: f"{value:.4f}" for name, value in values.items()})}
 
-| setting | value |
-|---|---|
-{_table(settings)}
+{_table(("value at the end", "mean"), [(_words(n), f"{v:.4f}") for n, v in values.items()])}
+
+{_table(("setting", "value"), [(_words(name), value) for name, value in settings.items()])}
 """
 
 
 def _compared(part: str, header: Header) -> str:
     """Format how the training compares with the paper's."""
-    preset = header.meta["settings"].get("preset")
-    if preset != "paper":
+    if header.meta["settings"].get("preset") != "paper":
         return (
-            "\nThe settings below were chosen for the data and the machine; they are not the "
-            "paper's.\n"
+            "The settings below were chosen for the data and the machine; they are not the paper's."
         )
     changed = header.meta.get("changed", [])
-    own = [
-        "\nChanged by whoever trained it:\n",
-        "| setting | the paper's | this training's |\n|---|---|---|",
-        *(f"| {name} | {theirs} | {ours} |" for name, theirs, ours in changed),
-    ]
-    parts = [
-        "\nTrained with the preset 'paper': section 3 and appendix A of the paper (Dong et al. "
+    own = _table(("setting", "the paper's", "this training's"), changed)
+    paragraphs = [
+        "Trained with the preset 'paper': section 3 and appendix A of the paper (Dong et al. "
         "2023) and the code it names, but for what follows.",
-        *(own if changed else ()),
-        "\nWhat the paper or the code it names does otherwise:\n",
+        *(["Changed by whoever trained it:", own] if changed else []),
+        "What the paper or the code it names does otherwise:",
         _departures(of_part(DEPARTURES, part)),
-        "\nWhere the paper is silent:\n",
+        "Where the paper is silent:",
         _departures(of_part(OPEN, part)),
     ]
-    return "\n".join(parts) + "\n"
+    return "\n\n".join(paragraphs)
 
 
 def _departures(rows: Sequence[Departure]) -> str:
-    """Format departures as a table."""
-    lines = [f"| {row.name} | {row.theirs} | {row.ours} | {row.why} |" for row in rows]
-    return "\n".join(
-        ["| what | the paper, or its code | here | why |", "|---|---|---|---|", *lines]
+    return _table(
+        ("what", "the paper, or its code", "here", "why"),
+        [(row.name, row.theirs, row.ours, row.why) for row in rows],
     )
 
 
-def _table(rows: Mapping[str, object]) -> str:
-    return "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in rows.items())
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Format a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _fields(config: Any) -> dict[str, Any]:

@@ -11,15 +11,13 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import why_unwritable
-from clipsonic_cli.data import READERS
-from clipsonic_cli.data.check import DROP, Kind, Rules
-from clipsonic_cli.data.clips import check_exists, hold_out, is_address
-from clipsonic_cli.data.listing import find_format, list_clips
+from clipsonic_cli.data.check import DROP, Rules
+from clipsonic_cli.data.clips import hold_out, is_address
+from clipsonic_cli.data.listing import list_clips
 from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
-from clipsonic_cli.encoders.clap import ClapModel
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import (
@@ -31,8 +29,9 @@ from clipsonic_cli.preparation.catalogue import (
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
-from clipsonic_cli.training.stages import Part
-from clipsonic_cli.types import Clip, Report, Space, silent
+from clipsonic_cli.training.request import SILENT, Source, TrainCallbacks, TrainRequest
+from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.types import Clip, Space
 
 T = TypeVar("T")
 
@@ -40,24 +39,6 @@ HELD_OUT = 0.05
 """Share of the training clips that is held out where the data set has no split "valid"."""
 PROMPTS, FRAMES = 3, 2
 """Labels and frames that samples are made of."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A data set, and how it is read."""
-
-    data: str
-    """A folder, a file or an address (``data/clips.py``); or a catalogue of prepared clips."""
-    format: str | None = None
-    """A name of ``data.READERS``; None detects it."""
-    seed: int = 0
-    """Seed of the splits that the data set does not state."""
-    frame_rate: float = 1.0
-    """Frames a second."""
-    drop: tuple[Kind, ...] = ()
-    """Flaws that drop a clip, besides ``data.check.DROP``."""
-    workers: int | None = None
-    """Processes that decode; None is one for each core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,30 +56,18 @@ class PreparedData:
 
 
 def gather(
-    source: Source,
-    part: Part,
-    encoder: ClipModel | ClapModel | None,
-    *,
-    least_seconds: float,
-    spare: Path,
+    request: TrainRequest,
+    encoder: Encoder | None,
     accelerator: Accelerator,
-    held_out: float = HELD_OUT,
-    on_message: Callable[[str], None] = lambda _line: None,
-    report: Report = silent,
+    callbacks: TrainCallbacks = SILENT,
 ) -> PreparedData:
     """Prepare the clips that are not prepared yet, together with the other processes.
 
     Args:
-        source: The data set.
-        part: What is trained, which says what clips need.
+        request: Names the data set; what is trained says what clips need.
         encoder: The CLIP that embeds their frames, if they need any.
-        least_seconds: Seconds of audio that a clip needs.
-        spare: Folder of prepared clips if the cache cannot be written, which a message says.
         accelerator: The processes.
-        held_out: Share of the training clips that becomes the split "valid", where the data set
-            states no such split.
-        on_message: Called with messages.
-        report: Called with progress.
+        callbacks: Called with messages and progress.
 
     Returns:
         The catalogue, empty where no clip is fit for training, and the survey.
@@ -107,6 +76,7 @@ def gather(
         UsageError: There is no such data set, none of its clips has a label though they need them,
             or the catalogue was prepared for something else.
     """
+    source, part = request.source, request.part
     clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
     identity = None if clip is None else clip.identity
 
@@ -127,24 +97,28 @@ def gather(
 
     # List.
     config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
+    row, window = STAGES[request.stage], request.extensions.window
+    least_frames = row.least_frames(window, config.mel)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
-        window_seconds=least_seconds,
+        window_seconds=config.mel.seconds(least_frames),
         drop=DROP | set(source.drop),
     )
     listing = list_clips(source.data, format=source.format, seed=source.seed)
     for note in listing.notes:
-        on_message(note)
+        callbacks.on_message(note)
     clips = list(listing.clips)
     if all(clip.split != "valid" for clip in clips):
-        clips = hold_out(clips, share=held_out, seed=source.seed)
+        share = 0.0 if request.preset == "paper" else HELD_OUT
+        clips = hold_out(clips, share=share, seed=source.seed)
     if part.labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
 
     # Prepare.
     name = f"{name_of(source.data)}-{folder_name(config, rules)}"
     # The main process's choice holds for all, which share the folder.
-    (folder,) = broadcast_object_list([_folder(name, spare, on_message)])
+    spare = request.run_dir / "prepared"
+    (folder,) = broadcast_object_list([_folder(name, spare, callbacks.on_message)])
     prepare(
         clips,
         folder,
@@ -154,7 +128,7 @@ def gather(
         workers=cores() if source.workers is None else source.workers,
         share=(accelerator.process_index, accelerator.num_processes),
         device=accelerator.device,
-        report=report,
+        report=callbacks.on_progress,
     )
     accelerator.wait_for_everyone()
 
@@ -188,19 +162,6 @@ def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:
         reason = f"{folder} cannot be written ({why}). {REMEDY}"
     on_message(f"note: prepared clips are kept in {spare}, for this run alone. {reason}")
     return spare.absolute() / name
-
-
-def check_source(source: Source) -> None:
-    """Check that there is a data set, of a known format, before its clips are read.
-
-    Raises:
-        UsageError: There is none.
-    """
-    check_exists(source.data)
-    if source.format is not None:
-        READERS.check(source.format)
-    elif not is_catalogue(source.data):
-        find_format(source.data)
 
 
 def name_of(data: str) -> str:

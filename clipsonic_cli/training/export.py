@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.config import VocoderConfig
-from clipsonic_cli.data.report import Survey
-from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.models.bigvgan import fold_weight_norm
@@ -34,24 +32,13 @@ from clipsonic_cli.training.card import read_summary, write_card
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad
 from clipsonic_cli.training.previews import make_samples
+from clipsonic_cli.training.request import TrainCallbacks
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup
-from clipsonic_cli.types import Query, Report, silent
+from clipsonic_cli.types import Query
 
 TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
 """Modes of the command that is suggested at the end, the most wanted first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainCallbacks:
-    """What a run calls to be followed."""
-
-    on_message: Callable[[str], None] = lambda _line: None
-    on_survey: Callable[[Survey], None] = lambda _survey: None
-    on_progress: Report = silent
-
-
-SILENT = TrainCallbacks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +173,7 @@ class ModelInTraining:
         """Make samples, and the FAD of held-out frames; a failure is a message."""
         queries = [Query(text=text) for text in self.config.prompts]
         queries += [Query(image=self.run_dir / image) for image in self.config.images]
-        dtype, on_message = choose_dtype("auto", self.device), self.callbacks.on_message
+        on_message, report = self.callbacks.on_message, self.callbacks.on_progress
         make_samples(
             self.folder,
             queries,
@@ -194,22 +181,15 @@ class ModelInTraining:
             step,
             log,
             device=self.device,
-            dtype=dtype,
             on_message=on_message,
-            report=self.callbacks.on_progress,
+            report=report,
         )
         backbone, held_out = backbone_for(self.device), self.setup.held_out
         if not isinstance(held_out, FramesAndSounds) or backbone is None:
             return
         try:
-            fad = held_out_fad(
-                self.folder,
-                held_out,
-                backbone.load(self.device),
-                device=self.device,
-                dtype=dtype,
-                report=self.callbacks.on_progress,
-            )
+            embedder = backbone.load(self.device)
+            fad = held_out_fad(self.folder, held_out, embedder, device=self.device, report=report)
         except (ClipsonicError, torch.OutOfMemoryError) as error:
             on_message(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
             return

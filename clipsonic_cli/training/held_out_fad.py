@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.metrics.frechet import Moments, frechet_distance
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.metrics.vggish import VGGishBackbone
@@ -61,7 +62,6 @@ def held_out_fad(
     backbone: Backbone,
     *,
     device: torch.device,
-    dtype: torch.dtype = torch.float32,
     report: Report = silent,
 ) -> float | None:
     """Compute the Frechet audio distance between sounds made of held-out frames and their own.
@@ -74,7 +74,6 @@ def held_out_fad(
         held_out: Clips the U-Net has not seen.
         backbone: Embeds the sounds.
         device: The device of the networks.
-        dtype: Precision of the U-Net.
         report: Called with ``("fad", done, total)``.
 
     Returns:
@@ -89,7 +88,7 @@ def held_out_fad(
     generator = torch.Generator().manual_seed(0)
     made, real = Moments(backbone.dim), Moments(backbone.dim)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        sonic = ClipSonic(Parts(ModelFolder(folder), device, dtype))
+        sonic = ClipSonic(Parts(ModelFolder(folder), device, choose_dtype("auto", device)))
         vocode = sonic.parts.vocoder(sonic.vocoder, clips.spec)
         for start in range(0, len(able), AT_ONCE):
             batch = able[start : start + AT_ONCE]

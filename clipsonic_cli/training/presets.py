@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from clipsonic_cli.config import DiffusionConfig
+from clipsonic_cli.ranges import round_up
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.data_setup import cores
 from clipsonic_cli.training.request import Resolved, TrainRequest
@@ -19,6 +19,11 @@ MANY_CLIPS = 20_000
 """From here on, the paper's training is as long as on VGGSound."""
 FEW_CLIPS = 2_000
 """Below it, the paper's network would memorize the clips."""
+INTERVALS = {"save_every": 2000, "log_every": 100, "validate_every": 2000}
+CPU_INTERVALS = {"save_every": 100, "log_every": 10, "validate_every": 250}
+"""Steps between checkpoints, log lines and validations: a few minutes."""
+BATCHES = ((60, 128), (20, 64), (0, 32))
+"""A U-Net's default batch, by the least memory of a GPU in GB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +91,15 @@ def choose(
     # Diffusion process.
     diffusion = start.diffusion if start and not paper else row.diffusion.get(request.preset)
     if request.extensions.zero_snr and diffusion is not None:
-        diffusion = _with_zero_snr(diffusion)
+        prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
+        diffusion = replace(diffusion, schedule="cosine-zero-snr", prediction=prediction)
 
     # Loop.
-    usual = (
-        paper_settings(request.stage, clips)
-        if paper
-        else _default_settings(request.stage, size, machine, clips)
-    )
-    train = TrainConfig(**{**_intervals(machine), **usual, **request.train})
+    usual = paper_settings(request.stage, clips)
+    if not paper:
+        usual = _default_settings(request.stage, size, machine, clips)
+    intervals = CPU_INTERVALS if machine.device == "cpu" else INTERVALS
+    train = TrainConfig(**{**intervals, **usual, **request.train})
     every = request.sample_every
     config = RunConfig(
         name=request.name,
@@ -147,12 +152,6 @@ def _size(
     return "large", "the paper's, which this GPU can train"
 
 
-def _with_zero_snr(diffusion: DiffusionConfig) -> DiffusionConfig:
-    """Return the process with a schedule that ends in pure noise, of which eps says nothing."""
-    prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
-    return replace(diffusion, schedule="cosine-zero-snr", prediction=prediction)
-
-
 def paper_settings(stage: Stage, clips: int) -> dict[str, Any]:
     """Return the fields of TrainConfig that make a training the paper's.
 
@@ -174,10 +173,9 @@ def paper_settings(stage: Stage, clips: int) -> dict[str, Any]:
 def _default_settings(stage: Stage, size: str, machine: Machine, clips: int) -> dict[str, Any]:
     """Return what was found to train well in the time that such a machine takes."""
     row, cpu = STAGES[stage], machine.device == "cpu"
-    batches = ((60, 128), (20, 64), (0, 32))  # by a GPU's memory in GB
     settings = {
         "lr": row.lr.get(size, row.lr["large"]),
-        "batch_size": next(b for least, b in batches if machine.memory >= least * GIGABYTE),
+        "batch_size": next(b for least, b in BATCHES if machine.memory >= least * GIGABYTE),
         "steps": 200_000 if clips >= FEW_CLIPS else 50_000,
         "precision": "bfloat16" if machine.bfloat16 else "float32",
         "compile": machine.device == "cuda" and sys.platform == "linux",  # where Triton comes along
@@ -187,15 +185,7 @@ def _default_settings(stage: Stage, size: str, machine: Machine, clips: int) -> 
         **row.default,
         **(row.cpu if cpu else {}),
     }
-    share = -(-settings["batch_size"] // machine.processes)
-    return settings | {"batch_size": share * machine.processes}
-
-
-def _intervals(machine: Machine) -> dict[str, int]:
-    """Return steps between checkpoints, log lines and validations: a few minutes."""
-    if machine.device == "cpu":
-        return {"save_every": 100, "log_every": 10, "validate_every": 250}
-    return {"save_every": 2000, "log_every": 100, "validate_every": 2000}
+    return settings | {"batch_size": round_up(settings["batch_size"], machine.processes)}
 
 
 def _why_precision(train: TrainConfig, stage: Stage) -> str:

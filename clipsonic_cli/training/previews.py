@@ -11,6 +11,7 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.audio.picture import mel_picture
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
+from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.parts import Parts
@@ -30,7 +31,6 @@ def make_samples(
     log: MetricsLog,
     *,
     device: torch.device,
-    dtype: torch.dtype = torch.float32,
     steps: int = DEFAULT_STEPS["dpmpp"],
     seconds: float = 4.0,
     on_message: Callable[[str], None] = lambda _line: None,
@@ -50,7 +50,6 @@ def make_samples(
         step: Steps done; samples already made at it are replaced.
         log: The log to show them in.
         device: The device of the networks.
-        dtype: Precision of the U-Net.
         steps: Steps of the sampler "dpmpp".
         seconds: Duration of each.
         on_message: Called with what is not as the query asks.
@@ -73,6 +72,7 @@ def make_samples(
         )
         for position, query in enumerate(queries, 1)
     ]
+    dtype = choose_dtype("auto", device)
     target = run_dir / "samples" / f"step-{step:08d}"
     files: list[Path] = []
     sonic: ClipSonic | None = None

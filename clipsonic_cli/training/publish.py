@@ -1,9 +1,7 @@
-"""The model a training adds to: what it takes over from another, and where the result lies.
+"""The model a training adds to: what it takes from another, and where the result is stored.
 
-    RUN/model/        the part in training beside copies of what is not trained; can be heard
-    models/NAME/      the finished model, which ``--model NAME`` finds
-
-Knows: files and headers. Does not know: how a part is trained.
+RUN/model/        the part in training and copies of what is not trained: a complete model
+models/NAME/      the finished model, by name
 """
 
 import os
@@ -25,7 +23,7 @@ CARD = "MODEL_CARD.md"
 
 
 def check_name(name: str) -> None:
-    """Check that a model of a person's own can have a name.
+    """Check that a user's model can have a name.
 
     Raises:
         UsageError: The name cannot be one, or is a built-in model's.
@@ -37,10 +35,10 @@ def check_name(name: str) -> None:
 
 
 def target(name: str) -> ModelFolder | None:
-    """Return where a finished model of a name lies, whether it is there or not.
+    """Return the folder of a finished model, whether it exists or not.
 
     Returns:
-        Its folder, or None without a home folder: the model then stays in its run's folder.
+        None without a home folder: the model then stays in its run's folder.
     """
     try:
         return ModelFolder(data_home() / "models" / name)
@@ -49,7 +47,7 @@ def target(name: str) -> ModelFolder | None:
 
 
 def why_unpublished(name: str) -> str | None:
-    """Return why a model of a name cannot lie among the others, with the remedy; None if it can."""
+    """Return why a model cannot be published, with the remedy; None if it can."""
     try:
         folder = data_home() / "models" / name
     except NoHome as error:
@@ -59,22 +57,19 @@ def why_unpublished(name: str) -> str | None:
 
 
 def check_free(name: str, part: str, run: str | None) -> None:
-    """Refuses to replace a part that another run trained.
-
-    Args:
-        name: The model.
-        part: The part to be trained.
-        run: This run's id; None for one that has not begun.
+    """Check that no other run has trained a part of a model; ``run`` is this one's id, if it began.
 
     Raises:
-        UsageError: There is one.
-        BadBundle: It is damaged.
+        UsageError: One has.
+        BadBundle: The part is damaged.
     """
     model = target(name)
-    path = Path(part) if model is None else model.path / f"{part}{SUFFIX}"
-    if model is not None and os.path.isfile(path):  # noqa: PTH113 - False where it is hidden
-        theirs = bundle.read_header(path).meta.get("run")
-        if theirs is not None and theirs != run:
+    if model is None:
+        return
+    path = model.path / f"{part}{SUFFIX}"
+    if os.path.isfile(path):  # noqa: PTH113 - False where it is hidden
+        other = bundle.read_header(path).meta.get("run")
+        if other is not None and other != run:
             raise UsageError(
                 f"The model '{name}' has a {part} that another run trained ({path}). "
                 "Choose another `name`, or `overwrite` it."
@@ -82,17 +77,17 @@ def check_free(name: str, part: str, run: str | None) -> None:
 
 
 def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFolder:
-    """Gives the model whose CLIP, prior and vocoder are used.
+    """Return the model that gives the CLIP, the prior and the vocoder.
 
     Args:
-        name: What was asked for, "published", or None.
+        name: The base asked for, "published", or None.
         model: The model that is made or added to.
         paper: Whether everything is to be as in the paper.
         gpu: Whether the paper's CLIP would be fast.
 
     Returns:
-        As asked; else the model itself if it is there; else published weights alone, where they
-        are asked for or on this machine and fast; else the built-in model.
+        The base asked for; else the model itself if it exists; else published weights alone, where
+        they are asked for or on this machine and fast; else the built-in model.
     """
     own = target(model)
     if name is not None and name != PUBLISHED:
@@ -106,12 +101,7 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
 
 
 def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
-    """Read the header of the CLIP or CLAP that conditions a training.
-
-    Args:
-        base: The model that gives the encoder.
-        model: The model that is made or added to.
-        kind: "clip" or "clap".
+    """Read the header of the base's CLIP or CLAP, which conditions the training.
 
     Raises:
         UsageError: The model that is added to has another encoder.
@@ -132,40 +122,27 @@ def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
 
 
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:
-    """Copies what is not trained, so that the part in training can be heard.
+    """Copy what is not trained into the run's ``model/``, so that the part can be used at once.
 
-    A model that begins with its own U-Net takes no other U-Net over; nor does any take over a
-    prior that was supervised by the texts of another data set.
-
-    Args:
-        base: Whose parts.
-        folder: The run's ``model/``, made if need be.
-        part: What is trained.
+    A model that begins with its own U-Net takes over no other U-Net; and none takes over a prior
+    that was supervised by the texts of another data set.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not base.path.is_dir():
         return
     parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
-    parts -= {"prior-sd"}
+    parts -= {"prior-sd", part}
     if part.startswith("unet"):
         parts -= {name for name in parts if name.startswith("unet")}
     for path in sorted(base.path.iterdir()):
         notice = path.suffix == ".md" and path.name != CARD
-        wanted = notice or (path.suffix == SUFFIX and path.stem in parts - {part})
+        wanted = notice or (path.suffix == SUFFIX and path.stem in parts)
         if wanted and not (folder / path.name).exists():
             copy(path, folder / path.name)
 
 
 def publish(folder: Path, name: str, part: str) -> ModelFolder:
-    """Puts a finished part, and what it needs that the model has not, where models lie.
-
-    Args:
-        folder: The run's ``model/``.
-        name: The model.
-        part: What was trained; the model's own is replaced.
-
-    Returns:
-        The model.
+    """Copy a finished part, and what the model lacks, from the run's ``model/`` to the models.
 
     Raises:
         NoHome: There is no folder for models.
@@ -180,6 +157,6 @@ def publish(folder: Path, name: str, part: str) -> ModelFolder:
 
 
 def copy(source: Path, to: Path) -> None:
-    """Copies a file, whole or not at all."""
+    """Copy a file, whole or not at all."""
     with written(to) as temporary:
         shutil.copyfile(source, temporary)

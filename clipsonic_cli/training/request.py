@@ -1,29 +1,64 @@
 """What a person asks to be trained, and what it names on this machine: found and checked once."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.config import PRESETS
+from clipsonic_cli.data import READERS
+from clipsonic_cli.data.check import Kind
+from clipsonic_cli.data.clips import check_exists
+from clipsonic_cli.data.listing import find_format
+from clipsonic_cli.data.report import Survey
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image
+from clipsonic_cli.preparation.catalogue import is_catalogue
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
-from clipsonic_cli.training.data_setup import Source, check_source
 from clipsonic_cli.training.run_config import FILE, Extensions
 from clipsonic_cli.training.stages import STAGES, Part, part_of, size_of
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
-from clipsonic_cli.types import Space, Stage
+from clipsonic_cli.types import Report, Space, Stage, silent
 
 RUNS = Path("runs")
 """The folder of runs, in the working directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainCallbacks:
+    """What a run calls to be followed."""
+
+    on_message: Callable[[str], None] = lambda _line: None
+    on_survey: Callable[[Survey], None] = lambda _survey: None
+    on_progress: Report = silent
+
+
+SILENT = TrainCallbacks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A data set, and how it is read."""
+
+    data: str
+    """A folder, a file or an address (``data/clips.py``); or a catalogue of prepared clips."""
+    format: str | None = None
+    """A name of ``data.READERS``; None detects it."""
+    seed: int = 0
+    """Seed of the splits that the data set does not state."""
+    frame_rate: float = 1.0
+    """Frames a second."""
+    drop: tuple[Kind, ...] = ()
+    """Flaws that drop a clip, besides ``data.check.DROP``."""
+    workers: int | None = None
+    """Processes that decode; None is one for each core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +183,19 @@ def check_batch(batch: int, processes: int) -> None:
             f"A batch of {batch} cannot be shared by {processes} processes. "
             f"Choose a multiple of {processes}."
         )
+
+
+def check_source(source: Source) -> None:
+    """Check that there is a data set, of a known format, before its clips are read.
+
+    Raises:
+        UsageError: There is none.
+    """
+    check_exists(source.data)
+    if source.format is not None:
+        READERS.check(source.format)
+    elif not is_catalogue(source.data):
+        find_format(source.data)
 
 
 def check_new(run_dir: Path) -> None:

@@ -14,7 +14,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
@@ -32,7 +31,6 @@ from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.card import data_summary, write_summary
 from clipsonic_cli.training.data_setup import (
-    HELD_OUT,
     PreparedData,
     check_any,
     gather,
@@ -40,19 +38,20 @@ from clipsonic_cli.training.data_setup import (
     prompts_of,
     save_frames,
 )
-from clipsonic_cli.training.export import (
-    SILENT,
-    ModelInTraining,
-    Outcome,
-    TrainCallbacks,
-    run_id,
-)
+from clipsonic_cli.training.export import ModelInTraining, Outcome, run_id
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import choose, this_machine
-from clipsonic_cli.training.request import TrainRequest, check_new, check_writable, resolve
+from clipsonic_cli.training.request import (
+    SILENT,
+    TrainCallbacks,
+    TrainRequest,
+    check_new,
+    check_writable,
+    resolve,
+)
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import STAGES, Encoder, Part
+from clipsonic_cli.training.stages import Encoder, Part
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start, start_with
 
 NOTABLE_SHARE = 0.01
@@ -210,20 +209,9 @@ def _prepare(
     callbacks: TrainCallbacks,
 ) -> PreparedData:
     """Prepare the clips, and report what the data set holds."""
-    data, run_dir, spec = request.source.data, request.run_dir, MelSpec()
-    least_frames = STAGES[request.stage].least_frames(request.extensions.window, spec)
+    data, run_dir = request.source.data, request.run_dir
     callbacks.on_message(f"preparing the clips of '{data}'")
-    prepared = gather(
-        request.source,
-        request.part,
-        encoder,
-        least_seconds=spec.seconds(least_frames),
-        spare=run_dir / "prepared",
-        accelerator=accelerator,
-        held_out=0.0 if request.preset == "paper" else HELD_OUT,
-        on_message=callbacks.on_message,
-        report=callbacks.on_progress,
-    )
+    prepared = gather(request, encoder, accelerator, callbacks)
     if accelerator.is_main_process and prepared.survey is not None:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_csv(prepared.survey, run_dir / "data.csv")

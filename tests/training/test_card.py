@@ -70,7 +70,7 @@ def card(model, command="clipsonic generate --model it rain"):
         "Flaws seen: silent 7.",
         "Labels (2): violin (900), cello (500).",
         "After 1,200 steps (12.5 minutes)",
-        "step 1,000, which did best on held-out clips (loss 0.23456)",
+        "step 1,000, which has the lowest validation loss (0.23456)",
         "| unet | 0.2500 |",
         "| encoder | micro-clip |",
         "| begun with | random weights |",

@@ -1,6 +1,5 @@
 import shutil
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,20 +14,16 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.test_set import draw_clips
 from clipsonic_cli.store import bundle
 from clipsonic_cli.training.data_setup import (
-    Source,
     check_any,
-    check_source,
     gather,
     name_of,
     prompts_of,
     save_frames,
     spread,
 )
-from clipsonic_cli.training.export import TrainCallbacks
-from clipsonic_cli.training.request import TrainRequest
+from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest, check_source
 from clipsonic_cli.training.run import begin
-from clipsonic_cli.training.run_config import read_run_config
-from clipsonic_cli.training.stages import Part
+from clipsonic_cli.training.run_config import Extensions, read_run_config
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +36,15 @@ def videos(tmp_path_factory):
     return write_videos(tmp_path_factory.mktemp("data") / "music", 8)
 
 
-def gathered(data, encoder=None, *, waves=False, labels=False, least=0.0, seed=0, **more):
-    return gather(
-        Source(data=str(data), workers=0, seed=seed, **more),
-        Part(name="x", frames=encoder is not None, waves=waves, labels=labels),
-        encoder,
-        least_seconds=least,
-        spare=Path("not-used"),
-        accelerator=Accelerator(cpu=True),
+def gathered(data, encoder=None, *, waves=False, labels=False, window=64, seed=0):
+    request = TrainRequest(
+        source=Source(data=str(data), workers=0, seed=seed),
+        name="x",
+        stage="vocoder" if waves else "unet",
+        space="clip-text" if labels else "clip-image",
+        extensions=Extensions(window=window),
     )
+    return gather(request, encoder, Accelerator(cpu=True))
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +83,8 @@ def test_a_catalogue_for_something_else_is_refused(prepared, videos, clip):
 
 
 def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):
-    assert len(gathered(videos, clip, least=2.0).catalogue) == 8
-    wide = gathered(videos, clip, least=4.0)
+    assert len(gathered(videos, clip, window=64).catalogue) == 8
+    wide = gathered(videos, clip, window=128)
     assert (len(wide.catalogue), wide.survey.flaws["short"]) == (0, 8)
 
 

@@ -22,11 +22,9 @@ from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.optimizer import adamw, learning_rate
-from clipsonic_cli.training.data_setup import Source
 from clipsonic_cli.training.departures import ALL, DEPARTURES, OPEN, changed_from_paper, of_part
-from clipsonic_cli.training.export import TrainCallbacks
 from clipsonic_cli.training.presets import paper_settings
-from clipsonic_cli.training.request import TrainRequest
+from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin
 from clipsonic_cli.training.run_config import Extensions, read_run_config
 from clipsonic_cli.training.stages import EPOCH, STAGES

@@ -10,9 +10,8 @@ from small_videos import write_videos
 
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.training.data_setup import Source
-from clipsonic_cli.training.export import TrainCallbacks, run_id
-from clipsonic_cli.training.request import TrainRequest
+from clipsonic_cli.training.export import run_id
+from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import read_run_config
 

@@ -25,9 +25,7 @@ from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.training.data_setup import Source
-from clipsonic_cli.training.export import TrainCallbacks
-from clipsonic_cli.training.request import TrainRequest, resolve
+from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest, resolve
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import Extensions, read_run_config, write_run_config
 

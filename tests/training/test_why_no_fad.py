@@ -11,10 +11,8 @@ from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, TextsAndSounds
 from clipsonic_cli.store import assets
-from clipsonic_cli.training.data_setup import Source
-from clipsonic_cli.training.export import TrainCallbacks
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
-from clipsonic_cli.training.request import TrainRequest
+from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

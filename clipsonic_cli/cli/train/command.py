@@ -21,7 +21,8 @@ from clipsonic_cli.text import printable
 
 if TYPE_CHECKING:
     from clipsonic_cli.data.report import Survey
-    from clipsonic_cli.training.export import Outcome, TrainCallbacks
+    from clipsonic_cli.training.export import Outcome
+    from clipsonic_cli.training.request import TrainCallbacks
 
 CHANGEABLE = {
     *("resume", "steps", "minutes", "batch_size", "micro_batch", "lr", "precision", "compiled"),
@@ -109,8 +110,8 @@ def train(
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.modes import query_of
     from clipsonic_cli.training import run
-    from clipsonic_cli.training.data_setup import Source, name_of
-    from clipsonic_cli.training.request import TrainRequest
+    from clipsonic_cli.training.data_setup import name_of
+    from clipsonic_cli.training.request import Source, TrainRequest
     from clipsonic_cli.training.run_config import Extensions
 
     place = choose_device(device or "auto")
@@ -205,7 +206,7 @@ def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
 
 def _callbacks(console: Console, bars: Bars) -> "TrainCallbacks":
     """Build the callbacks of a run, which print what it reports."""
-    from clipsonic_cli.training.export import TrainCallbacks
+    from clipsonic_cli.training.request import TrainCallbacks
 
     def report(stage: str, done: int, total: int) -> None:
         signals.check_interrupted()

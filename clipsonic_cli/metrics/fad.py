@@ -1,8 +1,4 @@
-"""The Frechet audio distance as the paper has it, and what it would be of endlessly many sounds.
-
-Knows: what the finite number of sounds does to the distance. Does not know: the distance itself
-(``frechet.py``).
-"""
+"""The Frechet audio distance as the paper has it, and extrapolated to infinitely many sounds."""
 
 from collections.abc import Iterator
 
@@ -16,47 +12,49 @@ from clipsonic_cli.metrics.metric import Measured, Metric
 
 GROUPS = 32
 SIZES = 12
-"""Sizes of part sets that the extrapolation is fitted to, from a quarter to the whole."""
+"""Sizes of subsets that the extrapolation is fitted to, from a quarter to the whole."""
 SMALLEST = 4
-"""Times that the smallest of them go into the whole."""
+"""How often the smallest subset goes into the whole."""
 DRAWS = 4
-"""Part sets of each size."""
+"""Subsets of each size."""
 AT_ONCE = 1 << 21
-"""Numbers of covariances held in memory while part sets are scored."""
+"""Most numbers of covariances in memory at once."""
 ENOUGH = 10
-"""Windows a dimension below which the distance says more about their number than about them."""
+"""Windows per dimension below which a note warns of the bias."""
 
 
 def compare(
     made: Features, reference: Features | Statistics, generator: torch.Generator
 ) -> Iterator[Measured]:
-    """Gives "fad", and where there are sounds and windows enough, "fad-infinity".
+    """Yield "fad" and, given enough sounds and windows, "fad-infinity".
 
     All windows of all sounds are pooled on either side, as the paper's evaluation package does.
-    FAD-infinity is the intercept of a least-squares line through the distances of part sets against
-    one over their size; part sets are made of whole sounds drawn without replacement. (Drawn with
+    FAD-infinity is the intercept of a least-squares line through the distances of subsets against
+    one over their size. Subsets are whole sounds drawn without replacement. (Drawn with
     replacement, they are samples of the set itself, and lead back to its own plain distance.) The
-    reference is kept as it is, and so is its share of the bias. A line through part sets that have
-    no more windows than dimensions would lead nowhere, and is left out.
+    reference stays as it is, with its share of the bias. Subsets with no more windows than
+    dimensions give no usable line, and fad-infinity is left out.
 
-    The interval of "fad" is one of the distance at this number of sounds, whose bias is in it; of
-    "fad-infinity", one of what it extrapolates to.
+    The interval of "fad" is for the distance at this number of sounds, bias included; that of
+    "fad-infinity" for the extrapolated value.
 
     Source:
         Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics". FAD-infinity: Chong &
         Forsyth 2020; Gui et al. 2024.
     """
+    # Measure the distance and its interval.
     ours = made.statistics()
     theirs = reference if isinstance(reference, Statistics) else reference.statistics()
-    value = frechet_distance(ours, theirs)
-    parts = _Parts(made, theirs, generator)
-    groups = len(parts.counts)
+    value = frechet_distance(ours.gaussian, theirs.gaussian)
+    subsets = _Subsets(made, theirs.gaussian, generator)
+    groups = len(subsets.counts)
     half = None
     if groups >= intervals.LEAST:
-        without = parts.distances(1 - torch.eye(groups, dtype=torch.float64))
-        half = intervals.half_width(value, without, parts.counts)
+        without = subsets.distances(1 - torch.eye(groups, dtype=torch.float64))
+        half = intervals.half_width(value, without, subsets.counts)
+    # Estimate the bias.
     bias, spanned = expected_bias(ours, theirs), min(ours.n, theirs.n) > made.dim
-    warnings, omitted = tuple(_warnings(ours, theirs, bias)), _why_none(parts)
+    warnings, omitted = tuple(_warnings(ours, theirs, bias)), _why_no_infinity(subsets)
     yield Measured(
         name="fad",
         value=value,
@@ -64,68 +62,71 @@ def compare(
         bias=bias if spanned else None,
         notes=(*warnings, omitted) if omitted else warnings,
     )
+    # Extrapolate.
     if omitted is None:
-        infinity = _extrapolated(parts, generator)
-        fallen = ("The extrapolation falls below 0.",) if infinity < 0 else ()
+        infinity = _extrapolate(subsets, generator)
+        below = ("The extrapolation falls below 0.",) if infinity < 0 else ()
         infinity = max(infinity, 0.0)
         # To first order, an extrapolated statistic changes with the sounds as the plain one does.
         yield Measured(
             name="fad-infinity",
             value=infinity,
             interval=around(infinity, half),
-            notes=(*warnings, *fallen),
+            notes=(*warnings, *below),
         )
 
 
 def around(value: float, half: float | None) -> tuple[float, float] | None:
-    """Gives an interval around a distance, which is never negative."""
+    """Return an interval around a distance, which is never negative."""
     return None if half is None else (max(value - half, 0.0), value + half)
 
 
 def expected_bias(made: Statistics, reference: Statistics) -> float | None:
-    r"""Gives the mean distance of two such sets of sounds that are of one Gaussian distribution.
+    r"""Compute the mean distance of two such sets drawn from one Gaussian distribution.
 
     .. math:: (1/n_1 + 1/m_1) \mathrm{tr} C + \frac{1}{2} \left(\frac{1}{n_2 - 1} +
         \frac{1}{m_2 - 1}\right) \left(\sum_{ij} \frac{l_i l_j}{l_i + l_j} + \frac{1}{2}
         \mathrm{tr} C\right)
 
-    with the eigenvalues l of the reference's covariance C, and as n and m the numbers of
-    independent vectors that would tell the mean (1) and the covariance (2) of either set as well
-    (``Statistics.independent``): the error of the means, and the second-order term of the distance
-    in the errors of the covariances, whose variances are Wishart's. What is far apart differs from
-    it. With few vectors to a dimension it is too low: by a twentieth at ten of them, by a third at
-    one, and by half or more where they do not span the space.
+    with the eigenvalues l of the reference's covariance C, and n and m the effective sample sizes
+    of either set for the mean (1) and the covariance (2): the error of the means, and the
+    second-order term of the distance in the errors of the covariances, whose variances are
+    Wishart's. It holds for sets that are close. With few vectors per dimension it is too low: by a
+    twentieth at ten of them, by a third at one, and by half or more where they do not span the
+    space.
 
     Returns:
-        None where a set has no 2 independent vectors, as of a single sound nobody can tell.
+        None where an effective sample size is below 2, as for a single sound.
 
     Source:
         Derived here: around equal covariances the distance is half the sum over i, j of the squared
         errors divided by l_i + l_j, and their mean is as Wishart 1928 has it.
     """
     sets = (made, reference)
-    if min(one.independent(1) for one in sets) < 2:
+    if min(s.effective_sample_size(1) for s in sets) < 2:
         return None
-    values = torch.linalg.eigvalsh(reference.cov).clamp(min=0)
+    values = torch.linalg.eigvalsh(reference.gaussian.cov).clamp(min=0)
     trace = float(values.sum())
     sums = values[:, None] + values  # (D, D)
     products = torch.where(sums > 0, torch.outer(values, values) / sums, 0)
-    shapes = (float(products.sum()) + trace / 2) / 2
-    of_means = sum(1 / one.independent(1) for one in sets)
-    of_shapes = sum(1 / (one.independent(2) - 1) for one in sets)
-    return of_means * trace + of_shapes * shapes
+    of_means = trace * sum(1 / s.effective_sample_size(1) for s in sets)
+    of_covs = sum(1 / (s.effective_sample_size(2) - 1) for s in sets)
+    return of_means + of_covs * (float(products.sum()) + trace / 2) / 2
 
 
-def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]:
-    """Gives the distance of each sound by itself, the farthest first.
+def outliers(made: Features, reference: Features | Statistics) -> dict[str, float]:
+    """Compute the distance of each sound by itself; the farthest comes first.
 
-    A sound's few windows span little of the space, so that the numbers are large and good for their
-    order alone. Of a single window the covariance is taken for 0.
+    The few windows of a sound span little of the space, so that the numbers are large: only their
+    order means anything. The covariance of a single window is taken as 0.
 
     Source:
         Gui et al. 2024 (per-song FAD).
     """
-    theirs = reference if isinstance(reference, Gaussian) else reference.moments().gaussian()
+    if isinstance(reference, Statistics):
+        theirs = reference.gaussian
+    else:
+        theirs = reference.moments().gaussian()
     columns = factor(theirs.cov)
     trace = float(theirs.cov.trace())
     distances = {}
@@ -139,19 +140,19 @@ def outliers(made: Features, reference: Features | Gaussian) -> dict[str, float]
     return dict(sorted(distances.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-class _Parts:
-    """Distances of part sets, made of groups of whole sounds; one pass over the rows.
+class _Subsets:
+    """Distances of subsets, which are groups of whole sounds; one pass over the rows.
 
     Args:
         made: The whole set.
-        reference: What its parts are compared with.
+        reference: What subsets are compared with.
         generator: Deals the sounds into groups.
     """
 
     def __init__(self, made: Features, reference: Gaussian, generator: torch.Generator) -> None:
         group = intervals.groups_of(made.names, GROUPS, generator=generator)
         columns = factor(reference.cov)  # (D, R)
-        if len(made.rows) < columns.shape[1]:  # less than R dimensions hold them
+        if made.n < columns.shape[1]:  # they span fewer than R dimensions
             within = (made.rows.double() - reference.mean) @ columns  # (W, R)
             columns = columns @ torch.linalg.qr(within.T).Q  # (D, W)
         self.trace = reference.cov.trace()
@@ -159,9 +160,9 @@ class _Parts:
         self.counts = torch.zeros(number, dtype=torch.float64)
         self.lengths = torch.zeros(number, dtype=torch.float64)
         self.sums = torch.zeros(number, made.dim, dtype=torch.float64)
-        """About the reference's mean, so that nothing is lost where that is far from 0."""
+        """About the reference's mean, so that no precision is lost where that is far from 0."""
         self.squares = torch.zeros(number, rank, rank, dtype=torch.float64)
-        """Between the columns: the reference's space is all that covariances are compared in."""
+        """In the space of the reference's columns, where covariances are compared."""
         for index, rows in zip(group.tolist(), made.sounds(), strict=True):
             about = rows.double() - reference.mean  # (W, D)
             within = about @ columns  # (W, R)
@@ -172,16 +173,15 @@ class _Parts:
         self.places = self.sums @ columns  # (G, R)
 
     def distances(self, weights: Tensor) -> Tensor:
-        """Gives the distances (B,) of B part sets.
+        """Compute the distances (B,) of B subsets.
 
         Args:
-            weights: (B, G) float64, 1 for each group that is in, else 0; two rows or more each.
+            weights: (B, G) float64, 1 for each group in a subset, else 0; two rows or more each.
         """
-        together = max(AT_ONCE // max(self.squares[0].numel(), 1), 1)
-        return torch.cat([self._distances(some) for some in torch.split(weights, together)])
+        batch = max(AT_ONCE // max(self.squares[0].numel(), 1), 1)
+        return torch.cat([self._distances(part) for part in torch.split(weights, batch)])
 
     def _distances(self, weights: Tensor) -> Tensor:
-        """Gives what :meth:`distances` does, all at once."""
         n = weights @ self.counts  # (B,)
         means = weights @ self.sums / n[:, None]  # (B, D)
         traces = (weights @ self.lengths - n * means.square().sum(1)) / (n - 1)
@@ -194,46 +194,45 @@ class _Parts:
         return distances
 
 
-def _extrapolated(parts: _Parts, generator: torch.Generator) -> float:
-    """Gives the distance at one over the size of a part set being 0."""
-    groups = len(parts.counts)
+def _extrapolate(subsets: _Subsets, generator: torch.Generator) -> float:
+    """Return the intercept of the distances over one over the size of subsets."""
+    groups = len(subsets.counts)
     inverse = torch.linspace(1, SMALLEST, SIZES)[1:]  # of the share of the whole
     sizes = [groups, *(round(groups / float(x)) for x in inverse for _ in range(DRAWS))]
     weights = torch.zeros(len(sizes), groups, dtype=torch.float64)
     for row, size in zip(weights, sizes, strict=True):
         row[torch.randperm(groups, generator=generator)[:size]] = 1
-    line = torch.stack([torch.ones(len(sizes)), 1 / (weights @ parts.counts)], 1).double()
-    fit = torch.linalg.lstsq(line, parts.distances(weights)[:, None]).solution
+    line = torch.stack([torch.ones(len(sizes)), 1 / (weights @ subsets.counts)], 1).double()
+    fit = torch.linalg.lstsq(line, subsets.distances(weights)[:, None]).solution
     return float(fit[0, 0])
 
 
 def _warnings(ours: Statistics, theirs: Statistics, bias: float | None) -> Iterator[str]:
-    """Says where there are too few windows."""
-    for one, whose in ((ours, "the sounds"), (theirs, "the reference")):
-        dim = len(one.mean)
-        if one.n <= dim:
+    """Yield a note for each side with too few windows."""
+    for side, name in ((ours, "the sounds"), (theirs, "the reference")):
+        if side.n <= side.dim:
             yield (
-                f"{one.n} windows of {whose} cannot span {dim} dimensions: their covariance is of "
-                f"a lower rank, and the distance much too large."
+                f"{side.n} windows of {name} cannot span {side.dim} dimensions: their covariance "
+                f"is of a lower rank, and the distance much too large."
             )
-        elif one.n < ENOUGH * dim:
+        elif side.n < ENOUGH * side.dim:
             yield (
-                f"{one.n} windows of {whose} are few for {dim} dimensions: compare the distance "
-                f"with those of as many windows only."
+                f"{side.n} windows of {name} are few for {side.dim} dimensions: compare the "
+                f"distance with those of as many windows only."
             )
-    if bias is not None and min(ours.n, theirs.n) <= len(ours.mean):
+    if bias is not None and min(ours.n, theirs.n) <= ours.dim:
         yield f"Two draws of as many sounds of one distribution would be {bias:.3g} or more apart."
 
 
-def _why_none(parts: _Parts) -> str | None:
-    """Says why nothing can be extrapolated; None where it can."""
-    groups, dim = parts.sums.shape
+def _why_no_infinity(subsets: _Subsets) -> str | None:
+    """Return why nothing can be extrapolated; None where it can."""
+    groups, dim = subsets.sums.shape
     if groups < intervals.LEAST:
         return (
             f"{groups} sounds are too few for an interval or fad-infinity, which need "
             f"{intervals.LEAST}."
         )
-    least = int(parts.counts.sort().values[: round(groups / SMALLEST)].sum())
+    least = int(subsets.counts.sort().values[: round(groups / SMALLEST)].sum())
     if least <= dim:
         return (
             f"fad-infinity is left out: a {SMALLEST}th of the sounds may have no more than {least} "

@@ -1,12 +1,10 @@
-"""Sounds as a backbone hears them: all the vectors of a set, and whose each is.
-
-Knows: sounds, windows, backbones. Does not know: files, and what the vectors are compared for.
-"""
+"""Features: the vectors that a backbone gives for a set of sounds, and the sound of each."""
 
 import errno
 import io
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,38 +22,35 @@ from clipsonic_cli.text import listed
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
 
 BLOCK = 8192
-"""Rows that are looked at at once."""
+"""Rows read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """The vectors of a set of sounds, or of what they are compared with: prompts, pictures, labels.
-
-    Args:
-        backbone: Name of the network that gave them.
-        names: Of the sounds, each once: by these they find their prompts.
-        counts: Rows of each sound, 1 or more; any metric pools or averages them as it is defined.
-        rows: (R, D) float32, those of the first sound first. May lie on the disk.
-        sample_rate: Of the sounds, in Hz; None where they differ or there are none.
-        seconds: Mean length of the sounds; None where there are none.
-        windows: Rows of each of the windows that each sound was cut into; None where they were
-            heard whole.
-        notes: What is odd about the sounds, one line each.
-        left_out: Sounds that could not be heard, by name, and why.
+    """The vectors of a set of sounds, or of its prompts, images or labels.
 
     Raises:
-        ValueError: These do not belong together, or are not finite; says why.
+        ValueError: The fields do not fit each other, or are not finite; says why.
     """
 
     backbone: str
+    """Name of the network that gave them."""
     names: tuple[str, ...]
+    """Names of the sounds, each once."""
     counts: tuple[int, ...]
+    """Rows of each sound, 1 or more."""
     rows: Tensor
+    """(R, D) float32, those of the first sound first. May be on disk."""
     sample_rate: int | None = None
+    """In Hz; None where the sounds differ or there are none."""
     seconds: float | None = None
+    """Mean length of the sounds; None where there are none."""
     windows: tuple[tuple[int, ...], ...] | None = None
+    """Rows of each window of each sound; None where sounds were not cut."""
     notes: tuple[str, ...] = ()
+    """Oddities of the sounds, one line each."""
     left_out: Mapping[str, str] = field(default_factory=dict)
+    """Sounds that could not be embedded, with the reason."""
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.dtype != torch.float32 or not self.names:
@@ -90,26 +85,25 @@ class Features:
         return self.rows.shape[1]
 
     def sounds(self) -> Iterator[Tensor]:
-        """Gives the rows (W, D) of one sound after the other."""
+        """Yield the rows (W, D) of each sound."""
         yield from torch.split(self.rows, list(self.counts))
 
     def means(self) -> Tensor:
-        """Gives the mean of each sound's rows: (C, D) float64."""
+        """Compute the mean of each sound's rows: (C, D) float64."""
         return torch.stack([rows.double().mean(0) for rows in self.sounds()])
 
     def moments(self) -> Moments:
-        """Gives mean and covariance of all rows, pooled."""
+        """Compute mean and covariance of all rows, pooled."""
         moments = Moments(self.dim)
         for rows in torch.split(self.rows, BLOCK):
             moments.add(rows)
         return moments
 
     def statistics(self) -> Statistics:
-        """Gives mean and covariance of all rows, and how alike the rows of a sound are.
+        """Compute mean and covariance of all rows, and the correlation within sounds.
 
-        Of the scatter of the sounds' means about the whole's, weighted as these make up that, comes
-        the variance of the whole's mean; what it exceeds that of as many independent rows by is the
-        sounds' doing.
+        Method-of-moments estimate of the intraclass correlation: how much the variance of per-sound
+        means exceeds that of independent rows.
 
         Raises:
             ValueError: There is a single row.
@@ -119,25 +113,23 @@ class Features:
         """
         gaussian, sounds = self.moments().gaussian(), len(self.counts)
         squares = torch.tensor(self.counts, dtype=torch.float64).square()
-        windows = float(squares.sum()) / gaussian.n
-        alike = 0.0 if windows == 1 else 1.0
-        if windows > 1 and sounds > 1 and (trace := float(gaussian.cov.trace())) > 0:
-            apart = squares @ (self.means() - gaussian.mean).square().sum(1)
-            effect = float(apart) * sounds / (sounds - 1) / (gaussian.n * trace)
-            alike = min(max((effect - 1) / (windows - 1), 0.0), 1.0)
+        cluster_size = float(squares.sum()) / gaussian.n
+        icc = 0.0 if cluster_size == 1 else 1.0
+        if cluster_size > 1 and sounds > 1 and (trace := float(gaussian.cov.trace())) > 0:
+            between = squares @ (self.means() - gaussian.mean).square().sum(1)
+            design_effect = float(between) * sounds / (sounds - 1) / (gaussian.n * trace)
+            icc = min(max((design_effect - 1) / (cluster_size - 1), 0.0), 1.0)
         return Statistics(
-            n=gaussian.n,
-            mean=gaussian.mean,
-            cov=gaussian.cov,
+            gaussian=gaussian,
             sounds=sounds,
-            windows=windows,
-            alike=alike,
+            cluster_size=cluster_size,
+            icc=icc,
             sample_rate=self.sample_rate,
             seconds=self.seconds,
         )
 
     def only(self, names: Sequence[str]) -> "Features":
-        """Gives some of the sounds, in the order asked for.
+        """Return some of the sounds, in the order given.
 
         Raises:
             KeyError: One is not among them.
@@ -157,20 +149,13 @@ class Features:
 
 
 def per_sound_mean(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """Gives the mean (C, ...) over each sound's rows of values (R, ...); or over each window's."""
-    sums = torch.segment_reduce(values, "mean", lengths=torch.tensor(counts), axis=0)
-    mean: Tensor = sums
+    """Compute the mean (C, ...) of values (R, ...) over each sound's rows, or each window's."""
+    mean: Tensor = torch.segment_reduce(values, "mean", lengths=torch.tensor(counts), axis=0)
     return mean
 
 
 def of_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features:
-    """Gives a set of which every member has one vector: prompts, pictures, labels.
-
-    Args:
-        names: Of the sounds they belong to.
-        rows: (C, D).
-        backbone: Name of the network that gave them.
-    """
+    """Build a set with one vector (C, D) each, such as those of prompts, images or labels."""
     return Features(
         backbone=backbone,
         names=tuple(names),
@@ -179,12 +164,8 @@ def of_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features
     )
 
 
-def of_prompts(prompts: dict[str, str], backbone: AudioTextBackbone) -> Features:
-    """Gives the vectors of prompts; each different text is read once.
-
-    Args:
-        prompts: Name of a sound to its text.
-        backbone: The one that heard the sounds.
+def of_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Features:
+    """Embed prompts by the name of their sound; each different text once.
 
     Raises:
         UsageError: There are none, or one has no words.
@@ -205,64 +186,44 @@ def of_sounds(
     report: Report = silent,
     total: int = 0,
 ) -> Features:
-    """Hears sounds one after the other; memory does not grow with them.
+    """Embed sounds one by one; the rows go to a temporary file, so that memory does not grow.
 
-    The rows go to a temporary file without a name. Sounds that cannot be heard are left out, and
-    silent ones and those beyond full scale are kept; all are noted.
+    Sounds that cannot be embedded are left out; silent ones and those beyond full scale are kept.
+    All are noted.
 
     Args:
-        sounds: Names and sounds.
-        backbone: Hears them.
+        sounds: Names and waveforms.
+        backbone: Embeds them.
         windows: How each is cut before; None is not at all.
-        report: Told (backbone's name, done, total).
-        total: How many sounds there are, for the report.
+        report: Receives (backbone's name, done, total).
+        total: Number of sounds, for the report.
 
     Returns:
-        At least one sound's rows.
+        The rows of one sound or more.
 
     Raises:
-        UsageError: None of the sounds can be heard; says why.
+        UsageError: None of the sounds can be embedded; says why.
     """
-    names: list[str] = []
-    counts: list[int] = []
-    cuts: list[tuple[int, ...]] = []
-    rates: dict[int, int] = {}
-    seconds: list[float] = []
+    survey = _Survey()
+    windows_of: list[tuple[int, ...]] = []
     left_out: dict[str, list[str]] = {}
-    mute: list[str] = []
-    beyond: list[str] = []
-    loudest = 0.0
-    done = 0
     with _scratch() as file:
+        # Embed each sound.
         for done, (name, sound) in enumerate(sounds, 1):
-            if (fault := _fault(sound)) is None:
-                heard = windows.cut(sound) if windows else [sound]
-                each = [backbone.embed(s.samples, s.sample_rate) for s in heard]
-                rows = torch.cat(each)
-                if not len(rows):
-                    fault = f"too short for '{backbone.name}'"
-                elif not rows.isfinite().all():
-                    fault = f"beyond the numbers '{backbone.name}' reckons with"
-            if fault is not None:
-                left_out.setdefault(fault, []).append(name)
+            fault, parts = _embed(sound, backbone, windows)
+            if fault is None:
+                file.write(torch.cat(parts).numpy().astype(np.float32, copy=False).tobytes())
+                windows_of.append(tuple(len(part) for part in parts if len(part)))
+                survey.add(name, sound)
             else:
-                file.write(rows.numpy().astype(np.float32, copy=False).tobytes())
-                names.append(name)
-                counts.append(len(rows))
-                cuts.append(tuple(len(some) for some in each if len(some)))
-                seconds.append(sound.seconds)
-                rates[sound.sample_rate] = rates.get(sound.sample_rate, 0) + 1
-                peak = float(sound.samples.abs().max())
-                mute += [name] if decibels(sound.samples.numpy()) < SILENCE_DB else []
-                beyond += [name] if peak > 1 else []
-                loudest = max(loudest, peak)
+                left_out.setdefault(fault, []).append(name)
             report(backbone.name, done, total)
-        notes = [
-            f"{listed(those, 'sound')} left out: {fault}." for fault, those in left_out.items()
-        ]
-        if not names:
+        notes = [f"{listed(each, 'sound')} left out: {why}." for why, each in left_out.items()]
+        if not windows_of:
             why = " ".join(notes) or "There are none."
             raise UsageError(f"No sound can be scored. {why} Give one sound or more.")
+        # Map the rows.
+        counts = tuple(map(sum, windows_of))
         shape = (sum(counts), backbone.dim)
         if isinstance(file, io.BytesIO):
             rows = torch.from_numpy(np.frombuffer(file.getbuffer(), np.float32).reshape(shape))
@@ -270,29 +231,74 @@ def of_sounds(
             file.flush()
             # Copy on write: torch warns of arrays it may not write to, and nothing writes here.
             rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=shape))
-    if mute:
-        verb = "are" if len(mute) > 1 else "is"
-        notes.append(f"{listed(mute, 'sound')} {verb} silent, and scored all the same.")
-    if beyond:
-        notes.append(
-            f"{listed(beyond, 'sound')} beyond full scale, with peaks of up to {loudest:.4g}."
-        )
-    if len(rates) > 1:
-        told = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
-        notes.append(f"The sounds have different sample rates: {told}.")
-    if max(seconds) > 1.5 * min(seconds):
-        notes.append(f"The sounds last from {min(seconds):.2f} to {max(seconds):.2f} s.")
     return Features(
         backbone=backbone.name,
-        names=tuple(names),
-        counts=tuple(counts),
+        names=tuple(survey.seconds),
+        counts=counts,
         rows=rows,
-        sample_rate=next(iter(rates)) if len(rates) == 1 else None,
-        seconds=sum(seconds) / len(seconds),
-        windows=tuple(cuts) if windows else None,
-        notes=tuple(notes),
-        left_out={name: fault for fault, those in left_out.items() for name in those},
+        sample_rate=next(iter(survey.rates)) if len(survey.rates) == 1 else None,
+        seconds=sum(survey.seconds.values()) / len(survey.seconds),
+        windows=tuple(windows_of) if windows else None,
+        notes=(*notes, *survey.notes()),
+        left_out={name: why for why, names in left_out.items() for name in names},
     )
+
+
+def _embed(
+    sound: Waveform, backbone: Backbone, windows: Windows | None
+) -> tuple[str | None, list[Tensor]]:
+    """Return why a sound cannot be embedded, or None and the rows of each of its windows."""
+    if not sound.samples.numel():
+        return "no samples", []
+    if not sound.samples.isfinite().all():
+        return "samples that are not finite", []
+    cut = windows.cut(sound) if windows else [sound]
+    parts = [backbone.embed(part.samples, part.sample_rate) for part in cut]
+    if not any(len(part) for part in parts):
+        return f"too short for '{backbone.name}'", []
+    if not all(part.isfinite().all() for part in parts):
+        return f"too large for the precision of '{backbone.name}'", []
+    return None, parts
+
+
+@dataclass(slots=True)
+class _Survey:
+    """Lengths, sample rates and levels of the sounds of a set."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By name, in order."""
+    rates: Counter[int] = field(default_factory=Counter)
+    silent: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
+    """Sounds beyond full scale."""
+    peak: float = 0.0
+
+    def add(self, name: str, sound: Waveform) -> None:
+        self.seconds[name] = sound.seconds
+        self.rates[sound.sample_rate] += 1
+        peak = float(sound.samples.abs().max())
+        self.peak = max(self.peak, peak)
+        if decibels(sound.samples.numpy()) < SILENCE_DB:
+            self.silent.append(name)
+        if peak > 1:
+            self.beyond.append(name)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is odd about the sounds."""
+        if self.silent:
+            verb = "are" if len(self.silent) > 1 else "is"
+            yield f"{listed(self.silent, 'sound')} {verb} silent, and scored all the same."
+        if self.beyond:
+            yield (
+                f"{listed(self.beyond, 'sound')} beyond full scale, with peaks of up to "
+                f"{self.peak:.4g}."
+            )
+        if len(self.rates) > 1:
+            rates = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(self.rates.items()))
+            yield f"The sounds have different sample rates: {rates}."
+        shortest, longest = min(self.seconds.values()), max(self.seconds.values())
+        if longest > 1.5 * shortest:
+            yield f"The sounds last from {shortest:.2f} to {longest:.2f} s."
 
 
 @contextmanager
@@ -322,10 +328,3 @@ def _scratch() -> Iterator[IO[bytes]]:
             f"The folder of temporary files, {tempfile.gettempdir()}, is full "
             f"({error.strerror}). Set TMPDIR to a folder on a larger disk."
         ) from None
-
-
-def _fault(sound: Waveform) -> str | None:
-    """Says why a sound cannot be heard at all."""
-    if not sound.samples.numel():
-        return "no samples"
-    return None if sound.samples.isfinite().all() else "samples that are not finite"

@@ -1,8 +1,4 @@
-"""The Frechet distance between two sets of feature vectors, each taken for a Gaussian.
-
-Knows: means and covariances, and the file they are kept in. Does not know: what the vectors are
-features of; the name of the network that gave them is only compared.
-"""
+"""The Frechet distance between sets of vectors fitted by Gaussians, and files of statistics."""
 
 import io
 import math
@@ -21,11 +17,11 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import UsageError
 
 ROUNDING = 1e-6
-"""How far a covariance may be from one, against its largest number, before it is refused."""
+"""Largest error of a covariance, relative to its largest number."""
 MAX_DIM = 4096
-"""Dimensions of features at most; PANNs has 2048."""
+"""Most dimensions; PANNs has 2048."""
 MAX_BYTES = 256 << 20
-"""Bytes of a file of statistics at most."""
+"""Most bytes of a file of statistics."""
 FIELDS = {
     "n": ("i", 0),
     "mean": ("f", 1),
@@ -38,27 +34,26 @@ FIELDS = {
     "backbone": ("U", 0),
     "identity": ("U", 0),
 }
-"""The arrays of a file of statistics: NumPy's kind of number, and how many axes."""
-MOST = 10**9
-"""Vectors beyond any set of sounds."""
+"""The arrays of a file of statistics: NumPy's kind of number, and the number of axes. "windows" is
+the cluster size, "alike" the intraclass correlation."""
+MAX_ROWS = 10**9
+"""More vectors than any set of sounds has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gaussian:
-    """What the Frechet distance keeps of a set of vectors.
-
-    Args:
-        n: How many vectors there were, 2 or more: the fewer, the larger a distance comes out.
-        mean: (D,) float64.
-        cov: (D, D) float64, the unbiased covariance: divided by n - 1. Of any rank.
+    """Mean and covariance of a set of vectors.
 
     Raises:
-        ValueError: These are no mean and covariance; says why.
+        ValueError: They are no mean and covariance; says why.
     """
 
     n: int
+    """Number of vectors, 2 or more: the fewer, the larger a distance comes out."""
     mean: Tensor
+    """(D,) float64."""
     cov: Tensor
+    """(D, D) float64, unbiased: divided by n - 1. Of any rank."""
 
     def __post_init__(self) -> None:
         if self.n < 2:
@@ -81,52 +76,54 @@ class Gaussian:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Statistics(Gaussian):
-    """What a distance keeps of a set of sounds.
+class Statistics:
+    """Statistics of a set of sounds, each with one vector or more.
 
-    Windows of one sound are alike, so that they say less of the set than as many sounds would: see
-    :meth:`independent`.
-
-    Args:
-        sounds: How many the vectors are of.
-        windows: Vectors of a sound, as a vector sees it: the sum of their squared numbers over n.
-        alike: Correlation of two vectors of one sound, in [0, 1]; 1 of a single sound, of which
-            nothing else can be known.
-        sample_rate: Of the sounds, in Hz; None where they differ.
-        seconds: Mean length of the sounds; None where that is not known.
+    Vectors of one sound are alike, so that they say less about the set than as many sounds would:
+    see :meth:`effective_sample_size`.
 
     Raises:
-        ValueError: These cannot be; says why.
+        ValueError: The numbers are impossible; says why.
     """
 
+    gaussian: Gaussian
     sounds: int
-    windows: float
-    alike: float
+    cluster_size: float
+    """Mean number of vectors of a sound, weighted by that number (Kish)."""
+    icc: float
+    """Intraclass correlation: that of two vectors of one sound, in [0, 1]; 1 for a single sound,
+    where it is unknown."""
     sample_rate: int | None = None
+    """In Hz; None where the sounds differ."""
     seconds: float | None = None
+    """Mean length of the sounds; None where unknown."""
 
     def __post_init__(self) -> None:
-        Gaussian.__post_init__(self)  # a class with slots is made anew, and super() would miss it
-        if not 1 <= self.sounds <= self.n <= MOST:
+        if not 1 <= self.sounds <= self.n <= MAX_ROWS:
             raise ValueError(f"{self.n} vectors cannot be of {self.sounds} sounds")
-        if not 1 <= self.windows <= self.n or not 0 <= self.alike <= 1:
+        if not 1 <= self.cluster_size <= self.n or not 0 <= self.icc <= 1:
             raise ValueError(
-                f"{self.windows} vectors of a sound with a correlation of {self.alike} cannot be"
+                f"{self.cluster_size} vectors of a sound with a correlation of {self.icc} cannot be"
             )
         rate, seconds = self.sample_rate, self.seconds
         if (rate is not None and rate < 1) or not (seconds is None or 0 < seconds < math.inf):
             raise ValueError(f"sounds of {seconds} s at {rate} Hz cannot be")
 
     @property
+    def n(self) -> int:
+        """Number of vectors."""
+        return self.gaussian.n
+
+    @property
     def dim(self) -> int:
         """Size D of a vector."""
-        return len(self.mean)
+        return len(self.gaussian.mean)
 
-    def independent(self, moment: int) -> float:
-        """Gives how many independent vectors would tell a moment as well as these do.
+    def effective_sample_size(self, moment: int) -> float:
+        """Return how many independent vectors would estimate a moment as precisely.
 
         Args:
-            moment: 1 for the mean, 2 for the covariance, of which vectors that are alike tell more.
+            moment: 1 for the mean, 2 for the covariance, which suffers less from correlation.
 
         Returns:
             n over the design effect; n itself where each sound has one vector.
@@ -135,21 +132,20 @@ class Statistics(Gaussian):
             Kish 1965 (the design effect of clusters); that products of Gaussian
             vectors correlate by the square is Isserlis 1918.
         """
-        return self.n / (1 + (self.windows - 1) * self.alike**moment)
+        return self.n / (1 + (self.cluster_size - 1) * self.icc**moment)
 
 
 class Moments:
-    """Mean and covariance of vectors that come batch by batch; memory does not grow with them.
+    """Running mean and covariance of vectors that come in batches.
 
-    The batches, their order and their size change the result by rounding alone, and two of these
-    can be made one, as of two processes.
+    Order and size of the batches change the result by rounding alone.
 
     Args:
         dim: Size D of the vectors.
 
     Source:
-        Chan, Golub & LeVeque 1983: sums of squares about the mean are combined, so that nothing is
-        lost where the mean is large against the spread.
+        Chan, Golub & LeVeque 1983: sums of squares about the mean are combined, so that no
+        precision is lost where the mean is large against the spread.
     """
 
     def __init__(self, dim: int) -> None:
@@ -159,13 +155,10 @@ class Moments:
         """Sum of the outer products of deviations from the mean."""
 
     def add(self, rows: Tensor) -> None:
-        """Takes vectors.
-
-        Args:
-            rows: (B, D), of any floating dtype and on any device; B may be 0.
+        """Add vectors (B, D), of any floating dtype and on any device; B may be 0.
 
         Raises:
-            ValueError: They have another size, or are not finite; nothing is taken.
+            ValueError: They have another size, or are not finite; nothing is added.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"need rows (B, {len(self.mean)}), got {tuple(rows.shape)}")
@@ -178,7 +171,7 @@ class Moments:
             self._combine(len(rows), mean, deviations.T @ deviations)
 
     def merge(self, other: "Moments") -> None:
-        """Takes all the vectors that another has taken, which stays as it is.
+        """Add all the vectors of another, which stays as it is.
 
         Raises:
             ValueError: Its vectors have another size.
@@ -189,24 +182,24 @@ class Moments:
             self._combine(other.n, other.mean, other.scatter)
 
     def gaussian(self) -> Gaussian:
-        """Gives the mean and the unbiased covariance of what was taken so far.
+        """Return the mean and the unbiased covariance so far.
 
         Raises:
-            ValueError: That is less than 2 vectors.
+            ValueError: There are fewer than 2 vectors.
         """
         cov = self.scatter / max(self.n - 1, 1)
         return Gaussian(n=self.n, mean=self.mean, cov=(cov + cov.T) / 2)
 
     def _combine(self, n: int, mean: Tensor, scatter: Tensor) -> None:
         total = self.n + n
-        apart = mean - self.mean
-        self.scatter = self.scatter + scatter + torch.outer(apart, apart) * (self.n * n / total)
-        self.mean = self.mean + apart * (n / total)
+        shift = mean - self.mean
+        self.scatter = self.scatter + scatter + torch.outer(shift, shift) * (self.n * n / total)
+        self.mean = self.mean + shift * (n / total)
         self.n = total
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    r"""Gives the squared Frechet distance of two Gaussians, as FID and FAD are defined.
+    r"""Compute the squared Frechet distance of two Gaussians, as FID and FAD are defined.
 
     .. math:: |m_a - m_b|^2 + \mathrm{tr}(C_a + C_b - 2 (C_a C_b)^{1/2})
 
@@ -215,13 +208,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     sum of squares is never negative, complex or NaN, and close sets lose no digits to subtraction,
     of full rank or not.
 
-    Args:
-        a: One set.
-        b: The other; as a first, but for rounding.
-
     Returns:
-        0 or more, in the square of the features' unit; 0 for equal means and covariances, within
-        rounding.
+        0 or more, in the square of the features' unit; symmetric, within rounding.
 
     Raises:
         ValueError: Their vectors differ in size.
@@ -232,18 +220,18 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """
     if len(a.mean) != len(b.mean):
         raise ValueError(f"need vectors of one size, got {len(a.mean)} and {len(b.mean)}")
-    one, other = factor(a.cov), factor(b.cov)
-    width = max(one.shape[1], other.shape[1])
-    one, other = (F.pad(f, (0, width - f.shape[1])) for f in (one, other))
-    left, _, right = torch.linalg.svd(other.T @ one)
-    shapes = (one - other @ (left @ right)).square().sum()
-    return float((a.mean - b.mean).square().sum() + shapes)
+    factors = factor(a.cov), factor(b.cov)
+    rank = max(f.shape[1] for f in factors)
+    f_a, f_b = (F.pad(f, (0, rank - f.shape[1])) for f in factors)  # (D, R)
+    left, _, right = torch.linalg.svd(f_b.T @ f_a)
+    of_covs = (f_a - f_b @ (left @ right)).square().sum()
+    return float((a.mean - b.mean).square().sum() + of_covs)
 
 
 def factor(cov: Tensor) -> Tensor:
-    """Gives F (D, R) with F F^T a covariance (D, D) of rank R, as far as rounding can tell.
+    """Compute F (D, R) with F F^T a covariance (D, D) of rank R, within rounding.
 
-    Few vectors in a large space have a small R, so that what is computed from F costs little.
+    Few vectors in a large space have a small R, which makes what follows cheap.
     """
     values, vectors = torch.linalg.eigh(cov)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
@@ -252,17 +240,17 @@ def factor(cov: Tensor) -> Tensor:
 
 
 def write_statistics(path: Path, statistics: Statistics, *, backbone: str, identity: str) -> None:
-    """Writes statistics, whole or not at all.
+    """Write statistics to an ``.npz``, whole or not at all.
 
     Args:
-        path: Where to, an ``.npz``; its folder must exist.
+        path: The file; its folder must exist.
         statistics: What to write.
-        backbone: Name of the network that gave the features.
-        identity: Of its weights; see ``types.Backbone``.
+        backbone: Name of the network of the features.
+        identity: Identity of its weights; see ``types.Backbone``.
 
     Raises:
         ValueError: The weights have no identity, as they are in no file.
-        OSError: The disk refuses, or is full.
+        OSError: The file cannot be written.
     """
     if not identity:
         raise ValueError(f"the weights of '{backbone}' have no identity; read them from a file")
@@ -270,11 +258,11 @@ def write_statistics(path: Path, statistics: Statistics, *, backbone: str, ident
         np.savez(
             file,
             n=np.int64(statistics.n),
-            mean=statistics.mean.cpu().numpy(),
-            cov=statistics.cov.cpu().numpy(),
+            mean=statistics.gaussian.mean.cpu().numpy(),
+            cov=statistics.gaussian.cov.cpu().numpy(),
             sounds=np.int64(statistics.sounds),
-            windows=np.float64(statistics.windows),
-            alike=np.float64(statistics.alike),
+            windows=np.float64(statistics.cluster_size),
+            alike=np.float64(statistics.icc),
             sample_rate=np.int64(statistics.sample_rate or 0),
             seconds=np.float64(statistics.seconds or 0),
             backbone=np.str_(backbone),
@@ -283,26 +271,28 @@ def write_statistics(path: Path, statistics: Statistics, *, backbone: str, ident
 
 
 def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -> Statistics:
-    """Reads what :func:`write_statistics` wrote; nothing in the file is executed.
+    """Read what :func:`write_statistics` wrote; nothing in the file is executed.
 
     Args:
         path: The file.
-        backbone: Name of the network whose features they are to be compared with.
-        identity: Of its weights; None where those are not read yet, and not compared.
+        backbone: Name of the network that they must be from.
+        identity: Identity of its weights; None where those are not loaded yet, to skip the check.
 
     Raises:
-        UsageError: The file is missing, damaged, no such file, or of another network's features.
+        UsageError: The file is missing, damaged, of another kind, or of another network's features.
     """
     try:
         fields = _read_fields(path)
         made_by, weights = str(fields["backbone"]), str(fields["identity"])
         statistics = Statistics(
-            n=int(fields["n"]),
-            mean=torch.from_numpy(fields["mean"].astype(np.float64)),
-            cov=torch.from_numpy(fields["cov"].astype(np.float64)),
+            gaussian=Gaussian(
+                n=int(fields["n"]),
+                mean=torch.from_numpy(fields["mean"].astype(np.float64)),
+                cov=torch.from_numpy(fields["cov"].astype(np.float64)),
+            ),
             sounds=int(fields["sounds"]),
-            windows=float(fields["windows"]),
-            alike=float(fields["alike"]),
+            cluster_size=float(fields["windows"]),
+            icc=float(fields["alike"]),
             sample_rate=int(fields["sample_rate"]) or None,
             seconds=float(fields["seconds"]) or None,
         )
@@ -327,7 +317,7 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
 
 
 def _read_fields(path: Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of a file of statistics.
+    """Read the arrays of a file of statistics.
 
     Raises:
         OSError: The file cannot be opened.
@@ -339,8 +329,8 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
         content.seek(0)
         read = np.load(content, allow_pickle=False)
         fields = {name: read[name] for name in read.files}
-    # What a damaged archive makes zipfile and NumPy raise is no closed set, as neither says. Of
-    # some files NumPy says how to unpickle them, which is no advice to pass on.
+    # zipfile and NumPy raise many kinds of errors on damaged archives. Some messages of NumPy's
+    # explain how to unpickle a file, which is no advice to pass on.
     except Exception as error:
         raise ValueError("it is damaged, or no .npz") from error
     seen = {name: (field.dtype.kind, field.ndim) for name, field in fields.items()}

@@ -15,7 +15,12 @@ from safetensors.numpy import save
 from clipsonic_cli import folder_lock
 from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.listening.ratings import FORMAT, KEY_FORMAT, mean_opinion_scores, read_ratings
-from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
+from clipsonic_cli.metrics.frechet import (
+    Gaussian,
+    Statistics,
+    read_statistics,
+    write_statistics,
+)
 from clipsonic_cli.preparation import catalogue, feature_shards
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.trainer import checkpoint, tracking
@@ -137,12 +142,14 @@ def _ratings(path: Path, other: str, content: object, key: Path) -> None:
 
 def _statistics() -> bytes:
     kept = Statistics(
-        n=8,
-        mean=torch.zeros(4, dtype=torch.float64),
-        cov=torch.eye(4, dtype=torch.float64),
+        gaussian=Gaussian(
+            n=8,
+            mean=torch.zeros(4, dtype=torch.float64),
+            cov=torch.eye(4, dtype=torch.float64),
+        ),
         sounds=4,
-        windows=2.0,
-        alike=0.5,
+        cluster_size=2.0,
+        icc=0.5,
         sample_rate=16_000,
         seconds=4.0,
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from noisy_sets import generator, heard
 
-from clipsonic_cli.metrics.fad import METRIC, _Parts, around, expected_bias, outliers
+from clipsonic_cli.metrics.fad import METRIC, _Subsets, around, expected_bias, outliers
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.metrics.frechet import Gaussian, Moments, Statistics, frechet_distance
 from clipsonic_cli.metrics.intervals import groups_of
@@ -14,11 +14,11 @@ DIM = 16
 ROOTS = 0.9 ** torch.arange(DIM, dtype=torch.float64)
 
 
-def normal(sounds, *, windows=4, seed=0, shift=0.0, alike=0.0):
+def normal(sounds, *, windows=4, seed=0, shift=0.0, icc=0.0):
     """Windows of a Gaussian; of one sound, a share of the variance is common."""
     draw = {"generator": generator(seed), "dtype": torch.float64}
-    own = torch.randn(sounds, windows, DIM, **draw) * (1 - alike) ** 0.5
-    common = torch.randn(sounds, 1, DIM, **draw) * alike**0.5
+    own = torch.randn(sounds, windows, DIM, **draw) * (1 - icc) ** 0.5
+    common = torch.randn(sounds, 1, DIM, **draw) * icc**0.5
     rows = ((own + common) * ROOTS).flatten(0, 1)
     rows[:, 0] += shift
     names = tuple(f"{index:05d}" for index in range(sounds))
@@ -38,15 +38,9 @@ def truth(shift=0.0):
     return statistics(mean, ROOTS.square().diag(), sounds=1_000_000)
 
 
-def statistics(mean, cov, *, sounds, windows=1, alike=0.0):
-    return Statistics(
-        n=sounds * windows,
-        mean=mean.double(),
-        cov=cov.double(),
-        sounds=sounds,
-        windows=windows,
-        alike=alike,
-    )
+def statistics(mean, cov, *, sounds, windows=1, icc=0.0):
+    gaussian = Gaussian(n=sounds * windows, mean=mean.double(), cov=cov.double())
+    return Statistics(gaussian=gaussian, sounds=sounds, cluster_size=windows, icc=icc)
 
 
 def scored(made, reference, seed=0):
@@ -78,7 +72,7 @@ def test_noise_moves_sounds_away_the_more_there_is():
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "windows", "alike"),
+    ("n", "m", "windows", "icc"),
     [
         (100, 100, 1, 0.0),
         (60, 400, 1, 0.0),
@@ -88,15 +82,15 @@ def test_noise_moves_sounds_away_the_more_there_is():
         (40, 300, 6, 1.0),
     ],
 )
-def test_the_expected_bias_is_the_mean_distance_of_two_draws(n, m, windows, alike):
+def test_the_expected_bias_is_the_mean_distance_of_two_draws(n, m, windows, icc):
     """Of sounds whose windows are alike or not; what is stated is of each draw alone."""
     distances, stated = [], []
     for seed in range(40):
         sets = [
-            normal(k, windows=windows, seed=2 * seed + j, alike=alike).statistics()
+            normal(k, windows=windows, seed=2 * seed + j, icc=icc).statistics()
             for j, k in enumerate((n, m))
         ]
-        distances.append(frechet_distance(*sets))
+        distances.append(frechet_distance(*(s.gaussian for s in sets)))
         stated.append(expected_bias(*sets))
     assert sum(stated) == pytest.approx(sum(distances), rel=0.09)
 
@@ -117,15 +111,15 @@ def test_the_expected_bias_of_what_does_not_vary_is_0_and_of_a_single_sound_unkn
 
 def test_windows_of_a_sound_that_are_all_one_count_once():
     """But for a constant factor of the covariance, whose rows are more but not freer."""
-    once, four = normal(50, windows=1).statistics(), normal(50, windows=4, alike=1).statistics()
+    once, four = normal(50, windows=1).statistics(), normal(50, windows=4, icc=1).statistics()
     assert expected_bias(four, truth()) == pytest.approx(expected_bias(once, truth()), rel=0.01)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
-@pytest.mark.parametrize("alike", [0.0, 0.8])
-def test_infinity_is_nearer_to_the_true_distance_than_the_plain_one(shift, alike):
+@pytest.mark.parametrize("icc", [0.0, 0.8])
+def test_infinity_is_nearer_to_the_true_distance_than_the_plain_one(shift, icc):
     """The mean of many draws, as one may be luck; the true distance is the shift squared."""
-    both = [scored(normal(64, seed=s, shift=shift, alike=alike), truth()) for s in range(40)]
+    both = [scored(normal(64, seed=s, shift=shift, icc=icc), truth()) for s in range(40)]
     plain, infinite = (
         sum(b[name].value for b in both) / len(both) for name in ("fad", "fad-infinity")
     )
@@ -134,38 +128,40 @@ def test_infinity_is_nearer_to_the_true_distance_than_the_plain_one(shift, alike
 
 def test_the_interval_holds_most_draws():
     """Of the distance at this size; the scatter of 30 draws against the width that one states."""
-    both = [scored(normal(64, seed=s, shift=1.0, alike=0.5), truth()) for s in range(30)]
+    both = [scored(normal(64, seed=s, shift=1.0, icc=0.5), truth()) for s in range(30)]
     for name in ("fad", "fad-infinity"):
         values = torch.tensor([b[name].value for b in both])
         halves = torch.tensor([(b[name].interval[1] - b[name].interval[0]) / 2 for b in both])
         assert 0.7 < float(halves.mean() / (1.96 * values.std())) < 1.6
 
 
-def test_a_part_set_is_as_far_away_as_its_own_gaussian():
+def test_a_subset_is_as_far_away_as_its_own_gaussian():
     made = normal(8, shift=1)
-    parts = _Parts(made, truth(), generator())
+    subsets = _Subsets(made, truth().gaussian, generator())
     group = groups_of(made.names, 32, generator=generator())
     picked = made.only([made.names[i] for i in range(8) if group[i] < 3])
     weights = (torch.arange(8) < 3).double()
-    expected = frechet_distance(picked.moments().gaussian(), truth())
-    assert parts.distances(weights[None]).tolist() == pytest.approx([expected], rel=1e-6)
+    expected = frechet_distance(picked.moments().gaussian(), truth().gaussian)
+    assert subsets.distances(weights[None]).tolist() == pytest.approx([expected], rel=1e-6)
 
 
 @pytest.mark.parametrize("windows", [(3, 3), (40, 40), (400, 400), (3, 400), (400, 3)])
-def test_part_sets_lie_in_the_space_of_the_reference_of_whatever_rank(windows):
+def test_subsets_are_measured_in_the_space_of_the_reference_of_whatever_rank(windows):
     """64 dimensions, which 3 or 40 vectors do not span."""
     draw = generator()
     sets = [torch.randn(count, 64, generator=draw) + count / 400 for count in windows]
     made, true = (Features(backbone="panns", names=("a",), counts=(len(x),), rows=x) for x in sets)
-    seen = _Parts(made, true.statistics(), draw).distances(torch.ones(1, 1, dtype=torch.float64))
-    expected = frechet_distance(made.statistics(), true.statistics())
+    ours, theirs = (x.moments().gaussian() for x in (made, true))
+    seen = _Subsets(made, theirs, draw).distances(torch.ones(1, 1, dtype=torch.float64))
+    expected = frechet_distance(ours, theirs)
     assert seen.tolist() == pytest.approx([expected], abs=of_roots(made, true))
 
 
 def of_roots(made, true):
     """Return what rounding adds to a distance through the square roots of eigenvalues near 0."""
     rank = min(len(made.rows), len(true.rows), made.dim)
-    largest = math.prod(float(torch.linalg.eigvalsh(x.statistics().cov)[-1]) for x in (made, true))
+    covs = (x.moments().gaussian().cov for x in (made, true))
+    largest = math.prod(float(torch.linalg.eigvalsh(cov)[-1]) for cov in covs)
     return 2 * rank * (rank * torch.finfo(torch.float64).eps * largest) ** 0.5
 
 
@@ -196,7 +192,7 @@ def test_the_bias_that_is_told_of_few_windows_is_no_more_than_there_is():
 def test_a_reference_that_is_all_one_is_compared():
     made, still = flat(40), flat(2)
     still = replace(still, rows=torch.zeros_like(still.rows))
-    gaussian = made.statistics()
+    gaussian = made.moments().gaussian()
     expected = float(gaussian.mean.square().sum() + gaussian.cov.trace())
     fad = scored(made, still)["fad"]
     assert fad.value == pytest.approx(expected, rel=1e-9)
@@ -211,7 +207,7 @@ def test_few_windows_for_the_dimensions_are_said_on_either_side_and_of_infinity_
 
 
 @pytest.mark.parametrize(("sounds", "least"), [(16, 16), (20, 20)])
-def test_infinity_is_left_out_where_part_sets_cannot_span_the_space(sounds, least):
+def test_infinity_is_left_out_where_subsets_cannot_span_the_space(sounds, least):
     scores = scored(normal(sounds, windows=4), truth())
     assert ("fad-infinity" in scores) == (least > DIM)
     why = f"a 4th of the sounds may have no more than {least} windows, which cannot span 16"
@@ -220,7 +216,7 @@ def test_infinity_is_left_out_where_part_sets_cannot_span_the_space(sounds, leas
     assert scores["fad"].interval is not None
 
 
-def test_the_smallest_part_set_is_of_the_shortest_sounds():
+def test_the_smallest_subset_has_the_shortest_sounds():
     made = normal(40, windows=2)
     longer = Features(
         backbone="vggish",
@@ -265,7 +261,7 @@ def test_the_distance_of_one_sound_is_that_of_its_own_gaussian():
     theirs = reference.moments().gaussian()
     expected = frechet_distance(moments.gaussian(), theirs)
     assert outliers(made, reference)["00001"] == pytest.approx(expected, rel=1e-6)
-    assert outliers(made, theirs) == outliers(made, reference)
+    assert outliers(made, reference.statistics()) == outliers(made, reference)
 
 
 def test_a_sound_of_one_window_has_a_distance():

@@ -60,7 +60,7 @@ def test_sounds_that_cannot_be_heard_are_left_out_and_named():
 def test_a_sound_that_breaks_the_backbone_is_left_out():
     features = of_sounds([("good", tone(300)), ("loud", sound(torch.full((RATE,), 1e38)))], Scale())
     assert features.names == ("good",)
-    assert "1 sound (loud) left out: beyond the numbers 'scale' reckons with." in features.notes
+    assert "1 sound (loud) left out: too large for the precision of 'scale'." in features.notes
 
 
 class Scale(Bands):
@@ -177,22 +177,24 @@ def test_statistics_tell_how_alike_the_windows_of_a_sound_are():
     )
     seen = made.statistics()
     effect = 2 * 8 / (20 / 3)  # windows, times the variance of the means against the rows'
-    assert seen.n / seen.independent(1) == pytest.approx(min(effect, 2))
-    assert (seen.sounds, seen.windows, seen.alike) == (2, 2, 1)
+    assert seen.n / seen.effective_sample_size(1) == pytest.approx(min(effect, 2))
+    assert (seen.sounds, seen.cluster_size, seen.icc) == (2, 2, 1)
     assert (seen.sample_rate, seen.seconds) == (8000, 1.0)
 
 
-@pytest.mark.parametrize(("counts", "windows"), [([3] * 200, 3), ([1, 7] * 100, 6.25)])
-@pytest.mark.parametrize("alike", [0.0, 0.6])
-def test_the_correlation_within_sounds_is_found_whatever_their_lengths(counts, windows, alike):
+@pytest.mark.parametrize(("counts", "cluster_size"), [([3] * 200, 3), ([1, 7] * 100, 6.25)])
+@pytest.mark.parametrize("icc", [0.0, 0.6])
+def test_the_correlation_within_sounds_is_found_whatever_their_lengths(counts, cluster_size, icc):
     draw, owner = generator(), torch.arange(200).repeat_interleave(torch.tensor(counts))
-    rows = torch.randn(200, 9, generator=draw)[owner] * alike**0.5
-    rows += torch.randn(len(owner), 9, generator=draw) * (1 - alike) ** 0.5
+    rows = torch.randn(200, 9, generator=draw)[owner] * icc**0.5
+    rows += torch.randn(len(owner), 9, generator=draw) * (1 - icc) ** 0.5
     names = tuple(f"{i}" for i in range(200))
     seen = Features(backbone="b", names=names, counts=tuple(counts), rows=rows).statistics()
-    assert seen.windows == windows
-    assert seen.alike == pytest.approx(alike, abs=0.05)
-    assert seen.independent(2) == pytest.approx(seen.n / (1 + (windows - 1) * seen.alike**2))
+    assert seen.cluster_size == cluster_size
+    assert seen.icc == pytest.approx(icc, abs=0.05)
+    assert seen.effective_sample_size(2) == pytest.approx(
+        seen.n / (1 + (cluster_size - 1) * seen.icc**2)
+    )
 
 
 def test_a_choice_of_sounds_keeps_each_with_its_rows():

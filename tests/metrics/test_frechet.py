@@ -11,7 +11,6 @@ from hypothesis import given
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics.frechet import (
-    FIELDS,
     Gaussian,
     Moments,
     Statistics,
@@ -41,8 +40,8 @@ def of(rows):
 
 def statistics(rows, **more):
     known = of(rows)
-    given = {"sounds": len(rows), "windows": 1.0, "alike": 0.0} | more
-    return Statistics(n=known.n, mean=known.mean, cov=known.cov, **given)
+    fields = {"sounds": len(rows), "cluster_size": 1.0, "icc": 0.0} | more
+    return Statistics(gaussian=known, **fields)
 
 
 def save(path, rows=None, backbone="vggish", identity="weights"):
@@ -254,15 +253,15 @@ def test_statistics_that_cannot_be_are_refused_with_the_reason(tmp_path, fault):
 
 def test_statistics_come_back_as_they_were_written(tmp_path):
     written = statistics(
-        drawn(50, 8), sounds=20, windows=2.7, alike=0.4, sample_rate=16_000, seconds=4.096
+        drawn(50, 8), sounds=20, cluster_size=2.7, icc=0.4, sample_rate=16_000, seconds=4.096
     )
     path = tmp_path / "stats of ☂"
     write_statistics(path, written, backbone="vggish", identity="weights")
     back = read_statistics(path, backbone="vggish", identity="weights")
-    for name in FIELDS.keys() - {"mean", "cov", "backbone", "identity"}:
+    for name in ("n", "sounds", "cluster_size", "icc", "sample_rate", "seconds"):
         assert getattr(back, name) == getattr(written, name)
-    assert torch.equal(back.mean, written.mean)
-    assert torch.equal(back.cov, written.cov)
+    assert torch.equal(back.gaussian.mean, written.gaussian.mean)
+    assert torch.equal(back.gaussian.cov, written.gaussian.cov)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -329,7 +328,7 @@ def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path_factory, data):
         back = read_statistics(path, backbone="vggish", identity="weights")
     except UsageError:
         return
-    assert_same(back, of(whole))
+    assert_same(back.gaussian, of(whole))
 
 
 def test_a_single_array_is_no_file_of_statistics(tmp_path):
@@ -341,9 +340,9 @@ def test_a_single_array_is_no_file_of_statistics(tmp_path):
 
 
 def test_vectors_that_are_alike_are_worth_fewer_and_their_covariance_less_so():
-    seen = statistics(drawn(12, 2), sounds=4, windows=3, alike=0.5)
-    assert (seen.independent(1), seen.independent(2)) == (12 / 2, 12 / 1.5)
-    assert statistics(drawn(12, 2), sounds=4, windows=3, alike=1).independent(1) == 4
+    seen = statistics(drawn(12, 2), sounds=4, cluster_size=3, icc=0.5)
+    assert (seen.effective_sample_size(1), seen.effective_sample_size(2)) == (12 / 2, 12 / 1.5)
+    assert statistics(drawn(12, 2), sounds=4, cluster_size=3, icc=1).effective_sample_size(1) == 4
 
 
 def test_statistics_that_unpack_to_gigabytes_are_not_unpacked(tmp_path):

@@ -28,7 +28,7 @@ from clipsonic_cli.diffusion.guidance import guided
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.metrics import METRICS
-from clipsonic_cli.metrics.features import of_prompts, of_sounds
+from clipsonic_cli.metrics.features import embed_prompts, embed_sounds
 from clipsonic_cli.metrics.frechet import read_statistics
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.modes import MODES
@@ -134,7 +134,7 @@ class Judge:
             BUNDLED / "mini" / "truth.npz", backbone="mini", identity=self.backbone.identity
         )
         texts = {str(n): recipe(n, 1.0).query.text or "" for n in range(len(LABELS))}
-        self.read = of_prompts(texts, self.backbone)
+        self.read = embed_prompts(texts, self.backbone)
 
     def __call__(self, mel: Tensor) -> tuple[float, float]:
         """Return clap[mini] and fad[mini] of mels (24, 1, 64, 64)."""
@@ -144,7 +144,7 @@ class Judge:
             (str(n), Waveform(samples=wave, sample_rate=self.spec.sample_rate))
             for n, wave in enumerate(waves)
         ]
-        made = of_sounds(sounds, self.backbone)
+        made = embed_sounds(sounds, self.backbone)
 
         def score(name: str, against: Any) -> float:
             generator = torch.Generator().manual_seed(0)

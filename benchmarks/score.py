@@ -27,7 +27,7 @@ from pages import add_row
 from torch.utils.flop_counter import FlopCounterMode
 
 from clipsonic_cli.audio import files
-from clipsonic_cli.metrics.features import of_sounds
+from clipsonic_cli.metrics.features import embed_sounds
 from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import VGGish
@@ -112,7 +112,7 @@ def beside_torchvggish(paths: list[Path]) -> dict[str, object]:
             (path.stem, Waveform(samples=files.read(path, SAMPLE_RATE), sample_rate=SAMPLE_RATE))
             for path in paths
         )
-        return of_sounds(sounds, ours).rows.relu()  # ours are from before the last rectification
+        return embed_sounds(sounds, ours).rows.relu()  # ours are from before the last rectification
 
     @torch.no_grad()
     def their_features() -> torch.Tensor:

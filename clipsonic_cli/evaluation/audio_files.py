@@ -14,7 +14,7 @@ from clipsonic_cli.data.audio import Audio
 from clipsonic_cli.data.files import name_of, walk
 from clipsonic_cli.data.sound_files import is_sound, read_sound_file
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.metrics.features import Features, of_sounds
+from clipsonic_cli.metrics.features import Features, embed_sounds
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.text import listed, printable
 from clipsonic_cli.types import Backbone, Report, Waveform, silent
@@ -110,7 +110,9 @@ def embed_files(
     remarks: dict[str, list[str]] = {}
     waveforms = _read_all(sounds, broken, remarks)
     try:
-        features = of_sounds(waveforms, backbone, windows=windows, report=report, total=len(sounds))
+        features = embed_sounds(
+            waveforms, backbone, windows=windows, report=report, total=len(sounds)
+        )
     except UsageError as error:
         if not broken:
             raise

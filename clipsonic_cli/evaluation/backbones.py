@@ -8,7 +8,7 @@ import torch
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES
-from clipsonic_cli.metrics.features import of_prompts, of_sounds
+from clipsonic_cli.metrics.features import embed_prompts, embed_sounds
 from clipsonic_cli.metrics.metric import Metric, parse
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.manifest import ASSETS, find
@@ -150,7 +150,7 @@ class Ranking:
         self.notes = notes_of([self._run])
         """Which network ranks, for people."""
         self._backbone = cast(AudioTextBackbone, load(self._run.backbone, device))
-        self._texts = {t: of_prompts({"": t}, self._backbone) for t in dict.fromkeys(texts)}
+        self._texts = {t: embed_prompts({"": t}, self._backbone) for t in dict.fromkeys(texts)}
 
     def __call__(self, sound: Waveform, text: str) -> Score:
         """Score one sound against one of the texts, as an evaluation of it alone does.
@@ -158,7 +158,7 @@ class Ranking:
         Raises:
             UsageError: The sound has no samples.
         """
-        embedded = of_sounds([("", sound)], self._backbone)
+        embedded = embed_sounds([("", sound)], self._backbone)
         generator = torch.Generator().manual_seed(0)
         score, *_ = self._run.metric(embedded, self._texts[text], generator=generator)
         return score

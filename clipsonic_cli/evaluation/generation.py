@@ -21,7 +21,7 @@ from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.evaluation.systems import QueryVectors, System
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.metrics.features import of_vectors
+from clipsonic_cli.metrics.features import from_vectors
 from clipsonic_cli.models.clip import PAPER
 from clipsonic_cli.modes import MODES, Mode
 from clipsonic_cli.pipeline import ClipSonic
@@ -221,8 +221,8 @@ def query_vectors(
     for mode in modes:
         if mode.query == "text" and "clip" in mode.weights:
             rows, encoder = _encode(sonic, both, mode, candidates, report)
-            made = of_vectors(names, rows, backbone=encoder)
-            true = of_vectors(names, images[0], backbone=images[1])
+            made = from_vectors(names, rows, backbone=encoder)
+            true = from_vectors(names, images[0], backbone=images[1])
             yield QueryVectors(system=mode.name, made=made, images=true)
 
 

@@ -14,7 +14,7 @@ from clipsonic_cli.evaluation.backbones import MetricRun, load
 from clipsonic_cli.evaluation.results import ScoreRow, heading
 from clipsonic_cli.evaluation.systems import Reference, System
 from clipsonic_cli.metrics.fad import outliers
-from clipsonic_cli.metrics.features import Features, of_prompts
+from clipsonic_cli.metrics.features import Features, embed_prompts
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
 from clipsonic_cli.metrics.metric import Metric
 from clipsonic_cli.metrics.tagger import ZeroShotTagger, tagged
@@ -268,7 +268,7 @@ class _FeatureCache:
         key = tuple(prompts.items())  # most systems have the same
         if key not in self._prompts:
             backbone = cast(AudioTextBackbone, self.backbone)
-            self._prompts[key] = of_prompts(dict(prompts), backbone)
+            self._prompts[key] = embed_prompts(dict(prompts), backbone)
         return self._prompts[key]
 
     def _zero_shot(self, system: System) -> ZeroShotTagger:

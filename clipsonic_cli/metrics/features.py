@@ -154,7 +154,7 @@ def per_sound_mean(values: Tensor, counts: Sequence[int]) -> Tensor:
     return mean
 
 
-def of_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features:
+def from_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features:
     """Build a set with one vector (C, D) each, such as those of prompts, images or labels."""
     return Features(
         backbone=backbone,
@@ -164,7 +164,7 @@ def of_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features
     )
 
 
-def of_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Features:
+def embed_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Features:
     """Embed prompts by the name of their sound; each different text once.
 
     Raises:
@@ -175,10 +175,10 @@ def of_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Featu
     texts = list(dict.fromkeys(prompts.values()))
     place = {text: index for index, text in enumerate(texts)}
     rows = backbone.embed_text(texts)[[place[text] for text in prompts.values()]]
-    return of_vectors(list(prompts), rows, backbone=backbone.name)
+    return from_vectors(list(prompts), rows, backbone=backbone.name)
 
 
-def of_sounds(
+def embed_sounds(
     sounds: Iterable[tuple[str, Waveform]],
     backbone: Backbone,
     *,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.metrics.features import Features, of_vectors
+from clipsonic_cli.metrics.features import Features, from_vectors
 from clipsonic_cli.types import AudioTextBackbone, TaggingBackbone
 
 ROUNDING = 1e-4
@@ -66,7 +66,7 @@ class ZeroShotTagger:
                 f"'{self.classes[0]}'."
             )
         rows = torch.eye(len(place))[[place[label] for label in classes.values()]]
-        return of_vectors(list(classes), rows, backbone=self._name)
+        return from_vectors(list(classes), rows, backbone=self._name)
 
 
 def tagged(features: Features, tagger: ZeroShotTagger | TaggingBackbone) -> Features:

@@ -30,7 +30,7 @@ from train import LICENCE
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.evaluation.model_source import TRUTH
-from clipsonic_cli.metrics.features import of_sounds
+from clipsonic_cli.metrics.features import embed_sounds
 from clipsonic_cli.metrics.frechet import write_statistics
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.listener import Listener, ListenerConfig
@@ -221,7 +221,7 @@ def main() -> None:
     write(path, Bundle(header=header, weights=weights))
     backbone = MiniBackbone.read(path.parent, torch.device("cpu"))
     named = zip(splits["test"].ids, splits["test"].waves.float() / 32768, strict=True)
-    truth = of_sounds(
+    truth = embed_sounds(
         ((name, Waveform(samples=wave, sample_rate=SPEC.sample_rate)) for name, wave in named),
         backbone,
     )

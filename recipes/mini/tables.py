@@ -26,7 +26,7 @@ from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.evaluation.test_set import draw_clips, file_name
 from clipsonic_cli.metrics.clap_score import METRIC as CLAP
 from clipsonic_cli.metrics.fad import METRIC as FAD
-from clipsonic_cli.metrics.features import Features, of_prompts
+from clipsonic_cli.metrics.features import Features, embed_prompts
 from clipsonic_cli.metrics.mini import MiniBackbone
 
 RESULTS = Path(__file__).parent / "results"
@@ -124,7 +124,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
     lines = ["## Table 1 by picture", ""]
     lines += ["| pictures | clips | system | fad[mini] | clap[mini] |", "|---|---|---|---|---|"]
     for title, prompts in sets.items():
-        truth, texts = embed(made / "clips" / "truth-4s", prompts), of_prompts(prompts, backbone)
+        truth, texts = embed(made / "clips" / "truth-4s", prompts), embed_prompts(prompts, backbone)
         for system in SYSTEMS:
             sounds = embed(made / "sounds" / f"{system}-w1.5", prompts)
             scores = [

@@ -2,7 +2,7 @@
 
 import torch
 
-from clipsonic_cli.metrics.features import Features, of_sounds
+from clipsonic_cli.metrics.features import Features, embed_sounds
 from clipsonic_cli.types import Waveform
 
 RATE = 16_000
@@ -55,7 +55,7 @@ def heard(count, *, snr=None, first=0, **more):
             white = torch.randn(len(samples), generator=noise)
             samples = samples + white * samples.std() * 10 ** (-snr / 20)
         sounds.append((f"{index:03d}.wav", Waveform(samples=samples, sample_rate=RATE)))
-    return of_sounds(sounds, Bands(), **more)
+    return embed_sounds(sounds, Bands(), **more)
 
 
 def vectors(sounds, dim=6, windows=3, *, seed=0, shift=0.0, backbone="vectors"):

@@ -15,9 +15,9 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.features import (
     Features,
     Windows,
-    of_prompts,
-    of_sounds,
-    of_vectors,
+    embed_prompts,
+    embed_sounds,
+    from_vectors,
     per_sound_mean,
 )
 from clipsonic_cli.types import Waveform
@@ -28,7 +28,7 @@ def sound(samples, rate=RATE):
 
 
 def test_rows_are_those_the_backbone_gave_in_the_order_of_the_sounds():
-    features = of_sounds([("b", tone(300, 1.1)), ("a", tone(900, 0.5))], Bands())
+    features = embed_sounds([("b", tone(300, 1.1)), ("a", tone(900, 0.5))], Bands())
     assert (features.names, features.counts) == (("b", "a"), (4, 2))
     expected = [Bands().embed(tone(hz, 1).samples, RATE) for hz in (300, 900)]
     for rows, wanted in zip(features.sounds(), expected, strict=True):
@@ -48,7 +48,7 @@ def test_sounds_that_cannot_be_heard_are_left_out_and_named():
         "short.wav": torch.zeros(100),
     }
     sounds = [("good.wav", tone(300)), *((name, sound(samples)) for name, samples in bad.items())]
-    features = of_sounds(sounds, Bands())
+    features = embed_sounds(sounds, Bands())
     assert features.names == ("good.wav",)
     assert features.notes == (
         "2 sounds (nan.wav, inf.wav) left out: samples that are not finite.",
@@ -58,7 +58,9 @@ def test_sounds_that_cannot_be_heard_are_left_out_and_named():
 
 
 def test_a_sound_that_breaks_the_backbone_is_left_out():
-    features = of_sounds([("good", tone(300)), ("loud", sound(torch.full((RATE,), 1e38)))], Scale())
+    features = embed_sounds(
+        [("good", tone(300)), ("loud", sound(torch.full((RATE,), 1e38)))], Scale()
+    )
     assert features.names == ("good",)
     assert "1 sound (loud) left out: too large for the precision of 'scale'." in features.notes
 
@@ -71,7 +73,7 @@ class Scale(Bands):
 
 
 def test_silence_is_heard_and_noted():
-    features = of_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
+    features = embed_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
     assert features.names == ("a", "b")
     assert features.notes == ("1 sound (a) is silent, and scored all the same.",)
 
@@ -79,13 +81,13 @@ def test_silence_is_heard_and_noted():
 def test_sounds_beyond_full_scale_are_kept_and_named_with_their_peak():
     at_integers = Waveform(samples=tone(300).samples * 32767, sample_rate=RATE)
     full = Waveform(samples=tone(300).samples * 2, sample_rate=RATE)
-    features = of_sounds([("ok", full), ("loud", at_integers)], Bands())
+    features = embed_sounds([("ok", full), ("loud", at_integers)], Bands())
     assert features.names == ("ok", "loud")
     assert features.notes == ("1 sound (loud) beyond full scale, with peaks of up to 1.638e+04.",)
 
 
 def test_mixed_sample_rates_are_noted():
-    features = of_sounds([("a", tone(300, rate=8000)), ("b", tone(300))], Bands())
+    features = embed_sounds([("a", tone(300, rate=8000)), ("b", tone(300))], Bands())
     assert features.sample_rate is None
     assert features.notes == (
         "The sounds have different sample rates: 1 at 8000 Hz, 1 at 16000 Hz.",
@@ -93,7 +95,7 @@ def test_mixed_sample_rates_are_noted():
 
 
 def test_many_names_are_cut_to_a_line():
-    features = of_sounds([("ok", tone(300)), *((f"{i}", sound([])) for i in range(50))], Bands())
+    features = embed_sounds([("ok", tone(300)), *((f"{i}", sound([])) for i in range(50))], Bands())
     assert features.notes == ("50 sounds (0, 1, 2, ...) left out: no samples.",)
 
 
@@ -103,7 +105,7 @@ def test_many_names_are_cut_to_a_line():
 )
 def test_a_set_of_nothing_is_refused_in_one_line(sounds, why):
     with pytest.raises(UsageError) as caught:
-        of_sounds(sounds, Bands())
+        embed_sounds(sounds, Bands())
     assert str(caught.value) == f"No sound can be scored. {why} Give one sound or more."
 
 
@@ -142,7 +144,7 @@ def test_ten_seconds_have_thirteen_windows_of_four():
 
 def test_windows_are_heard_one_by_one():
     whole = sound(torch.cat([sweep(0), sweep(1)]))
-    features = of_sounds([("a", whole)], Bands(), windows=Windows(seconds=1, hop=1))
+    features = embed_sounds([("a", whole)], Bands(), windows=Windows(seconds=1, hop=1))
     expected = torch.cat([Bands().embed(sweep(index), RATE) for index in (0, 1)])
     assert torch.equal(features.rows, expected)
     assert (features.counts, features.windows) == ((8,), ((4, 4),))
@@ -155,13 +157,13 @@ def test_a_window_that_gives_no_row_is_none():
             return super().embed(samples, sample_rate) if samples.any() else torch.empty(0, 8)
 
     half = sound(torch.cat([sweep(0), torch.zeros(RATE)]))
-    features = of_sounds([("a", half)], Choosy(), windows=Windows(seconds=1, hop=1))
+    features = embed_sounds([("a", half)], Choosy(), windows=Windows(seconds=1, hop=1))
     assert features.windows == ((4,),)
 
 
 def test_windows_are_chosen_with_their_sounds():
     sounds = [("a", sweep(0)), ("b", torch.cat([sweep(1), sweep(2)]))]
-    features = of_sounds(
+    features = embed_sounds(
         [(name, sound(samples)) for name, samples in sounds],
         Bands(),
         windows=Windows(seconds=1, hop=1),
@@ -220,12 +222,12 @@ def test_equal_prompts_are_read_once_and_given_to_each():
             read.extend(texts)
             return super().embed_text(texts)
 
-    features = of_prompts({"a": "300 Hz", "b": "900 Hz", "c": "300 Hz"}, Reading())
+    features = embed_prompts({"a": "300 Hz", "b": "900 Hz", "c": "300 Hz"}, Reading())
     assert read == ["300 Hz", "900 Hz"]
     assert torch.equal(features.rows[0], features.rows[2])
     assert (features.names, features.backbone) == (("a", "b", "c"), "bands")
     with pytest.raises(UsageError, match="There are no prompts"):
-        of_prompts({}, Bands())
+        embed_prompts({}, Bands())
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_sets_that_cannot_be_are_refused(change, fault):
 
 
 def test_a_set_of_vectors_has_one_each():
-    features = of_vectors(["a", "b"], torch.eye(2, dtype=torch.float64), backbone="clip")
+    features = from_vectors(["a", "b"], torch.eye(2, dtype=torch.float64), backbone="clip")
     assert (features.counts, features.dim, features.rows.dtype) == ((1, 1), 2, torch.float32)
 
 
@@ -258,10 +260,10 @@ def test_vectors_stay_in_memory_where_no_folder_takes_temporary_files(monkeypatc
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
     sounds = [("a.wav", tone(440.0)), ("b.wav", tone(880.0))]
-    there = of_sounds(sounds, Bands())
+    there = embed_sounds(sounds, Bands())
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.warns(UserWarning, match=r"No usable temporary.*Set TMPDIR"):
-        assert of_sounds(sounds, Bands()).rows.equal(there.rows)
+        assert embed_sounds(sounds, Bands()).rows.equal(there.rows)
 
 
 def test_a_full_disk_of_temporary_files_is_named(monkeypatch):
@@ -271,4 +273,4 @@ def test_a_full_disk_of_temporary_files_is_named(monkeypatch):
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(ClipsonicError, match=r"temporary files, .* is full.*Set TMPDIR"):
-        of_sounds([("a.wav", tone(440.0))], Bands())
+        embed_sounds([("a.wav", tone(440.0))], Bands())

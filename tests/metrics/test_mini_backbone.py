@@ -8,7 +8,7 @@ from noisy_sets import generator, sweep, tone
 
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.metrics import METRICS
-from clipsonic_cli.metrics.features import of_prompts, of_sounds
+from clipsonic_cli.metrics.features import embed_prompts, embed_sounds
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.listener import ListenerConfig
 from clipsonic_cli.store import bundle
@@ -179,7 +179,7 @@ def heard_at(backbone, sounds, snr):
         level = samples.std() / 0.1 * 10 ** (-snr / 20)
         both = samples + level * noise(len(samples), seed=int(name))
         noisy.append((name, Waveform(samples=both, sample_rate=16_000)))
-    return of_sounds(noisy, backbone)
+    return embed_sounds(noisy, backbone)
 
 
 def scores(metric, sets, against):
@@ -192,7 +192,7 @@ def test_the_more_noise_the_worse_the_scores(backbone):
     """Of tones that keep on with overtones, as an organ's do."""
     clean = {str(index): sweep(index, 4.0) for index in range(12)}
     reference = heard_at(backbone, clean, math.inf)
-    prompts = of_prompts(dict.fromkeys(clean, "a photo of organ"), backbone)
+    prompts = embed_prompts(dict.fromkeys(clean, "a photo of organ"), backbone)
     sets = [heard_at(backbone, clean, snr) for snr in (math.inf, 20, 10, 0)]
     fads, claps = scores("fad", sets, reference), scores("clap", sets, prompts)
     assert fads[0] == pytest.approx(0, abs=1e-6)

@@ -8,7 +8,7 @@ from noisy_sets import RATE, Bands, generator, tone
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import METRICS
-from clipsonic_cli.metrics.features import Features, of_prompts, of_sounds, of_vectors
+from clipsonic_cli.metrics.features import Features, embed_prompts, embed_sounds, from_vectors
 from clipsonic_cli.metrics.tagger import ZeroShotTagger, probabilities, tagged
 from clipsonic_cli.types import Waveform
 
@@ -32,7 +32,7 @@ def tones(snr=None):
 
 def prompts(shifted=0):
     texts = TEXTS[shifted:] + TEXTS[:shifted]
-    return of_prompts({f"{i:02d}": text for i, text in enumerate(texts * 2)}, Bands())
+    return embed_prompts({f"{i:02d}": text for i, text in enumerate(texts * 2)}, Bands())
 
 
 def rows(*each, windows=1, cut=None):
@@ -60,7 +60,7 @@ def test_of_a_sound_in_several_windows_the_mean_cosine_counts():
 
 
 def test_the_right_prompts_score_near_1_swapped_ones_lower_and_noise_lowers_it_step_by_step():
-    heard = [of_sounds(tones(snr), Bands()) for snr in (None, 20, 10, 0)]
+    heard = [embed_sounds(tones(snr), Bands()) for snr in (None, 20, 10, 0)]
     values = [scored("clap", made, prompts())["clap"].value for made in heard]
     assert values[0] > 0.95
     assert values == sorted(values, reverse=True)
@@ -90,7 +90,7 @@ def test_a_sound_of_a_single_window_has_its_clap_score_thrice(seconds):
         samples=torch.cat([tone(hz, seconds / 2).samples for hz in (240, 3600)]), sample_rate=RATE
     )
     windows = METRICS.load("clap-windows").windows
-    whole, cut = (of_sounds([("00", mixed)], Bands(), windows=w) for w in (None, windows))
+    whole, cut = (embed_sounds([("00", mixed)], Bands(), windows=w) for w in (None, windows))
     assert cut.counts == (4 * seconds,)
     expected = [scored("clap", whole, prompts())["clap"].value] * 3
     values = [s.value for s in scored("clap-windows", cut, prompts()).values()]
@@ -108,21 +108,21 @@ def test_a_sound_that_changes_half_way_has_a_good_and_a_bad_window():
         samples=torch.cat([tone(240, 5).samples, tone(3600, 5).samples]), sample_rate=RATE
     )
     metric = METRICS.load("clap-windows")
-    made = of_sounds([("00", halves)], Bands(), windows=metric.windows)
+    made = embed_sounds([("00", halves)], Bands(), windows=metric.windows)
     assert made.counts == (13 * 16,)
     values = [s.value for s in metric(made, prompts(), generator=generator())]
     assert values == sorted(values, reverse=True)
     assert values[0] > values[2] + 0.2
     first, last = (
-        scored("clap", of_sounds([("00", tone(hz, 4))], Bands()), prompts())["clap"].value
+        scored("clap", embed_sounds([("00", tone(hz, 4))], Bands()), prompts())["clap"].value
         for hz in (240, 3600)
     )
     assert (values[0], values[2]) == pytest.approx((first, last), abs=1e-3)
 
 
 def test_similarity_is_the_mean_cosine_of_queries_and_pictures():
-    queries = of_vectors(["a", "b"], torch.tensor([[2.0, 0], [0, 1]]), backbone="clip")
-    images = of_vectors(["b", "a"], torch.tensor([[3.0, 3], [1, 0]]), backbone="clip")
+    queries = from_vectors(["a", "b"], torch.tensor([[2.0, 0], [0, 1]]), backbone="clip")
+    images = from_vectors(["b", "a"], torch.tensor([[3.0, 3], [1, 0]]), backbone="clip")
     score = scored("similarity", queries, images)["similarity"]
     assert score.value == pytest.approx((1 + 0.5**0.5) / 2)
     assert score.label == "similarity"
@@ -147,7 +147,7 @@ def test_a_class_ruled_out_costs_much_but_not_everything():
 
 def test_accuracy_counts_the_sounds_that_are_tagged_as_their_class():
     tagger = ZeroShotTagger(Bands(), TEXTS)
-    made = tagged(of_sounds(tones(), Bands()), tagger)
+    made = tagged(embed_sounds(tones(), Bands()), tagger)
     right = {name: TEXTS[i % 8] for i, (name, _) in enumerate(tones())}
     assert scored("accuracy", made, tagger.labels(right))["accuracy"].value == 1
     half = right | dict.fromkeys(list(right)[8:], TEXTS[0])
@@ -156,14 +156,14 @@ def test_accuracy_counts_the_sounds_that_are_tagged_as_their_class():
 
 def test_ten_of_ten_sounds_are_no_proof_of_all():
     tagger, names = ZeroShotTagger(Bands(), TEXTS), [f"{i:02d}" for i in range(10)]
-    made = tagged(of_sounds(tones(), Bands()), tagger).only(names)
+    made = tagged(embed_sounds(tones(), Bands()), tagger).only(names)
     score = scored("accuracy", made, tagger.labels({n: TEXTS[int(n) % 8] for n in names}))
     assert score["accuracy"].interval == pytest.approx((10 / (10 + 1.959964**2), 1))
 
 
 def test_tags_are_probabilities_of_the_classes():
     tagger = ZeroShotTagger(Bands(), TEXTS)
-    tags = probabilities(tagged(of_sounds(tones(), Bands()), tagger))
+    tags = probabilities(tagged(embed_sounds(tones(), Bands()), tagger))
     assert tags.shape == (16, 8)
     torch.testing.assert_close(tags.sum(1), torch.ones(16).double(), rtol=0, atol=1e-6)
     assert (tags.argmax(1) == torch.arange(16) % 8).all()

@@ -25,20 +25,14 @@ class MelSpec:
     """The one geometry that data, U-Net and vocoder share (CLIPSonic section 3; BigVGAN's mel)."""
 
     sample_rate: int = 16_000  # Hz
-    n_fft: int = 2048
-    """FFT and window length in samples."""
-    hop_length: int = 512
-    """Samples a frame."""
-    n_mels: int = 64
-    """Mel bands (F), lowest first."""
-    f_min: float = 0.0
-    """Lower edge of the first band in Hz."""
-    f_max: float = 8000.0
-    """Upper edge of the last band in Hz."""
+    n_fft: int = 2048  # FFT and window length in samples
+    hop_length: int = 512  # samples a frame
+    n_mels: int = 64  # Mel bands (F), lowest first
+    f_min: float = 0.0  # lower edge of the first band in Hz
+    f_max: float = 8000.0  # upper edge of the last band in Hz
     log_min: float = math.log(1e-5)
     """Natural log mapped to -1: ln 1e-5, BigVGAN's floor, exact silence."""
-    log_max: float = 3.5
-    """Natural log mapped to +1; 3.5 covers full-scale tones."""
+    log_max: float = 3.5  # natural log mapped to +1; 3.5 covers full-scale tones
 
     def frames(self, seconds: float) -> int:
         """Return the frames that hold a duration, rounded up."""
@@ -62,8 +56,7 @@ class DiffusionConfig:
             which would be both its least noise and its most.
     """
 
-    train_steps: int = 4000
-    """Length of the training schedule (paper: 4000; prior: 1000)."""
+    train_steps: int = 4000  # length of the training schedule (paper: 4000; prior: 1000)
     schedule: Literal["cosine", "cosine-zero-snr"] = "cosine"
     """Nichol & Dhariwal 2021, eq. 17 ("cosine"), or the same shifted so that nothing of the data is
     left at the last step ("cosine-zero-snr"): the pure noise that sampling starts from is then seen
@@ -95,18 +88,15 @@ class DiffusionConfig:
 class UNetConfig:
     """improved-diffusion's U-Net for 64 x 64 (its 3-block published configuration)."""
 
-    channels: int = 128
-    """Width of the first level, a multiple of 32."""
+    channels: int = 128  # width of the first level, a multiple of 32
     channel_mult: tuple[int, ...] = (1, 2, 3, 4)
     """Width of each level as a multiple of ``channels``."""
-    num_res_blocks: int = 3
-    """Residual blocks a level."""
+    num_res_blocks: int = 3  # residual blocks a level
     attention_downsample: tuple[int, ...] = (4, 8)
     """Downsampling factors at which attention is used (64/16 and 64/8)."""
     num_heads: int = 4
     dropout: float = 0.0
-    cond_dim: int = 768
-    """D of the condition vector; ViT-L/14 has 768."""
+    cond_dim: int = 768  # D of the condition vector; ViT-L/14 has 768
     learn_variance: bool = True
     """Two output channels instead of one; agrees with DiffusionConfig.variance."""
 
@@ -115,19 +105,14 @@ class UNetConfig:
 class PriorConfig:
     """dalle2-pytorch's prior network (CLIPSonic appendix A; LAION config)."""
 
-    dim: int = 768
-    """Embedding size D."""
-    text_dim: int = 768
-    """Size of the token encodings."""
+    dim: int = 768  # embedding size D
+    text_dim: int = 768  # size of the token encodings
     depth: int = 12
     dim_head: int = 64
     heads: int = 12
-    ff_mult: int = 4
-    """Feed-forward expansion."""
-    max_text_len: int = 77
-    """Text tokens L."""
-    num_timesteps: int = 1000
-    """Length of the timestep embedding table."""
+    ff_mult: int = 4  # feed-forward expansion
+    max_text_len: int = 77  # text tokens L
+    num_timesteps: int = 1000  # length of the timestep embedding table
     attention: Literal["cosine", "softmax_bias128"] = "cosine"
     """That of dalle2-pytorch since 1.4.3 ("cosine"), or what LAION's published prior was trained
     with ("softmax_bias128")."""
@@ -137,19 +122,15 @@ class PriorConfig:
 class VocoderConfig:
     """A BigVGAN generator (Lee et al. 2023) for 64 mels, hop 512; the default is the large one."""
 
-    channels: int = 1536
-    """Width after the first convolution; halves at every upsampling."""
-    upsample_rates: tuple[int, ...] = (8, 4, 2, 2, 2, 2)
-    """Their product is the hop length."""
+    channels: int = 1536  # width after the first convolution; halves at every upsampling
+    upsample_rates: tuple[int, ...] = (8, 4, 2, 2, 2, 2)  # their product is the hop length
     upsample_kernel_sizes: tuple[int, ...] = (16, 8, 4, 4, 4, 4)
     """Kernel of each transposed convolution, twice its rate."""
     resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
     """Kernels of the AMP blocks run in parallel at each level."""
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    tanh_at_final: bool = True
-    """BigVGAN v1 ends in tanh; v2 clamps to [-1, 1]."""
-    bias_at_final: bool = True
-    """Bias of the last convolution (v1)."""
+    tanh_at_final: bool = True  # BigVGAN v1 ends in tanh; v2 clamps to [-1, 1]
+    bias_at_final: bool = True  # bias of the last convolution (v1)
 
 
 UNET_SIZES: dict[str, UNetConfig] = {

@@ -10,6 +10,14 @@ WORD = ("L", "N", "So")
 
 SHOWN = 3
 """Most names in a line."""
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
+}
+"""Names that are devices on Windows, whatever their ending."""
 
 
 def has_word(text: str) -> bool:
@@ -69,3 +77,28 @@ def printable(name: str) -> str:
     """
     text = name.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def slug(text: str, limit: int = 120) -> str:
+    """Return a safe piece of a file name: letters and digits of any script, the rest hyphens.
+
+    Args:
+        text: Anything.
+        limit: Most UTF-8 bytes; a file name has 255 on most systems.
+
+    Returns:
+        No separators, dots or spaces; "sound" where nothing is left.
+    """
+    text = unicodedata.normalize("NFC", text)
+    # Combining marks (Mn, Mc) are part of letters in many scripts.
+    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
+    name = truncated("-".join(kept.split()), limit).strip("-") or "sound"
+    return f"{name}_" if name.casefold() in DEVICES else name
+
+
+def truncated(text: str, limit: int) -> str:
+    """Return the beginning of a text, at most so many UTF-8 bytes; characters stay whole."""
+    text = text[:limit]
+    while len(text.encode("utf-8", "surrogatepass")) > limit:
+        text = text[:-1]
+    return text

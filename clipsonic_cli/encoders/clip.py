@@ -175,12 +175,7 @@ def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
 
 
 def byte_pairs(tokenizer: Any, max_text_len: int) -> Tokenize:
-    """Wrap open_clip's tokenizer of OpenAI's models: texts to ids (B, max_text_len).
-
-    Args:
-        tokenizer: open_clip's own, which ends a text that it cuts with the end token.
-        max_text_len: L, start and end included; the tokenizer's context length.
-    """
+    """Wrap open_clip's tokenizer of OpenAI's models: texts to ids (B, max_text_len)."""
 
     def count(text: str) -> int:
         return len(tokenizer.encode(text)) + 2
@@ -222,8 +217,7 @@ def to_pixels(squares: NDArray[np.uint8], config: ClipConfig) -> Tensor:
     Returns:
         (B, 3, S, S) float32.
 
-    Source:
-        Radford et al. 2021, the published preprocessing.
+    Source: Radford et al. 2021, the published preprocessing.
     """
     pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255  # (B, 3, S, S)
     mean, std = torch.tensor(config.mean), torch.tensor(config.std)

@@ -38,8 +38,7 @@ class BigVGAN(nn.Module):
     Raises:
         ValueError: The config does not fit the spec or itself.
 
-    Source:
-        Lee et al. 2023 (BigVGAN), section 3 and figure 1.
+    Source: Lee et al. 2023 (BigVGAN), section 3 and figure 1.
     """
 
     part: ClassVar[str | None] = "vocoder"
@@ -66,17 +65,7 @@ class BigVGAN(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=config.bias_at_final)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Compute the waveform of a mel.
-
-        Args:
-            mel: (B, 1, F, T) natural logarithm, as :class:`~clipsonic_cli.audio.mel.LogMel` makes.
-
-        Returns:
-            (B, hop_length * T) in [-1, 1].
-
-        Raises:
-            ValueError: The mel has another shape.
-        """
+        """Compute the waveform (B, hop_length * T) in [-1, 1] of a natural-log mel (B, 1, F, T)."""
         if mel.ndim != 4 or mel.shape[1:3] != (1, self.spec.n_mels):
             raise ValueError(f"need a mel (B, 1, {self.spec.n_mels}, T), got {tuple(mel.shape)}")
         parallel = len(self.config.resblock_kernel_sizes)
@@ -104,12 +93,9 @@ class BigVGAN(nn.Module):
 
 
 class AMPBlock(nn.Module):
-    """Anti-aliased multi-periodicity block: dilated residual convolutions (B, C, T) -> (B, C, T).
+    """Anti-aliased multi-periodicity block: dilated residual convolutions of (B, C, T).
 
-    Args:
-        channels: C.
-        kernel: Kernel size, odd.
-        dilations: One residual pair of convolutions for each; the second is not dilated.
+    Each dilation has a residual pair of convolutions, of which the second is not dilated.
     """
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
@@ -133,11 +119,7 @@ class AMPBlock(nn.Module):
 class Activation(nn.Module):
     """SnakeBeta at twice the rate, so that the harmonics it makes do not fold back as aliases.
 
-    Args:
-        channels: C of the (B, C, T) it maps to the same shape.
-
-    Source:
-        Lee et al. 2023 (BigVGAN), section 3.2; Karras et al. 2021 (StyleGAN3), section 3.2.
+    Source: Lee et al. 2023 (BigVGAN), section 3.2; Karras et al. 2021 (StyleGAN3), section 3.2.
     """
 
     def __init__(self, channels: int) -> None:
@@ -190,11 +172,9 @@ class Downsample(nn.Module):
 class SnakeBeta(nn.Module):
     """x + sin^2(alpha x) / beta, with one frequency alpha and one strength 1 / beta a channel.
 
-    Args:
-        channels: C; both parameters are stored as (C,) logarithms, zero at the start.
+    Both are stored as (C,) logarithms, zero at the start.
 
-    Source:
-        Ziyin et al. 2020 (Snake); Lee et al. 2023 (BigVGAN), section 3.1.
+    Source: Ziyin et al. 2020 (Snake); Lee et al. 2023 (BigVGAN), section 3.1.
     """
 
     def __init__(self, channels: int) -> None:
@@ -244,8 +224,7 @@ class Snake(torch.autograd.Function):
 def kaiser_sinc() -> torch.Tensor:
     """Return the (1, 1, 12) low-pass of unit sum that both resamplings use.
 
-    Source:
-        Kaiser's formulas: attenuation from length and transition, beta from attenuation.
+    Source: Kaiser's formulas: attenuation from length and transition, beta from attenuation.
     """
     attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * HALF_WIDTH + 7.95  # 51 dB
     beta = 0.1102 * (attenuation - 8.7)  # holds above 50 dB
@@ -273,11 +252,7 @@ def fold_weight_norm(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
 
 def check(config: VocoderConfig, spec: MelSpec) -> None:
-    """Check that a config can be built for a mel.
-
-    Raises:
-        ValueError: What does not fit, with the numbers.
-    """
+    """Check that a config can be built for a mel; a ValueError says what does not fit."""
     rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
     if math.prod(rates) != spec.hop_length:
         raise ValueError(

@@ -40,32 +40,20 @@ class ClapConfig:
     The audio tower is an HTSAT whose channels double from stage to stage, with "aff_2d" fusion;
     the text tower is a RoBERTa. Two linear layers with a ReLU follow each.
 
-    Args:
-        dim: Size D of the shared space.
-        text_dim: Width of the text tower.
-        text_depth: Its layers.
-        text_heads: Heads of each.
-        vocab_size: Word pieces.
-        max_text_len: Text tokens L, start and end included; at most 512.
-        audio_dim: Channels of the audio tower's first stage.
-        audio_depths: Blocks of each stage; four for any mel of 64 bands.
-        audio_heads: Heads of each stage.
-        window: Patches a side of an attention window.
-
     Raises:
         ValueError: There are not four stages, or the text is longer than there are positions.
     """
 
-    dim: int = 512
-    text_dim: int = 768
-    text_depth: int = 12
-    text_heads: int = 12
-    vocab_size: int = 50265
-    max_text_len: int = 77
-    audio_dim: int = 96
-    audio_depths: tuple[int, ...] = (2, 2, 6, 2)
-    audio_heads: tuple[int, ...] = (4, 8, 16, 32)
-    window: int = 8
+    dim: int = 512  # size D of the shared space
+    text_dim: int = 768  # width of the text tower
+    text_depth: int = 12  # its layers
+    text_heads: int = 12  # heads of each layer
+    vocab_size: int = 50265  # word pieces
+    max_text_len: int = 77  # tokens L, start and end included; at most 512
+    audio_dim: int = 96  # channels of the audio tower's first stage
+    audio_depths: tuple[int, ...] = (2, 2, 6, 2)  # blocks of each stage
+    audio_heads: tuple[int, ...] = (4, 8, 16, 32)  # heads of each stage
+    window: int = 8  # patches a side of an attention window
 
     def __post_init__(self) -> None:
         if len(self.audio_depths) != 4 or len(self.audio_heads) != 4:
@@ -234,7 +222,7 @@ def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str,
     """Convert the state dict of ``laion/clap-htsat-fused`` to weights of :class:`ClapNetwork`.
 
     Raises:
-        BadBundle: It is none, or a tensor is missing, unexpected or of another shape.
+        BadBundle: See :func:`from_laion`.
         ClipsonicError: transformers is missing.
     """
     weights = {

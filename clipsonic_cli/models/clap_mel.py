@@ -73,8 +73,7 @@ def log_mel(waveform: Waveform) -> Tensor:
 def mel_filters() -> Tensor:
     """Return triangles of height 1, evenly spaced in HTK's mel: (F, n_fft // 2 + 1) float64.
 
-    Source:
-        Young et al., The HTK Book: mel = 2595 log10(1 + Hz / 700).
+    Source: Young et al., The HTK Book: mel = 2595 log10(1 + Hz / 700).
     """
     ends = 2595 * (1 + torch.tensor([F_MIN, F_MAX], dtype=torch.float64) / 700).log10()
     mels = torch.linspace(float(ends[0]), float(ends[1]), N_MELS + 2, dtype=torch.float64)

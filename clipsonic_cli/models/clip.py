@@ -26,25 +26,15 @@ PAPER = "ViT-L-14-quickgelu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipConfig:
-    """What a CLIP bundle stores next to its weights; the defaults are the paper's.
+    """What a CLIP bundle stores next to its weights; the defaults are the paper's."""
 
-    Args:
-        architecture: "mini", or a name of open_clip's. OpenAI's weights need a "-quickgelu" name.
-        dim: Size D of the shared space.
-        text_dim: Size of the token encodings.
-        max_text_len: Text tokens L, start and end included.
-        vocab_size: Word pieces (mini only; open_clip's are fixed by the architecture).
-        image_size: Pixels a side.
-        mean: Mean of each colour, of pixels in [0, 1].
-        std: Standard deviation of each colour.
-    """
-
-    architecture: str = PAPER
-    dim: int = 768
-    text_dim: int = 768
-    max_text_len: int = 77
-    vocab_size: int = 49408
-    image_size: int = 224
+    architecture: str = PAPER  # "mini", or open_clip's name ("-quickgelu" for OpenAI's weights)
+    dim: int = 768  # size D of the shared space
+    text_dim: int = 768  # size of the token encodings
+    max_text_len: int = 77  # tokens L, start and end included
+    vocab_size: int = 49408  # word pieces (mini only; open_clip's are the architecture's)
+    image_size: int = 224  # pixels a side
+    # Mean and standard deviation of each colour, of pixels in [0, 1].
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
@@ -98,8 +88,7 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 up to its pooled features; batch norm is folded into the convolutions.
 
-    Source:
-        Tan & Le 2019 (EfficientNet); the "lite" variant has ReLU6 and no squeeze-and-excitation.
+    Source: Tan & Le 2019 (EfficientNet); "lite" has ReLU6 and no squeeze-and-excitation.
     """
 
     features = 1280
@@ -135,8 +124,7 @@ class MiniLM(nn.Module):
 
     The token-type embedding is part of the position embedding: there is only one type.
 
-    Source:
-        Wang et al. 2020 (MiniLM); Reimers & Gurevych 2019 (mean pooling).
+    Source: Wang et al. 2020 (MiniLM); Reimers & Gurevych 2019 (mean pooling).
     """
 
     features = 384
@@ -211,8 +199,7 @@ class OpenClip(nn.Module):
         BadBundle: open_clip does not know the architecture, or its text tower or tokenizer is not
             OpenAI's.
 
-    Source:
-        Radford et al. 2021; CLIPSonic section 3 and appendix A.
+    Source: Radford et al. 2021; CLIPSonic section 3 and appendix A.
     """
 
     def __init__(self, config: ClipConfig) -> None:

@@ -23,11 +23,10 @@ class MultiPeriodDiscriminator(nn.Module):
     """Judges every 2nd, 3rd, 5th, 7th and 11th sample: periodic structure.
 
     Args:
-        periods: One critic for each; primes, so that they see little of the same.
+        periods: One critic for each; primes, so that they share few samples.
         channels: Width of the first layer; the widest has 32 times as many. 32 is BigVGAN's.
 
-    Source:
-        Kong et al. 2020 (HiFi-GAN), section 2.3.
+    Source: Kong et al. 2020 (HiFi-GAN), section 2.3.
     """
 
     def __init__(self, periods: Iterable[int] = PERIODS, *, channels: int = 32) -> None:
@@ -48,8 +47,7 @@ class MultiResolutionDiscriminator(nn.Module):
         resolutions: (n_fft, hop_length, window length) in samples, one critic for each.
         channels: Width of all layers. 32 is BigVGAN's.
 
-    Source:
-        Jang et al. 2021 (UnivNet), section 2.2; Lee et al. 2023 (BigVGAN), section 3.
+    Source: Jang et al. 2021 (UnivNet), section 2.2; Lee et al. 2023 (BigVGAN), section 3.
     """
 
     def __init__(
@@ -69,12 +67,7 @@ class MultiResolutionDiscriminator(nn.Module):
 
 
 class PeriodDiscriminator(nn.Module):
-    """Folds the waveform into rows of one period and convolves along the columns.
-
-    Args:
-        period: Samples a row.
-        channels: Width of the first layer.
-    """
+    """Folds the waveform into rows of one period and convolves along the columns."""
 
     def __init__(self, period: int, channels: int) -> None:
         super().__init__()
@@ -96,12 +89,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class ResolutionDiscriminator(nn.Module):
-    """Convolves a magnitude spectrogram.
-
-    Args:
-        resolution: (n_fft, hop_length, window length) in samples.
-        channels: Width of all layers.
-    """
+    """Convolves a magnitude spectrogram of (n_fft, hop_length, window length) in samples."""
 
     window: torch.Tensor
 

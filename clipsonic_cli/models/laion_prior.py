@@ -132,11 +132,7 @@ def _config(state_dict: Mapping[str, Tensor]) -> PriorConfig:
 def _check_constants(
     state_dict: Mapping[str, Tensor], config: PriorConfig, schedule: Callable[[int], Tensor]
 ) -> None:
-    """Check that a prior was trained with the constants that are computed here.
-
-    Raises:
-        BadBundle: The noise levels or the rotation frequencies differ.
-    """
+    """Check that a prior was trained with the constants that are computed here."""
     theirs, ours = state_dict[f"{SCHEDULE}{KEPT}"].double(), schedule(config.num_timesteps).double()
     if theirs.shape != ours.shape:
         raise BadBundle(

@@ -79,17 +79,7 @@ class Listener(nn.Module):
         return self.log_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
 
     def embed_sounds(self, mel: Tensor) -> Tensor:
-        """Return unit vectors of windows.
-
-        Args:
-            mel: (B, 1, F, T) normalised, in [-1, 1], of F bands and T frames as configured.
-
-        Returns:
-            (B, D).
-
-        Raises:
-            ValueError: The mels have another shape.
-        """
+        """Return unit vectors (B, D) of normalised mels (B, 1, F, T), in [-1, 1]."""
         wanted = (1, self.spec.n_mels, self.config.frames)
         if mel.ndim != 4 or mel.shape[1:] != wanted:
             raise ValueError(
@@ -104,13 +94,10 @@ class Listener(nn.Module):
         return F.normalize(self.text_projection(embed).float(), dim=1)
 
     def forward(self, mel: Tensor, embed: Tensor) -> Tensor:
-        """Compare every window with every text.
+        """Compare every window with every text: (B, M) cosines times :attr:`logit_scale`.
 
         Args:
             mel: (B, 1, F, T), see :meth:`embed_sounds`.
             embed: (M, text_dim), the texts' embeddings by a CLIP.
-
-        Returns:
-            (B, M), cosines times :attr:`logit_scale`.
         """
         return self.logit_scale * (self.embed_sounds(mel) @ self.embed_texts(embed).T)

@@ -46,11 +46,7 @@ def from_openai(
 
 
 def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:
-    """Compare a description with an architecture and OpenAI's preprocessing.
-
-    Raises:
-        BadBundle: They differ.
-    """
+    """Compare a description with an architecture and OpenAI's preprocessing."""
     model, preprocess = described.get("model_cfg"), described.get("preprocess_cfg")
     if not isinstance(model, dict) or not isinstance(preprocess, dict):
         raise BadBundle("The CLIP's description lacks 'model_cfg' or 'preprocess_cfg'.")
@@ -82,11 +78,7 @@ def _config(described: Mapping[str, Any], architecture: str) -> ClipConfig:
 
 
 def _spelt_out(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all fields of a network of open_clip's, with its defaults.
-
-    Raises:
-        BadBundle: A tower is not described, or by a field that open_clip does not know.
-    """
+    """Return all fields of a network of open_clip's, with its defaults."""
     open_clip = import_open_clip()
     towers = {"vision_cfg": open_clip.CLIPVisionCfg, "text_cfg": open_clip.CLIPTextCfg}
     spelt = {"embed_dim": model.get("embed_dim"), "quick_gelu": model.get("quick_gelu", False)}

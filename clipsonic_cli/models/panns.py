@@ -34,13 +34,7 @@ FRONT_END = {
 
 
 class Block(nn.Module):
-    """Two convolutions, each normalized and rectified, and a mean over squares.
-
-    Args:
-        narrow: Channels in.
-        wide: Channels out.
-        pool: Side of the squares.
-    """
+    """Two convolutions, each normalized and rectified, and a mean over ``pool`` x ``pool``."""
 
     def __init__(self, narrow: int, wide: int, pool: int) -> None:
         super().__init__()
@@ -71,16 +65,9 @@ class Cnn14(nn.Module):
         self.fc_audioset = nn.Linear(DIM, CLASSES)
 
     def forward(self, mels: Tensor) -> Tensor:
-        """Embed mels.
+        """Return embeddings (B, 2048) for mels (B, 1, T, 64) in dB, T of 32 or more.
 
-        Args:
-            mels: (B, 1, T, 64) in dB, time before frequency, T of 32 or more.
-
-        Returns:
-            (B, 2048), rectified: what the Frechet distances of the field compare.
-
-        Raises:
-            ValueError: The mels have another shape.
+        They are rectified, as in the Frechet distances of the field.
         """
         if mels.ndim != 4 or (mels.shape[1], mels.shape[3]) != (1, SPEC.n_mels):
             raise ValueError(f"need mels (B, 1, T, {SPEC.n_mels}), got {tuple(mels.shape)}")

@@ -39,14 +39,11 @@ class SoftmaxAttention(nn.Module):
         self.rotary_emb: Any = attention.rotary_emb
 
     def forward(self, x: Tensor, attn_bias: Tensor) -> Tensor:
-        """Attend to earlier tokens.
+        """Return (B, L, D) for tokens x of that shape.
 
         Args:
-            x: (B, L, D) tokens.
+            x: (B, L, D).
             attn_bias: (heads, L, L + 1) relative position bias; column 0 is the null key.
-
-        Returns:
-            (B, L, D).
         """
         batch, length, _ = x.shape
         x = self.norm(x)
@@ -137,9 +134,6 @@ class Prior(nn.Module):
 
         Returns:
             (B, D) predicted clean image embedding, of norm about sqrt(D).
-
-        Raises:
-            ValueError: A shape does not fit.
         """
         self._check(x_t, t, text_embed, text_encodings, keep)
         text_encodings = self.text_proj(text_encodings)  # (B, L, D)

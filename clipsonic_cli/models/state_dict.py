@@ -61,18 +61,17 @@ def outline(make: Callable[[], Network], name: str) -> Network:
 def load(
     network: nn.Module, weights: object, name: str, *, advice: str = "", assign: bool = False
 ) -> None:
-    """Load weights into a network, all of them and no others.
+    """Load weights into a network, all of them and no others; it changes only if all fit.
 
     Args:
-        network: Changed only if everything fits.
+        network: Keeps its own precision, unless ``assign`` lets it have these very tensors.
         weights: What was read, which may be anything.
         name: Of the network, for messages.
         advice: See :func:`check_fit`.
-        assign: Let the network have these very tensors, instead of their numbers in its own
-            precision.
+        assign: See ``network``.
 
     Raises:
-        BadBundle: A tensor is missing, unexpected or of another shape; the message names it.
+        BadBundle: See :func:`check_fit`.
     """
     refusal = f"The weights of '{name}' do not fit its network"
     fitting = check_fit(weights, network.state_dict(), refusal, advice)

@@ -21,14 +21,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def sinusoids(time: Tensor, dim: int) -> Tensor:
-    """Embed times as [cos | sin] of geometrically spaced frequencies.
+    """Embed times as [cos | sin] of geometrically spaced frequencies, from 1 to nearly 1/10000.
 
     Args:
         time: (B,) network time in [0, 1000); may be fractional.
         dim: Size of the embedding, even.
 
     Returns:
-        (B, dim) float32: frequencies fall from 1 to nearly 1/10000.
+        (B, dim) float32.
 
     Source: Vaswani et al. 2017, section 3.5, in improved-diffusion's order.
     """
@@ -58,13 +58,9 @@ class GroupNorm32(nn.GroupNorm):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions, the second scaled and shifted by the time-and-condition vector.
+    """Two convolutions, the second scaled and shifted by the time-and-condition vector (B, E).
 
-    Args:
-        in_channels: C of the input.
-        out_channels: C of the output; a 1x1 convolution carries the skip path if they differ.
-        embed_dim: Size of the time-and-condition vector.
-        dropout: Before the second convolution.
+    A 1x1 convolution carries the skip path where input and output differ in width.
     """
 
     def __init__(self, in_channels: int, out_channels: int, embed_dim: int, dropout: float) -> None:
@@ -94,12 +90,7 @@ class ResBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over all positions of the map, without positional encoding.
-
-    Args:
-        channels: C, a multiple of ``num_heads``.
-        num_heads: Attention heads.
-    """
+    """Self-attention over all positions of the map, without positional encoding."""
 
     def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()
@@ -162,9 +153,6 @@ class UNet(nn.Module):
     The condition passes a linear layer and is added to the time embedding, where
     improved-diffusion adds its class embedding. ``null_cond`` (D,) is the learned absence of a
     condition: ``unet.null_cond.expand(B, -1)`` gives the unconditional prediction.
-
-    Args:
-        config: Sizes; the defaults are the paper's model.
 
     Raises:
         ValueError: A width is no multiple of 32, or of the number of heads where attention is used.
@@ -241,11 +229,8 @@ class UNet(nn.Module):
             cond: (B, D) condition of unit norm, or ``null_cond`` in rows without one.
 
         Returns:
-            (B, 2, F, T): the prediction, then variance logits; (B, 1, F, T) if no variance is
-            learned. In x_t's dtype.
-
-        Raises:
-            ValueError: A shape does not fit.
+            In x_t's dtype, (B, 2, F, T): the prediction, then variance logits; (B, 1, F, T) if no
+            variance is learned.
         """
         self._check(x_t, time, cond)
         dtype = self.cond_proj.weight.dtype

@@ -59,17 +59,7 @@ class VGGish(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Embed windows.
-
-        Args:
-            windows: (B, 1, 96, 64) natural-log mels, time before frequency.
-
-        Returns:
-            (B, 128), of either sign.
-
-        Raises:
-            ValueError: The windows have another shape.
-        """
+        """Return embeddings (B, 128), of either sign, for natural-log mels (B, 1, 96, 64)."""
         if windows.ndim != 4 or windows.shape[1:] != (1, *WINDOW):
             raise ValueError(f"need windows (B, 1, 96, 64), got {tuple(windows.shape)}")
         h = self.features(windows)  # (B, 512, 6, 4)

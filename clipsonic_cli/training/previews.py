@@ -1,6 +1,5 @@
 """Samples of a model in training: audio, and images of its mels, for fixed queries."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.text import slug
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.types import Query, Report, silent
 
@@ -98,7 +98,7 @@ def _make(
     spec = sonic.parts.header(MODES[recipe.mode].unet).mel
     assert spec is not None  # a U-Net's header has one
     image = mel_picture(sound, spec)
-    stem = f"{recipe.seed:02d}-{_safe(recipe.query.name)}"
+    stem = f"{recipe.seed:02d}-{slug(recipe.query.name, MAX_NAME_BYTES)}"
     wav, png = target / f"{stem}.wav", target / f"{stem}.png"
     target.mkdir(parents=True, exist_ok=True)
     sound.write(wav, overwrite=True)
@@ -129,12 +129,3 @@ def _answerable(sonic: ClipSonic, recipe: Recipe, on_message: Callable[[str], No
                 on_message(f"'{recipe.query.name}' is made in mode '{name}': {refusal}")
         return chosen
     raise refusals[0]
-
-
-def _safe(text: str) -> str:
-    """Return a short piece of a file name: letters and digits of any script, the rest hyphens."""
-    text = unicodedata.normalize("NFC", text)
-    # Combining marks (M) are part of letters in many scripts.
-    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
-    name = "-".join(kept.split()).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-    return name.strip("-") or "sound"

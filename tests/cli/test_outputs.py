@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from clipsonic_cli.cli.generate import outputs
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.text import DEVICES
 
 
 def paths(output: str | None, suffix: str | None, sounds: list[dict[str, str | int]]) -> list[Path]:
@@ -23,7 +24,7 @@ def test_a_slug_is_one_safe_piece_of_a_file_name(text):
     assert 1 <= len(name.encode()) <= 121
     assert not set(name) & set('/\\:*?"<>|. \n\t\0')
     assert not name.startswith("-")
-    assert name.casefold() not in outputs.DEVICES
+    assert name.casefold() not in DEVICES
 
 
 @given(st.text())

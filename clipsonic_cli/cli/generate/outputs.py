@@ -11,6 +11,7 @@ from pathlib import Path
 from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import slug, truncated
 
 FORMATS = ("wav", "flac", "ogg")
 SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
@@ -19,34 +20,7 @@ FIELDS = ("prompt", "seed", "mode", "index")
 DEFAULT_NAME = "{prompt}-{seed}.wav"
 WIDTH = "0[1-9]d?"
 """What may follow a field of a template, after a colon."""
-MAX_SLUG_BYTES = 120  # a file name holds 255 bytes on most systems; the rest is for other fields
 MAX_NAME_BYTES = 240  # room for "-1000" and for the name of the temporary file
-DEVICES = {
-    *("con", "prn", "aux", "nul"),
-    *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
-}
-"""Names that are devices on Windows, whatever their ending."""
-
-
-def slug(text: str) -> str:
-    """Return a safe piece of a file name: letters and digits of any script, the rest hyphens.
-
-    Returns:
-        1 to 120 UTF-8 bytes without separators, dots or spaces; "sound" where nothing is left.
-    """
-    text = unicodedata.normalize("NFC", text)
-    # Combining marks (Mn, Mc) are part of letters in many scripts.
-    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
-    name = _cap("-".join(kept.split()), MAX_SLUG_BYTES).strip("-") or "sound"
-    return f"{name}_" if name.casefold() in DEVICES else name
-
-
-def _cap(text: str, limit: int) -> str:
-    """Cut a text to a number of UTF-8 bytes, between characters; surrogates count three."""
-    text = text[:limit]
-    while len(text.encode("utf-8", "surrogatepass")) > limit:
-        text = text[:-1]
-    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +89,7 @@ class Template:
         paths = []
         for values in sounds:
             safe = {k: slug(v) if isinstance(v, str) else v for k, v in values.items()}
-            stem = _cap(self._fill(safe), MAX_NAME_BYTES)
+            stem = truncated(self._fill(safe), MAX_NAME_BYTES)
             unique, count = stem, 1
             while unicodedata.normalize("NFC", unique).casefold() in taken:
                 count += 1
@@ -151,6 +125,9 @@ def _ending_of(path: Path, suffix: str | None) -> str:
 def _is_folder(path: str) -> bool:
     """Return whether there is a folder; not where Path raises, as for a name that is too long."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+MAX_NAME_BYTES = 240  # room for "-1000" and for the name of the temporary file
 
 
 def fields_of(template: str) -> set[str]:

@@ -1,8 +1,4 @@
-"""Data sets: lists of clips, their audio and frames, and a report on both.
-
-Knows: the formats of data sets and of media, and what makes a clip unfit. Does not know: networks,
-mels, what the clips are for. Readers only list clips; ``data/media.py`` decodes for all of them.
-"""
+"""Data sets: lists of clips, their audio and frames, and a report on both."""
 
 from clipsonic_cli.registry import Registry
 
@@ -14,7 +10,7 @@ READERS = Registry(
         "music": "clipsonic_cli.data.music:READER",
         "manifest": "clipsonic_cli.data.clip_list:READER",
         "shards": "clipsonic_cli.data.webdataset:READER",
-        "pairs": "clipsonic_cli.data.pairs:READER",
-        "folder": "clipsonic_cli.data.folder:READER",
+        "pairs": "clipsonic_cli.data.folder:PAIRS",
+        "folder": "clipsonic_cli.data.folder:FOLDER",
     },
 )

@@ -1,9 +1,8 @@
-"""A list of clips: CSV, TSV, JSON Lines, JSON, or plain lines (``data/lists.py``).
+"""Read a list of clips: CSV, TSV, JSON Lines, JSON, or plain lines (``data/lists.py``).
 
-Columns, of which only the first is needed: ``media`` (a video or picture), ``sound`` (where it is
+Columns, of which only the first is needed: ``media`` (a video or image), ``sound`` (where it is
 another file), ``label``, ``split`` (train, valid, test), ``start`` and ``seconds``, or their
-synonyms. Files are named relative to the list and are next to or below it
-(``data/listed_files.py``).
+synonyms. Files are next to or below the list (``data/listed_files.py``).
 """
 
 import difflib
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.data.clips import Reader
-from clipsonic_cli.data.files import PICTURES, VIDEOS
+from clipsonic_cli.data.files import IMAGES, VIDEOS
 from clipsonic_cli.data.listed_files import ListedFiles
 from clipsonic_cli.data.lists import KNOWN, SUFFIXES, SYNONYMS, BadCell, ListRow, read_list
 from clipsonic_cli.errors import UsageError
@@ -24,18 +23,10 @@ from clipsonic_cli.types import Clip, Split
 
 COLUMNS = ["media", "sound", "label", "split", "start", "seconds"]
 SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
-LOOKED_AT = 1000
-"""Rows in which unused columns are searched."""
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 
 
@@ -49,7 +40,7 @@ def detect(source: str) -> bool:
 
 def bare(cells: Sequence[str]) -> Sequence[str] | None:
     """Return the columns of a list without a header: the file, and its label if there are two."""
-    is_file = bool(cells) and Path(cells[0].strip()).suffix.lower() in VIDEOS | PICTURES
+    is_file = bool(cells) and Path(cells[0].strip()).suffix.lower() in VIDEOS | IMAGES
     return COLUMNS[:1] + COLUMNS[2:3] * (len(cells) - 1) if is_file and len(cells) < 3 else None
 
 
@@ -57,38 +48,25 @@ def read(source: str) -> Iterator[Clip]:
     """Yield a clip for each row; one with an invalid row has its problem."""
     path = Path(source)
     if path.is_dir():
-        here = [path / name for name in NAMES if (path / name).is_file()]
-        if not here:
+        names = [name for name in NAMES if (path / name).is_file()]
+        if not names:
             raise UsageError(f"'{source}' holds no {' or '.join(NAMES)}.")
-        path = here[0]
+        path /= names[0]
     files, checked = ListedFiles(path.parent), set[str]()
     for row in read_list(path, "media", bare=bare):
         for name in row.cells.keys() - checked:
-            _check_column(name)
+            if name not in KNOWN and difflib.get_close_matches(name, COLUMNS, cutoff=0.79):
+                raise unknown("column", name, COLUMNS)  # a misspelling
             checked.add(name)
         yield _clip(row, f"{path.name}:{row.line}", files)
 
 
 def unused_columns(source: str) -> list[str]:
     """Return the columns of a list's first rows that are not used."""
-    path = Path(source)
-    roles = ("media", "sound", "label", "split", "start", "seconds")
-    used: set[str | None] = set()
-    there: dict[str, None] = {}
-    for row in islice(read_list(path, "media", bare=bare), LOOKED_AT):
-        there |= dict.fromkeys(row.cells)
-        used |= {row.column(role) for role in roles}
-    return [name for name in there if name not in used]
-
-
-def _check_column(name: str) -> None:
-    """Check that an unknown column is not a misspelling of a known one.
-
-    Raises:
-        UsageError: It looks like one.
-    """
-    if name not in KNOWN and difflib.get_close_matches(name, COLUMNS, cutoff=0.79):
-        raise unknown("column", name, COLUMNS)
+    rows = list(islice(read_list(Path(source), "media", bare=bare), 1000))
+    used = {row.column(role) for row in rows for role in COLUMNS}
+    names = dict.fromkeys(name for row in rows for name in row.cells)
+    return [name for name in names if name not in used]
 
 
 def _clip(row: ListRow, line: str, files: ListedFiles) -> Clip:
@@ -101,10 +79,9 @@ def _clip(row: ListRow, line: str, files: ListedFiles) -> Clip:
             raise BadCell(f"there is no file's name under {', '.join(SYNONYMS['media'][:4])}")
         details = clip_details(row)
         media, sound = files.find(name), row.name("sound")
-        start = details["start"]
-        id_ = unicodedata.normalize("NFC", media)
+        moment = f"@{details['start']:g}" if details["start"] or details["seconds"] else ""
         return Clip(
-            id=f"{id_}@{start:g}" if start or details["seconds"] else id_,
+            id=unicodedata.normalize("NFC", media) + moment,
             media=files.folder / media,
             sound=files.folder / files.find(sound) if sound else None,
             **details,
@@ -114,11 +91,7 @@ def _clip(row: ListRow, line: str, files: ListedFiles) -> Clip:
 
 
 def clip_details(row: ListRow) -> dict[str, Any]:
-    """Return ``label``, ``split``, ``start`` and ``seconds`` of a row, as :class:`Clip` takes them.
-
-    Raises:
-        BadCell: A value is invalid; says which and why.
-    """
+    """Return a row's label, split, start and seconds for :class:`Clip`; BadCell for a bad value."""
     label, split = row.text("label"), row.text("split")
     if label and not has_word(label):
         raise BadCell(f"label is {label!r:.40}, which has no word")

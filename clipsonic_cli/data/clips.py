@@ -1,8 +1,4 @@
-"""List the clips of a data set in any format, and draw the splits that it does not state.
-
-Knows: that ids are unique, who is in which split. Does not know: which format it is
-(``data/listing.py``), how a format is laid out (a reader each), nor what a clip holds.
-"""
+"""List the clips of a data set in a given format, and draw the splits that it does not state."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +9,6 @@ from clipsonic_cli.data import READERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import printable
 from clipsonic_cli.types import Clip
-
-TEST_SHARE = 0.1
-"""Share of the videos for testing where a data set states no split, as in the paper for MUSIC
-(CLIPSonic section 3, "Data")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +29,6 @@ def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
         source: A folder, a file, or an address of shards; see the readers.
         format: A name of ``READERS``.
 
-    Returns:
-        The clips, one at a time, so that memory does not grow with their number.
-
     Raises:
         UsageError: The source is missing, empty, or of another format; at the call, or at the
             first clip.
@@ -51,11 +40,7 @@ def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
 
 
 def check_exists(source: str) -> None:
-    """Check that a path exists; addresses and patterns of shards pass unchecked.
-
-    Raises:
-        UsageError: It does not.
-    """
+    """Check that a path exists; addresses and patterns of shards pass unchecked."""
     if not is_address(source) and "{" not in source and not Path(source).exists():
         raise UsageError(f"There is no data at '{source}'; give a folder of videos.")
 
@@ -70,16 +55,11 @@ def with_splits(clips: Sequence[Clip], *, seed: int) -> list[Clip]:
 
     A video's name and the seed alone decide, so that clips that come or go move no others. Only
     where that would leave nothing to train on is one of the videos drawn trained on all the same.
-
-    Args:
-        clips: All clips of the data set; those with a split keep it.
-        seed: Another seed gives another split.
-
     Source: the share is that of CLIPSonic section 3, "Data", for MUSIC.
     """
     undecided = [clip for clip in clips if clip.split is None]
     trained = any(clip.split == "train" and clip.problem is None for clip in clips)
-    tested = _drawn_from(undecided, TEST_SHARE, f"{seed}", spare=not trained)
+    tested = _drawn_from(undecided, 0.1, f"{seed}", spare=not trained)
     return [
         clip if clip.split else replace(clip, split="test" if clip.video in tested else "train")
         for clip in clips
@@ -87,14 +67,9 @@ def with_splits(clips: Sequence[Clip], *, seed: int) -> list[Clip]:
 
 
 def hold_out(clips: Sequence[Clip], *, share: float, seed: int) -> list[Clip]:
-    """Move a share of the training clips to "valid", by video, for sets that state no such split.
+    """Move a share in [0, 1] of the training clips to "valid", by video, but never all of them.
 
-    Never all of them: see :func:`with_splits`.
-
-    Args:
-        clips: All clips of the data set; those of other splits stay.
-        share: Of the training clips, in [0, 1].
-        seed: As for :func:`with_splits`, of which this draw is independent.
+    The draw is independent of that of :func:`with_splits`.
     """
     training = [clip for clip in clips if clip.split == "train"]
     held = _drawn_from(training, share, f"{seed} valid", spare=True)
@@ -121,11 +96,7 @@ def drawn(name: str, salt: str) -> float:
 
 
 def _named(clips: Iterator[Clip], source: str, name: str) -> Iterator[Clip]:
-    """Yield the clips with unique ids: a repeated id gets a number and is a problem.
-
-    Raises:
-        UsageError: There are no clips.
-    """
+    """Yield the clips, at least one, with unique ids: a repeated id gets a number and a problem."""
     seen: set[bytes] = set()
     for clip in clips:
         clip, repeats = replace(clip, id=printable(clip.id)), 1

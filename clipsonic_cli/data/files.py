@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipsonic_cli.text import is_words
-
 VIDEOS = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".qt", ".f4v", ".3gp", ".3g2", ".mkv", ".webm", ".ogv", ".ogm"),
@@ -16,8 +14,8 @@ VIDEOS = frozenset(
         *(".flv", ".wmv", ".asf", ".rm", ".rmvb", ".mxf", ".dv", ".nut", ".mj2", ".gif"),
     )
 )
-PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
-SOUNDS = frozenset(
+IMAGES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+AUDIO = frozenset(
     (
         *(".wav", ".wave", ".w64", ".rf64", ".caf", ".aif", ".aiff", ".aifc", ".au", ".snd"),
         *(".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".m4a", ".m4b", ".aac", ".ac3"),
@@ -27,7 +25,7 @@ SOUNDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFiles:
+class FoundFile:
     """A file, or a folder that cannot be entered."""
 
     path: Path
@@ -40,20 +38,16 @@ class FoundFiles:
         return self.path.suffix.lower()
 
 
-def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFiles]:
-    """Yield the files below a folder.
+def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFile]:
+    """Yield the files below a folder, folder by folder, sorted by name.
 
     Links are followed after everything in the folder itself, and no folder is entered twice, so
-    that a loop ends. Names that begin with a dot are left out.
+    that a loop ends. A folder with a video's suffix is both yielded and entered.
 
     Args:
         root: The folder.
         hidden: Also yield files and folders with names that begin with a dot; such folders are not
             entered. Files that macOS keeps for itself (._x, .DS_Store) are never yielded.
-
-    Yields:
-        Files folder by folder, sorted by name, and folders that cannot be entered. A folder with a
-        video's suffix is both yielded and entered.
     """
     pending, entered = deque([root]), set[tuple[int, int]]()
     while pending:
@@ -61,35 +55,28 @@ def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFiles]:
         try:
             status = top.stat()
         except OSError as error:
-            yield FoundFiles(top, f"the folder cannot be entered: {error.strerror}")
+            yield FoundFile(top, f"the folder cannot be entered: {error.strerror}")
             continue
         if (status.st_dev, status.st_ino) in entered:
-            yield FoundFiles(top, "a link to a folder that was entered already")
+            yield FoundFile(top, "a link to a folder that was entered already")
             continue
         failed: list[OSError] = []
-        for here, folders, names in os.walk(top, onerror=failed.append):
-            own = os.stat(here)  # noqa: PTH116 - for speed, as os.walk gives text
+        for place, folders, names in os.walk(top, onerror=failed.append):
+            own = os.stat(place)  # noqa: PTH116 - for speed, as os.walk gives text
             entered.add((own.st_dev, own.st_ino))
             if hidden:
-                yield from (
-                    FoundFiles(Path(here, name)) for name in sorted(folders) if name[0] == "."
-                )
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            below = [Path(here, name) for name in folders]
+                yield from (FoundFile(Path(place, n)) for n in sorted(folders) if n[0] == ".")
+            folders[:] = sorted(name for name in folders if name[0] != ".")
+            below = [Path(place, name) for name in folders]
             pending.extend(path for path in below if path.is_symlink())
-            yield from (FoundFiles(path) for path in below if path.suffix.lower() in VIDEOS)
-            yield from (
-                FoundFiles(Path(here, name))
-                for name in sorted(names)
-                if name[0] != "." or (hidden and not _is_of_system(name))
-            )
-            yield from _failures(failed)
-        yield from _failures(failed)
-
-
-def _is_of_system(name: str) -> bool:
-    """Return whether macOS keeps a file for itself: metadata of another file, or of a folder."""
-    return name.startswith("._") or name in (".DS_Store", ".localized")
+            yield from (FoundFile(path) for path in below if path.suffix.lower() in VIDEOS)
+            for name in sorted(names):
+                of_macos = name.startswith("._") or name in (".DS_Store", ".localized")
+                if name[0] != "." or (hidden and not of_macos):
+                    yield FoundFile(Path(place, name))
+        for failure in failed:
+            why = f"the folder cannot be read: {failure.strerror}"
+            yield FoundFile(Path(failure.filename), why)
 
 
 def is_part_of_download(path: Path) -> bool:
@@ -110,24 +97,7 @@ def name_of(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def label_of(path: Path, root: Path) -> str | None:
-    """Return the name of a file's folder as its label.
-
-    None if it is the data set's own folder, or its name has no word or is not UTF-8.
-    """
-    return path.parent.name if path.parent != root and is_words(path.parent.name) else None
-
-
 def media_by_stem(root: Path) -> dict[str, Path]:
     """Return the videos below a folder by name without suffix; the first of equal names."""
-    found: dict[str, Path] = {}
-    for file in walk(root):
-        if file.problem is None and file.suffix in VIDEOS:
-            found.setdefault(file.path.stem, file.path)
-    return found
-
-
-def _failures(failed: list[OSError]) -> Iterator[FoundFiles]:
-    while failed:
-        error = failed.pop(0)
-        yield FoundFiles(Path(error.filename), f"the folder cannot be read: {error.strerror}")
+    videos = [file.path for file in walk(root) if file.problem is None and file.suffix in VIDEOS]
+    return {path.stem: path for path in reversed(videos)}

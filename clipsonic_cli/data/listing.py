@@ -1,29 +1,17 @@
-"""List a data set: find its format, read its clips, and report which files are left out.
-
-Knows: how the files of a folder are counted to choose a format. Does not know: how a format is laid
-out.
-"""
+"""List a data set: find its format, read its clips, and report which files are left out."""
 
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.clip_list import unused_columns
-from clipsonic_cli.data.clips import Reader, check_exists, is_address, read_clips, with_splits
-from clipsonic_cli.data.files import (
-    PICTURES,
-    SOUNDS,
-    VIDEOS,
-    FoundFiles,
-    is_part_of_download,
-    name_of,
-    walk,
-)
+from clipsonic_cli.data.clips import check_exists, is_address, read_clips, with_splits
+from clipsonic_cli.data.files import AUDIO, IMAGES, VIDEOS, is_part_of_download, name_of, walk
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import SHOWN, printable
 from clipsonic_cli.types import Clip, Member
@@ -35,11 +23,9 @@ TITLES = {
     "music": "MUSIC",
     "manifest": "a list (manifest)",
     "shards": "WebDataset shards",
-    "pairs": "pictures with sounds of the same name",
+    "pairs": "images and audio files of the same name",
     "folder": "a folder of videos",
 }
-ROWS, MEMBERS, ARCHIVES = 1000, 1000, 100
-"""Rows of a list, members of an archive, and archives read to choose a format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,50 +49,42 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
         format: A name of ``READERS``; None finds it.
         seed: Seed of the split if the data set states none
             (:func:`~clipsonic_cli.data.clips.with_splits`).
-
-    Raises:
-        UsageError: There is no data set, or its format is not known.
     """
     check_exists(source)
+    notes: list[str] = []
+    left_out: dict[str, str] = {}
     if is_address(source) or not Path(source).is_dir():
         name = format or find_format(source)
         listed = list(read_clips(source, format=name))
-        unused = unused_columns(source) if name == "manifest" else []
-        shown = ", ".join(map(printable, unused[:SHOWN])) + ", ..." * (len(unused) > SHOWN)
-        notes = [f"columns not used: {shown}"] if unused else []
-        return _split(Listing(format=name, clips=listed, notes=tuple(notes)), seed)
-    folder = Folder(Path(source))
-    name = READERS.check(format) if format else folder.choose()
-    clips = list(read_clips(source, format=name))
-    left_out = folder.left_out(clips, name)
-    notes = [] if format else [folder.reading_as(name)]
-    notes += [left_out_line(left_out)] if left_out else []
-    notes += folder.unlabelled(clips, name)
-    return _split(Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out), seed)
+        if name == "manifest" and (unused := unused_columns(source)):
+            notes.append(f"columns not used: {_first([printable(column) for column in unused])}")
+    else:
+        folder = Folder(Path(source))
+        name = READERS.check(format) if format else folder.choose()
+        listed = list(read_clips(source, format=name))
+        left_out = folder.left_out(listed, name)
+        if not format:
+            notes.append(folder.reading_as(name))
+        if left_out:
+            notes.append(left_out_line(left_out))
+        notes += folder.unlabelled(listed, name)
 
-
-def _split(listing: Listing, seed: int) -> Listing:
-    """Draw the splits that the data set does not state; add a note if no clip is for testing."""
-    clips, notes = with_splits(listing.clips, seed=seed), listing.notes
-    drawn = any(clip.split is None for clip in listing.clips)
+    # Draw the splits that the data set does not state.
+    clips = with_splits(listed, seed=seed)
+    drawn = any(clip.split is None for clip in listed)
     if drawn and all(clip.split != "test" for clip in clips):
-        notes += (
-            "no clips are held out for testing: one video in ten is drawn, and here none was",
-        )
-    return replace(listing, clips=clips, notes=notes)
+        none = "no clips are held out for testing: one video in ten is drawn, and here none was"
+        notes.append(none)
+    return Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out)
 
 
 def find_format(source: str) -> str:
-    """Return the name of the format of ``READERS`` that a source has.
-
-    Raises:
-        UsageError: The source is missing, or of no known format.
-    """
+    """Return the name of the format of ``READERS`` that a source has."""
     check_exists(source)
     if not is_address(source) and Path(source).is_dir():
         return Folder(Path(source)).choose()
     for name in READERS:
-        if _reader(name).detect(source):
+        if READERS.load(name).detect(source):
             return name
     raise UsageError(
         f"'{source}' has no known data format. Give a folder of videos, or name its format: "
@@ -115,24 +93,21 @@ def find_format(source: str) -> str:
 
 
 class Folder:
-    """The files of a folder, counted by kind.
-
-    Args:
-        root: The folder.
-    """
+    """The files of a folder, counted by kind."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.files = [file for file in walk(root, hidden=True) if file.problem is None]
-        seen = [file for file in self.files if file.path.name[0] != "."]
-        self.videos = [f for f in seen if f.suffix in VIDEOS - PICTURES]
-        self.sounds = [f for f in seen if f.suffix in SOUNDS]
-        self.pictures = [f for f in seen if f.suffix in PICTURES]
-        self.archives = [f for f in seen if f.suffix == ".tar"]
-        media = len(self.videos) + len(self.sounds) + len(self.pictures) + len(self.archives)
-        self.others = len(seen) - media
-        stems = {_stem(file) for file in self.pictures}
-        self.pairs = {_stem(file) for file in self.sounds} & stems
+        self.files = [file.path for file in walk(root, hidden=True) if file.problem is None]
+        visible = [path for path in self.files if path.name[0] != "."]
+        self.videos = _of_kind(visible, VIDEOS - IMAGES)
+        self.audio = _of_kind(visible, AUDIO)
+        self.images = _of_kind(visible, IMAGES)
+        self.archives = _of_kind(visible, frozenset({".tar"}))
+        media = len(self.videos) + len(self.audio) + len(self.images) + len(self.archives)
+        self.others = len(visible) - media
+        self.stems = {path.with_suffix("") for path in self.videos}
+        images = {path.with_suffix("") for path in self.images}
+        self.pairs = {path.with_suffix("") for path in self.audio} & images
 
     def choose(self) -> str:
         """Return the format that most of the files have.
@@ -144,17 +119,13 @@ class Folder:
         Raises:
             UsageError: There are no media.
         """
-        lists = [name for name in LISTS if _reader(name).detect(str(self.root))]
+        lists = [name for name in LISTS if READERS.load(name).detect(str(self.root))]
         for name in lists:
-            if self._is_here(name):
+            if self._has_files_of(name):
                 return name
-        apart = self.pairs - {_stem(file) for file in self.videos}
-        gifs = 0 if apart else sum(file.suffix == ".gif" for file in self.pictures)
-        counts = {
-            "folder": len(self.videos) + gifs,
-            "pairs": len(apart),
-            "shards": self.archived,
-        }
+        pairs = self.pairs - self.stems
+        gifs = 0 if pairs else len(_of_kind(self.images, frozenset({".gif"})))
+        counts = {"folder": len(self.videos) + gifs, "pairs": len(pairs), "shards": self.archived}
         best = max(counts, key=lambda name: counts[name])  # the first of equal ones
         if counts[best]:
             return best
@@ -164,29 +135,29 @@ class Folder:
             return "shards"
         raise UsageError(
             f"'{self.root}' holds no videos: found {self.counts}. Give a folder of videos, or of "
-            "pictures with sounds of the same name."
+            f"{TITLES['pairs']}."
         )
 
-    def _is_here(self, name: str) -> bool:
-        """Return whether one of the files exists that a list's first rows name."""
+    def _has_files_of(self, name: str) -> bool:
+        """Return whether one of the files exists that a list's first thousand rows name."""
         try:
-            clips = list(islice(_reader(name).read(str(self.root)), ROWS))
+            clips = list(islice(READERS.load(name).read(str(self.root)), 1000))
         except UsageError:  # reading it will report what is wrong with the list
             return True
-        return any(clip.problem is None and _exists(clip) for clip in clips)
+        return any(clip.problem is None and _exists(clip.media) for clip in clips)
 
     @cached_property
     def archived(self) -> int:
-        """How many clips the first tar files hold."""
-        return sum(_clips_in(file.path) for file in self.archives[:ARCHIVES])
+        """How many clips the first hundred tar files hold."""
+        return sum(map(_clips_in, self.archives[:100]))
 
     @property
     def counts(self) -> str:
-        """All files by kind, such as "2 videos, 1 picture"."""
+        """All files by kind, such as "2 videos, 1 image"."""
         kinds = {
             "video": len(self.videos),
-            "sound": len(self.sounds),
-            "picture": len(self.pictures),
+            "audio file": len(self.audio),
+            "image": len(self.images),
             "archive": len(self.archives),
             "other file": self.others,
         }
@@ -195,11 +166,7 @@ class Folder:
 
     def reading_as(self, name: str) -> str:
         """Return the note on the format chosen: the files found, and the other formats possible."""
-        able = {
-            "folder": len(self.videos),
-            "pairs": len(self.pairs),
-            "shards": self.archived,
-        }
+        able = {"folder": len(self.videos), "pairs": len(self.pairs), "shards": self.archived}
         others = [
             f"`format` {other} reads {TITLES[other]} ({count:,})"
             for other, count in able.items()
@@ -212,95 +179,78 @@ class Folder:
         if name not in ("folder", "pairs"):
             return []
         folders = Counter(
-            clip.media.parent
+            name_of(clip.media.parent, self.root)
             for clip in clips
             if clip.label is None and isinstance(clip.media, Path) and clip.problem is None
         )
-        odd = [printable(name_of(place, self.root)) for place in folders if place != self.root]
-        if not odd:
+        del folders["."]  # the data set's own folder is no label
+        if not folders:
             return []
-        shown = ", ".join(f"'{one}'" for one in odd[:SHOWN]) + ", ..." * (len(odd) > SHOWN)
-        count = sum(folders[place] for place in folders if place != self.root)
-        return [f"no label for {count:,} clips: {shown} has no word, or is not UTF-8"]
+        shown = _first([f"'{printable(folder)}'" for folder in folders])
+        return [f"no label for {folders.total():,} clips: {shown} has no word, or is not UTF-8"]
 
     def left_out(self, clips: Iterable[Clip], name: str) -> dict[str, str]:
-        """Return the files that no clip names, with the reason.
-
-        Args:
-            clips: As the reader listed them.
-            name: The format; the lists of a format of lists are not left out.
-        """
-        used: set[Path] = set()
-        for clip in clips:
-            for media in (clip.media, clip.sound):
-                if media is not None:
-                    used.add(Path(media.shard) if isinstance(media, Member) else media)
-        stems = {_stem(file) for file in self.videos}
+        """Return the files that no clip in a format names, with the reason; not its own lists."""
+        used = {
+            Path(media.shard) if isinstance(media, Member) else media
+            for clip in clips
+            for media in (clip.media, clip.sound)
+        }
         lists = (".csv", ".json", ".jsonl") if name in LISTS else ()
         return {
-            printable(name_of(file.path, self.root)): _reason(file, name, stems)
-            for file in self.files
-            if file.path not in used
-            and not (file.suffix in lists and file.path.parent == self.root)
+            printable(name_of(path, self.root)): self._reason(path, name)
+            for path in self.files
+            if path not in used and not (path.suffix.lower() in lists and path.parent == self.root)
         }
 
-
-def _reader(name: str) -> Reader:
-    reader: Reader = READERS.load(name)
-    return reader
-
-
-def _stem(file: FoundFiles) -> Path:
-    """Return a file's path without its suffix."""
-    return file.path.with_suffix("")
-
-
-def _reason(file: FoundFiles, name: str, stems: set[Path]) -> str:
-    """Return why no clip names a file."""
-    path = file.path
-    if path.name[0] == ".":
-        return "hidden"
-    if is_part_of_download(path):
-        return "a part of a download"
-    if name in LISTS and file.suffix in VIDEOS | SOUNDS | PICTURES:
-        return "not in the list"
-    bare = path.with_suffix("")
-    while bare.suffix and bare not in stems:  # a.en.vtt and a.info.json go with a.mp4
-        bare = bare.with_suffix("")
-    if bare in stems and file.suffix not in VIDEOS:
-        return "goes with the video of its name"
-    wanted = {"folder": "a video", "pairs": "a picture or sound", "shards": "an archive (.tar)"}
-    return f"not {wanted.get(name, 'media')} by its name"
+    def _reason(self, path: Path, name: str) -> str:
+        """Return why no clip names a file."""
+        suffix = path.suffix.lower()
+        if path.name[0] == ".":
+            return "hidden"
+        if is_part_of_download(path):
+            return "a part of a download"
+        if name in LISTS and suffix in VIDEOS | AUDIO | IMAGES:
+            return "not in the list"
+        stem = path.with_suffix("")
+        while stem.suffix and stem not in self.stems:  # a.en.vtt and a.info.json go with a.mp4
+            stem = stem.with_suffix("")
+        if stem in self.stems and suffix not in VIDEOS:
+            return "goes with the video of its name"
+        wanted = {"folder": "a video", "pairs": "an image or audio", "shards": "an archive (.tar)"}
+        return f"not {wanted.get(name, 'media')} by its name"
 
 
 def left_out_line(left_out: Mapping[str, str]) -> str:
     """Return a note on the files left out: for each reason their number and the first names."""
     parts = []
     for reason, count in Counter(left_out.values()).most_common():
-        names = [name for name, why in left_out.items() if why == reason]
-        some = ", ".join(f"'{name}'" for name in names[:SHOWN])
-        more = ", ..." if count > SHOWN else ""
-        parts.append(f"{reason} ({count:,}: {some}{more})")
+        names = [f"'{name}'" for name, why in left_out.items() if why == reason]
+        parts.append(f"{reason} ({count:,}: {_first(names)})")
     plural = "s" if len(left_out) > 1 else ""
     return f"left out {len(left_out):,} file{plural}: {'; '.join(parts)}"
 
 
-def _exists(clip: Clip) -> bool:
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _of_kind(paths: Iterable[Path], suffixes: frozenset[str]) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in suffixes]
+
+
+def _exists(media: Path | Member) -> bool:
     try:
-        return isinstance(clip.media, Path) and clip.media.is_file()
+        return isinstance(media, Path) and media.is_file()
     except OSError:
         return False
 
 
 def _clips_in(archive: Path) -> int:
-    """Return how many clips the first members of a tar file are, by their names."""
+    """Return how many clips the first thousand members of a tar file are, by their names."""
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            names = [info.name for info in islice(tar, MEMBERS)]
+            paths = [Path(info.name) for info in islice(tar, 1000)]
     except (tarfile.TarError, OSError):
         return 0
-    return len({Path(name).with_suffix("") for name in _media(names)})
-
-
-def _media(names: Iterable[str]) -> Iterator[str]:
-    return (name for name in names if Path(name).suffix.lower() in VIDEOS | PICTURES)
+    return len({path.with_suffix("") for path in _of_kind(paths, VIDEOS | IMAGES)})

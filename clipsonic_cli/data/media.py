@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from clipsonic_cli.data.audio import Audio, decode_audio
 from clipsonic_cli.data.container import Container, Damage, container_of, duration_of
-from clipsonic_cli.data.files import PICTURES
+from clipsonic_cli.data.files import IMAGES
 from clipsonic_cli.data.orientation import display_matrix, square_pixels, upright
 from clipsonic_cli.data.source import Unreadable, opened
 from clipsonic_cli.data.timeline import MAX_SECONDS
@@ -258,7 +258,7 @@ def is_image(media: Path | Member) -> bool:
     """Return whether a file is a still image by its name; a GIF may move."""
     name = media.name if isinstance(media, Member) else str(media)
     suffix = Path(name).suffix.lower()
-    return suffix in PICTURES and suffix != ".gif"
+    return suffix in IMAGES and suffix != ".gif"
 
 
 def _read_still(clip: Clip, file: BinaryIO) -> Image.Image:

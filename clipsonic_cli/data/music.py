@@ -1,11 +1,7 @@
-"""Read MUSIC: a JSON file of YouTube ids by instrument.
-
-    {"videos": {"acoustic_guitar": ["ID", ...], ...}}
+"""Read MUSIC: a JSON file of YouTube ids by instrument, ``{"videos": {"flute": ["ID", ...]}}``.
 
 Whole videos ``ID.mp4`` are anywhere below the folder of the JSON file. The data set states no
-split: it is drawn, 9 to 1, from each id and the seed, so that missing videos move no others.
-
-Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3, "Data".
+split. Source: Zhao et al. 2018, "The Sound of Pixels"; CLIPSonic section 3, "Data".
 """
 
 from collections.abc import Iterator
@@ -18,9 +14,6 @@ from clipsonic_cli.data.files import media_by_stem
 from clipsonic_cli.data.lists import MAX_JSON
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
-
-MAX_INDEXES = 20
-"""JSON files in a folder above which none is read; a download often has one for each video."""
 
 
 def detect(source: str) -> bool:
@@ -38,32 +31,31 @@ def read(source: str) -> Iterator[Clip]:
     media = media_by_stem(path.parent)
     for instrument, names in videos.items():
         for name in names:
-            there = media.get(name)
             yield Clip(
                 id=name,
-                media=there or path.parent / f"{name}.mp4",
+                media=media.get(name, path.parent / f"{name}.mp4"),
                 label=instrument.replace("_", " "),
-                problem=None if there else "not found",
+                problem=None if name in media else "not found",
             )
 
 
 def _indexes(path: Path) -> dict[Path, dict[str, list[str]]]:
     """Return the JSON files of a source in MUSIC's format, with the videos that they list."""
     paths = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    found: dict[Path, dict[str, list[str]]] = {}
-    if len(paths) > MAX_INDEXES:
-        return found
+    indexes: dict[Path, dict[str, list[str]]] = {}
+    if len(paths) > 20:  # a download often has a JSON for each video
+        return indexes
     for file in paths:
-        if file.suffix.lower() != ".json" or not file.is_file():
+        if file.suffix.lower() != ".json":
             continue
         try:
             content: Any = bounded.read_json(file, MAX_JSON, encoding="utf-8-sig")
         except (OSError, ValueError):
             continue
         videos = content.get("videos") if isinstance(content, dict) else None
-        if isinstance(videos, dict) and all(_is_names(names) for names in videos.values()):
-            found[file] = videos
-    return found
+        if isinstance(videos, dict) and all(map(_is_names, videos.values())):
+            indexes[file] = videos
+    return indexes
 
 
 def _is_names(names: object) -> bool:

@@ -12,12 +12,12 @@ from clipsonic_cli.audio import files
 from clipsonic_cli.audio.downmix import Downmix
 from clipsonic_cli.data.audio import Audio
 from clipsonic_cli.data.container import has_more
-from clipsonic_cli.data.files import SOUNDS, VIDEOS
+from clipsonic_cli.data.files import AUDIO, VIDEOS
 from clipsonic_cli.data.media import read_audio
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.types import Clip
 
-SUFFIXES = (SOUNDS | VIDEOS) - {".gif"}
+SUFFIXES = (AUDIO | VIDEOS) - {".gif"}
 """Suffixes of files that are read as audio; videos for their audio."""
 EXACT = frozenset(
     (".wav", ".wave", ".w64", ".rf64", ".caf", ".aiff", ".aif", ".aifc", ".au", ".snd", ".flac")

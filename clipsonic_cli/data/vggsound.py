@@ -2,13 +2,13 @@
 
 The clips are anywhere below the folder of the CSV: cut and named like ``ID_000030.mp4`` or in
 another spelling of :func:`spellings`, or whole videos ``ID.mp4``, of which ten seconds are used.
-
 Source: Chen et al. 2020, "VGGSound: A Large-scale Audio-Visual Dataset".
 """
 
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from clipsonic_cli.data.clip_list import SPLITS
@@ -19,8 +19,6 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip
 
 SECONDS = 10
-START = re.compile(r"\d{1,7}", re.ASCII)
-"""A start in seconds; no video is longer."""
 
 
 def detect(source: str) -> bool:
@@ -29,11 +27,7 @@ def detect(source: str) -> bool:
 
 
 def read(source: str) -> Iterator[Clip]:
-    """Yield a clip for each row, in order; one whose file is missing has that problem.
-
-    A video may have several starts: a clip's id is the video and the start, and its split is that
-    of the row.
-    """
+    """Yield a clip "VIDEO@START" for each row; one whose file is missing has that problem."""
     table = _table(Path(source))
     if table is None:
         raise UsageError(f"'{source}' holds no CSV of VGGSound's (id, start, label, split).")
@@ -46,9 +40,8 @@ def read(source: str) -> Iterator[Clip]:
                 if _is_row(row):
                     yield _clip(row, media, table.parent)
                 elif row and rows.line_num > 1:  # mirrors have a header in the first
-                    name = f"{table.name}:{rows.line_num}"
-                    problem = "no row of id, start, label and split"
-                    yield Clip(id=name, media=table, problem=problem)
+                    why = "no row of id, start, label and split"
+                    yield Clip(id=f"{table.name}:{rows.line_num}", media=table, problem=why)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"'{table}' cannot be read: {error}.") from None
 
@@ -69,16 +62,14 @@ def spellings(video: str, start: int) -> list[str]:
 
 def _clip(row: list[str], media: dict[str, Path], folder: Path) -> Clip:
     video, start, label, split = row[0], int(row[1]), row[2], SPLITS[row[3]]
-    key = f"{video}@{start}"
-    for name in spellings(video, start):
-        if name in media:
-            return Clip(id=key, media=media[name], label=label, split=split)
+    names = spellings(video, start)
+    expected = folder / f"{names[0]}.mp4"
+    clip = Clip(id=f"{video}@{start}", media=expected, label=label, split=split)
+    if name := next((name for name in names if name in media), None):
+        return replace(clip, media=media[name])
     if video in media:
-        return Clip(
-            id=key, media=media[video], label=label, split=split, start=start, seconds=SECONDS
-        )
-    expected = folder / f"{video}_{start:06d}.mp4"
-    return Clip(id=key, media=expected, label=label, split=split, problem="not found")
+        return replace(clip, media=media[video], start=start, seconds=SECONDS)
+    return replace(clip, problem="not found")
 
 
 def _table(path: Path) -> Path | None:
@@ -100,7 +91,7 @@ def _table(path: Path) -> Path | None:
 
 
 def _is_row(row: list[str]) -> bool:
-    return len(row) == 4 and START.fullmatch(row[1]) is not None and row[3] in SPLITS
+    return len(row) == 4 and re.fullmatch("[0-9]{1,7}", row[1]) is not None and row[3] in SPLITS
 
 
 READER = Reader(detect=detect, read=read)

@@ -3,8 +3,7 @@
 ``KEY.mp4`` is the video, or ``KEY.jpg`` and ``KEY.wav`` image and audio; ``KEY.txt`` holds the
 label, ``KEY.json`` any of ``label``, ``split``, ``start`` and ``seconds``. Shards are a folder's
 ``*.tar``, one file, or a pattern like ``https://example.org/clips-{000..031}.tar``, local or not.
-Only headers are read to list them, and nothing is unpacked: members are read from within the tar
-file, on the web by ranges. Compressed tar files cannot be read that way and are not supported.
+Members are read from within the tar file, on the web by ranges, so it must not be compressed.
 """
 
 import json
@@ -16,14 +15,12 @@ from typing import Any
 
 from clipsonic_cli.data.clip_list import clip_details
 from clipsonic_cli.data.clips import Reader, check_exists, is_address
-from clipsonic_cli.data.files import PICTURES, SOUNDS, VIDEOS
+from clipsonic_cli.data.files import AUDIO, IMAGES, VIDEOS, name_of
 from clipsonic_cli.data.lists import ListRow
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Member
 
-TEXTS = frozenset((".txt", ".json"))
-MAX_TEXT = 1 << 20
 MAX_SHARDS = 1_000_000
 
 
@@ -41,11 +38,7 @@ def read(source: str) -> Iterator[Clip]:
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the names that a pattern stands for: ``{000..031}`` counts, ``{a,b}`` lists.
-
-    Raises:
-        UsageError: It stands for more than a million names.
-    """
+    """Return the names that a pattern stands for: ``{000..031}`` counts, ``{a,b}`` lists."""
     match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
     if match is None:
         return [pattern]
@@ -56,15 +49,15 @@ def expand(pattern: str) -> list[str]:
         if last - first >= MAX_SHARDS:
             raise UsageError(f"'{pattern}' stands for more than {MAX_SHARDS:,} shards.")
         middles = [f"{number:0{len(match[1])}d}" for number in range(first, last + 1)]
-    head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [head + middle + rest for middle in middles for rest in expand(tail)]
+    tails = expand(pattern[match.end() :])
+    return [pattern[: match.start()] + middle + tail for middle in middles for tail in tails]
 
 
 def _shards(source: str) -> list[tuple[str, str]]:
     """Return the shards, each with the prefix of its clips' ids."""
-    if not is_address(source) and Path(source).is_dir():
-        root = Path(source)
-        return [(str(path), path.relative_to(root).as_posix()) for path in _in_folder(root)]
+    root = Path(source)
+    if not is_address(source) and root.is_dir():
+        return [(str(path), name_of(path, root)) for path in _in_folder(root)]
     shards = expand(source)
     for shard in shards:
         if not shard.endswith(".tar"):
@@ -81,7 +74,7 @@ def _in_shard(shard: str, name: str) -> Iterator[Clip]:
     key: str | None = None
     files: dict[str, Member] = {}
     texts: dict[str, bytes] = {}
-    problem = None
+    problem = failure = None
     try:
         with open_shard(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (info := tar.next()) is not None:
@@ -94,7 +87,7 @@ def _in_shard(shard: str, name: str) -> Iterator[Clip]:
                         yield _clip(f"{name}/{key}", files, texts, problem)
                     key, files, texts, problem = own, {}, {}, None
                 problem = problem or _unsafe(info)
-                if suffix in TEXTS and info.size <= MAX_TEXT and info.isreg():
+                if suffix in (".txt", ".json") and info.size <= 1 << 20 and info.isreg():
                     content = tar.extractfile(info)
                     texts[suffix] = content.read() if content else b""
                 else:
@@ -102,36 +95,35 @@ def _in_shard(shard: str, name: str) -> Iterator[Clip]:
                         shard=shard, name=info.name, offset=info.offset_data, size=info.size
                     )
     except (tarfile.TarError, OSError) as error:
-        if key is not None:
-            yield _clip(f"{name}/{key}", files, texts, problem)
-        reason = f"the shard is listed up to here: {' '.join(str(error).split())}"
-        yield Clip(id=name, media=Path(shard), problem=reason)
-        return
+        failure = f"the shard is listed up to here: {' '.join(str(error).split())}"
     if key is not None:
         yield _clip(f"{name}/{key}", files, texts, problem)
+    if failure is not None:
+        yield Clip(id=name, media=Path(shard), problem=failure)
 
 
 def _clip(
     name: str, files: dict[str, Member], texts: dict[str, bytes], problem: str | None
 ) -> Clip:
-    videos = [files[suffix] for suffix in sorted(files) if suffix in VIDEOS]
-    pictures = [files[suffix] for suffix in sorted(files) if suffix in PICTURES]
-    sounds = [files[suffix] for suffix in sorted(files) if suffix in SOUNDS]
+    videos, images, audio = (
+        [files[suffix] for suffix in sorted(files) if suffix in kind]
+        for kind in (VIDEOS, IMAGES, AUDIO)
+    )
     details: dict[str, Any] = {}
     try:
         details = _details(texts)
     except (ValueError, RecursionError) as error:
         problem = problem or f"its text or JSON: {error}"
-    if not videos and not (pictures and sounds):
-        problem = problem or "neither a video nor a picture with a sound"
-    media = [*videos, *pictures, *sounds, *files.values()]
+    if not videos and not (images and audio):
+        problem = problem or "neither a video nor an image with an audio file"
+    media = [*videos, *images, *audio, *files.values()]
     if not media:
         return Clip(id=name, media=Path(name), problem=problem)
     start = details.get("start")
     return Clip(
         id=f"{name}@{start:g}" if start else name,
         media=media[0],
-        sound=sounds[0] if sounds else None,
+        sound=audio[0] if audio else None,
         problem=problem,
         **details,
     )

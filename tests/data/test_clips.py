@@ -146,7 +146,7 @@ def test_of_videos_that_are_all_drawn_the_one_that_was_drawn_last_is_trained_on(
     assert len(low) > 2
     split = splits_of(with_splits(made(*low), seed=0))
     assert split == dict.fromkeys(low, "test") | {low[-1]: "train"}
-    broken = [*made(*low[:-1]), *made(low[-1], problem="no sound")]
+    broken = [*made(*low[:-1]), *made(low[-1], problem="no audio")]
     split = splits_of(with_splits(broken, seed=0))
     assert split == dict.fromkeys(low, "test") | {low[-2]: "train"}
 

@@ -37,16 +37,16 @@ def test_loops_of_links_end_and_linked_folders_are_read(make, tmp_path):
     assert len(clips) == 7
 
 
-def test_pictures_and_sounds_without_each_other_are_told(make, tmp_path):
+def test_images_and_audio_files_without_each_other_have_a_problem(make, tmp_path):
     root = make["pairs"](tmp_path)
     put(root / "lonely.png", b"x")
     put(root / "alone.wav", b"x")
     put(root / "c.ogg", b"x")
     problems = {name: clip.problem for name, clip in rows(root).items()}
-    assert problems["lonely.png"] == "no sound of its name"
-    assert problems["alone.wav"] == "no picture of its name"
-    # Of two sounds the first by name is the picture's.
-    assert problems["c.wav"] == "another sound has the same name"
+    assert problems["lonely.png"] == "no audio file of its name"
+    assert problems["alone.wav"] == "no image of its name"
+    # Of two audio files the first by name is the image's.
+    assert problems["c.wav"] == "another audio file has the same name"
 
 
 def test_a_manifests_columns_arrive(tmp_path):

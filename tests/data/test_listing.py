@@ -52,8 +52,8 @@ def test_a_list_of_files_that_are_not_there_does_not_decide(tmp_path, name, cont
 def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
     listing = list_clips(lay(tmp_path, DOWNLOADS))
     assert listing.notes[0] == (
-        "found 2 videos, 2 sounds, 2 pictures, 2 other files: reading as a folder of videos; "
-        "`format` pairs reads pictures with sounds of the same name (2)"
+        "found 2 videos, 2 audio files, 2 images, 2 other files: reading as a folder of videos; "
+        "`format` pairs reads images and audio files of the same name (2)"
     )
     assert [clip.id for clip in listing.clips] == ["a.mp4", "b.mp4"]
     assert set(listing.left_out.values()) == {"goes with the video of its name"}
@@ -62,7 +62,7 @@ def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
 
 def test_a_named_format_is_not_a_guess_and_still_says_what_it_leaves_out(tmp_path):
     listing = list_clips(lay(tmp_path, ["a.jpg", "a.wav", "v.mp4"]), format="pairs")
-    assert listing.notes[0] == "left out 1 file: not a picture or sound by its name (1: 'v.mp4')"
+    assert listing.notes[0] == "left out 1 file: not an image or audio by its name (1: 'v.mp4')"
 
 
 def test_it_is_told_that_no_clips_are_for_testing_where_the_data_state_no_splits(tmp_path):
@@ -110,7 +110,7 @@ def test_videos_that_a_list_does_not_name_are_told(tmp_path):
 
 
 def test_a_folder_without_videos_says_what_is_there(tmp_path):
-    with pytest.raises(UsageError, match=r"holds no videos: found 1 sound, 1 other file\."):
+    with pytest.raises(UsageError, match=r"holds no videos: found 1 audio file, 1 other file\."):
         find_format(lay(tmp_path, ["a.wav", "b.txt"]))
 
 

@@ -11,19 +11,19 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds memory a
 
 
 @pytest.mark.parametrize(
-    ("reader", "fault"),
+    ("reader", "fault", "seconds"),
     [
-        ("faults", "KeyError: 'missing'"),
-        ("eats", "MemoryError"),
-        ("hangs", "TooLong"),
-        ("ends", "the process ended: 7"),
-        ("crashes", "the process ended: -11"),
+        ("faults", "KeyError: 'missing'", 20),
+        ("eats", "MemoryError", 20),
+        ("hangs", "TooLong", 2),
+        ("ends", "the process ended: 7", 20),
+        ("crashes", "the process ended: -11", 20),
     ],
 )
 def test_a_reader_that_goes_wrong_is_caught_its_file_kept_and_the_next_case_run(
-    tmp_path, reader, fault
+    tmp_path, reader, fault, seconds
 ):
-    runner = Runner("faulty_readers", tmp_path, tmp_path / "fuzz", seconds=0.5)
+    runner = Runner("faulty_readers", tmp_path, tmp_path / "fuzz", seconds=seconds)
     bad, good = runner.run([(reader, 3), ("good", 4)], workers=1)
     assert fault in bad.fault
     assert (good.fault, good.outcome) == (None, "UsageError")

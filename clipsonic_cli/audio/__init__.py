@@ -1,1 +1,1 @@
-"""Waveform to normalised log-mel and back, and sound files. Knows nothing of diffusion."""
+"""Audio: waveform to normalised log-mel and back, levels and sound files."""

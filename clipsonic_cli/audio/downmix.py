@@ -1,7 +1,4 @@
-"""Mono from any channel layout, and how loud samples are.
-
-Knows: channel names as FFmpeg writes them. Does not know: files.
-"""
+"""Mix any channel layout to mono, with FFmpeg's channel names, and measure levels."""
 
 from collections.abc import Sequence
 
@@ -9,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SILENCE_DB = -60.0
-"""Root mean square in dB of full scale under which audio counts as silent, in training and in
-evaluation."""
+"""Root mean square in dB of full scale below which audio counts as silent."""
 
 SIDE = 0.5**0.5
 WEIGHTS = {
@@ -18,10 +14,10 @@ WEIGHTS = {
     **{"FC": 2 * SIDE, "LFE": 0.0, "LFE2": 0.0},
     **dict.fromkeys(("BL", "BR", "SL", "SR", "BC"), SIDE),
 }
-"""Share of a channel in the mono mix, before the weights are divided by their sum.
+"""Weight of a channel in the mono mix, before division by the sum of weights.
 
 Source: ITU-R BS.775, table 2 (centre and surround at -3 dB in left and right, no LFE), the sum of
-left and right; FFmpeg's own mix to mono has the same proportions.
+left and right; FFmpeg's mix to mono has the same proportions.
 """
 
 LAYOUTS = {
@@ -33,17 +29,15 @@ LAYOUTS = {
 """Channel names by count, for files that state none; other counts are averaged."""
 
 CANCELLED = 0.1
-"""Level of the mix over that of the loudest channel, under which the channels cancel. The mix of
+"""Level of the mix relative to the loudest channel below which the channels cancel. The mix of
 independent channels is above it in every layout."""
 
 
 def mono_weights(names: Sequence[str]) -> NDArray[np.float64]:
     """Return the weights (C,) of a mono mix, which sum to 1, so that no mix exceeds its channels.
 
-    Args:
-        names: The C channels, as FFmpeg names them ("FL"). Layouts with other names than those of
-            :data:`WEIGHTS` are averaged, but of ambisonics only the omnidirectional first channel
-            is used.
+    Layouts with other names than those of :data:`WEIGHTS` are averaged; of ambisonics only the
+    omnidirectional first channel is used.
     """
     if names and all(name.startswith("AMBI") for name in names):
         return np.array([1.0] + [0.0] * (len(names) - 1))
@@ -56,10 +50,9 @@ def mono_weights(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 class Downmix:
-    """Mixes pieces of audio to mono, and finds out whether the channels cancel each other.
+    """Mix pieces of audio to mono, and detect channels that cancel each other.
 
-    Args:
-        channel: The one channel to use instead of the mix; None mixes.
+    ``channel`` selects one channel instead of the mix.
     """
 
     def __init__(self, channel: int | None = None) -> None:
@@ -70,12 +63,7 @@ class Downmix:
     def __call__(
         self, values: NDArray[np.floating], names: Sequence[str] | None = None
     ) -> NDArray[np.float32]:
-        """Return the mono mix (N,) of channels (C, N).
-
-        Args:
-            values: Full scale is 1.
-            names: The channels' names; None is the usual layout of as many (:data:`LAYOUTS`).
-        """
+        """Return the mono mix (N,) of channels (C, N); by default named as in :data:`LAYOUTS`."""
         count = len(values)
         names = names or LAYOUTS.get(count, ("?",) * count)
         mixed: NDArray[np.float64]
@@ -83,7 +71,7 @@ class Downmix:
             mixed = values[min(self.channel, count - 1)].astype(np.float64)
         else:
             mixed = mono_weights(names) @ values.astype(np.float64)
-        with np.errstate(all="ignore"):  # values that are not finite are reported where they end
+        with np.errstate(all="ignore"):  # of NaN and infinity, which callers report
             energy = np.square(values, dtype=np.float64).sum(axis=1)
             self._mixed += float(np.square(mixed).sum())
             result = mixed.astype(np.float32)
@@ -94,7 +82,7 @@ class Downmix:
 
     @property
     def cancelled_by(self) -> int | None:
-        """The loudest channel, where the mix is nearly silent beside it; None where it is not."""
+        """The loudest channel if the mix is nearly silent relative to it, else None."""
         if self.channel is not None or len(self._energy) < 2:
             return None
         loudest = int(self._energy.argmax())
@@ -103,6 +91,6 @@ class Downmix:
 
 
 def decibels(samples: NDArray[np.floating]) -> float:
-    """Return the root mean square of samples in dB of full scale; -200 at least."""
+    """Return the root mean square of samples in dB of full scale, -200 at least."""
     power = float(np.square(samples, dtype=np.float64).mean()) if len(samples) else 0.0
     return float(10 * np.log10(max(power, 1e-20)))

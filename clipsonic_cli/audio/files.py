@@ -1,8 +1,4 @@
-"""Sound files: reading any as mono, writing ours whole or not at all.
-
-Knows: the formats offered, the text that travels inside a file. Does not know: what that text
-means (a recipe, as JSON), nor which sound is written.
-"""
+"""Read any sound file as mono; write WAV, FLAC and Ogg atomically, with text in their metadata."""
 
 import io
 import os
@@ -26,7 +22,7 @@ SUBTYPES = {
     ".flac": {"pcm16": "PCM_16", "pcm24": "PCM_24"},
     ".ogg": {"vorbis": "VORBIS"},
 }
-"""What can be written: suffix to subtypes, the default first, each with libsndfile's name."""
+"""Formats for writing: suffix to subtypes, the default first, each with libsndfile's name."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
 FIELDS = ("title", "artist", "comment", "date", "copyright", "license", "software")
@@ -35,30 +31,25 @@ BLOCK = 65_536  # libsndfile's Vorbis encoder keeps a whole write on the stack
 SIZES = re.compile(
     r"^ *(?:RIFF|RIFX|riff|Riff size|data|FORM|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.M
 )
-"""How libsndfile's log of a file says that a size in its header is not that of the file."""
+"""Line of libsndfile's log for a size in the header that is not the file's."""
 RIFF_COMMENT = 2045
-"""Bytes of a WAV file's comment that libsndfile reads back; it leaves out 51,196 and more."""
+"""Bytes of a WAV file's comment that libsndfile reads back; it omits 51,196 and more."""
 MAX_COMMENT = 1 << 20
-"""Bytes of a comment; one that is longer is left out."""
+"""Bytes of a comment that is read, at most."""
 XING = re.compile(rb"(?:Xing|Info)\0{3}(.)(.{8})", re.DOTALL)
-"""How an MP3 says its size: a name, flags, and numbers of 4 bytes as far as the flags say so."""
+"""An MP3's header with its size: a name, flags, and a number of 4 bytes for each flag set."""
 FRAMES, BYTES = 1, 2
-"""Flags: how many frames there are, and after it, how many bytes."""
+"""Flags of the number of frames and, after it, the number of bytes."""
 STREAMED = 0x7FFF_0000
-"""From here on a size is none: who writes into a pipe gives the largest, not knowing the size."""
+"""Sizes from here on are unknown: programs that write into a pipe state the largest."""
 CUT = 0.99
-"""A file with less than this share of its size is cut; some programs count a header too many."""
+"""A file with less than this share of its stated size is cut; some programs overstate it."""
 NOT_REGULAR, UNKNOWN_FORMAT = 7, "Format not recognised"
-"""libsndfile's code for what is no MP3 but is called so, and what it says of the like elsewhere."""
+"""libsndfile's code for an invalid file with an MP3's name, and its message for other names."""
 
 
 class NotSound(UsageError):
-    """A file that gives no sound.
-
-    Args:
-        message: The line for people.
-        reason: Why, without the file's name.
-    """
+    """A file that cannot be read as sound; ``reason`` is the message without the file's name."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
@@ -70,15 +61,14 @@ def read(path: Path, sample_rate: int, mix: Downmix | None = None) -> torch.Tens
 
     Args:
         path: Any file libsndfile reads: WAV, FLAC, OGG, MP3 and more.
-        sample_rate: Hz wanted; other rates are resampled by soxr at its high quality.
-        mix: Mixes the channels, and knows afterwards whether they cancel each other; None mixes
-            without a look at that.
+        sample_rate: In Hz; other rates are resampled by soxr at its high quality.
+        mix: Mixes the channels, and reports afterwards whether they cancel each other.
 
     Returns:
-        (N,) float32; in [-1, 1] up to what resampling overshoots.
+        (N,) float32 in [-1, 1], up to overshoot of resampling.
 
     Raises:
-        NotSound: The file is missing, empty, not sound, or may not be read.
+        NotSound: The file is missing, empty, not sound, or cannot be read.
     """
     with open_sound(path) as file:
         rate = file.samplerate
@@ -91,21 +81,15 @@ def read(path: Path, sample_rate: int, mix: Downmix | None = None) -> torch.Tens
         samples = soxr.resample(samples, rate, sample_rate)
     if not len(samples) or not np.isfinite(samples).all():
         what = "samples that are not finite (NaN or infinite)" if len(samples) else "no samples"
-        raise NotSound(f"'{path}' holds {what}; give another sound file.", what)
+        raise NotSound(f"'{path}' has {what}; give another sound file.", what)
     return torch.from_numpy(samples.astype(np.float32, copy=False))
 
 
 def read_metadata(path: Path) -> str | None:
-    """Return the comment inside a sound file, where :func:`write` puts a recipe.
-
-    Args:
-        path: A sound file, ours or not.
-
-    Returns:
-        The text, or None if there is none.
+    """Read the comment of a sound file, where :func:`write` puts a recipe; None without one.
 
     Raises:
-        UsageError: The file is missing or not sound.
+        NotSound: The file is missing or not sound.
     """
     with open_sound(path) as file:
         if file.format in ("WAV", "WAVEX"):
@@ -114,16 +98,11 @@ def read_metadata(path: Path) -> str | None:
 
 
 def check_writable(path: Path, *, subtype: str | None = None, overwrite: bool = False) -> None:
-    """Refuses a destination that :func:`write` would refuse, before any work is done for it.
-
-    Args:
-        path: The file to be; its suffix decides the format.
-        subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
-        overwrite: Whether the file may exist already.
+    """Check that :func:`write` can write a file, before any work is done for it.
 
     Raises:
         UsageError: The suffix or subtype is unknown, the folder is missing or takes no files, or
-            something is there already.
+            the file exists and may not be overwritten.
     """
     libsndfile_subtype(path, subtype)
     if path.is_dir():
@@ -145,21 +124,21 @@ def write(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a sound file under a temporary name and renames it: the file is whole or absent.
+    """Write a sound file atomically.
 
     Args:
         path: Destination; ".wav", ".flac" or ".ogg".
-        samples: (N,) float, mono, finite. Integer subtypes round to the nearest step and cut
-            what lies outside [-1, 1), so use :func:`level.peak_guard` first.
-        sample_rate: Hz.
+        samples: (N,) float, mono, finite. Integer subtypes round to the nearest step and clip to
+            [-1, 1), so use :func:`level.peak_guard` first.
+        sample_rate: In Hz.
         subtype: A name of the suffix's row in :data:`SUBTYPES`; None is the row's first.
-        metadata: Text to travel inside, by field of :data:`FIELDS`; a "comment" of
-            more than :data:`MAX_COMMENT` bytes is not read back.
+        metadata: Text by field of :data:`FIELDS`; a "comment" of more than :data:`MAX_COMMENT`
+            bytes is not read back.
         overwrite: Whether the file may exist already.
 
     Raises:
-        UsageError: The destination is refused, as by :func:`check_writable`.
-        ClipsonicError: The disk is full or the file cannot be written; nothing is left behind.
+        UsageError: See :func:`check_writable`.
+        ClipsonicError: The disk is full or the file cannot be written.
         ValueError: The samples are not (N,) and finite, or a field is unknown.
     """
     if samples.ndim != 1 or not samples.isfinite().all():
@@ -167,10 +146,10 @@ def write(
     if strange := sorted(set(metadata or {}) - set(FIELDS)):
         raise ValueError(f"unknown metadata fields {strange}, known: {', '.join(FIELDS)}")
     check_writable(path, subtype=subtype, overwrite=overwrite)
-    sound = encode(samples, sample_rate, path.suffix, libsndfile_subtype(path, subtype), metadata)
+    content = encode(samples, sample_rate, path.suffix, libsndfile_subtype(path, subtype), metadata)
     try:
         with written(path) as temporary:
-            temporary.write_bytes(sound)
+            temporary.write_bytes(content)
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write '{path}': {error.strerror}; nothing was left behind."
@@ -178,25 +157,17 @@ def write(
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:
-    """Open a sound file for reading.
-
-    Raises:
-        NotSound: The file is missing, not sound, or may not be read.
-    """
+    """Open a sound file for reading, or raise NotSound."""
     check_readable(path)
     try:
-        # soundfile would write the name as UTF-8, which it need not be.
+        # soundfile would encode the name as UTF-8, which it need not be.
         return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise not_sound(path, error) from error
 
 
 def check_readable(path: Path) -> None:
-    """Check that there is a file which may be read; decoders call all else "System error".
-
-    Raises:
-        NotSound: There is not.
-    """
+    """Check that a file can be opened; decoders only report a "System error" if not."""
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
@@ -208,49 +179,39 @@ def check_readable(path: Path) -> None:
 
 
 def is_cut(file: soundfile.SoundFile) -> bool:
-    """Return whether a file is shorter than its header says, as after a download that broke off.
+    """Return whether a file is shorter than its header states, as after an incomplete download.
 
-    Known of WAV, AIFF, AU, RF64 and W64, and of an MP3 that states its size, as most do. A FLAC
-    that is cut cannot be read to its end; an Ogg does not say how long it is.
-
-    Args:
-        file: From :func:`open_sound`.
+    WAV, AIFF, AU, RF64, W64 and most MP3 files state their size. A FLAC that is cut cannot be read
+    to its end; an Ogg does not state its length.
     """
     if file.format == "MP3":
         return mp3_is_cut(Path(os.fsdecode(file.name)))
-    sizes = [(int(said), int(held)) for said, held in SIZES.findall(file.extra_info)]
-    return any(said < STREAMED and held < CUT * said for said, held in sizes)
+    sizes = [(int(stated), int(actual)) for stated, actual in SIZES.findall(file.extra_info)]
+    return any(stated < STREAMED and actual < CUT * stated for stated, actual in sizes)
 
 
 def mp3_is_cut(path: Path) -> bool:
-    """Return whether an MP3 file is shorter than it says, where it says how long it is.
-
-    Args:
-        path: An ID3 tag, or none: 6 bytes, and its size as 4 bytes of 7 bits each. Then the frames,
-            the first of which is silent and may hold :data:`XING`.
-    """
+    """Return whether an MP3 file is shorter than the size it states, if it does."""
     with path.open("rb") as file:
+        # An ID3 tag, if any: 6 bytes, and its size as 4 bytes of 7 bits each. Then the frames, the
+        # first of which is silent and may have a Xing header.
         head, tag = file.read(10), 0
         if head[:3] == b"ID3":
             tag = 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:])))
         file.seek(tag)
-        found = XING.search(file.read(2048))
-        held = file.seek(0, os.SEEK_END) - tag
-    if found is None or not found[1][0] & BYTES:
+        xing = XING.search(file.read(2048))
+        actual = file.seek(0, os.SEEK_END) - tag
+    if xing is None or not xing[1][0] & BYTES:
         return False
-    said = found[2][4:] if found[1][0] & FRAMES else found[2][:4]
-    return held < CUT * int.from_bytes(said, "big")
+    stated = xing[2][4:] if xing[1][0] & FRAMES else xing[2][:4]
+    return actual < CUT * int.from_bytes(stated, "big")
 
 
 def riff_comment(path: Path) -> str | None:
-    """Return the comment of a WAV file; libsndfile reads 2045 bytes at most.
+    """Read the comment of a WAV file, or None; libsndfile reads 2045 bytes of it at most.
 
-    Args:
-        path: A WAV file: chunks of a name, a size and a body padded to an even size, of which
-            "LIST" of type "INFO" holds chunks of the same form, of which "ICMT" is the comment.
-
-    Returns:
-        The text, or None if there is none.
+    A chunk is a name, a size and a body padded to an even size; "LIST" of type "INFO" has chunks
+    of the same form in it, and the comment is "ICMT".
     """
     with path.open("rb") as file:
         file.seek(12)  # "RIFF", size, "WAVE"
@@ -265,7 +226,7 @@ def riff_comment(path: Path) -> str | None:
 
 
 def not_sound(path: Path, error: Exception) -> NotSound:
-    """Return the error for a file that libsndfile or the system refuses."""
+    """Return the error for a file that libsndfile or the system cannot read."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return NotSound(f"Cannot read '{path}': {reason}; give another sound file.", reason)
@@ -278,11 +239,7 @@ def not_sound(path: Path, error: Exception) -> NotSound:
 
 
 def libsndfile_subtype(path: Path, subtype: str | None) -> str:
-    """Return libsndfile's name of a subtype, or of the suffix's first.
-
-    Raises:
-        UsageError: The suffix or the subtype is unknown.
-    """
+    """Return libsndfile's name of a subtype, or of the suffix's first; UsageError if unknown."""
     suffix = path.suffix.lower()
     if suffix not in SUBTYPES:
         raise UsageError(
@@ -303,13 +260,13 @@ def encode(
     subtype: str,
     metadata: Mapping[str, str] | None,
 ) -> bytes:
-    """Encode audio in memory, so that only writing plain bytes can fail on the disk."""
-    sound: np.ndarray = samples.detach().cpu().numpy().astype(np.float32)
+    """Encode samples (N,) in memory, so that only writing bytes can fail on the disk."""
+    values: np.ndarray = samples.detach().cpu().numpy().astype(np.float32)
     if subtype in BITS:
         # libsndfile multiplies by 32767 but reads back by 32768: quantise here instead.
         full = 1 << (BITS[subtype] - 1)
-        steps = np.rint(sound.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
-        sound = steps << (32 - BITS[subtype])
+        steps = np.rint(values.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
+        values = steps << (32 - BITS[subtype])
     buffer, fields = io.BytesIO(), dict(metadata or {})
     long = suffix == ".wav" and len(fields.get("comment", "").encode()) > RIFF_COMMENT
     comment = fields.pop("comment") if long else None
@@ -318,13 +275,13 @@ def encode(
     ) as file:
         for field, text in fields.items():
             setattr(file, field, text)
-        for start in range(0, len(sound), BLOCK):
-            file.write(sound[start : start + BLOCK])
+        for start in range(0, len(values), BLOCK):
+            file.write(values[start : start + BLOCK])
     return buffer.getvalue() if comment is None else with_riff_comment(buffer.getvalue(), comment)
 
 
 def with_riff_comment(wav: bytes, comment: str) -> bytes:
-    """Append a comment to a WAV file as a list of its own; :func:`riff_comment` reads it."""
+    """Append a comment to a WAV file as another list; :func:`riff_comment` reads it."""
     text = comment.encode() + b"\0"
     text += b"\0" * (len(text) % 2)
     chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOICMT"

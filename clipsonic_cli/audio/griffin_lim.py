@@ -1,7 +1,6 @@
-"""Log-mel back to sound without a trained vocoder: a preview that is always available.
+"""Convert log-mel to a waveform without a trained vocoder, for previews.
 
-Knows: how to undo the mel filters and to find phases that fit a magnitude. Does not know: speech,
-music or any other sound; for quality use ``models/bigvgan.py``.
+It inverts the mel filters and estimates phases; for quality use ``models/bigvgan.py``.
 """
 
 from typing import ClassVar
@@ -21,11 +20,11 @@ TINY = 1e-12
 class GriffinLim(nn.Module):
     """A :class:`~clipsonic_cli.types.Vocoder` with nothing to train.
 
-    Each row starts from the same phases, drawn on the CPU, so that the sound depends on its mel
+    Each row starts from the same phases, drawn on the CPU, so that the waveform depends on its mel
     alone: not on the batch, the device or an earlier call.
 
     Args:
-        spec: The mel's geometry.
+        spec: Geometry of the mel.
         iterations: Rounds of phase estimation; more than 60 improve little.
         momentum: Extrapolation between rounds; 0 is Griffin & Lim's own algorithm.
 
@@ -51,16 +50,10 @@ class GriffinLim(nn.Module):
 
     @torch.no_grad()
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Return a waveform whose mel is near to the one given.
+        """Return a waveform (B, hop_length * T), of which the mel is near to the one given.
 
-        Args:
-            mel: (B, 1, F, T) natural logarithm, T of at least 2.
-
-        Returns:
-            (B, hop_length * T) of the level that the mel says, which may exceed 1.
-
-        Raises:
-            ValueError: The mel has another shape.
+        ``mel`` is (B, 1, F, T >= 2), natural logarithm; the waveform has its level and may exceed
+        1. Another shape is a ValueError.
         """
         shape = tuple(mel.shape)
         if len(shape) != 4 or shape[1:3] != (1, self.spec.n_mels) or shape[3] < 2:
@@ -78,16 +71,15 @@ class GriffinLim(nn.Module):
         return self.istft(magnitude * angles)
 
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
-        """Invert the filters: the non-negative spectrum of least divergence from a linear mel.
+        """Invert the filters: return the magnitudes of least divergence from a linear mel.
 
-        Multiplicative updates from a smooth start keep every bin positive and spread what the
-        mel does not tell.
+        Multiplicative updates from a smooth start keep every bin positive.
 
         Args:
             mel: (B, F, T), positive, linear.
 
         Returns:
-            (B, n_fft // 2 + 1, T) magnitudes.
+            (B, n_fft // 2 + 1, T).
         """
         reach = self.filters.sum(dim=0).clamp(min=TINY).unsqueeze(1)  # (n_fft // 2 + 1, 1)
         spread = self.filters.mT / reach
@@ -97,7 +89,7 @@ class GriffinLim(nn.Module):
         return magnitude
 
     def stft(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(B, hop_length * T) to complex (B, n_fft // 2 + 1, T), framed as in LogMel."""
+        """Transform (B, hop_length * T) to complex (B, n_fft // 2 + 1, T), framed as in LogMel."""
         return torch.stft(
             F.pad(waveform, (self.pad, self.pad), mode="reflect"),
             self.spec.n_fft,
@@ -108,17 +100,17 @@ class GriffinLim(nn.Module):
         )
 
     def istft(self, stft: torch.Tensor) -> torch.Tensor:
-        """Complex (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
+        """Transform (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
 
-        torch.istft refuses frames that are not centred, whose outermost samples no window covers;
-        here they lie in the padding, which is cut off.
+        note: torch.istft accepts centred frames only, as no window covers the outermost samples of
+        others; here these are in the padding, which is cut off.
         """
         frames = torch.fft.irfft(stft, n=self.spec.n_fft, dim=1) * self.window.unsqueeze(1)
         weights = self.window.square().view(1, -1, 1).expand(1, -1, stft.shape[-1])
         return self.overlap_add(frames) / self.overlap_add(weights)
 
     def overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames (B, n_fft, T) to (B, hop_length * T), without the padding."""
+        """Add frames (B, n_fft, T) to (B, hop_length * T), without the padding."""
         hop, n_fft = self.spec.hop_length, self.spec.n_fft
         samples = hop * (frames.shape[-1] - 1) + n_fft
         added = F.fold(frames, (1, samples), (1, n_fft), stride=(1, hop))  # (B, 1, 1, samples)

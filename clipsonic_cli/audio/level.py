@@ -1,7 +1,7 @@
-"""The level of sounds in files: the one guard against clipping, and how it is undone.
+"""Scale sounds so that files do not clip, and undo it on reading.
 
-A model's sound has the level its mel says, which may exceed full scale. A file holds it scaled
-where a player would clip it, and says by how much, so that metrics hear what the model made.
+A generated sound may exceed full scale. Its file is scaled where a player would clip it, and
+records the gain, so that metrics use the level the model generated.
 """
 
 import io
@@ -19,29 +19,24 @@ from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.errors import UsageError
 
 CEILING = 0.98
-"""Largest peak of what is read back from a file; a resampler or a codec may overshoot what it is
-given, so it lies below 1."""
+"""Largest peak of samples read back from a file; below 1, as resamplers and codecs overshoot."""
 LOSSY = frozenset((".ogg",))
-"""Formats whose peak is known only once they are encoded."""
+"""Formats whose peak is known only after encoding."""
 SLACK = 0.999
-"""A codec is not linear: what is encoded again is made quieter by this much more."""
+"""Additional gain when a sound is encoded again, as codecs are not linear."""
 GAIN = "clipsonic_gain"
-"""Where a file's comment, a JSON object, says what its sound was multiplied by."""
+"""Key of the gain in a file's comment, a JSON object."""
 LEAST_GAIN = 1e-3
-"""Of a guard: no mel is louder than 60 dB above full scale."""
+"""No mel is louder than 60 dB above full scale."""
 
 
 def peak_guard(samples: torch.Tensor, ceiling: float = CEILING) -> tuple[torch.Tensor, float]:
-    """Scale a sound whose peak exceeds the ceiling, and leave every other sound bit for bit.
+    """Scale samples (any shape) whose peak exceeds the ceiling; leave all others bit for bit.
 
-    Levels belong to what the model learned, so nothing is made louder.
-
-    Args:
-        samples: Any shape.
-        ceiling: Largest peak, in (0, 1].
+    Nothing is made louder, as the model learns levels.
 
     Returns:
-        The samples within the ceiling, and the gain that was applied (1.0 for none).
+        The samples within the ceiling, in (0, 1], and the gain applied (1.0 for none).
 
     Raises:
         ValueError: The samples are not finite.
@@ -56,17 +51,13 @@ def peak_guard(samples: torch.Tensor, ceiling: float = CEILING) -> tuple[torch.T
 def guarded(
     samples: torch.Tensor, sample_rate: int, suffix: str, subtype: str
 ) -> tuple[torch.Tensor, float]:
-    """Scale a sound so that what is read back from its file does not exceed the ceiling.
+    """Scale samples (N,) so that a file of them does not exceed the ceiling when read back.
 
-    Args:
-        samples: (N,) float, mono, finite.
-        sample_rate: In Hz.
-        suffix: The format; the peak of :data:`LOSSY` ones is measured after encoding, again until
-            it fits.
-        subtype: libsndfile's name.
+    The peak of :data:`LOSSY` formats is measured after encoding, until it fits. ``subtype`` is
+    libsndfile's name.
 
     Returns:
-        What to write, and its gain (1.0 for none).
+        The samples to write, and their gain (1.0 for none).
     """
     scaled, gain = peak_guard(samples)
     if suffix.lower() not in LOSSY or not samples.numel():
@@ -91,23 +82,12 @@ def write(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> float:
-    """Write a sound that no player clips, with a description that holds its gain.
+    """Write samples of any level by :func:`files.write` without clipping.
 
-    Args:
-        path: Destination; ".wav", ".flac" or ".ogg".
-        samples: (N,) float, mono, finite, of any level.
-        sample_rate: In Hz.
-        description: JSON values; becomes the file's comment, with :data:`GAIN` added.
-        subtype: See :func:`files.write`.
-        metadata: Other fields of :func:`files.write`.
-        overwrite: Whether the file may exist already.
+    The file's comment is ``description``, of JSON values, with :data:`GAIN` added.
 
     Returns:
         The gain, in (0, 1].
-
-    Raises:
-        UsageError: The destination is refused.
-        ClipsonicError: The disk is full or the file cannot be written; nothing is left behind.
     """
     coding = files.libsndfile_subtype(path, subtype)
     scaled, gain = guarded(samples, sample_rate, path.suffix, coding)
@@ -124,17 +104,13 @@ def write(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what :func:`write` was given, without the gain; empty for any other file, or none."""
-    told = _comment(path)
-    return {} if told.pop(GAIN, None) is None else told
+    """Read the description given to :func:`write`; empty for any other file."""
+    comment = _comment(path)
+    return {} if comment.pop(GAIN, None) is None else comment
 
 
 def read_gain(path: Path) -> float:
-    """Return what a file's sound was multiplied by so that it fits; 1.0 for any file not ours.
-
-    Raises:
-        NotSound: The file says what no guard did.
-    """
+    """Read a file's gain; 1.0 for any file not ours. Raise NotSound for an impossible one."""
     gain = _comment(path).get(GAIN, 1.0)
     if isinstance(gain, bool) or not isinstance(gain, int | float) or not LEAST_GAIN <= gain <= 1:
         reason = f"its gain is {gain!r:.40}, not a number from {LEAST_GAIN:g} to 1"
@@ -143,16 +119,16 @@ def read_gain(path: Path) -> float:
 
 
 def _comment(path: Path) -> dict[str, Any]:
-    """Return the description inside a file, also one that was converted since; empty for none."""
+    """Read the JSON object with a gain in a file, also in one converted since; else empty."""
     try:
         texts = read_texts(path)
     except UsageError:
         return {}
     for text in texts:
         try:
-            told = json.loads(text) if text.lstrip().startswith("{") else None
+            comment = json.loads(text) if text.lstrip().startswith("{") else None
         except (ValueError, RecursionError):
             continue
-        if isinstance(told, dict) and GAIN in told:
-            return told
+        if isinstance(comment, dict) and GAIN in comment:
+            return comment
     return {}

@@ -1,8 +1,4 @@
-"""Waveform to log-mel and its map to the unit range the U-Net works in.
-
-Knows: BigVGAN's definition of the mel, which is part of every vocoder's contract; the Slaney mel
-scale. Does not know: how a mel becomes sound again (``griffin_lim.py``, ``models/bigvgan.py``).
-"""
+"""Compute log-mels as BigVGAN does, on the Slaney mel scale, and map them to [-1, 1]."""
 
 import math
 
@@ -21,7 +17,7 @@ POWER_FLOOR = 1e-9  # inside the square root, so that its gradient is finite in 
 MAGNITUDE_FLOOR = 1e-5  # exp(MelSpec.log_min)
 
 ONSET = 0.1
-"""Share of a mel's largest energy at which a sound has begun: 10 dB below."""
+"""Share of a mel's largest energy at which a sound starts: 10 dB below."""
 
 
 def hz_to_mel(hz: float) -> float:
@@ -41,9 +37,6 @@ def mel_to_hz(mel: float) -> float:
 def mel_filters(spec: MelSpec) -> torch.Tensor:
     """Return triangular filters, evenly spaced in mel, each of unit area over Hz.
 
-    Args:
-        spec: The mel's geometry.
-
     Returns:
         (F, n_fft // 2 + 1) float32, non-negative, lowest band first.
 
@@ -51,7 +44,7 @@ def mel_filters(spec: MelSpec) -> torch.Tensor:
         ValueError: ``f_min`` and ``f_max`` are not ordered within 0 and half the sample rate.
 
     Source:
-        Slaney 1998, Auditory Toolbox; the same figures as librosa's default filters.
+        Slaney 1998, Auditory Toolbox; equal to librosa's default filters.
     """
     if not 0 <= spec.f_min < spec.f_max <= spec.sample_rate / 2:
         raise ValueError(
@@ -76,9 +69,6 @@ class LogMel(nn.Module):
     The ends are reflected by (n_fft - hop_length) / 2 samples and frames are not centred, so that
     a waveform of N samples has floor(N / hop_length) frames and frame t belongs to samples
     [t * hop_length, (t + 1) * hop_length).
-
-    Args:
-        spec: The mel's geometry.
 
     Source:
         Lee et al. 2023 (BigVGAN), section 4 and its published code.
@@ -125,46 +115,29 @@ class LogMel(nn.Module):
 
 
 def onset(mel: torch.Tensor, frames: int) -> int:
-    """Find where a sound begins in a mel that is longer than what is kept of it.
+    """Find where a sound starts in a mel that will be cropped to fewer frames.
 
     Args:
         mel: (F, T) natural logarithm, on the CPU.
-        frames: Kept, up to T.
+        frames: Frames to keep, up to T.
 
     Returns:
         The frame before the first whose energy is within 10 dB of the largest, or an earlier one
-        where fewer than ``frames`` would follow; 0 for a mel that is the same all
-        over, or holds what is no number.
+        where fewer than ``frames`` would follow; 0 for a constant mel, or one with NaN.
     """
     energy = (2 * mel.double()).exp().sum(dim=0)  # (T,)
-    loud = (energy >= ONSET * energy.max()).numpy()  # nowhere, of what is no number
+    loud = (energy >= ONSET * energy.max()).numpy()  # all False with NaN
     first = int(loud.argmax())
     return min(max(first - 1, 0), mel.shape[-1] - frames)
 
 
 def normalize(mel: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """Map natural-log mel linearly from [log_min, log_max] to [-1, 1], clamped: the U-Net's x_0.
-
-    Args:
-        mel: Any shape, natural logarithm.
-        spec: Holds the range.
-
-    Returns:
-        The same shape, in [-1, 1].
-    """
+    """Map natural-log mel of any shape from [log_min, log_max] to [-1, 1], clamped: the x_0."""
     unit = (mel - spec.log_min) / (spec.log_max - spec.log_min)
     return (2 * unit - 1).clamp(-1, 1)
 
 
 def denormalize(x_0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """Map [-1, 1] back to natural-log mel in [log_min, log_max], clamped.
-
-    Args:
-        x_0: Any shape, in [-1, 1]; what a sampler overshoots is cut off.
-        spec: Holds the range.
-
-    Returns:
-        The same shape, natural logarithm, as a vocoder takes it.
-    """
+    """Map x_0 of any shape, clamped to [-1, 1], back to natural-log mel, a vocoder's input."""
     unit = (x_0.clamp(-1, 1) + 1) / 2
     return spec.log_min + unit * (spec.log_max - spec.log_min)

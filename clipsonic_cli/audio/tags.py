@@ -1,8 +1,7 @@
-"""The texts that travel inside a sound file, of whatever format and wherever they are kept.
+"""Read all texts in a sound file's metadata, of any format.
 
-Who converts a sound moves its comment: to DESCRIPTION in FLAC and Ogg, to an ID3 frame in MP3, to
-an atom in MP4, to a list behind the samples in WAV. All texts are read, whatever they are called.
-Does not know: what a text means (a recipe, as JSON).
+A program that converts a sound moves its comment: to DESCRIPTION in FLAC and Ogg, to an ID3 frame
+in MP3, to an atom in MP4, to a list behind the samples in WAV.
 """
 
 import io
@@ -16,24 +15,24 @@ import av
 from clipsonic_cli.audio import files
 
 MAX_READ = 64 << 20
-"""Bytes of a file that are read for its texts; tags of gigabytes are none of ours."""
+"""Bytes read from a file for its texts, at most."""
 MAX_TEXT = 1 << 20
-"""Characters of a text; one that is longer is left out."""
+"""Characters of a text that is returned, at most."""
 
 
-class _Enough(Exception):
-    """More was asked for than :data:`MAX_READ`."""
+class _LimitReached(Exception):
+    """FFmpeg tried to read more than :data:`MAX_READ` bytes."""
 
 
 class _Bounded(io.RawIOBase):
-    """A file that gives so many bytes and no more, however often and wherever it is read."""
+    """A file of which :data:`MAX_READ` bytes can be read in all."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._left = file, MAX_READ
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0 or size > self._left:
-            raise _Enough
+            raise _LimitReached
         self._left -= size
         return self._file.read(size)
 
@@ -51,13 +50,7 @@ class _Bounded(io.RawIOBase):
 
 
 def read_texts(path: Path) -> tuple[str, ...]:
-    """Read all texts of a sound file.
-
-    Args:
-        path: A sound file, ours or one that another program has converted.
-
-    Returns:
-        Each text once; none is longer than :data:`MAX_TEXT`.
+    """Read each text of a sound file once, up to :data:`MAX_TEXT` characters.
 
     Raises:
         NotSound: The file is missing, or not sound.
@@ -75,13 +68,16 @@ def read_texts(path: Path) -> tuple[str, ...]:
 
 
 def _tags(path: Path) -> Iterator[str]:
-    """Yield the tags of a file and of its sound, as FFmpeg reads them; "" at least for sound."""
+    """Yield the tags of a file and its audio streams, as FFmpeg reads them; none without audio.
+
+    Audio without tags yields "".
+    """
     with (
-        suppress(av.FFmpegError, _Enough, OSError),
+        suppress(av.FFmpegError, _LimitReached, OSError),
         path.open("rb") as file,
         av.open(_Bounded(file), metadata_errors="replace") as container,
     ):
-        sound = [stream.metadata for stream in container.streams.audio]
-        for tags in (container.metadata, *sound) if sound else ():
+        streams = [stream.metadata for stream in container.streams.audio]
+        for tags in (container.metadata, *streams) if streams else ():
             yield from tags.values()
             yield ""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from clipsonic_cli.audio.level import peak_guard
-from clipsonic_cli.audio.picture import mel_picture
+from clipsonic_cli.audio.mel_image import draw_mel
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
@@ -250,7 +250,7 @@ def _sound(system: str, path: Path, asked: str) -> str:
         seconds = f"first {MAX_SECONDS:g} of {seconds}"
     if (gain := peak_guard(shown)[1]) < 1:
         seconds += f", played {-20 * math.log10(gain):.1f} dB quieter than it was scored"
-    mel = mel_picture(Waveform(samples=heard, sample_rate=spec.sample_rate), spec)
+    mel = draw_mel(Waveform(samples=heard, sample_rate=spec.sample_rate), spec)
     alt = escaped(f"Mel spectrogram of {system}, for {asked}")
     label = escaped(f"{system}, for {asked}")
     return (

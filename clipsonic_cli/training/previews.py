@@ -8,7 +8,7 @@ import torch
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio.level import peak_guard
-from clipsonic_cli.audio.picture import mel_picture
+from clipsonic_cli.audio.mel_image import draw_mel
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
@@ -97,7 +97,7 @@ def _make(
     sound = next(sonic.generate([recipe]))
     spec = sonic.parts.header(MODES[recipe.mode].unet).mel
     assert spec is not None  # a U-Net's header has one
-    image = mel_picture(sound, spec)
+    image = draw_mel(sound, spec)
     stem = f"{recipe.seed:02d}-{slug(recipe.query.name, MAX_NAME_BYTES)}"
     wav, png = target / f"{stem}.wav", target / f"{stem}.png"
     target.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Mono has the standard proportions, never more than its channels, and knows when they cancel."""
+"""Mono has the standard proportions, never exceeds its channels, and detects those that cancel."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ def test_surround_has_the_proportions_of_the_standard():
     assert low == 0
 
 
-def test_ambisonics_are_heard_from_everywhere():
+def test_ambisonics_use_the_omnidirectional_channel():
     assert mono_weights(["AMBI0", "AMBI1", "AMBI2", "AMBI3"]).tolist() == [1, 0, 0, 0]
 
 
-def test_low_effects_alone_are_heard():
+def test_low_effects_alone_are_used():
     assert mono_weights(["LFE"]).tolist() == [1]
 
 

@@ -128,21 +128,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a sound at all" * 100])
 def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.wav").write_bytes(content)
-    with pytest.raises(UsageError, match="as sound") as caught:
+    with pytest.raises(UsageError, match="as sound") as error:
         read(tmp_path / "a.wav", RATE)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3"])
 def test_why_a_file_is_no_sound_is_known_without_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a sound at all" * 100)
-    with pytest.raises(NotSound) as caught:
+    with pytest.raises(NotSound) as error:
         read(tmp_path / name, RATE)
-    assert caught.value.reason == "Format not recognised"
-    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
+    assert error.value.reason == "Format not recognised"
+    assert pickle.loads(pickle.dumps(error.value)).reason == error.value.reason
 
 
-def test_a_file_that_may_not_be_read_is_told_as_such(
+def test_a_file_that_may_not_be_read_is_an_error_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: Any) -> None:  # permission bits do not stop root, which tests may run as
@@ -150,9 +150,9 @@ def test_a_file_that_may_not_be_read_is_told_as_such(
 
     write(tmp_path / "a.wav", noise(), RATE)
     monkeypatch.setattr(Path, "open", forbidden)
-    with pytest.raises(NotSound, match=r"a\.wav': Permission denied; give") as caught:
+    with pytest.raises(NotSound, match=r"a\.wav': Permission denied; give") as error:
         read(tmp_path / "a.wav", RATE)
-    assert caught.value.reason == "Permission denied"
+    assert error.value.reason == "Permission denied"
 
 
 FORMATS = [
@@ -269,9 +269,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(ClipsonicError, match="No space left") as caught:
+    with pytest.raises(ClipsonicError, match="No space left") as error:
         write(tmp_path / "a.wav", noise(), RATE, overwrite=True)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error.value)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

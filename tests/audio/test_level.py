@@ -17,7 +17,7 @@ FORMATS = [
 
 
 def sound(peak: float, seed: int = 0, samples: int = 32_000) -> torch.Tensor:
-    """Returns clicks, a tone and noise, (N,), of an exact peak: what a codec overshoots."""
+    """Return clicks, a tone and noise, (N,), of an exact peak: what a codec overshoots."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(samples, generator=generator)
     time = torch.arange(samples) / RATE

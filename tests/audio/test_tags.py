@@ -1,4 +1,4 @@
-"""Texts of sound files are found wherever other programs put them, and never read by gigabytes."""
+"""Texts of sound files are found wherever other programs put them, within limits of size."""
 
 import resource
 import struct
@@ -30,7 +30,7 @@ PLACES = [
 
 
 def convert(path, muxer, codec, **tags):
-    """Writes a second of noise as another program would."""
+    """Write a second of noise as another program would."""
     with av.open(str(path), "w", format=muxer) as container:
         container.metadata.update(tags)
         rate = 48_000 if codec == "libopus" else 44_100
@@ -69,7 +69,7 @@ def test_a_comment_behind_the_samples_is_found(tmp_path):
     assert RECIPE in read_texts(tmp_path / "a.wav")
 
 
-def test_what_is_no_sound_is_told_as_such(tmp_path):
+def test_a_file_without_sound_is_an_error(tmp_path):
     (tmp_path / "a.txt").write_text(RECIPE)
     for path in (tmp_path / "a.txt", tmp_path, tmp_path / "absent", Path("/dev/zero")):
         with pytest.raises(NotSound):

@@ -1,7 +1,4 @@
-"""A sound to look at: its mel as a picture.
-
-Knows: the colours, the marks. Does not know: whose sound it is, where the picture is shown.
-"""
+"""Draw a mel as an image."""
 
 import math
 
@@ -29,24 +26,21 @@ NEPER = math.log(10) / 20  # a decibel of magnitude, in natural logarithm
 PIXELS = 4
 """Width and height of one value of a mel."""
 DECIBELS = 80
-"""Range of the colours; what is softer is as dark as silence."""
+"""Range of the colours; softer values are as dark as silence."""
 HZ_TICKS = {500: "500 Hz", 1000: "1 kHz", 2000: "2 kHz", 4000: "4 kHz"}
 LEFT, BELOW, AROUND = 48, 18, 10
 """Margins in pixels: for Hz, for seconds, and on the other sides."""
 MIN_TICK_PIXELS = 50
 
 
-def mel_picture(waveform: Waveform, spec: MelSpec) -> Image.Image:
+def draw_mel(waveform: Waveform, spec: MelSpec) -> Image.Image:
     """Draw a waveform's log-mel: time to the right, pitch upwards, colour for level.
 
-    Colours mean the same in every picture: the lightest is ``log_max``, the darkest 80 dB below.
-
-    Args:
-        waveform: At the geometry's sample rate; its last frame is filled with silence.
-        spec: The geometry of the mel.
+    Colours mean the same in every image: the lightest is ``log_max``, the darkest 80 dB below. The
+    waveform has the sample rate of ``spec``; its last frame is padded with silence.
 
     Returns:
-        An RGB picture, four pixels a value, with marks for seconds and Hz.
+        An RGB image, four pixels per value, with ticks for seconds and Hz.
     """
     count = waveform.samples.shape[-1]
     whole = max(-(-count // spec.hop_length) * spec.hop_length, spec.n_fft)
@@ -54,16 +48,16 @@ def mel_picture(waveform: Waveform, spec: MelSpec) -> Image.Image:
     mel = LogMel(spec)(samples[None])[0, 0].flip(0).numpy()  # (F, T), highest band first
     marks = np.linspace(spec.log_max - DECIBELS * NEPER, spec.log_max, len(COLOURS))
     channels = [np.interp(mel, marks, channel) for channel in zip(*COLOURS, strict=True)]
-    drawn = Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
-    width, height = drawn.width * PIXELS, drawn.height * PIXELS
+    image = Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
+    width, height = image.width * PIXELS, image.height * PIXELS
     canvas = Image.new("RGB", (LEFT + width + AROUND, AROUND + height + BELOW), "white")
-    canvas.paste(drawn.resize((width, height), Image.Resampling.NEAREST), (LEFT, AROUND))
-    _mark(canvas, spec, width, height)
+    canvas.paste(image.resize((width, height), Image.Resampling.NEAREST), (LEFT, AROUND))
+    _draw_ticks(canvas, spec, width, height)
     return canvas
 
 
-def _mark(canvas: Image.Image, spec: MelSpec, width: int, height: int) -> None:
-    """Write Hz to the left of a mel, at the middle of their bands, and seconds below it."""
+def _draw_ticks(canvas: Image.Image, spec: MelSpec, width: int, height: int) -> None:
+    """Draw Hz to the left of a mel, at the middle of their bands, and seconds below it."""
     draw = ImageDraw.Draw(canvas)
     low, high = hz_to_mel(spec.f_min), hz_to_mel(spec.f_max)
     for hz, label in HZ_TICKS.items():
@@ -72,9 +66,9 @@ def _mark(canvas: Image.Image, spec: MelSpec, width: int, height: int) -> None:
         if AROUND < y < AROUND + height:
             draw.line((LEFT - 4, y, LEFT - 1, y), "black")
             draw.text((LEFT - 6, y), label, "black", anchor="rm")
-    a_second = spec.sample_rate / spec.hop_length * PIXELS
-    every = next(n for n in (1, 5, 10, 60) if n * a_second >= MIN_TICK_PIXELS)
-    for second in range(0, int(width / a_second) + 1, every):
-        x = LEFT + round(second * a_second)
+    per_second = spec.sample_rate / spec.hop_length * PIXELS
+    every = next(n for n in (1, 5, 10, 60) if n * per_second >= MIN_TICK_PIXELS)
+    for second in range(0, int(width / per_second) + 1, every):
+        x = LEFT + round(second * per_second)
         draw.line((x, AROUND + height, x, AROUND + height + 3), "black")
         draw.text((x, AROUND + height + 5), f"{second} s", "black", anchor="mt")

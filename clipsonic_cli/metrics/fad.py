@@ -1,4 +1,4 @@
-"""The Frechet audio distance as the paper has it, and extrapolated to infinitely many sounds."""
+"""The Frechet audio distance as in the paper, and extrapolated to an infinite number of sounds."""
 
 from collections.abc import Iterator
 
@@ -11,50 +11,50 @@ from clipsonic_cli.metrics.frechet import Gaussian, Statistics, factor, frechet_
 from clipsonic_cli.metrics.metric import Measured, Metric
 
 GROUPS = 32
+"""Most groups of sounds that subsets are made of."""
 SIZES = 12
 """Sizes of subsets that the extrapolation is fitted to, from a quarter to the whole."""
 SMALLEST = 4
-"""How often the smallest subset goes into the whole."""
+"""Divisor of the whole that gives the smallest subset."""
 DRAWS = 4
 """Subsets of each size."""
 AT_ONCE = 1 << 21
-"""Most numbers of covariances in memory at once."""
+"""Most entries of covariances in memory while subsets are scored."""
 ENOUGH = 10
-"""Windows per dimension below which a note warns of the bias."""
+"""Windows per dimension below which the distance depends more on their number than on them."""
 
 
 def compare(
     made: Features, reference: Features | Statistics, generator: torch.Generator
 ) -> Iterator[Measured]:
-    """Yield "fad" and, given enough sounds and windows, "fad-infinity".
+    """Yield "fad", and "fad-infinity" where there are enough sounds and windows.
 
     All windows of all sounds are pooled on either side, as the paper's evaluation package does.
     FAD-infinity is the intercept of a least-squares line through the distances of subsets against
-    one over their size. Subsets are whole sounds drawn without replacement. (Drawn with
-    replacement, they are samples of the set itself, and lead back to its own plain distance.) The
-    reference stays as it is, with its share of the bias. Subsets with no more windows than
-    dimensions give no usable line, and fad-infinity is left out.
+    one over their size; subsets are made of whole sounds drawn without replacement. (Drawn with
+    replacement, they are samples of the set itself, and extrapolate to its own plain distance.) The
+    reference is kept whole, and its share of the bias remains. Subsets with no more windows than
+    dimensions have no such line.
 
     The interval of "fad" is for the distance at this number of sounds, bias included; that of
-    "fad-infinity" for the extrapolated value.
+    "fad-infinity" for the extrapolated distance.
 
     Source:
         Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics". FAD-infinity: Chong &
         Forsyth 2020; Gui et al. 2024.
     """
-    # Measure the distance and its interval.
     ours = made.statistics()
     theirs = reference if isinstance(reference, Statistics) else reference.statistics()
+    # Plain distance.
     value = frechet_distance(ours.gaussian, theirs.gaussian)
     subsets = _Subsets(made, theirs.gaussian, generator)
     groups = len(subsets.counts)
     half = None
     if groups >= intervals.LEAST:
-        without = subsets.distances(1 - torch.eye(groups, dtype=torch.float64))
-        half = intervals.half_width(value, without, subsets.counts)
-    # Estimate the bias.
+        left_out = subsets.distances(1 - torch.eye(groups, dtype=torch.float64))
+        half = intervals.half_width(value, left_out, subsets.counts)
     bias, spanned = expected_bias(ours, theirs), min(ours.n, theirs.n) > made.dim
-    warnings, omitted = tuple(_warnings(ours, theirs, bias)), _why_no_infinity(subsets)
+    warnings, omitted = tuple(_warnings(ours, theirs, bias)), _why_none(subsets)
     yield Measured(
         name="fad",
         value=value,
@@ -62,17 +62,17 @@ def compare(
         bias=bias if spanned else None,
         notes=(*warnings, omitted) if omitted else warnings,
     )
-    # Extrapolate.
+    # Extrapolation.
     if omitted is None:
         infinity = _extrapolate(subsets, generator)
-        below = ("The extrapolation falls below 0.",) if infinity < 0 else ()
+        below_0 = ("The extrapolation falls below 0.",) if infinity < 0 else ()
         infinity = max(infinity, 0.0)
         # To first order, an extrapolated statistic changes with the sounds as the plain one does.
         yield Measured(
             name="fad-infinity",
             value=infinity,
             interval=around(infinity, half),
-            notes=(*warnings, *below),
+            notes=(*warnings, *below_0),
         )
 
 
@@ -82,7 +82,7 @@ def around(value: float, half: float | None) -> tuple[float, float] | None:
 
 
 def expected_bias(made: Statistics, reference: Statistics) -> float | None:
-    r"""Compute the mean distance of two such sets drawn from one Gaussian distribution.
+    r"""Compute the mean distance of two sets of these sizes from one Gaussian distribution.
 
     .. math:: (1/n_1 + 1/m_1) \mathrm{tr} C + \frac{1}{2} \left(\frac{1}{n_2 - 1} +
         \frac{1}{m_2 - 1}\right) \left(\sum_{ij} \frac{l_i l_j}{l_i + l_j} + \frac{1}{2}
@@ -91,8 +91,8 @@ def expected_bias(made: Statistics, reference: Statistics) -> float | None:
     with the eigenvalues l of the reference's covariance C, and n and m the effective sample sizes
     of either set for the mean (1) and the covariance (2): the error of the means, and the
     second-order term of the distance in the errors of the covariances, whose variances are
-    Wishart's. It holds for sets that are close. With few vectors per dimension it is too low: by a
-    twentieth at ten of them, by a third at one, and by half or more where they do not span the
+    Wishart's. Sets that are far apart have another. With few vectors per dimension it is too low:
+    by a twentieth at ten of them, by a third at one, and by half or more where they do not span the
     space.
 
     Returns:
@@ -103,37 +103,35 @@ def expected_bias(made: Statistics, reference: Statistics) -> float | None:
         errors divided by l_i + l_j, and their mean is as Wishart 1928 has it.
     """
     sets = (made, reference)
-    if min(s.effective_sample_size(1) for s in sets) < 2:
+    if min(some.effective_sample_size(1) for some in sets) < 2:
         return None
     values = torch.linalg.eigvalsh(reference.gaussian.cov).clamp(min=0)
     trace = float(values.sum())
     sums = values[:, None] + values  # (D, D)
     products = torch.where(sums > 0, torch.outer(values, values) / sums, 0)
-    of_means = trace * sum(1 / s.effective_sample_size(1) for s in sets)
-    of_covs = sum(1 / (s.effective_sample_size(2) - 1) for s in sets)
-    return of_means + of_covs * (float(products.sum()) + trace / 2) / 2
+    of_covs = (float(products.sum()) + trace / 2) / 2
+    mean_weight = sum(1 / some.effective_sample_size(1) for some in sets)
+    cov_weight = sum(1 / (some.effective_sample_size(2) - 1) for some in sets)
+    return mean_weight * trace + cov_weight * of_covs
 
 
 def outliers(made: Features, reference: Features | Statistics) -> dict[str, float]:
-    """Compute the distance of each sound by itself; the farthest comes first.
+    """Compute the distance of each sound by itself, the farthest first.
 
-    The few windows of a sound span little of the space, so that the numbers are large: only their
-    order means anything. The covariance of a single window is taken as 0.
+    The few windows of a sound span little of the space, so that only the order of the distances
+    means anything. The covariance of a single window is taken as 0.
 
     Source:
         Gui et al. 2024 (per-song FAD).
     """
-    if isinstance(reference, Statistics):
-        theirs = reference.gaussian
-    else:
-        theirs = reference.moments().gaussian()
+    theirs = reference.gaussian if isinstance(reference, Statistics) else reference.gaussian()
     columns = factor(theirs.cov)
     trace = float(theirs.cov.trace())
     distances = {}
     for name, rows in zip(made.names, made.sounds(), strict=True):
-        about = rows.double() - theirs.mean  # (W, D)
-        mean = about.mean(0)
-        spread = (about - mean) / max(len(rows) - 1, 1) ** 0.5
+        centred = rows.double() - theirs.mean  # (W, D)
+        mean = centred.mean(0)
+        spread = (centred - mean) / max(len(rows) - 1, 1) ** 0.5
         # The trace of the root of F^T S^T S F is the sum of the singular values of S F.
         overlap = torch.linalg.svdvals(spread @ columns).sum()
         distances[name] = float(mean.square().sum() + spread.square().sum() + trace - 2 * overlap)
@@ -141,53 +139,48 @@ def outliers(made: Features, reference: Features | Statistics) -> dict[str, floa
 
 
 class _Subsets:
-    """Distances of subsets, which are groups of whole sounds; one pass over the rows.
-
-    Args:
-        made: The whole set.
-        reference: What subsets are compared with.
-        generator: Deals the sounds into groups.
-    """
+    """Distances of subsets, made of random groups of whole sounds; one pass over the rows."""
 
     def __init__(self, made: Features, reference: Gaussian, generator: torch.Generator) -> None:
         group = intervals.groups_of(made.names, GROUPS, generator=generator)
         columns = factor(reference.cov)  # (D, R)
-        if made.n < columns.shape[1]:  # they span fewer than R dimensions
+        if len(made.rows) < columns.shape[1]:  # their span has less than R dimensions
             within = (made.rows.double() - reference.mean) @ columns  # (W, R)
             columns = columns @ torch.linalg.qr(within.T).Q  # (D, W)
         self.trace = reference.cov.trace()
-        number, rank = int(group.max()) + 1, columns.shape[1]
-        self.counts = torch.zeros(number, dtype=torch.float64)
-        self.lengths = torch.zeros(number, dtype=torch.float64)
-        self.sums = torch.zeros(number, made.dim, dtype=torch.float64)
-        """About the reference's mean, so that no precision is lost where that is far from 0."""
-        self.squares = torch.zeros(number, rank, rank, dtype=torch.float64)
-        """In the space of the reference's columns, where covariances are compared."""
+        groups, rank = int(group.max()) + 1, columns.shape[1]
+        self.counts = torch.zeros(groups, dtype=torch.float64)
+        """Rows of each group."""
+        self.norms = torch.zeros(groups, dtype=torch.float64)
+        """Sums of squared norms, about the reference's mean, as the sums are."""
+        self.sums = torch.zeros(groups, made.dim, dtype=torch.float64)
+        self.squares = torch.zeros(groups, rank, rank, dtype=torch.float64)
+        """Sums of outer products in the reference's space, where covariances are compared."""
         for index, rows in zip(group.tolist(), made.sounds(), strict=True):
-            about = rows.double() - reference.mean  # (W, D)
-            within = about @ columns  # (W, R)
-            self.counts[index] += len(about)
-            self.lengths[index] += about.square().sum()
-            self.sums[index] += about.sum(0)
+            centred = rows.double() - reference.mean  # (W, D)
+            within = centred @ columns  # (W, R)
+            self.counts[index] += len(centred)
+            self.norms[index] += centred.square().sum()
+            self.sums[index] += centred.sum(0)
             self.squares[index].addmm_(within.T, within)
-        self.places = self.sums @ columns  # (G, R)
+        self.sums_within = self.sums @ columns  # (G, R)
 
     def distances(self, weights: Tensor) -> Tensor:
-        """Compute the distances (B,) of B subsets.
+        """Compute the distances (B,) of B subsets of two rows or more.
 
         Args:
-            weights: (B, G) float64, 1 for each group in a subset, else 0; two rows or more each.
+            weights: (B, G) float64, 1 for each group that is in, else 0.
         """
-        batch = max(AT_ONCE // max(self.squares[0].numel(), 1), 1)
-        return torch.cat([self._distances(part) for part in torch.split(weights, batch)])
+        at_once = max(AT_ONCE // max(self.squares[0].numel(), 1), 1)
+        return torch.cat([self._distances(some) for some in torch.split(weights, at_once)])
 
     def _distances(self, weights: Tensor) -> Tensor:
         n = weights @ self.counts  # (B,)
         means = weights @ self.sums / n[:, None]  # (B, D)
-        traces = (weights @ self.lengths - n * means.square().sum(1)) / (n - 1)
-        places = weights @ self.places / n[:, None]  # (B, R)
+        traces = (weights @ self.norms - n * means.square().sum(1)) / (n - 1)
+        means_within = weights @ self.sums_within / n[:, None]  # (B, R)
         squares = torch.tensordot(weights, self.squares, dims=1)  # (B, R, R)
-        outer = places[:, :, None] * places[:, None, :] * n[:, None, None]
+        outer = means_within[:, :, None] * means_within[:, None, :] * n[:, None, None]
         overlaps = torch.linalg.eigvalsh((squares - outer) / (n - 1)[:, None, None])
         roots = overlaps.clamp(min=0).sqrt().sum(1)
         distances: Tensor = means.square().sum(1) + traces + self.trace - 2 * roots
@@ -195,7 +188,7 @@ class _Subsets:
 
 
 def _extrapolate(subsets: _Subsets, generator: torch.Generator) -> float:
-    """Return the intercept of the distances over one over the size of subsets."""
+    """Compute the distance at which one over the size of a subset would be 0."""
     groups = len(subsets.counts)
     inverse = torch.linspace(1, SMALLEST, SIZES)[1:]  # of the share of the whole
     sizes = [groups, *(round(groups / float(x)) for x in inverse for _ in range(DRAWS))]
@@ -208,24 +201,25 @@ def _extrapolate(subsets: _Subsets, generator: torch.Generator) -> float:
 
 
 def _warnings(ours: Statistics, theirs: Statistics, bias: float | None) -> Iterator[str]:
-    """Yield a note for each side with too few windows."""
-    for side, name in ((ours, "the sounds"), (theirs, "the reference")):
-        if side.n <= side.dim:
+    """Yield notes on a number of windows that is too small."""
+    dim = ours.dim
+    for n, role in ((ours.n, "the sounds"), (theirs.n, "the reference")):
+        if n <= dim:
             yield (
-                f"{side.n} windows of {name} cannot span {side.dim} dimensions: their covariance "
-                f"is of a lower rank, and the distance much too large."
+                f"{n} windows of {role} cannot span {dim} dimensions: their covariance is of a "
+                f"lower rank, and the distance much too large."
             )
-        elif side.n < ENOUGH * side.dim:
+        elif n < ENOUGH * dim:
             yield (
-                f"{side.n} windows of {name} are few for {side.dim} dimensions: compare the "
-                f"distance with those of as many windows only."
+                f"{n} windows of {role} are few for {dim} dimensions: compare the distance with "
+                f"those of as many windows only."
             )
-    if bias is not None and min(ours.n, theirs.n) <= ours.dim:
+    if bias is not None and min(ours.n, theirs.n) <= dim:
         yield f"Two draws of as many sounds of one distribution would be {bias:.3g} or more apart."
 
 
-def _why_no_infinity(subsets: _Subsets) -> str | None:
-    """Return why nothing can be extrapolated; None where it can."""
+def _why_none(subsets: _Subsets) -> str | None:
+    """Return why there is nothing to extrapolate, or None where there is."""
     groups, dim = subsets.sums.shape
     if groups < intervals.LEAST:
         return (

@@ -1,4 +1,4 @@
-"""Features: the vectors that a backbone gives for a set of sounds, and the sound of each."""
+"""Features of a set of sounds: all vectors that a backbone embeds them as."""
 
 import errno
 import io
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -16,41 +16,41 @@ from torch import Tensor
 
 from clipsonic_cli.audio.downmix import SILENCE_DB, decibels
 from clipsonic_cli.errors import ClipsonicError, UsageError
-from clipsonic_cli.metrics.frechet import Moments, Statistics
+from clipsonic_cli.metrics.frechet import Gaussian, Moments, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.text import listed
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
 
 BLOCK = 8192
-"""Rows read at once."""
+"""Rows that are processed at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """The vectors of a set of sounds, or of its prompts, images or labels.
+    """Vectors of a set of sounds, or of what they are compared with: prompts, images, labels.
 
     Raises:
-        ValueError: The fields do not fit each other, or are not finite; says why.
+        ValueError: The fields disagree, or a row is not finite; says why.
     """
 
     backbone: str
-    """Name of the network that gave them."""
+    """Name of the network that computed them."""
     names: tuple[str, ...]
-    """Names of the sounds, each once."""
+    """Names of the sounds, each once; partners are matched by name."""
     counts: tuple[int, ...]
-    """Rows of each sound, 1 or more."""
+    """Rows of each sound, 1 or more; metrics pool or average them as each is defined."""
     rows: Tensor
-    """(R, D) float32, those of the first sound first. May be on disk."""
+    """(R, D) float32, in the order of the sounds; may be memory-mapped."""
     sample_rate: int | None = None
     """In Hz; None where the sounds differ or there are none."""
     seconds: float | None = None
     """Mean length of the sounds; None where there are none."""
     windows: tuple[tuple[int, ...], ...] | None = None
-    """Rows of each window of each sound; None where sounds were not cut."""
+    """Rows of each window of each sound; None where the sounds were embedded whole."""
     notes: tuple[str, ...] = ()
-    """Oddities of the sounds, one line each."""
+    """What is unusual about the sounds, one line each."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Sounds that could not be embedded, with the reason."""
+    """Reason for each sound that could not be embedded, by name."""
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.dtype != torch.float32 or not self.names:
@@ -92,15 +92,15 @@ class Features:
         """Compute the mean of each sound's rows: (C, D) float64."""
         return torch.stack([rows.double().mean(0) for rows in self.sounds()])
 
-    def moments(self) -> Moments:
-        """Compute mean and covariance of all rows, pooled."""
+    def gaussian(self) -> Gaussian:
+        """Compute mean and covariance of all rows, pooled; ValueError for a single row."""
         moments = Moments(self.dim)
         for rows in torch.split(self.rows, BLOCK):
             moments.add(rows)
-        return moments
+        return moments.gaussian()
 
     def statistics(self) -> Statistics:
-        """Compute mean and covariance of all rows, and the correlation within sounds.
+        """Compute mean and covariance of all rows, and the intraclass correlation.
 
         Method-of-moments estimate of the intraclass correlation: how much the variance of per-sound
         means exceeds that of independent rows.
@@ -111,13 +111,13 @@ class Features:
         Source:
             Kish 1965 (clusters of unequal size).
         """
-        gaussian, sounds = self.moments().gaussian(), len(self.counts)
+        gaussian, sounds = self.gaussian(), len(self.counts)
         squares = torch.tensor(self.counts, dtype=torch.float64).square()
         cluster_size = float(squares.sum()) / gaussian.n
         icc = 0.0 if cluster_size == 1 else 1.0
         if cluster_size > 1 and sounds > 1 and (trace := float(gaussian.cov.trace())) > 0:
-            between = squares @ (self.means() - gaussian.mean).square().sum(1)
-            design_effect = float(between) * sounds / (sounds - 1) / (gaussian.n * trace)
+            between = float(squares @ (self.means() - gaussian.mean).square().sum(1))
+            design_effect = between * sounds / (sounds - 1) / (gaussian.n * trace)
             icc = min(max((design_effect - 1) / (cluster_size - 1), 0.0), 1.0)
         return Statistics(
             gaussian=gaussian,
@@ -129,11 +129,7 @@ class Features:
         )
 
     def only(self, names: Sequence[str]) -> "Features":
-        """Return some of the sounds, in the order given.
-
-        Raises:
-            KeyError: One is not among them.
-        """
+        """Return some of the sounds, in the order of ``names``; KeyError for an unknown one."""
         if tuple(names) == self.names:
             return self
         place = {name: index for index, name in enumerate(self.names)}
@@ -149,13 +145,13 @@ class Features:
 
 
 def per_sound_mean(values: Tensor, counts: Sequence[int]) -> Tensor:
-    """Compute the mean (C, ...) of values (R, ...) over each sound's rows, or each window's."""
+    """Compute the mean (C, ...) over each sound's (or each window's) rows of values (R, ...)."""
     mean: Tensor = torch.segment_reduce(values, "mean", lengths=torch.tensor(counts), axis=0)
     return mean
 
 
 def from_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features:
-    """Build a set with one vector (C, D) each, such as those of prompts, images or labels."""
+    """Build a set with one vector per sound, rows (C, D): prompts, images, labels."""
     return Features(
         backbone=backbone,
         names=tuple(names),
@@ -178,6 +174,17 @@ def embed_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Fe
     return from_vectors(list(prompts), rows, backbone=backbone.name)
 
 
+class _Embedded(NamedTuple):
+    """A sound whose rows are written: rows of each window, and what notes depend on."""
+
+    name: str
+    windows: tuple[int, ...]
+    seconds: float
+    sample_rate: int
+    peak: float
+    silent: bool
+
+
 def embed_sounds(
     sounds: Iterable[tuple[str, Waveform]],
     backbone: Backbone,
@@ -186,134 +193,117 @@ def embed_sounds(
     report: Report = silent,
     total: int = 0,
 ) -> Features:
-    """Embed sounds one by one; the rows go to a temporary file, so that memory does not grow.
+    """Embed sounds one by one, in constant memory.
 
     Sounds that cannot be embedded are left out; silent ones and those beyond full scale are kept.
     All are noted.
 
     Args:
-        sounds: Names and waveforms.
+        sounds: Names and sounds.
         backbone: Embeds them.
-        windows: How each is cut before; None is not at all.
-        report: Receives (backbone's name, done, total).
+        windows: How each is cut before; None embeds it whole.
+        report: Called with (backbone's name, done, total).
         total: Number of sounds, for the report.
-
-    Returns:
-        The rows of one sound or more.
 
     Raises:
         UsageError: None of the sounds can be embedded; says why.
     """
-    survey = _Survey()
-    windows_of: list[tuple[int, ...]] = []
-    left_out: dict[str, list[str]] = {}
+    embedded: list[_Embedded] = []
+    left_out: dict[str, str] = {}
     with _scratch() as file:
-        # Embed each sound.
+        # Embed.
         for done, (name, sound) in enumerate(sounds, 1):
-            fault, parts = _embed(sound, backbone, windows)
-            if fault is None:
-                file.write(torch.cat(parts).numpy().astype(np.float32, copy=False).tobytes())
-                windows_of.append(tuple(len(part) for part in parts if len(part)))
-                survey.add(name, sound)
+            rows = _embed(sound, backbone, windows)
+            if isinstance(rows, str):
+                left_out[name] = rows
             else:
-                left_out.setdefault(fault, []).append(name)
+                file.write(torch.cat(rows).numpy().astype(np.float32, copy=False).tobytes())
+                embedded.append(
+                    _Embedded(
+                        name=name,
+                        windows=tuple(len(some) for some in rows if len(some)),
+                        seconds=sound.seconds,
+                        sample_rate=sound.sample_rate,
+                        peak=float(sound.samples.abs().max()),
+                        silent=decibels(sound.samples.numpy()) < SILENCE_DB,
+                    )
+                )
             report(backbone.name, done, total)
-        notes = [f"{listed(each, 'sound')} left out: {why}." for why, each in left_out.items()]
-        if not windows_of:
+        notes = [
+            f"{listed([n for n in left_out if left_out[n] == fault], 'sound')} left out: {fault}."
+            for fault in dict.fromkeys(left_out.values())
+        ]
+        if not embedded:
             why = " ".join(notes) or "There are none."
             raise UsageError(f"No sound can be scored. {why} Give one sound or more.")
-        # Map the rows.
-        counts = tuple(map(sum, windows_of))
+        # Map the file.
+        counts = tuple(sum(sound.windows) for sound in embedded)
         shape = (sum(counts), backbone.dim)
         if isinstance(file, io.BytesIO):
-            rows = torch.from_numpy(np.frombuffer(file.getbuffer(), np.float32).reshape(shape))
+            array = np.frombuffer(file.getbuffer(), np.float32).reshape(shape)
         else:
             file.flush()
             # Copy on write: torch warns of arrays it may not write to, and nothing writes here.
-            rows = torch.from_numpy(np.memmap(file, np.float32, "c", shape=shape))
+            array = np.memmap(file, np.float32, "c", shape=shape)
+    rates = {sound.sample_rate for sound in embedded}
     return Features(
         backbone=backbone.name,
-        names=tuple(survey.seconds),
+        names=tuple(sound.name for sound in embedded),
         counts=counts,
-        rows=rows,
-        sample_rate=next(iter(survey.rates)) if len(survey.rates) == 1 else None,
-        seconds=sum(survey.seconds.values()) / len(survey.seconds),
-        windows=tuple(windows_of) if windows else None,
-        notes=(*notes, *survey.notes()),
-        left_out={name: why for why, names in left_out.items() for name in names},
+        rows=torch.from_numpy(array),
+        sample_rate=rates.pop() if len(rates) == 1 else None,
+        seconds=sum(sound.seconds for sound in embedded) / len(embedded),
+        windows=tuple(sound.windows for sound in embedded) if windows else None,
+        notes=(*notes, *_notes(embedded)),
+        left_out=left_out,
     )
 
 
-def _embed(
-    sound: Waveform, backbone: Backbone, windows: Windows | None
-) -> tuple[str | None, list[Tensor]]:
-    """Return why a sound cannot be embedded, or None and the rows of each of its windows."""
+def _embed(sound: Waveform, backbone: Backbone, windows: Windows | None) -> list[Tensor] | str:
+    """Return the rows of each window of a sound, or why it cannot be embedded."""
     if not sound.samples.numel():
-        return "no samples", []
+        return "no samples"
     if not sound.samples.isfinite().all():
-        return "samples that are not finite", []
+        return "samples that are not finite"
     cut = windows.cut(sound) if windows else [sound]
-    parts = [backbone.embed(part.samples, part.sample_rate) for part in cut]
-    if not any(len(part) for part in parts):
-        return f"too short for '{backbone.name}'", []
-    if not all(part.isfinite().all() for part in parts):
-        return f"too large for the precision of '{backbone.name}'", []
-    return None, parts
+    rows = [backbone.embed(window.samples, window.sample_rate) for window in cut]
+    if not any(len(some) for some in rows):
+        return f"too short for '{backbone.name}'"
+    if not all(some.isfinite().all() for some in rows):
+        return f"too large for the precision of '{backbone.name}'"
+    return rows
 
 
-@dataclass(slots=True)
-class _Survey:
-    """Lengths, sample rates and levels of the sounds of a set."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    """By name, in order."""
-    rates: Counter[int] = field(default_factory=Counter)
-    silent: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
-    """Sounds beyond full scale."""
-    peak: float = 0.0
-
-    def add(self, name: str, sound: Waveform) -> None:
-        self.seconds[name] = sound.seconds
-        self.rates[sound.sample_rate] += 1
-        peak = float(sound.samples.abs().max())
-        self.peak = max(self.peak, peak)
-        if decibels(sound.samples.numpy()) < SILENCE_DB:
-            self.silent.append(name)
-        if peak > 1:
-            self.beyond.append(name)
-
-    def notes(self) -> Iterator[str]:
-        """Yield what is odd about the sounds."""
-        if self.silent:
-            verb = "are" if len(self.silent) > 1 else "is"
-            yield f"{listed(self.silent, 'sound')} {verb} silent, and scored all the same."
-        if self.beyond:
-            yield (
-                f"{listed(self.beyond, 'sound')} beyond full scale, with peaks of up to "
-                f"{self.peak:.4g}."
-            )
-        if len(self.rates) > 1:
-            rates = ", ".join(f"{n} at {rate} Hz" for rate, n in sorted(self.rates.items()))
-            yield f"The sounds have different sample rates: {rates}."
-        shortest, longest = min(self.seconds.values()), max(self.seconds.values())
-        if longest > 1.5 * shortest:
-            yield f"The sounds last from {shortest:.2f} to {longest:.2f} s."
+def _notes(sounds: Sequence[_Embedded]) -> Iterator[str]:
+    """Yield what is unusual about sounds that were embedded."""
+    if mute := [sound.name for sound in sounds if sound.silent]:
+        verb = "are" if len(mute) > 1 else "is"
+        yield f"{listed(mute, 'sound')} {verb} silent, and scored all the same."
+    if loud := [sound.name for sound in sounds if sound.peak > 1]:
+        peak = max(sound.peak for sound in sounds)
+        yield f"{listed(loud, 'sound')} beyond full scale, with peaks of up to {peak:.4g}."
+    rates = Counter(sound.sample_rate for sound in sounds)
+    if len(rates) > 1:
+        counted = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
+        yield f"The sounds have different sample rates: {counted}."
+    seconds = [sound.seconds for sound in sounds]
+    if max(seconds) > 1.5 * min(seconds):
+        yield f"The sounds last from {min(seconds):.2f} to {max(seconds):.2f} s."
 
 
 @contextmanager
 def _scratch() -> Iterator[IO[bytes]]:
-    """Open a temporary file for vectors, which may take gigabytes; memory where no folder has one.
+    """Open a nameless temporary file for gigabytes of vectors; memory where no folder takes one.
 
     Raises:
         ClipsonicError: The disk of temporary files is full.
     """
     try:
         file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-    except OSError as error:  # TMPDIR, /tmp, the current folder: none takes files
+    except OSError as error:  # in TMPDIR, /tmp and the current folder
         warnings.warn(
-            f"There is no folder for temporary files ({error.strerror or error}), so that vectors "
-            "are kept in memory. Set TMPDIR to a folder that can be written.",
+            f"There is no folder for temporary files ({error.strerror or error}): vectors are kept "
+            "in memory. Set TMPDIR to a folder that can be written.",
             stacklevel=3,
         )
         yield io.BytesIO()

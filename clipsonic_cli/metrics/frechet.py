@@ -1,4 +1,4 @@
-"""The Frechet distance between sets of vectors fitted by Gaussians, and files of statistics."""
+"""The Frechet distance of two sets of vectors, each modelled as a Gaussian, and their files."""
 
 import io
 import math
@@ -17,11 +17,12 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import UsageError
 
 ROUNDING = 1e-6
-"""Largest error of a covariance, relative to its largest number."""
+"""Allowed asymmetry and negative eigenvalue of a covariance, relative to its largest entry."""
 MAX_DIM = 4096
-"""Most dimensions; PANNs has 2048."""
+"""Most dimensions of features; PANNs has 2048."""
 MAX_BYTES = 256 << 20
 """Most bytes of a file of statistics."""
+MAX_VECTORS = 10**9
 FIELDS = {
     "n": ("i", 0),
     "mean": ("f", 1),
@@ -34,10 +35,9 @@ FIELDS = {
     "backbone": ("U", 0),
     "identity": ("U", 0),
 }
-"""The arrays of a file of statistics: NumPy's kind of number, and the number of axes. "windows" is
-the cluster size, "alike" the intraclass correlation."""
-MAX_ROWS = 10**9
-"""More vectors than any set of sounds has."""
+"""NumPy kind and number of axes of each array in a file; its "windows" and "alike" are
+:attr:`Statistics.cluster_size` and :attr:`Statistics.icc`."""
+SAVE_AGAIN = "save them again with `save_stats`, or give the sounds themselves."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,15 +45,15 @@ class Gaussian:
     """Mean and covariance of a set of vectors.
 
     Raises:
-        ValueError: They are no mean and covariance; says why.
+        ValueError: They are not a mean and a covariance of 2 vectors or more; says why.
     """
 
     n: int
-    """Number of vectors, 2 or more: the fewer, the larger a distance comes out."""
+    """Number of vectors: the fewer, the larger a distance comes out."""
     mean: Tensor
     """(D,) float64."""
     cov: Tensor
-    """(D, D) float64, unbiased: divided by n - 1. Of any rank."""
+    """(D, D) float64, divided by n - 1; of any rank."""
 
     def __post_init__(self) -> None:
         if self.n < 2:
@@ -77,37 +77,35 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statistics:
-    """Statistics of a set of sounds, each with one vector or more.
-
-    Vectors of one sound are alike, so that they say less about the set than as many sounds would:
-    see :meth:`effective_sample_size`.
+    """Gaussian of the vectors of a set of sounds, and how strongly those of one sound correlate.
 
     Raises:
-        ValueError: The numbers are impossible; says why.
+        ValueError: A number is out of range; says which.
     """
 
     gaussian: Gaussian
     sounds: int
+    """Number of sounds."""
     cluster_size: float
-    """Mean number of vectors of a sound, weighted by that number (Kish)."""
+    """Vectors per sound, averaged over vectors: the sum of squared counts over n."""
     icc: float
-    """Intraclass correlation: that of two vectors of one sound, in [0, 1]; 1 for a single sound,
-    where it is unknown."""
+    """Intraclass correlation of vectors of one sound, in [0, 1]; 1 for a single sound."""
     sample_rate: int | None = None
     """In Hz; None where the sounds differ."""
     seconds: float | None = None
     """Mean length of the sounds; None where unknown."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sounds <= self.n <= MAX_ROWS:
+        if not 1 <= self.sounds <= self.n <= MAX_VECTORS:
             raise ValueError(f"{self.n} vectors cannot be of {self.sounds} sounds")
         if not 1 <= self.cluster_size <= self.n or not 0 <= self.icc <= 1:
             raise ValueError(
-                f"{self.cluster_size} vectors of a sound with a correlation of {self.icc} cannot be"
+                f"need a cluster size of 1 to {self.n} and an intraclass correlation of 0 to 1, "
+                f"got {self.cluster_size} and {self.icc}"
             )
         rate, seconds = self.sample_rate, self.seconds
         if (rate is not None and rate < 1) or not (seconds is None or 0 < seconds < math.inf):
-            raise ValueError(f"sounds of {seconds} s at {rate} Hz cannot be")
+            raise ValueError(f"sounds cannot have {seconds} s at {rate} Hz")
 
     @property
     def n(self) -> int:
@@ -120,32 +118,26 @@ class Statistics:
         return len(self.gaussian.mean)
 
     def effective_sample_size(self, moment: int) -> float:
-        """Return how many independent vectors would estimate a moment as precisely.
+        """Compute how many independent vectors would estimate a moment as well: n / design effect.
 
         Args:
-            moment: 1 for the mean, 2 for the covariance, which suffers less from correlation.
-
-        Returns:
-            n over the design effect; n itself where each sound has one vector.
+            moment: 1 for the mean, 2 for the covariance, which correlation harms less.
 
         Source:
-            Kish 1965 (the design effect of clusters); that products of Gaussian
-            vectors correlate by the square is Isserlis 1918.
+            Kish 1965 (design effect of clusters); that products of Gaussian vectors correlate by
+            the square is Isserlis 1918.
         """
         return self.n / (1 + (self.cluster_size - 1) * self.icc**moment)
 
 
 class Moments:
-    """Running mean and covariance of vectors that come in batches.
+    """Mean and covariance of vectors of size ``dim``, added in batches, in constant memory.
 
-    Order and size of the batches change the result by rounding alone.
-
-    Args:
-        dim: Size D of the vectors.
+    The batches, their order and their size change the result by rounding alone.
 
     Source:
-        Chan, Golub & LeVeque 1983: sums of squares about the mean are combined, so that no
-        precision is lost where the mean is large against the spread.
+        Chan, Golub & LeVeque 1983: combines sums of squares about the mean, so that no digits are
+        lost where the mean is large against the spread.
     """
 
     def __init__(self, dim: int) -> None:
@@ -155,10 +147,10 @@ class Moments:
         """Sum of the outer products of deviations from the mean."""
 
     def add(self, rows: Tensor) -> None:
-        """Add vectors (B, D), of any floating dtype and on any device; B may be 0.
+        """Add vectors (B, D) of any floating dtype and device; B may be 0.
 
         Raises:
-            ValueError: They have another size, or are not finite; nothing is added.
+            ValueError: They have another size, or are not finite; none is added.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"need rows (B, {len(self.mean)}), got {tuple(rows.shape)}")
@@ -168,34 +160,16 @@ class Moments:
         if len(rows):
             mean = rows.mean(0)
             deviations = rows - mean
-            self._combine(len(rows), mean, deviations.T @ deviations)
-
-    def merge(self, other: "Moments") -> None:
-        """Add all the vectors of another, which stays as it is.
-
-        Raises:
-            ValueError: Its vectors have another size.
-        """
-        if len(other.mean) != len(self.mean):
-            raise ValueError(f"need vectors of size {len(self.mean)}, got {len(other.mean)}")
-        if other.n:
-            self._combine(other.n, other.mean, other.scatter)
+            shift, total = mean - self.mean, self.n + len(rows)
+            between = torch.outer(shift, shift) * (self.n * len(rows) / total)
+            self.scatter = self.scatter + deviations.T @ deviations + between
+            self.mean = self.mean + shift * (len(rows) / total)
+            self.n = total
 
     def gaussian(self) -> Gaussian:
-        """Return the mean and the unbiased covariance so far.
-
-        Raises:
-            ValueError: There are fewer than 2 vectors.
-        """
+        """Compute the mean and the unbiased covariance so far; ValueError for under 2 vectors."""
         cov = self.scatter / max(self.n - 1, 1)
         return Gaussian(n=self.n, mean=self.mean, cov=(cov + cov.T) / 2)
-
-    def _combine(self, n: int, mean: Tensor, scatter: Tensor) -> None:
-        total = self.n + n
-        shift = mean - self.mean
-        self.scatter = self.scatter + scatter + torch.outer(shift, shift) * (self.n * n / total)
-        self.mean = self.mean + shift * (n / total)
-        self.n = total
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -209,7 +183,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     of full rank or not.
 
     Returns:
-        0 or more, in the square of the features' unit; symmetric, within rounding.
+        0 or more, in the squared unit of the features; symmetric within rounding.
 
     Raises:
         ValueError: Their vectors differ in size.
@@ -220,19 +194,16 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """
     if len(a.mean) != len(b.mean):
         raise ValueError(f"need vectors of one size, got {len(a.mean)} and {len(b.mean)}")
-    factors = factor(a.cov), factor(b.cov)
-    rank = max(f.shape[1] for f in factors)
-    f_a, f_b = (F.pad(f, (0, rank - f.shape[1])) for f in factors)  # (D, R)
-    left, _, right = torch.linalg.svd(f_b.T @ f_a)
-    of_covs = (f_a - f_b @ (left @ right)).square().sum()
-    return float((a.mean - b.mean).square().sum() + of_covs)
+    factor_a, factor_b = factor(a.cov), factor(b.cov)
+    rank = max(factor_a.shape[1], factor_b.shape[1])
+    factor_a, factor_b = (F.pad(f, (0, rank - f.shape[1])) for f in (factor_a, factor_b))
+    left, _, right = torch.linalg.svd(factor_b.T @ factor_a)
+    between_covs = (factor_a - factor_b @ (left @ right)).square().sum()
+    return float((a.mean - b.mean).square().sum() + between_covs)
 
 
 def factor(cov: Tensor) -> Tensor:
-    """Compute F (D, R) with F F^T a covariance (D, D) of rank R, within rounding.
-
-    Few vectors in a large space have a small R, which makes what follows cheap.
-    """
+    """Compute F (D, R) with F F^T a covariance (D, D) of rank R, small for few vectors."""
     values, vectors = torch.linalg.eigh(cov)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
     columns: Tensor = vectors[:, kept] * values[kept].sqrt()
@@ -240,17 +211,17 @@ def factor(cov: Tensor) -> Tensor:
 
 
 def write_statistics(path: Path, statistics: Statistics, *, backbone: str, identity: str) -> None:
-    """Write statistics to an ``.npz``, whole or not at all.
+    """Write statistics to an ``.npz``, whole or not at all; its folder must exist.
 
     Args:
-        path: The file; its folder must exist.
+        path: The file.
         statistics: What to write.
-        backbone: Name of the network of the features.
+        backbone: Name of the network that computed the features.
         identity: Identity of its weights; see ``types.Backbone``.
 
     Raises:
         ValueError: The weights have no identity, as they are in no file.
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or the disk is full.
     """
     if not identity:
         raise ValueError(f"the weights of '{backbone}' have no identity; read them from a file")
@@ -271,12 +242,12 @@ def write_statistics(path: Path, statistics: Statistics, *, backbone: str, ident
 
 
 def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -> Statistics:
-    """Read what :func:`write_statistics` wrote; nothing in the file is executed.
+    """Read a file by :func:`write_statistics`; nothing in it is executed.
 
     Args:
         path: The file.
-        backbone: Name of the network that they must be from.
-        identity: Identity of its weights; None where those are not loaded yet, to skip the check.
+        backbone: Name of the network whose features they are to be compared with.
+        identity: Identity of its weights; None to not compare it, where they are not loaded yet.
 
     Raises:
         UsageError: The file is missing, damaged, of another kind, or of another network's features.
@@ -284,12 +255,9 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
     try:
         fields = _read_fields(path)
         made_by, weights = str(fields["backbone"]), str(fields["identity"])
+        mean, cov = (torch.from_numpy(fields[name].astype(np.float64)) for name in ("mean", "cov"))
         statistics = Statistics(
-            gaussian=Gaussian(
-                n=int(fields["n"]),
-                mean=torch.from_numpy(fields["mean"].astype(np.float64)),
-                cov=torch.from_numpy(fields["cov"].astype(np.float64)),
-            ),
+            gaussian=Gaussian(n=int(fields["n"]), mean=mean, cov=cov),
             sounds=int(fields["sounds"]),
             cluster_size=float(fields["windows"]),
             icc=float(fields["alike"]),
@@ -299,8 +267,7 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise UsageError(
-            f"'{path}' holds no statistics of features ({reason}); save them again with this "
-            f"clipsonic by `save_stats`, or give the sounds themselves."
+            f"'{path}' holds no statistics of features ({reason}); {SAVE_AGAIN}"
         ) from error
     if made_by != backbone:
         raise UsageError(
@@ -310,27 +277,21 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
     if identity is not None and weights != identity:
         raise UsageError(
             f"'{path}' holds statistics of features by other weights of '{backbone}' ({weights}) "
-            f"than are here ({identity or 'of no file'}); save them again by `save_stats`, or "
-            f"give the sounds themselves."
+            f"than are installed ({identity or 'of no file'}); {SAVE_AGAIN}"
         )
     return statistics
 
 
 def _read_fields(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a file of statistics.
-
-    Raises:
-        OSError: The file cannot be opened.
-        ValueError: It has other arrays, or is damaged.
-    """
+    """Read the arrays of a file of statistics; ValueError where it is damaged or has others."""
     content = io.BytesIO(bounded.read_bytes(path, MAX_BYTES))
     try:
         _check_arrays(content)
         content.seek(0)
-        read = np.load(content, allow_pickle=False)
-        fields = {name: read[name] for name in read.files}
-    # zipfile and NumPy raise many kinds of errors on damaged archives. Some messages of NumPy's
-    # explain how to unpickle a file, which is no advice to pass on.
+        archive = np.load(content, allow_pickle=False)
+        fields = {name: archive[name] for name in archive.files}
+    # zipfile and NumPy document no closed set of exceptions for damaged archives, and some of
+    # NumPy's messages advise unpickling.
     except Exception as error:
         raise ValueError("it is damaged, or no .npz") from error
     seen = {name: (field.dtype.kind, field.ndim) for name, field in fields.items()}
@@ -342,7 +303,7 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_arrays(content: IO[bytes]) -> None:
-    """Check the arrays of an .npz by their headers, before anything of their sizes is allocated.
+    """Check number and sizes of the arrays of an .npz by their headers, before allocating them.
 
     Raises:
         ValueError: There are too many, or one is larger than its part of the file, or than any

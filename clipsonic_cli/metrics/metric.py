@@ -10,7 +10,7 @@ from torch import Tensor
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS, intervals
 from clipsonic_cli.metrics.features import Features
-from clipsonic_cli.metrics.frechet import Statistics
+from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Score
 
@@ -157,8 +157,7 @@ class Metric:
         if statistics.dim != made.dim:
             raise UsageError(
                 f"The statistics are of vectors of size {statistics.dim}, those of "
-                f"'{made.backbone}' have size {made.dim}; save them again by `save_stats`, or "
-                f"give the sounds themselves."
+                f"'{made.backbone}' have size {made.dim}; {SAVE_AGAIN}"
             )
 
     def _differences(self, made: Features, against: Features | Statistics) -> Iterator[str]:

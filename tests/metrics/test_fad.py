@@ -39,8 +39,12 @@ def truth(shift=0.0):
 
 
 def statistics(mean, cov, *, sounds, windows=1, icc=0.0):
-    gaussian = Gaussian(n=sounds * windows, mean=mean.double(), cov=cov.double())
-    return Statistics(gaussian=gaussian, sounds=sounds, cluster_size=windows, icc=icc)
+    return Statistics(
+        gaussian=Gaussian(n=sounds * windows, mean=mean.double(), cov=cov.double()),
+        sounds=sounds,
+        cluster_size=windows,
+        icc=icc,
+    )
 
 
 def scored(made, reference, seed=0):
@@ -90,7 +94,7 @@ def test_the_expected_bias_is_the_mean_distance_of_two_draws(n, m, windows, icc)
             normal(k, windows=windows, seed=2 * seed + j, icc=icc).statistics()
             for j, k in enumerate((n, m))
         ]
-        distances.append(frechet_distance(*(s.gaussian for s in sets)))
+        distances.append(frechet_distance(*(some.gaussian for some in sets)))
         stated.append(expected_bias(*sets))
     assert sum(stated) == pytest.approx(sum(distances), rel=0.09)
 
@@ -141,27 +145,25 @@ def test_a_subset_is_as_far_away_as_its_own_gaussian():
     group = groups_of(made.names, 32, generator=generator())
     picked = made.only([made.names[i] for i in range(8) if group[i] < 3])
     weights = (torch.arange(8) < 3).double()
-    expected = frechet_distance(picked.moments().gaussian(), truth().gaussian)
+    expected = frechet_distance(picked.gaussian(), truth().gaussian)
     assert subsets.distances(weights[None]).tolist() == pytest.approx([expected], rel=1e-6)
 
 
 @pytest.mark.parametrize("windows", [(3, 3), (40, 40), (400, 400), (3, 400), (400, 3)])
-def test_subsets_are_measured_in_the_space_of_the_reference_of_whatever_rank(windows):
+def test_subsets_are_in_the_space_of_the_reference_of_whatever_rank(windows):
     """64 dimensions, which 3 or 40 vectors do not span."""
     draw = generator()
     sets = [torch.randn(count, 64, generator=draw) + count / 400 for count in windows]
     made, true = (Features(backbone="panns", names=("a",), counts=(len(x),), rows=x) for x in sets)
-    ours, theirs = (x.moments().gaussian() for x in (made, true))
-    seen = _Subsets(made, theirs, draw).distances(torch.ones(1, 1, dtype=torch.float64))
-    expected = frechet_distance(ours, theirs)
+    seen = _Subsets(made, true.gaussian(), draw).distances(torch.ones(1, 1, dtype=torch.float64))
+    expected = frechet_distance(made.gaussian(), true.gaussian())
     assert seen.tolist() == pytest.approx([expected], abs=of_roots(made, true))
 
 
 def of_roots(made, true):
     """Return what rounding adds to a distance through the square roots of eigenvalues near 0."""
     rank = min(len(made.rows), len(true.rows), made.dim)
-    covs = (x.moments().gaussian().cov for x in (made, true))
-    largest = math.prod(float(torch.linalg.eigvalsh(cov)[-1]) for cov in covs)
+    largest = math.prod(float(torch.linalg.eigvalsh(x.gaussian().cov)[-1]) for x in (made, true))
     return 2 * rank * (rank * torch.finfo(torch.float64).eps * largest) ** 0.5
 
 
@@ -192,7 +194,7 @@ def test_the_bias_that_is_told_of_few_windows_is_no_more_than_there_is():
 def test_a_reference_that_is_all_one_is_compared():
     made, still = flat(40), flat(2)
     still = replace(still, rows=torch.zeros_like(still.rows))
-    gaussian = made.moments().gaussian()
+    gaussian = made.gaussian()
     expected = float(gaussian.mean.square().sum() + gaussian.cov.trace())
     fad = scored(made, still)["fad"]
     assert fad.value == pytest.approx(expected, rel=1e-9)
@@ -216,7 +218,7 @@ def test_infinity_is_left_out_where_subsets_cannot_span_the_space(sounds, least)
     assert scores["fad"].interval is not None
 
 
-def test_the_smallest_subset_has_the_shortest_sounds():
+def test_the_smallest_subset_is_of_the_shortest_sounds():
     made = normal(40, windows=2)
     longer = Features(
         backbone="vggish",
@@ -258,10 +260,10 @@ def test_the_distance_of_one_sound_is_that_of_its_own_gaussian():
     made, reference = normal(2, windows=5), normal(50, seed=1)
     moments = Moments(DIM)
     moments.add(made.rows[5:])
-    theirs = reference.moments().gaussian()
-    expected = frechet_distance(moments.gaussian(), theirs)
+    theirs = reference.statistics()
+    expected = frechet_distance(moments.gaussian(), theirs.gaussian)
     assert outliers(made, reference)["00001"] == pytest.approx(expected, rel=1e-6)
-    assert outliers(made, reference.statistics()) == outliers(made, reference)
+    assert outliers(made, theirs) == outliers(made, reference)
 
 
 def test_a_sound_of_one_window_has_a_distance():

@@ -109,20 +109,19 @@ def test_a_set_of_nothing_is_refused_in_one_line(sounds, why):
     assert str(caught.value) == f"No sound can be scored. {why} Give one sound or more."
 
 
-def test_progress_is_told_for_every_sound():
-    told = []
-    heard(3, report=lambda *args: told.append(args), total=3)
-    assert told == [("bands", 1, 3), ("bands", 2, 3), ("bands", 3, 3)]
+def test_progress_is_reported_for_every_sound():
+    reports = []
+    heard(3, report=lambda *args: reports.append(args), total=3)
+    assert reports == [("bands", 1, 3), ("bands", 2, 3), ("bands", 3, 3)]
 
 
-def test_the_rows_lie_on_the_disk_and_can_be_worked_with():
+def test_the_rows_are_on_the_disk_and_can_be_computed_with():
     features = heard(4)
     assert features.rows.untyped_storage().nbytes() == 16 * 8 * 4
     assert torch.equal(
         features.means(), torch.stack([r.double().mean(0) for r in features.sounds()])
     )
-    moments = features.moments()
-    torch.testing.assert_close(moments.gaussian().cov, torch.cov(features.rows.double().T))
+    torch.testing.assert_close(features.gaussian().cov, torch.cov(features.rows.double().T))
 
 
 @given(st.floats(0.5, 12))
@@ -244,7 +243,7 @@ def test_equal_prompts_are_read_once_and_given_to_each():
         ({"names": (), "counts": (), "rows": torch.zeros(0, 3)}, "of one sound or more"),
     ],
 )
-def test_sets_that_cannot_be_are_refused(change, fault):
+def test_invalid_sets_are_refused(change, fault):
     good = {"backbone": "b", "names": ("a", "b"), "counts": (1, 1), "rows": torch.zeros(2, 3)}
     with pytest.raises(ValueError, match=fault):
         Features(**(good | change))

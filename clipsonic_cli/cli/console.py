@@ -1,4 +1,4 @@
-"""How the commands talk: results on standard output, everything else on standard error."""
+"""What commands print: results on standard output, everything else on standard error."""
 
 import json
 import logging
@@ -32,8 +32,8 @@ class Console:
     """Results to standard output, messages to standard error.
 
     Args:
-        quiet: Say nothing but results and errors.
-        as_json: Results are JSON objects instead of plain lines.
+        quiet: Print only results and errors.
+        as_json: Print results as JSON objects instead of plain lines.
         options: The command's options by setting, for :func:`name_options`.
     """
 
@@ -44,21 +44,20 @@ class Console:
         self.options = options or {}
         logging.getLogger("clipsonic_cli").setLevel(logging.ERROR if quiet else logging.WARNING)
         self.as_json = as_json
-        # Made per command, so that it finds the standard error of this moment; Rich minds
-        # NO_COLOR, TERM=dumb and whether it is a terminal.
-        # No markup: what is shown may hold brackets from anywhere.
+        # Built per command, so that it uses the current standard error; Rich heeds NO_COLOR,
+        # TERM=dumb and whether it is a terminal. No markup: any text may hold brackets.
         self.console = RichConsole(
             stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False
         )
 
     def note(self, text: str) -> None:
-        """Says a line to the person, unless quiet."""
+        """Print a message, unless quiet."""
         text = printable(name_options(text, self.options))
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def noting_warnings(self) -> Iterator[None]:
-        """Says Python's warnings within as notes, a line each."""
+        """Print Python's warnings in the block as notes, a line each."""
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: self.note(
                 f"note: {' '.join(str(message).split())}"
@@ -66,13 +65,13 @@ class Console:
             yield
 
     def result(self, line: str, details: Mapping[str, Any]) -> None:
-        """Gives a result to the next program: the line, or the details as JSON."""
-        # Escaped to ASCII, as a path may hold bytes that are no text in any encoding.
+        """Print a result for the next program: the line, or the details as JSON."""
+        # Escaped to ASCII, as a path may hold bytes that no encoding has.
         text = json.dumps(details, allow_nan=False) if self.as_json else line
         print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
 
     def table(self, table: Table) -> None:
-        """Gives a table as result; not folded where standard output is no terminal."""
+        """Print a table as result; folded only on a terminal."""
         console = RichConsole(highlight=False, markup=False, emoji=False)
         if not console.is_terminal:
             console.width = 200
@@ -87,17 +86,17 @@ class Console:
         words: Collection[str],
         details: Collection[str],
     ) -> tuple[str, ...]:
-        """Gives a table of numbers as result, of which no screen cuts any.
+        """Print a table of numbers as result; no number is cut, however narrow the terminal.
 
         Args:
-            title: Above it.
+            title: Above the table.
             columns: Headings.
             rows: As many cells each.
-            words: Columns of words, which are folded where the screen is narrow.
-            details: Columns that are left out where it is narrower still.
+            words: Columns of words, which are folded on a narrow terminal.
+            details: Columns that are left out on a narrower one.
 
         Returns:
-            Those that were left out.
+            The columns that were left out.
         """
         columns = [printable(column) for column in columns]
         rows = [[printable(cell) for cell in row] for row in rows]
@@ -109,26 +108,21 @@ class Console:
         return tuple(name for place, name in enumerate(columns) if place not in layout.widths)
 
     def bars(self, title: str = "", *, of_bytes: bool = False) -> "Bars":
-        """Gives progress bars, one a stage, drawn on a terminal only.
-
-        Args:
-            title: Put before the name of every stage.
-            of_bytes: What is done is counted in bytes.
-        """
+        """Build progress bars (see :class:`Bars`), which are drawn on a terminal only."""
         shown = self.console.is_terminal and not self.quiet
         return Bars(self.console, title, shown=shown, of_bytes=of_bytes)
 
 
 class Bars:
-    """A bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
+    """A progress bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
 
-    Results must not be said while bars are drawn, which are taken away in the end.
+    Print no results while bars are drawn; they are erased at the end.
 
     Args:
         console: Where to draw.
         title: Put before the name of every stage.
         shown: Whether to draw.
-        of_bytes: Show megabytes and their speed.
+        of_bytes: Whether progress is counted in bytes: show megabytes and their speed.
     """
 
     def __init__(
@@ -147,7 +141,7 @@ class Bars:
             console=console,
             transient=True,
             disable=not shown,
-            # What others print belongs where they print it, which may be a file.
+            # What others print goes where they print it, which may be a file.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -165,7 +159,7 @@ class Bars:
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Moves the bar of a stage; a total of 0 is one that is not known."""
+        """Move the bar of a stage; a total of 0 is unknown."""
         if stage not in self._stages:
             title = printable(f"{self.title}{stage}")
             self._stages[stage] = self._progress.add_task(title, total=None)

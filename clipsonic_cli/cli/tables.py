@@ -1,4 +1,4 @@
-"""How a table of numbers fits a screen: what is folded, what is left out; no number is ever cut."""
+"""Fit a table of numbers to a terminal: what is folded, what is left out; no number is cut."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 UNFOLDED = 24
-"""Columns that no word of a narrow table is folded below."""
+"""Least width of a column of words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a table of numbers fits a screen.
-
-    Args:
-        widths: Of the columns that are shown, by place.
-        roomy: Whether there is room for lines between them.
-    """
+    """How a table of numbers fits a terminal."""
 
     widths: Mapping[int, int]
+    """Widths of the columns that are shown, by position."""
     roomy: bool
+    """Whether there is room for lines between them."""
 
     @classmethod
     def choose(
@@ -35,18 +32,19 @@ class Layout:
         details: Collection[str],
         width: int | None,
     ) -> "Layout":
-        """Chooses what fits: all, or without details, then lines, then numbers beside each other.
+        """Choose the first layout that fits: all; no details; no lines; cells folded at spaces.
 
         Args:
             columns: Headings.
             rows: Cells.
-            words: Columns that can be folded.
+            words: Columns of text, which can be folded.
             details: Columns that can be left out.
-            width: Of the screen; None has no end.
+            width: Width of the terminal; None is unlimited.
 
         Returns:
-            The narrowest where none fits: a number is never folded, nor cut.
+            The narrowest where none fits: a number is never folded or cut.
         """
+        # Measure the columns.
         cells = [[row[place] for row in rows] for place in range(len(columns))]
         whole = [max(map(cell_len, some), default=0) for some in cells]
         folded = [max(_longest(text) for text in some) for some in zip(columns, *rows, strict=True)]
@@ -55,23 +53,24 @@ class Layout:
             return cls(dict(enumerate(full)), roomy=True)
         texts = [place for place, name in enumerate(columns) if name in words]
         figures = [place for place, name in enumerate(columns) if name not in words]
-        for detailed, roomy, below in (
+        # Choose a layout.
+        for detailed, roomy, folds in (
             (True, True, False),
             (False, True, False),
             (False, False, False),
             (False, False, True),
         ):
             shown = [p for p, name in enumerate(columns) if detailed or name not in details]
-            widths = {p: folded[p] if below else max(folded[p], whole[p]) for p in shown}
+            widths = {p: folded[p] if folds else max(folded[p], whole[p]) for p in shown}
             widths |= {p: min(folded[p], UNFOLDED) for p in texts if p in shown}
             layout = cls(widths, roomy=roomy)
             if layout.total <= width:
                 break
         spare = width - layout.total
-        # What is left goes to numbers that fit beside each other, to words, and to whole headings.
-        for places, most in ((figures, whole), (texts, full), (figures, full)):
+        # Spend what is left: on unfolded numbers, then on words, then on whole headings.
+        for places, ideal in ((figures, whole), (texts, full), (figures, full)):
             for place in [place for place in places if place in widths]:
-                more = max(most[place] - widths[place], 0)
+                more = max(ideal[place] - widths[place], 0)
                 if more > spare:
                     more = max(spare, 0) if places is texts else 0
                 widths[place] += more
@@ -80,7 +79,7 @@ class Layout:
 
     @property
     def total(self) -> int:
-        """Columns of the screen that the table takes."""
+        """Width of the table."""
         between = 3 * len(self.widths) + 1 if self.roomy else len(self.widths) - 1
         return sum(self.widths.values()) + between
 
@@ -92,15 +91,15 @@ class Layout:
         *,
         words: Collection[str],
     ) -> Table:
-        """Gives the table; rows that are folded are apart from each other."""
-        apart = any(cell_len(row[p]) > width for row in rows for p, width in self.widths.items())
+        """Build the table; a blank line parts rows if any is folded."""
+        folded = any(cell_len(row[p]) > width for row in rows for p, width in self.widths.items())
         table = Table(
             title=Text(title),
             title_justify="left",
             box=box.HEAVY_HEAD if self.roomy else box.SIMPLE_HEAD,
             show_edge=self.roomy,
             padding=(0, int(self.roomy)),
-            leading=int(apart),
+            leading=int(folded),
         )
         for place, width in self.widths.items():
             justify: Literal["left", "right"] = "left" if columns[place] in words else "right"
@@ -112,5 +111,5 @@ class Layout:
 
 
 def _longest(text: str) -> int:
-    """Gives the width of the longest word."""
+    """Return the width of the longest word."""
     return max(map(cell_len, text.split()), default=0)

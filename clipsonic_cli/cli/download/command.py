@@ -1,4 +1,4 @@
-"""``clipsonic download``: published weights and shared models: get, list, verify, remove."""
+"""``clipsonic download``: get, list, verify and remove published weights and shared models."""
 
 import queue
 import threading
@@ -67,41 +67,39 @@ def download(
 
     clipsonic download hf:owner/name --as theirs
 
-    Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is asked first, CLIPSONIC_OFFLINE and
+    Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is tried first, CLIPSONIC_OFFLINE and
     HF_HUB_OFFLINE forbid any connection, HF_TOKEN opens gated repositories of the hub.
     """
     console = Console(quiet=quiet, as_json=as_json)
     flags = {"--list": listing, "--verify": verify, "--remove": remove, "--dry-run": dry_run}
-    asked = [flag for flag, given in flags.items() if given]
-    if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} are given together; use one of them.")
+    actions = [flag for flag, value in flags.items() if value]
+    if len(actions) > 1:
+        raise UsageError(f"{' and '.join(actions)} are given together; use one of them.")
 
     from clipsonic_cli.cli.download import inventory
     from clipsonic_cli.store import model_folders, shared
 
-    given = [text for text in names or [] if text not in ASSETS]
-    own = [text for text in given if asked and text in model_folders.names()]
-    shares = [text for text in given if text not in own and shared.is_source(text)]
+    # Tell published weights, own models and shared models apart.
+    others = [text for text in names or [] if text not in ASSETS]
+    own = [text for text in others if actions and text in model_folders.names()]
+    shares = [text for text in others if text not in own and shared.is_source(text)]
     named = [text for text in names or [] if text not in own and text not in shares]
-    if strangers := [text for text in named if asked and text not in ASSETS]:
+    if strangers := [text for text in named if actions and text not in ASSETS]:
         raise unknown("weights or model", strangers[0], [*ASSETS, *model_folders.names()])
     rows = [find(text) for text in named]
     rows += [row for text in purpose or [] for row in needed_for(text)]
     rows += ASSETS.values() if everything else []
     rows = list(dict.fromkeys(rows))
     nothing = not (names or purpose or everything)
-    if shares and asked and not dry_run:
-        raise UsageError(f"'{shares[0]}' is none; {asked[0]} takes weights and models by name.")
+    if shares and actions and not dry_run:
+        raise UsageError(f"'{shares[0]}' is none; {actions[0]} takes weights and models by name.")
     if name is not None and len(shares) != 1:
         raise UsageError("--as names one shared model; give one.")
-    if listing or (nothing and not asked):
-        every = model_folders.names() if nothing else own
-        inventory.show(
-            console,
-            list(ASSETS.values()) if nothing else rows,
-            list(map(model_folders.find, every)),
-        )
-        if not asked:
+    # Act.
+    if listing or (nothing and not actions):
+        listed = map(model_folders.find, model_folders.names() if nothing else own)
+        inventory.show(console, list(ASSETS.values()) if nothing else rows, list(listed))
+        if not actions:
             console.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
     elif verify:
         _verify(console, rows, own, everything=nothing)
@@ -116,32 +114,35 @@ def download(
 
 
 def _install(console: Console, rows: Sequence[Asset]) -> None:
-    """Fetches assets, several at once; one that fails is told and does not stop the others."""
+    """Fetch assets, several at once; one that fails does not stop the others."""
     if not rows:
         return
     from clipsonic_cli import published
     from clipsonic_cli.store import assets
 
+    # Fetch.
     stop = threading.Event()
     with console.noting_warnings(), console.bars(of_bytes=True) as bars:
 
         def get(row: Asset) -> None:
-            published.install(row, report=_stoppable(_by_asset(bars, row), stop))
+            published.install(row, report=_reporting(row, bars, stop))
 
         try:
             errors = _at_once(get, rows)
         except BaseException:
             stop.set()  # the workers end at their next block; what they have is kept
             raise
+    # Print what came of each.
     codes = []
     for row, error in errors.items():
         if error is None:
-            told = {"name": row.name, "path": str(assets.folder(row))}
-            console.result(told["path"], told | (assets.read_receipt(assets.folder(row)) or {}))
+            folder = assets.folder(row)
+            details = {"name": row.name, "path": str(folder)}
+            console.result(str(folder), details | (assets.read_receipt(folder) or {}))
         elif isinstance(error, ClipsonicError):
             complain(f"{row.name}: {error}")
             codes.append(error.exit_code)
-    for error in errors.values():  # not before all others are told
+    for error in errors.values():  # once all results are printed
         if error is not None and not isinstance(error, ClipsonicError):
             raise error
     if codes:
@@ -149,10 +150,10 @@ def _install(console: Console, rows: Sequence[Asset]) -> None:
 
 
 def _at_once(get: Callable[[Asset], None], rows: Sequence[Asset]) -> dict[Asset, Exception | None]:
-    """Gets assets, :data:`AT_ONCE` at a time, and gives what went wrong with each.
+    """Get assets, :data:`AT_ONCE` at a time, and return the error of each.
 
-    The threads are daemons: an interrupted command does not wait for a server that is silent, and
-    a download may be killed at any moment anyway.
+    The threads are daemons: an interrupted command does not wait for a silent server, and a
+    download may be killed at any moment anyway.
     """
     waiting: queue.SimpleQueue[Asset] = queue.SimpleQueue()
     errors: dict[Asset, Exception | None] = dict.fromkeys(rows)
@@ -181,54 +182,53 @@ def _at_once(get: Callable[[Asset], None], rows: Sequence[Asset]) -> dict[Asset,
 
 
 class _Stopped(BaseException):
-    """Ends a worker; no ``except Exception`` on its way is to take it for a fault."""
+    """Ends a worker; ``except Exception`` does not catch it."""
 
 
-def _stoppable(report: Report, stop: threading.Event) -> Report:
-    """Gives a report that ends the worker it is called in, once ``stop`` is set."""
+def _reporting(row: Asset, report: Report, stop: threading.Event) -> Report:
+    """Build a report that names the asset and ends its worker once ``stop`` is set.
 
-    def checked(name: str, done: int, total: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        report(name, done, total)
-
-    return checked
-
-
-def _by_asset(report: Report, row: Asset) -> Report:
-    """Gives a report that tells files by their asset, as names such as "best.pth" say little."""
+    Names of files such as "best.pth" say little.
+    """
     count = len(row.files)
     stages = {
         file.name: row.name if count == 1 else f"{row.name} {place}/{count}"
         for place, file in enumerate(row.files, start=1)
     }
-    return lambda name, done, total: report(stages.get(name, f"{row.name} {name}"), done, total)
+
+    def reporting(name: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        report(stages.get(name, f"{row.name} {name}"), done, total)
+
+    return reporting
 
 
 def _install_shared(console: Console, source: str, name: str | None) -> None:
-    """Fetches a shared model."""
+    """Fetch a shared model."""
     from clipsonic_cli.cli.download import inventory
     from clipsonic_cli.store import shared
 
     with console.noting_warnings(), console.bars(of_bytes=True) as bars:
         model = shared.install(source, name=name, report=bars)
-    told = inventory.describe_model(model)
+    entry = inventory.describe_model(model)
     console.note(
-        f"{told['title']}, licence {told['licence']}: clipsonic generate --model {model.name}"
+        f"{entry['title']}, licence {entry['licence']}: clipsonic generate --model {model.name}"
     )
-    console.result(str(model.path), told)
+    console.result(str(model.path), entry)
 
 
 def _verify(
     console: Console, rows: Sequence[Asset], names: Sequence[str], *, everything: bool
 ) -> None:
-    """Hashes weights again and reads the headers of models; every fault is told."""
+    """Hash weights again, read the headers of models, and print every fault."""
     from clipsonic_cli.cli.download import inventory
     from clipsonic_cli.store import assets, model_folders
 
     if everything:
         rows = [row for row in ASSETS.values() if assets.state(row) == "here"]
         names = model_folders.names()
+    # Find faults.
     faults = {row.name: assets.verify(row) for row in rows}
     headers_only = []
     for name in names:
@@ -239,17 +239,18 @@ def _verify(
             faults[name] += assets.changed(model.path, receipt)
         else:
             headers_only.append(name)
+    # Print them.
     for name, wrong in faults.items():
         hashed = name not in headers_only
-        sound = "sound" if hashed else "headers are sound; no digests of it are recorded"
-        told = {"name": name, "faults": wrong, "hashed": hashed}
-        console.result(printable(f"{name}: {'; '.join(wrong) or sound}"), told)
+        intact = "intact" if hashed else "headers are intact; no digests are recorded"
+        line = printable(f"{name}: {'; '.join(wrong) or intact}")
+        console.result(line, {"name": name, "faults": wrong, "hashed": hashed})
     if any(faults.values()):
         raise typer.Exit(1)
 
 
 def _remove(console: Console, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
-    """Deletes weights, and models once that is confirmed."""
+    """Delete weights, and models once that is confirmed."""
     from clipsonic_cli.store import assets, shared
 
     if not rows and not names:

@@ -1,4 +1,4 @@
-"""What there is to download and what is here, as tables for people and objects for programs."""
+"""Weights and models, on this machine or not: tables for people, objects for programs."""
 
 import shutil
 from collections.abc import Sequence
@@ -20,23 +20,22 @@ COLUMNS = ("name", "what", "size", "licence", "state")
 def show(
     console: Console, rows: Sequence[Asset], folders: Sequence[model_folders.ModelFolder]
 ) -> None:
-    """Shows assets and models: a table, or with ``--json`` an object each."""
+    """Print assets and models: a table, or with ``--json`` an object each."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS:
         table.add_column(column, justify="right" if column == "size" else "left")
-    details = [*map(describe_asset, rows), *map(describe_model, folders)]
-    for told in details:
-        words = told | {"what": told["title"], "size": megabytes(told["bytes"])}
-        # What a shared model says of itself is any text, and is shown as nothing else.
-        table.add_row(*(Text(printable(words[column])) for column in COLUMNS))
+    for entry in (*map(describe_asset, rows), *map(describe_model, folders)):
+        cells = entry | {"what": entry["title"], "size": megabytes(entry["bytes"])}
+        # A shared model describes itself by any text, which must not act on the terminal.
+        table.add_row(*(Text(printable(cells[column])) for column in COLUMNS))
         if console.as_json:
-            console.result("", told)
+            console.result("", entry)
     if not console.as_json:
         console.table(table)
 
 
 def describe_asset(row: Asset) -> dict[str, Any]:
-    """Tells what an asset is, whose, where it is fetched from, and whether it is here."""
+    """Return an asset as a JSON object: what it is, its files, and whether it is here."""
     state = assets.state(row)
     return {
         "kind": "weights",
@@ -62,7 +61,7 @@ def describe_asset(row: Asset) -> dict[str, Any]:
 
 
 def describe_model(model: model_folders.ModelFolder) -> dict[str, Any]:
-    """Tells a model's name, size, licence and what it can do, from the headers of its parts."""
+    """Return a model as a JSON object, from the headers of its parts."""
     parts = sorted(model.path.glob(f"*{model_folders.SUFFIX}"))
     licences, state = [], "built in" if model.path.parent == model_folders.BUNDLED else "yours"
     try:
@@ -71,26 +70,26 @@ def describe_model(model: model_folders.ModelFolder) -> dict[str, Any]:
         licences = sorted(stated) or ["not stated"]
     except ClipsonicError as error:
         state = f"damaged: {error}"
-    able = model.modes()
+    modes = model.modes()
     return {
         "kind": "model",
         "name": model.name,
-        "title": f"model for {', '.join(able) or 'no mode yet'}",
+        "title": f"model for {', '.join(modes) or 'no mode yet'}",
         "bytes": sum(part.stat().st_size for part in parts),
         "licence": ", ".join(licences) or "unknown",
         "state": state,
         "path": str(model.path),
         "parts": [part.stem for part in parts],
-        "modes": able,
+        "modes": modes,
     }
 
 
 def show_plan(console: Console, rows: Sequence[Asset], shares: Sequence[str]) -> None:
-    """Shows what would be fetched, and whether there is room for it."""
+    """Print what would be fetched, and how much space is free."""
     absent = [row for row in rows if assets.state(row) != "here"]
     for row in absent:
-        told = describe_asset(row)
-        console.result(f"{row.name}  {megabytes(row.size)}  {row.licence}", told)
+        line = f"{row.name}  {megabytes(row.size)}  {row.licence}"
+        console.result(line, describe_asset(row))
     for share in shares:
         console.result(share, {"kind": "model", "name": share})
     place = data_home()
@@ -101,5 +100,5 @@ def show_plan(console: Console, rows: Sequence[Asset], shares: Sequence[str]) ->
 
 
 def megabytes(count: int) -> str:
-    """Gives a length as people read it."""
+    """Format a number of bytes for people."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,13 +1,11 @@
-"""``clipsonic eval``: the paper's scores and tables, of one's own model or of any sounds.
+"""``clipsonic eval``: the paper's scores and tables, of a model or of any sounds.
 
-All a person can get wrong is checked before weights are read.
+All that a person can get wrong is checked before weights are read.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,31 +13,29 @@ from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.eval import options as eval_options
-from clipsonic_cli.config import (
-    DEFAULT_STEPS,
-    PAPER_CLIP_SECONDS,
-    PAPER_SAMPLING,
+from clipsonic_cli.cli.eval.show import (
+    check_listening,
+    print_ratings,
+    write_listening,
+    write_report,
 )
+from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.registry import unknown
 
-if TYPE_CHECKING:
-    from clipsonic_cli.evaluation.results import Results
-    from clipsonic_cli.report.tables import Table
-
 ABOUT_MODELS = (
     *("model", "data", "format", "split", "split_seed", "count", "modes", "guidance"),
     *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
 )
-"""Options that mean nothing where a model makes no sounds."""
+"""Options that mean nothing for folders of sounds."""
 ABOUT_SOUNDS = (
     *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
     *("figure", "out", "listening_test", "trials", "seed"),
 )
-"""And those that mean nothing beside --ratings."""
+"""Options that, like those, mean nothing for ratings."""
 
 
 def evaluate(
@@ -87,21 +83,23 @@ def evaluate(
 
     clipsonic eval --model music --data ./music --table 1 --preset paper
 
-    Interrupted, the same command goes on: sounds that were made are used again.
+    After an interruption the same command continues: sounds that were made are reused.
     """
     spellings = options.spellings(ctx.command)
     console = Console(quiet=quiet, as_json=as_json, options=spellings)
     given = options.on_command_line(ctx)
+    # Read ratings.
     if ratings is not None or key is not None:
-        _refuse(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
-        _opinions(ratings, key, console)
+        _check_meaning(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
+        print_ratings(ratings, key, console)
         return
+    # Check options.
     if generated:
-        _refuse(given, ABOUT_MODELS, "--generated")
-    if preset == "paper":
-        sampler, steps, dtype, seconds, clip_seconds = _as_paper(
-            given, sampler, steps, dtype, seconds, clip_seconds
-        )
+        _check_meaning(given, ABOUT_MODELS, "--generated")
+    if preset == "paper":  # other options override it; another sampler has its own steps
+        sampler = sampler or str(PAPER_SAMPLING["sampler"])
+        dtype = dtype or str(PAPER_SAMPLING["dtype"])
+        clip_seconds = clip_seconds or PAPER_CLIP_SECONDS
     sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [])
     _check_paper(table, figure, of_model=not generated, data=data)
@@ -127,11 +125,13 @@ def evaluate(
     from clipsonic_cli.report import paper
 
     place = choose_device(device or "auto")
+    # Choose what the paper has of a table or figure.
     asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
     if table is not None:
         _check_columns(table, metrics or (), paper.TABLES[table].metrics)
     if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
+    # Choose the source of the sounds.
     source: Source
     if generated:
         if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
@@ -139,9 +139,9 @@ def evaluate(
         source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
         name = _names_of(generated)
     elif pictures:
-        raise UsageError("--pictures is for recipes inside the sounds of --generated; give both.")
+        raise UsageError("--pictures is for recipes in the sounds of --generated; give both.")
     elif prompts is not None:
-        raise UsageError("--prompts says what the sounds of --generated were to be; give both.")
+        raise UsageError("--prompts is for the sounds of --generated; give both.")
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:
         source, name = Folders(), _name_of(reference)
     else:
@@ -167,6 +167,7 @@ def evaluate(
             workers=os.cpu_count() or 1 if workers is None else workers,
         )
         name = _name_of(Path(source.model))
+    # Evaluate.
     request = EvalRequest(
         name=name,
         out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
@@ -178,7 +179,7 @@ def evaluate(
         seed=seed,
     )
     if listening_test is not None:
-        _check_listening(listening_test)
+        check_listening(listening_test)
     with evaluate.held(request.out):
         with console.noting_warnings(), console.bars() as bars:
             results = evaluate.evaluate(
@@ -189,55 +190,35 @@ def evaluate(
         if save_stats is not None:
             console.note(f"statistics: {save_stats}")
         if results.rows:
-            _report(results, request.out, table, figure, console)
+            write_report(results, request.out, table, figure, console)
     if listening_test is not None:
-        _listening(results, listening_test, trials, seed, console)
-
-
-def _as_paper(
-    given: set[str],
-    sampler: str | None,
-    steps: int | None,
-    dtype: str | None,
-    seconds: float,
-    clip_seconds: float | None,
-) -> tuple[str, int | None, str, float, float]:
-    """Return the paper's sampling, but for what was given; another sampler has its own steps."""
-    paper: dict[str, Any] = PAPER_SAMPLING
-    own = sampler in (None, paper["sampler"])
-    return (
-        sampler or paper["sampler"],
-        paper["steps"] if steps is None and own else steps,
-        dtype or paper["dtype"],
-        seconds if "seconds" in given else paper["seconds"],
-        clip_seconds or PAPER_CLIP_SECONDS,
-    )
+        write_listening(results, listening_test, trials, seed, console)
 
 
 def _name_of(path: Path) -> str:
-    """Gives the name that a report is kept under: of "." and ".." too."""
+    """Return the name of a folder or model, also for "." and ".."."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
 
 
 def _names_of(paths: Sequence[Path]) -> str:
-    """Gives one name for some folders."""
+    """Return one name for several folders."""
     names = [_name_of(path) for path in paths]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _refuse(given: set[str], names: Sequence[str], beside: str) -> None:
-    """Refuses options that would do nothing.
+def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:
+    """Check that no option is given that another leaves without meaning.
 
     Raises:
-        UsageError: One is given.
+        UsageError: One is.
     """
     for name in names:
         if name in given:
-            raise UsageError(f"`{name}` has no meaning beside {beside}; leave one of them out.")
+            raise UsageError(f"`{name}` has no meaning with {other}; leave one of them out.")
 
 
 def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str]) -> None:
-    """Refuses names that are not known; imports nothing."""
+    """Check that names are known, without importing anything."""
     for name in metrics:
         metric, colon, backbone = name.partition(":")
         METRICS.check(metric)
@@ -252,7 +233,7 @@ def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str]) -> 
 def _check_paper(
     table: int | None, figure: int | None, *, of_model: bool, data: str | None
 ) -> None:
-    """Refuses tables and figures that cannot be made."""
+    """Check that a table or figure can be made."""
     if table is not None and figure is not None:
         raise UsageError("Both --table and --figure are given; use one after the other.")
     if table in (3, 4):
@@ -264,118 +245,23 @@ def _check_paper(
         raise unknown("table", str(table), [str(known) for known in eval_options.TABLES])
     if figure is not None and figure not in eval_options.FIGURES:
         raise unknown("figure", str(figure), [str(known) for known in eval_options.FIGURES])
-    asked = f"Figure {figure}" if table is None else f"Table {table}"
+    requested = f"Figure {figure}" if table is None else f"Table {table}"
     if (table or figure) and of_model and data is None:
         raise UsageError(
-            f"{asked} is of a model and its test clips; give --data, a folder of videos."
+            f"{requested} is of a model and its test clips; give --data, a folder of videos."
         )
     if figure is not None:
         from clipsonic_cli.report.figure import check_matplotlib
 
         if not of_model:
-            raise UsageError(f"{asked} is of a model, whose w is known; leave --generated out.")
+            raise UsageError(f"{requested} is of a model, whose w is known; leave --generated out.")
         check_matplotlib()
 
 
 def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -> None:
-    """Refuses metrics that would be computed and not be shown."""
+    """Check that each metric has a column."""
     if odd := [name for name in metrics if name.partition(":")[0] not in columns]:
         raise UsageError(
             f"Table {table} has no column for {', '.join(odd)}; its metrics are "
             f"{', '.join(columns)}. Leave --table out for others."
         )
-
-
-def _report(
-    results: "Results", out: Path, table: int | None, figure: int | None, console: Console
-) -> None:
-    """Writes the reports, and shows what is in them."""
-    from clipsonic_cli.evaluation.results import details, write_csv, write_json
-    from clipsonic_cli.report.page import write_html
-    from clipsonic_cli.report.tables import table_of
-
-    stem = "report" if table is None else f"table-{table}"
-    stem = stem if figure is None else f"figure-{figure}"
-    path = out / f"{stem}.json"
-    write_json(results, path)
-    write_csv(results, out / f"{stem}.csv")
-    drawn = _figure(results, console)
-    page = write_html(results, out / f"{stem}.html", figure=drawn)
-    if console.as_json:
-        for row in results.rows:
-            console.result("", details(results, row))
-    else:
-        _show(table_of(results, table), console, "they are in the report")
-    console.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
-    if figure is not None:
-        from clipsonic_cli.report.figure import write_figures
-
-        console.note(
-            f"figure: {', '.join(str(file) for file in write_figures(results, out / stem))}"
-        )
-
-
-def _figure(results: "Results", console: Console) -> str | None:
-    """Draws Figure 3 where there are several w to draw it over."""
-    if len({row.guidance for row in results.rows if row.guidance is not None}) < 2:
-        return None
-    from clipsonic_cli.report.figure import figure_3
-
-    try:
-        return figure_3(results).decode()
-    except UsageError as error:  # matplotlib is not installed
-        console.note(f"no Figure 3 in the report: {error}")
-        return None
-
-
-def _show(table: "Table", console: Console, elsewhere: str) -> None:
-    """Shows a table; its notes are for people."""
-    from clipsonic_cli.report.tables import DETAILS, WORDS
-
-    left_out = console.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
-    if left_out:
-        console.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
-    for note in table.notes:
-        console.note(f"note: {note}")
-
-
-def _check_listening(folder: Path) -> None:
-    """Refuses the folder of another listening test before sounds are made for it."""
-    from clipsonic_cli.listening.page import KEY, PAGE
-
-    if any((folder / name).exists() for name in (PAGE, KEY)):
-        raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
-
-
-def _listening(results: "Results", folder: Path, count: int, seed: int, console: Console) -> None:
-    """Writes a listening test of what was evaluated."""
-    from clipsonic_cli.listening.page import KEY, write_listening_test
-    from clipsonic_cli.listening.trials import trials_of
-
-    with console.bars() as bars:
-        page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
-    console.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
-    console.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
-    console.result(str(page), {"page": str(page), "key": str(folder / KEY)})
-
-
-def _opinions(ratings: Sequence[Path] | None, key: Path | None, console: Console) -> None:
-    """Shows what raters said."""
-    if not ratings:
-        raise UsageError("--key opens the files of --ratings; give both.")
-    if key is None:
-        raise UsageError("Give --key too, the key.json that was written beside the page.")
-
-    from clipsonic_cli.listening.opinions import opinions
-    from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
-
-    # "*.json" is the key, too, where it lies beside what raters sent back.
-    answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
-    scores = mean_opinion_scores(answers)
-    if console.as_json:
-        for score in scores:
-            console.result("", asdict(score))
-    else:
-        _show(opinions(scores), console, "--json has them")
-    if answers.partial:
-        console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

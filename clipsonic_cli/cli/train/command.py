@@ -1,7 +1,7 @@
-"""``clipsonic train``: a folder of videos into a model of one's own.
+"""``clipsonic train``: from a folder of videos to a model.
 
 The same command in many processes: ``torchrun --nproc-per-node 8 -m clipsonic_cli train ...``, or
-by ``accelerate launch``; the first process alone talks.
+by ``accelerate launch``; only the first process prints.
 """
 
 import os
@@ -84,9 +84,10 @@ def train(
 
     Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.
     """
-    first = os.environ.get("RANK", "0") == "0"
+    first = os.environ.get("RANK", "0") == "0"  # of many processes
     spellings = options.spellings(ctx.command)
     console = Console(quiet=quiet or not first, as_json=as_json, options=spellings)
+    # Check options.
     loop = options.not_none(
         steps=steps,
         batch_size=batch_size,
@@ -114,6 +115,7 @@ def train(
     from clipsonic_cli.training.request import Source, TrainRequest
     from clipsonic_cli.training.run_config import Extensions
 
+    # Build the request.
     place = choose_device(device or "auto")
     if data is not None:
         queries = [query_of(text) for text in prompts or []]
@@ -154,6 +156,7 @@ def train(
         assert resume is not None  # one of the two was given
         more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
+    # Train.
     try:
         with console.noting_warnings(), console.bars() as bars:
             callbacks = _callbacks(console, bars)
@@ -170,12 +173,12 @@ def train(
                     callbacks=callbacks,
                 )
     except KeyboardInterrupt:
-        console.note(f"to go on: {_how_to_go_on(run_dir, overwrite=overwrite)}")
+        console.note(f"to go on: {_resuming(run_dir, overwrite=overwrite)}")
         raise
     finally:
-        _leave()
+        _destroy_group()
     if outcome is not None:
-        _end(console, outcome)
+        _print_outcome(console, outcome)
 
 
 def _check_changeable(ctx: typer.Context) -> None:
@@ -192,8 +195,8 @@ def _check_changeable(ctx: typer.Context) -> None:
         )
 
 
-def _how_to_go_on(run_dir: Path, *, overwrite: bool) -> str:
-    """Gives the line that goes on with a run; before training has begun it is the same again."""
+def _resuming(run_dir: Path, *, overwrite: bool) -> str:
+    """Format the command that resumes a run, for people."""
     from clipsonic_cli.training.run_config import FILE
 
     if (run_dir / FILE).is_file():
@@ -214,13 +217,13 @@ def _callbacks(console: Console, bars: Bars) -> "TrainCallbacks":
 
     return TrainCallbacks(
         on_message=console.note,
-        on_survey=lambda survey: _show(console, survey),
+        on_survey=lambda survey: _print_survey(console, survey),
         on_progress=report,
     )
 
 
-def _show(console: Console, survey: "Survey") -> None:
-    """Shows what a data set holds."""
+def _print_survey(console: Console, survey: "Survey") -> None:
+    """Print what a data set holds."""
     table = Table(box=None, pad_edge=False, show_header=False)
     labels = ", ".join(f"{label} {count}" for label, count in list(survey.labels.items())[:8])
     more = len(survey.labels) - 8
@@ -242,12 +245,12 @@ def _show(console: Console, survey: "Survey") -> None:
         console.note(f"  ... and {len(survey.flawed) - 3} more in the run's data.csv")
 
 
-def _end(console: Console, outcome: "Outcome") -> None:
-    """Says what came of a training, and how to use it."""
-    judged = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
+def _print_outcome(console: Console, outcome: "Outcome") -> None:
+    """Print what a training made, and how to use it."""
+    loss = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
     console.note(
         f"model '{outcome.name}': {outcome.part} after {outcome.step:,} steps "
-        f"({outcome.seconds / 60:.1f} minutes){judged}"
+        f"({outcome.seconds / 60:.1f} minutes){loss}"
     )
     console.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
     console.result(
@@ -266,8 +269,8 @@ def _end(console: Console, outcome: "Outcome") -> None:
     )
 
 
-def _leave() -> None:
-    """Takes leave of the other processes, or torch warns of it."""
+def _destroy_group() -> None:
+    """Destroy the process group; torch warns otherwise."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():

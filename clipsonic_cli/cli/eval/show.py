@@ -1,0 +1,113 @@
+"""What ``clipsonic eval`` writes and prints in the end: reports, listening tests, ratings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipsonic_cli.cli.console import Console
+from clipsonic_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from clipsonic_cli.evaluation.results import Results
+    from clipsonic_cli.report.tables import Table
+
+
+def write_report(
+    results: "Results", out: Path, table: int | None, figure: int | None, console: Console
+) -> None:
+    """Write the reports of an evaluation, and print its scores."""
+    from clipsonic_cli.evaluation.results import details, write_csv, write_json
+    from clipsonic_cli.report.page import write_html
+    from clipsonic_cli.report.tables import table_of
+
+    # Write the files.
+    stem = "report" if table is None else f"table-{table}"
+    stem = stem if figure is None else f"figure-{figure}"
+    path = out / f"{stem}.json"
+    write_json(results, path)
+    write_csv(results, path.with_suffix(".csv"))
+    page = write_html(results, path.with_suffix(".html"), figure=_draw_figure(results, console))
+    # Print the scores.
+    if console.as_json:
+        for row in results.rows:
+            console.result("", details(results, row))
+    else:
+        _print_table(table_of(results, table), console, "they are in the report")
+    console.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
+    if figure is not None:
+        from clipsonic_cli.report.figure import write_figures
+
+        console.note(f"figure: {', '.join(map(str, write_figures(results, out / stem)))}")
+
+
+def _draw_figure(results: "Results", console: Console) -> str | None:
+    """Draw Figure 3 if there are several w to draw it over."""
+    if len({row.guidance for row in results.rows if row.guidance is not None}) < 2:
+        return None
+    from clipsonic_cli.report.figure import figure_3
+
+    try:
+        return figure_3(results).decode()
+    except UsageError as error:  # matplotlib is not installed
+        console.note(f"no Figure 3 in the report: {error}")
+        return None
+
+
+def _print_table(table: "Table", console: Console, elsewhere: str) -> None:
+    """Print a table as result, and its notes as messages."""
+    from clipsonic_cli.report.tables import DETAILS, WORDS
+
+    left_out = console.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    if left_out:
+        console.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
+    for note in table.notes:
+        console.note(f"note: {note}")
+
+
+def check_listening(folder: Path) -> None:
+    """Check that a folder holds no listening test yet.
+
+    Raises:
+        UsageError: It holds one.
+    """
+    from clipsonic_cli.listening.page import KEY, PAGE
+
+    if any((folder / name).exists() for name in (PAGE, KEY)):
+        raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
+
+
+def write_listening(
+    results: "Results", folder: Path, count: int, seed: int, console: Console
+) -> None:
+    """Write a listening test of the sounds of an evaluation."""
+    from clipsonic_cli.listening.page import KEY, write_listening_test
+    from clipsonic_cli.listening.trials import trials_of
+
+    with console.bars() as bars:
+        page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
+    console.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
+    console.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
+    console.result(str(page), {"page": str(page), "key": str(folder / KEY)})
+
+
+def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Console) -> None:
+    """Print the mean opinion scores of what raters sent back."""
+    if not ratings:
+        raise UsageError("--key opens the files of --ratings; give both.")
+    if key is None:
+        raise UsageError("Give --key too, the key.json that was written with the page.")
+
+    from clipsonic_cli.listening.opinions import opinions
+    from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
+
+    # "*.json" matches the key, too, if it is in the folder of the ratings.
+    answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
+    scores = mean_opinion_scores(answers)
+    if console.as_json:
+        for score in scores:
+            console.result("", asdict(score))
+    else:
+        _print_table(opinions(scores), console, "--json has them")
+    if answers.partial:
+        console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

@@ -176,11 +176,7 @@ class ClipSonic:
         spaced_timesteps(diffusion.train_steps, recipe.steps)
 
     def needs(self, recipe: Recipe) -> list[str]:
-        """Return the names of the model's parts that a recipe needs.
-
-        Raises:
-            UsageError: The mode or vocoder is unknown, or does not fit query or negative.
-        """
+        """Return the names of the model's parts that a recipe needs; see :meth:`check`."""
         mode, negative = mode_for(recipe.mode, recipe.query.kind), recipe.negative_query
         names = set(mode.weights)
         if negative is not None:
@@ -196,16 +192,13 @@ class ClipSonic:
         """Load the networks of a recipe now, instead of when :meth:`generate` needs them.
 
         Raises:
-            UsageError: See :meth:`check`.
-            MissingWeights: See :meth:`check`.
-            BadBundle: See :meth:`check`; or the weights do not fit their configuration.
+            UsageError, MissingWeights, BadBundle: See :meth:`check`; or weights are damaged.
         """
         self._check_sampling(recipe, self.needs(recipe))
         mode, negative = MODES[recipe.mode], recipe.negative_query
-        self.parts.encoder(mode, candidates=recipe.candidates)
-        if negative is not None:
-            encoded_by = negative_mode_for(mode, negative.kind)
-            self.parts.encoder(encoded_by, candidates=recipe.candidates)
+        modes = [mode] if negative is None else [mode, negative_mode_for(mode, negative.kind)]
+        for row in modes:
+            self.parts.encoder(row, candidates=recipe.candidates)
         self.parts.vocoder(recipe.vocoder or self.vocoder, self.parts.denoiser(mode.unet).spec)
 
     def generate(
@@ -221,8 +214,7 @@ class ClipSonic:
             report: Called with the stages "text", "prior" or "image", "sample" and "vocode".
 
         Raises:
-            UsageError: See :meth:`check`.
-            MissingWeights: See :meth:`check`.
+            UsageError, MissingWeights, BadBundle: See :meth:`check`.
             ClipsonicError: The networks returned NaN or infinite values.
         """
         size = ranges.BATCH.check("batch_size", batch_size)
@@ -261,10 +253,8 @@ class ClipSonic:
             report: Called with the stages "sample" and "vocode".
 
         Raises:
-            UsageError: A name is unknown, the steps exceed the training schedule, the recipe has
-                a query or a negative, or the vectors are not B of D finite numbers.
-            MissingWeights: The model lacks the mode's U-Net or the vocoder.
-            BadBundle: They do not fit each other, or are damaged.
+            UsageError, MissingWeights, BadBundle: See :meth:`check`; also where the recipe has a
+                query or a negative, or the vectors are not B of D finite numbers.
             ClipsonicError: The networks returned NaN or infinite values.
         """
         self._check_render(recipe, embed, seeds)
@@ -329,8 +319,8 @@ class ClipSonic:
     ) -> Tensor:
         """Stage 2: (B, D) to natural-log mel (B, 1, F, T).
 
-        T is the sound's, or the training window's where that is longer, as the U-Net was trained on
-        nothing shorter; rounded up to what the U-Net takes.
+        T is the sound's, or the training window's where that is longer, rounded up to what the
+        U-Net takes.
         """
         denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
         unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec

@@ -35,8 +35,7 @@ class Query:
         ValueError: Both or none are given.
     """
 
-    text: str | None = None
-    """As typed."""
+    text: str | None = None  # as typed
     image: Path | None = None
 
     def __post_init__(self) -> None:
@@ -63,8 +62,7 @@ class Query:
 class Condition:
     """The vectors the U-Net is conditioned on."""
 
-    embed: torch.Tensor
-    """(B, D) float32, each row of unit norm."""
+    embed: torch.Tensor  # (B, D) float32, each row of unit norm
     space: Space
     encoder: str
     """Identity of the encoder that made them; the U-Net stores the one it was trained on."""
@@ -74,14 +72,10 @@ class Condition:
 class Member:
     """A file inside a shard, read in place and never unpacked."""
 
-    shard: str
-    """The tar file's path or web address."""
-    name: str
-    """The file's name in the shard."""
-    offset: int
-    """Bytes before its content."""
-    size: int
-    """Bytes of its content."""
+    shard: str  # the tar file's path or web address
+    name: str  # the file's name in the shard
+    offset: int  # bytes before its content
+    size: int  # bytes of its content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +85,13 @@ class Clip:
     id: str
     """Its name within the data set, wherever that is stored. Clips of one video are called
     "VIDEO@START"."""
-    media: Path | Member
-    """The video, or a still image."""
-    sound: Path | Member | None = None
-    """The audio, if it is not in ``media``."""
-    label: str | None = None
-    """The sound's class, in the data set's words; training needs none."""
-    split: Split | None = None
-    """None where the data set states none."""
-    start: float = 0.0
-    """Seconds of the video before the clip."""
-    seconds: float | None = None
-    """Its length at most; None is to the end."""
-    problem: str | None = None
-    """Why it cannot be used, where the reader saw that already."""
+    media: Path | Member  # the video, or a still image
+    sound: Path | Member | None = None  # the audio, if it is not in ``media``
+    label: str | None = None  # the sound's class, in the data set's words; training needs none
+    split: Split | None = None  # None where the data set states none
+    start: float = 0.0  # seconds of the video before the clip
+    seconds: float | None = None  # its length at most; None is to the end
+    problem: str | None = None  # why it cannot be used, where the reader saw that already
 
     @property
     def video(self) -> str:
@@ -118,8 +105,7 @@ class Waveform:
 
     samples: torch.Tensor
     """(N,) float32, mono; a generated sound may exceed [-1, 1], as its mel says."""
-    sample_rate: int
-    """In Hz."""
+    sample_rate: int  # in Hz
 
     @property
     def seconds(self) -> float:
@@ -134,24 +120,18 @@ class Score:
     metric: str
     """Which number this is: "fad", or another that the same metric gives along with it, as
     "fad-infinity"."""
-    value: float
-    """Finite."""
+    value: float  # finite
     better: Literal["lower", "higher"]
-    n: int
-    """Sounds scored."""
-    rows: int
-    """Vectors the backbone gave for them, such as windows."""
-    against: int
-    """Vectors they were compared with."""
-    backbone: str
-    """Name of the network that embedded the sounds."""
+    n: int  # sounds scored
+    rows: int  # vectors the backbone gave for them, such as windows
+    against: int  # vectors they were compared with
+    backbone: str  # name of the network that embedded the sounds
     as_paper: bool
     """Whether that is the metric's own network: the paper's, where the paper has the metric. Scores
     of another have another :attr:`label` and cannot be compared with it."""
     sample_rate: int | None = None
     """Of the sounds, in Hz; None where they differ, or where no audio was read."""
-    seconds: float | None = None
-    """Mean length of the sounds; None where no audio was read."""
+    seconds: float | None = None  # mean length of the sounds; None where no audio was read
     interval: tuple[float, float] | None = None
     """95 % confidence interval, by the chance of which sounds were scored: of the mean over sounds;
     of a distance at this number of sounds, bias and all. Scores of other sounds differ by their own
@@ -159,8 +139,7 @@ class Score:
     bias: float | None = None
     """How much of the value is to be expected of its finite number of sounds alone; None where that
     is 0 or unknown."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know to trust it, one line each."""
+    notes: tuple[str, ...] = ()  # what a reader must know to trust it, one line each
 
     @property
     def label(self) -> str:

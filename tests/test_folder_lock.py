@@ -41,8 +41,10 @@ def holder(tmp_path):
 
 
 def test_a_folder_that_another_process_holds_is_refused_with_its_name(holder, tmp_path):
-    told = rf"clipsonic train, process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
-    with pytest.raises(UsageError, match=told), owned(tmp_path, "clipsonic eval"):
+    holder_line = (
+        rf"clipsonic train, process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
+    )
+    with pytest.raises(UsageError, match=holds), owned(tmp_path, "clipsonic eval"):
         pass
 
 
@@ -112,8 +114,8 @@ def test_a_disk_without_locks_is_told_and_used(lockless, tmp_path):
 )
 @pytest.mark.filterwarnings("ignore:The disk of")
 def test_there_what_the_owner_wrote_down_counts_while_it_lives(lockless, tmp_path, pid, free):
-    told = {"work": "w", "pid": pid, "host": socket.gethostname(), "since": "now"}
-    (tmp_path / folder_lock.OWNER).write_text(json.dumps(told))
+    owner = {"work": "w", "pid": pid, "host": socket.gethostname(), "since": "now"}
+    (tmp_path / folder_lock.OWNER).write_text(json.dumps(owner))
     if free:
         with owned(tmp_path, "a"):
             return

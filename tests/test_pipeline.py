@@ -83,13 +83,13 @@ def test_a_batch_changes_a_sound_by_rounding_only(sonic, sampler):
 
 
 def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
-    asked = [
+    recipes = [
         Recipe(text="rain", seed=1, mode="zs", **FAST),
         Recipe(image=str(violin_picture), mode="iq", seed=2, **FAST),
         Recipe(text="rain", seed=3, mode="zs", guidance_scale=2, **FAST),
         Recipe(text="rain", seed=4, mode="zs", **FAST),
     ]
-    sounds = list(sonic.generate(asked, batch_size=4))
+    sounds = list(sonic.generate(recipes, batch_size=4))
     assert [sound.recipe.seed for sound in sounds] == [1, 2, 3, 4]
     assert [sound.recipe.mode for sound in sounds] == ["zs", "iq", "zs", "zs"]
 
@@ -162,8 +162,8 @@ def test_long_mels_are_vocoded_in_pieces_without_seams(sonic):
 
 def test_stages_report_their_progress(sonic):
     seen = []
-    sonic("rain", steps=3, seconds=0.5, seed=99, report=lambda *told: seen.append(told))
-    assert [told for told in seen if told[0] == "sample"] == [("sample", i, 3) for i in (1, 2, 3)]
+    sonic("rain", steps=3, seconds=0.5, seed=99, report=lambda *progress: seen.append(progress))
+    assert [row for row in seen if row[0] == "sample"] == [("sample", i, 3) for i in (1, 2, 3)]
     assert ("prior", 64, 64) in seen
     assert seen[-1] == ("vocode", 1, 1)
 
@@ -298,7 +298,7 @@ def test_bfloat16_is_near_float32(micro, sonic):
 
 @pytest.fixture
 def rewritten(micro, tmp_path):
-    """Gives a copy of micro in which fields of one part's config are others."""
+    """Return a copy of micro with other values in fields of one part's config."""
     from clipsonic_cli.store import bundle
 
     def rewritten(name, **fields):
@@ -360,11 +360,11 @@ def test_a_vocoder_is_kept_for_one_geometry(sonic):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "asked", "steps"), [("dpmpp", None, 12), ("ddpm", None, 1000), ("ddpm", 7, 7)]
+    ("sampler", "requested", "steps"), [("dpmpp", None, 12), ("ddpm", None, 1000), ("ddpm", 7, 7)]
 )
-def test_steps_not_given_are_the_samplers(sonic, monkeypatch, sampler, asked, steps):
+def test_steps_not_given_are_the_samplers(sonic, monkeypatch, sampler, requested, steps):
     monkeypatch.setattr(ClipSonic, "generate", lambda _, recipes, **__: iter(recipes))
-    assert sonic("rain", sampler=sampler, steps=asked).steps == steps
+    assert sonic("rain", sampler=sampler, steps=requested).steps == steps
 
 
 def test_a_recipe_names_a_model_as_it_was_given(micro, tmp_path, monkeypatch):
@@ -372,8 +372,8 @@ def test_a_recipe_names_a_model_as_it_was_given(micro, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path / "models")
     recipe = Recipe(text="rain", mode="zs")
-    told = [ClipSonic.load(m).check(recipe).model for m in ("own", tmp_path / "models" / "own")]
-    assert told == ["own", "own"]
+    models = [ClipSonic.load(m).check(recipe).model for m in ("own", tmp_path / "models" / "own")]
+    assert models == ["own", "own"]
     copied(micro, tmp_path / "else" / "where")
     monkeypatch.chdir(tmp_path)
     assert ClipSonic.load("else/where").check(recipe).model == "else/where"

@@ -20,7 +20,7 @@ from clipsonic_cli.store.manifest import ASSETS
 
 
 def convert(name, folder):
-    """Converts what lies in a folder, and gives what is read back."""
+    """Convert the files of a folder, and return what is read back."""
     row = ASSETS[name]
     made = published.CONVERSIONS[name]({file.name: folder / file.name for file in row.files})
     bundle.write(folder / "made.safetensors", made)

@@ -1,7 +1,7 @@
 """Files that 0.1.0 saved are still read: audio files with recipes, bundles, and a run folder.
 
 ``saved_by_0_1/`` was written by commit 68e349c with the networks of the ``micro`` model. Its paths
-are relative; its run lacks the CLIP, which ``micro`` gives it here.
+are relative; its run lacks the CLIP, which ``micro`` supplies.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Sounds longer than a window, by the model inside the package, as one hears them."""
+"""Sounds longer than a window, by the model inside the package, as they sound."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def mels(monkeypatch, labels, **how):
 
 
 def ranks(mel):
-    """Returns where a border's step lies among its 40 neighbours', 0 to 1, for all borders."""
+    """Return the rank of a border's step among its 40 neighbours', 0 to 1, for all borders."""
     steps = mel.diff(dim=-1).abs().mean(dim=1)  # (B, T - 1); steps[:, f - 1] leads to frame f
     found = []
     for border in range(HOP, mel.shape[-1] - NEAR, HOP):

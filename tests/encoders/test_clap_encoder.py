@@ -102,8 +102,8 @@ def test_the_mel_is_that_of_transformers_for_16_bit_sound(sound):
 def test_a_tone_is_loudest_in_the_band_around_it():
     filters = mel_filters()
     for hz in (100, 440, 1000, 5000, 13_000):
-        heard = log_mel(tone(hz))[0, 500]
-        assert heard.argmax() == filters[:, round(hz / SAMPLE_RATE * 1024)].argmax()
+        mel = log_mel(tone(hz))[0, 500]
+        assert mel.argmax() == filters[:, round(hz / SAMPLE_RATE * 1024)].argmax()
 
 
 def test_neighbouring_bands_share_what_lies_between_their_centres():

@@ -105,8 +105,8 @@ def test_a_text_that_is_cut_is_told_once_in_one_line_with_the_last_words_read(cl
     text = "one\ntwo " + "three four " * 6 + "five"  # 5 times fit into 64 letters
     with pytest.warns(UserWarning, match="CLIP reads") as caught:
         clip.embed_text(["rain", text])
-    (told,) = (str(warning.message) for warning in caught)
-    assert told == (
+    (message,) = (str(warning.message) for warning in caught)
+    assert message == (
         r"CLIP reads 64 of the 78 tokens of 'one\ntwo three four three...', "
         "up to 'four three four'; what follows changes nothing."
     )

@@ -125,7 +125,7 @@ CLIP_CONFIG = {
         "resize_mode": "shortest",
     },
 }
-"""``open_clip_config.json`` beside ``open_clip_model.safetensors``."""
+"""``open_clip_config.json`` next to ``open_clip_model.safetensors``."""
 
 
 def openai_clip(model_cfg=CLIP_CONFIG["model_cfg"], mixed=False):

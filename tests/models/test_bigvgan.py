@@ -117,7 +117,7 @@ def test_an_activation_is_its_definition() -> None:
 
 
 def test_an_activation_aliases_less_than_its_nonlinearity() -> None:
-    """At 0.4 of the rate the second harmonic lies beyond Nyquist: bare, it folds to 0.2."""
+    """At 0.4 of the rate the second harmonic is beyond Nyquist: bare, it folds to 0.2."""
     time = torch.arange(400)
     x = torch.sin(2 * torch.pi * 0.4 * time).view(1, 1, -1)
     act = Activation(1).requires_grad_(False)

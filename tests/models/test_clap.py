@@ -47,7 +47,7 @@ def mel():
 
 
 def numpy_1(path):
-    """Gives numpy's function in a torch file the name it had when LAION wrote theirs."""
+    """Give numpy's function in a torch file the name it had when LAION wrote theirs."""
     now, then = b"cnumpy._core.multiarray\nscalar", b"cnumpy.core.multiarray\nscalar"
     with zipfile.ZipFile(path) as file:
         entries = {name: file.read(name) for name in file.namelist()}

@@ -199,9 +199,9 @@ def test_a_torchvision_of_another_release_is_explained(monkeypatch, error):
 def test_torchvision_is_blamed_only_where_it_is_of_another_release(
     torch_version, torchvision_version, remedy
 ):
-    told = optional._mismatch(torch_version, torchvision_version)
-    assert remedy in told
-    assert bool(told) == bool(remedy)
+    message = optional._mismatch(torch_version, torchvision_version)
+    assert remedy in message
+    assert bool(message) == bool(remedy)
 
 
 @pytest.fixture(scope="module")

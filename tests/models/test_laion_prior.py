@@ -29,7 +29,7 @@ ENCODINGS[0, 5:] = ENCODINGS[1, 9:] = 0
 # What dalle2-pytorch 1.1.0 computes with FILE, loaded with strict=True into
 #   DiffusionPrior(DiffusionPriorNetwork(num_timesteps=1000, normformer=True, **SIZES),
 #                  image_embed_dim=32, timesteps=1000, sample_timesteps=64, cond_drop_prob=0.1)
-# in evaluation mode. To run it beside today's version:
+# in evaluation mode. To run it next to today's version:
 #   pip install --no-deps --target old dalle2-pytorch==1.1.0 einops-exts==0.0.3; PYTHONPATH=old
 # "predicted" is net(wave("x", 2, 32, scale=1.5), [984, 15], text_embed=..., text_encodings=...);
 # "sampled" is normalize(prior.sample(...)) with a CLIP that answers TEXT_EMBED and ENCODINGS, each

@@ -77,7 +77,7 @@ def test_softmax_attention_gives_what_version_1_1_0_gave():
     text_encodings[0, 4:] = text_encodings[1, 30:] = 0
     x_t, text_embed = torch.arange(32.0).cos().view(2, 16), torch.arange(32.0).sin().view(2, 16) / 4
     seen = net(x_t, torch.tensor([7, 640]), text_embed=text_embed, text_encodings=text_encodings)
-    # The first eight of sixteen numbers that DiffusionPriorNetwork of dalle2-pytorch 1.1.0 gives.
+    # The first eight of sixteen numbers that DiffusionPriorNetwork of dalle2-pytorch 1.1.0 returns.
     expected = [
         [1.120248, 1.016714, 0.343548, -1.626445, 0.886258, 0.406608, 0.546681, -4.434425],
         [0.868379, 1.170527, -0.266749, -2.199210, 0.508970, -1.105841, 0.445321, -3.152459],

@@ -41,9 +41,7 @@ def holder(tmp_path):
 
 
 def test_a_folder_that_another_process_holds_is_refused_with_its_name(holder, tmp_path):
-    holder_line = (
-        rf"clipsonic train, process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
-    )
+    holds = rf"clipsonic train, process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
     with pytest.raises(UsageError, match=holds), owned(tmp_path, "clipsonic eval"):
         pass
 

@@ -29,10 +29,10 @@ from torch import Tensor
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.audio.files import read
-from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe, VocoderConfig
-from clipsonic_cli.models.bigvgan import BigVGAN
+from clipsonic_cli.models import VOCODERS
+from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.store import bundle
 
 RESULTS = Path(__file__).parent / "results"
@@ -170,15 +170,14 @@ class Maker:
         self.vocoder = "griffin-lim"
 
     def vocoders(self) -> dict[str, Any]:
-        """Return Griffin-Lim and, where it is trained, BigVGAN."""
-        found: dict[str, Any] = {"griffin-lim": GriffinLim(SPEC)}
+        """Return every vocoder but those whose part is not trained yet."""
         path = self.out / "model" / "vocoder.safetensors"
-        if path.exists():
-            part = bundle.load(path, kind="vocoder")
-            network = BigVGAN(cast(VocoderConfig, part.header.config), SPEC)
-            network.load_state_dict({name: w.float() for name, w in part.weights.items()})
-            found["bigvgan"] = network.eval().requires_grad_(requires_grad=False)
-        return found
+        if not path.exists():
+            bare = [name for name in VOCODERS if VOCODERS.load(name).part is None]
+            return {name: build_vocoder(name, SPEC) for name in bare}
+        part = bundle.load(path, kind="vocoder")
+        config = cast(VocoderConfig, part.header.config)
+        return {name: build_vocoder(name, SPEC, config, part.weights) for name in VOCODERS}
 
     def by_mode(
         self, mode: str, scored: list[str], labels: list[str], per_label: int

@@ -44,7 +44,7 @@ class VocoderObjective:
         scales: Mels compared, summed; None is the generator's own, as in BigVGAN v1.
 
     Raises:
-        ValueError: The segment is no multiple of the hop.
+        ValueError: The segment is not a multiple of the hop.
 
     Attributes:
         criterion: The mel distance, as the critics change.
@@ -66,7 +66,7 @@ class VocoderObjective:
         scales: Sequence[MelSpec] | None = None,
     ) -> None:
         if segment % vocoder.spec.hop_length:
-            raise ValueError(f"segment {segment} is no multiple of {vocoder.spec.hop_length}")
+            raise ValueError(f"segment {segment} is not a multiple of {vocoder.spec.hop_length}")
         self.vocoder, self.critics = vocoder, Critics(critics)
         self.networks: dict[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
         self.segment, self.warmup = segment, warmup

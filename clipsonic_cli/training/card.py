@@ -64,7 +64,7 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     try:
         summary = bounded.read_json(path, MAX_SUMMARY)
         if not isinstance(summary, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClipsonicError(
@@ -142,7 +142,7 @@ def _chapter(part: str, header: Header) -> str:
     settings = {
         "conditioned on": header.space if header.kind != "vocoder" else "mel",
         "encoder": header.encoder or "-",
-        "begun with": meta["warm_start"] or "random weights",
+        "initial weights": meta["warm_start"] or "random",
         **{f"network: {name}": value for name, value in _fields(header.config).items()},
         **{f"diffusion: {name}": value for name, value in _fields(header.diffusion).items()},
         **meta["settings"],

@@ -1,15 +1,14 @@
-"""How a training with ``--preset paper`` differs from the paper, and where the paper is silent.
+"""How the preset "paper" differs from the paper, and where the paper is silent.
 
-One table that the model card prints, the README lists and the tests check. Knows: the paper and
-the code it names (improved-diffusion, dalle2-pytorch, BigVGAN). Does not know: how to train.
+One table, which the model card prints, the README lists and the tests check.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clipsonic_cli.config import PriorConfig
 from clipsonic_cli.models.clip import PAPER
+from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.presets import paper_settings
 from clipsonic_cli.training.run_config import Extensions, RunConfig
 from clipsonic_cli.training.stages import STAGES, size_of
@@ -17,19 +16,14 @@ from clipsonic_cli.training.stages import STAGES, size_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
-    """A difference from the paper or its code, or a choice where both are silent.
-
-    Args:
-        name: A few words, for the README.
-        parts: The parts of a model whose training it concerns (``settings.PARTS``).
-        theirs: What the paper says, or the code it names does.
-        ours: What is done here.
-        why: The reason.
-    """
+    """A difference from the paper or its code, or a choice where both are silent."""
 
     name: str
+    """A few words, for the README."""
     parts: tuple[str, ...]
+    """File stems of the parts of a model that it concerns."""
     theirs: str
+    """What the paper says, or the code it names does."""
     ours: str
     why: str
 
@@ -48,7 +42,7 @@ DEPARTURES: tuple[Departure, ...] = (
     Departure(
         name="unusable clips are left out",
         parts=ALL,
-        theirs="all 171,899 videos of VGGSound and 1,055 of MUSIC, without a word on flaws",
+        theirs="all 171,899 videos of VGGSound and 1,055 of MUSIC; flaws are not mentioned",
         ours="unreadable, silent (below -60 dB), too short and duplicate clips are not trained on",
         why="a window of silence, or none, teaches nothing; data.csv lists each with its reason",
     ),
@@ -82,7 +76,7 @@ DEPARTURES: tuple[Departure, ...] = (
         why="to do as the paper did, train it on VGGSound and give that model as `base`",
     ),
     Departure(
-        name="the vocoder hears recorded levels",
+        name="the vocoder is trained on recorded levels",
         parts=("vocoder",),
         theirs="BigVGAN scales every file to a peak of 0.95",
         ours="sounds keep the level they were recorded at",
@@ -110,7 +104,7 @@ DEPARTURES: tuple[Departure, ...] = (
         why="a network has one optimizer and one norm here, and so large a bound seldom acts",
     ),
 )
-"""What the paper or the code it names does otherwise."""
+"""Differences from the paper or the code it names."""
 
 OPEN: tuple[Departure, ...] = (
     Departure(
@@ -203,7 +197,7 @@ OPEN: tuple[Departure, ...] = (
         parts=("prior-sd",),
         theirs="decay 0.9999; dalle2-pytorch's begins after some steps and moves every tenth",
         ours="decay 0.9999, from the first step on and at every step",
-        why="as the paper's words say",
+        why="the plain reading of the paper",
     ),
     Departure(
         name="size of the vocoder",
@@ -221,46 +215,44 @@ BOOKKEEPING = (
     *("micro_batch", "compile", "seed", "save_every", "keep", "log_every", "validate_every"),
     *("validate_batches", "max_loss"),
 )
-"""Fields of TrainConfig that change what a training takes or shows, and not what it is."""
+"""Fields of TrainConfig that change what a training costs or shows, but not its result."""
 
 
 def changed_from_paper(
-    settings: RunConfig, clips: int, steps: int, encoder: str | None
+    config: RunConfig, clips: int, steps: int, encoder: str | None
 ) -> list[list[str]]:
-    """Return what a person changed of the paper's preset, as rows: name, the paper's, this one.
+    """Return what was changed of the paper's preset, as rows: name, the paper's, this one.
 
     Args:
-        settings: A training with any preset.
-        clips: Training clips.
-        steps: Steps done, which may be fewer than were asked for.
+        config: A run; with another preset there are no rows.
+        clips: Number of training clips.
+        steps: Steps done, which may be fewer than those of the configuration.
         encoder: Identity of the CLIP or CLAP that conditions it; None for a vocoder.
-
-    Returns:
-        No rows for another preset.
     """
-    if settings.preset != "paper":
+    if config.preset != "paper":
         return []
-    train = settings.train
-    theirs = asdict(type(train)(**paper_settings(settings.stage, clips)))
-    ours = {**asdict(train), "steps": steps}
+    network, stage = config.network, STAGES[config.stage]
+    theirs = asdict(TrainConfig(**paper_settings(config.stage, clips)))
+    ours = {**asdict(config.train), "steps": steps}
     rows = [
         [NAMES.get(name, name.replace("_", " ")), _shown(theirs[name]), _shown(ours[name])]
         for name in theirs
         if name not in BOOKKEEPING and theirs[name] != ours[name]
     ]
-    if (size := size_of(settings.network, settings.stage)) != "large":
+    if (size := size_of(network, config.stage)) != "large":
         rows.append(["size", "large", size or "its own"])
-    if isinstance(settings.network, PriorConfig) and settings.network.attention == "cosine":
-        rows.append(["attention", "softmax_bias128", "cosine"])
-    if settings.space != "clap-text" and not (encoder or PAPER).startswith(PAPER):
+    for name, value in stage.paper_network.items():
+        if getattr(network, name) != value:
+            rows.append([name, value, getattr(network, name)])
+    if config.space != "clap-text" and not (encoder or PAPER).startswith(PAPER):
         rows.append(["CLIP", "ViT-L/14 of OpenAI", f"{encoder}"])
-    if settings.warm_start is not None:
-        rows.append(["begun with", "random weights", Path(settings.warm_start).name])
-    beyond, usual = asdict(settings.extensions), asdict(Extensions())
+    if config.warm_start is not None:
+        rows.append(["initial weights", "random", Path(config.warm_start).name])
+    extensions = asdict(config.extensions)
     rows += [
-        [name.replace("_", " "), _shown(usual[name]), _shown(beyond[name])]
-        for name in usual
-        if beyond[name] != usual[name]
+        [name.replace("_", " "), _shown(usual), _shown(extensions[name])]
+        for name, usual in asdict(Extensions()).items()
+        if extensions[name] != usual
     ]
     return rows
 

@@ -58,7 +58,7 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
         if stage not in asset.stages:
             able = [row.name for row in ASSETS.values() if stage in row.stages]
             raise UsageError(
-                f"'{name}' is no warm start for the stage '{stage}'. "
+                f"'{name}' is not a warm start for the stage '{stage}'. "
                 f"Published ones: {', '.join(able) or 'none'}; or give a model that has '{part}'."
             )
         return WarmStart(

@@ -126,7 +126,7 @@ BAD = [
     (["-d", "{videos}", "--condition", "clap-text"], 3, "clipsonic download clap"),
     (["-d", "{videos}", "--preset", "paper"], 3, "clipsonic download openai-clip"),
     (["-d", "{videos}", "--warm-start", "improved-diffusion"], 3, "clipsonic download improved"),
-    (["-d", "{videos}", "--warm-start", "bigvgan-44k"], 2, "no warm start for the stage 'unet'"),
+    (["-d", "{videos}", "--warm-start", "bigvgan-44k"], 2, "not a warm start for the stage 'unet'"),
     (["-d", "{videos}", "--zero-snr", "--stage", "vocoder"], 2, "--zero-snr has no meaning"),
     (["--resume", "{videos}"], 2, "holds no run"),
     (["--resume", "runs/x", "--size", "mini"], 2, "--size was decided when the run began"),

@@ -47,7 +47,7 @@ def random(*shape, seed=0):
 
 
 class Spy(nn.Module):
-    """A network that records what it is given and answers zeros."""
+    """A network that records its inputs and returns zeros."""
 
     null_cond = nn.Parameter(torch.full((4,), 9.0))
 
@@ -86,7 +86,7 @@ def test_the_condition_is_dropped_for_a_tenth_of_the_clips():
 
 
 def test_windows_are_drawn_from_the_whole_clip():
-    """Frames count up by a million, beside which noise is nothing: a window tells its start."""
+    """Frames count up by a million, next to which noise is nothing: a window tells its start."""
     mel = (1e6 * torch.arange(10.0)).expand(200, 1, 2, 10)
     (x_t, _, _, _), _, _ = unet_call(clips(200) | {"mel": mel}, window=4)
     frames = x_t[:, 0, 0]  # (B, 4)
@@ -96,7 +96,7 @@ def test_windows_are_drawn_from_the_whole_clip():
 
 
 def test_the_unet_sees_noise_at_the_time_it_is_told():
-    """With silence as data the spread of x_t is the schedule's sigma at the time told."""
+    """With silence as data the spread of x_t is the schedule's sigma at its time."""
     (x_t, time, _, _), _, _ = unet_call(clips(64, 32), window=32)
     process = Process(DiffusionConfig(train_steps=100))
     sigma = (1 - process.alphas_cumprod[(time / 10).round().long()]).sqrt()

@@ -40,7 +40,7 @@ def test_pieces_of_a_batch_add_up_to_the_batch(points, regression, tmp_path, mic
 
 
 class Small:
-    """A GPU in which so many clips fit, and no more."""
+    """An objective on a GPU that only so many clips fit into."""
 
     def __init__(self, objective, clips):
         self.networks = objective.networks
@@ -194,7 +194,7 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """What runs with and without compiling tell, and their folder; a process of its own."""
+    """Return what a process with plain and compiled runs prints, and their folder."""
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("compiling needs a C++ compiler, and there is no g++ here")
     out = tmp_path_factory.mktemp("compiled")
@@ -233,7 +233,7 @@ def test_looks_at_held_out_clips_compile_once_and_not_each_time(compiled, name):
 
 
 def joined(saved, *, by):
-    """Gives all numbers of what was saved, by the last name on their way if ``by`` is None."""
+    """Return all numbers of a saved state, by their last key if ``by`` is None."""
     found = {}
     for name, part in saved.items():
         if isinstance(part, dict):

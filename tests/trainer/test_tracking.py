@@ -21,7 +21,7 @@ PICTURE = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3))
 
 @pytest.fixture
 def wandb(monkeypatch):
-    """W&B's few words that are used; ``rows`` are what was logged, ``begun`` how runs began."""
+    """A stand-in for W&B: ``rows`` are what was logged, ``begun`` the arguments of its runs."""
     fake = SimpleNamespace(
         begun=[], rows=[], offline=True, starting_step=0, finish=lambda: None, Error=OSError
     )

@@ -143,7 +143,7 @@ def test_the_vocoder_runs_once_for_both_turns_but_again_for_another_batch():
 
 
 def test_a_segment_must_be_whole_frames():
-    with pytest.raises(ValueError, match="segment 1000 is no multiple of 64"):
+    with pytest.raises(ValueError, match="segment 1000 is not a multiple of 64"):
         VocoderObjective(BigVGAN(CONFIG, SPEC), [], segment=1000)
 
 

@@ -173,12 +173,12 @@ def test_samples_are_made_of_labels(prepared):
 
 
 def test_samples_are_made_of_frames(prepared, tmp_path):
-    told = []
-    images = save_frames(prepared, tmp_path / "queries", on_message=told.append)
+    messages = []
+    images = save_frames(prepared, tmp_path / "queries", on_message=messages.append)
     assert [path.name for path in images][:1] == ["frame-1.png"]
     with Image.open(images[0]) as image:
         assert image.size == (32, 32)
-    assert told == []
+    assert messages == []
 
 
 def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tmp_path):
@@ -186,20 +186,20 @@ def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tm
     prepared.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
     first = prepared.clips[0]
     first.media.unlink()
-    told = []
-    images = save_frames(prepared, tmp_path / "queries", on_message=told.append)
+    messages = []
+    images = save_frames(prepared, tmp_path / "queries", on_message=messages.append)
     assert images == [tmp_path / "queries" / "frame-2.png"]
-    assert told == [
+    assert messages == [
         f"no sample of frame-1.png: '{first.id}' cannot be read any more (there is no such file)"
     ]
 
 
 def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(prepared, clip, tmp_path):
-    told = []
+    messages = []
     again = gathered(prepared.path, clip)
-    assert save_frames(again, tmp_path / "queries", on_message=told.append) == []
-    assert len(told) == 1
-    assert told[0].startswith("no samples of frames: clips that were prepared before")
+    assert save_frames(again, tmp_path / "queries", on_message=messages.append) == []
+    assert len(messages) == 1
+    assert messages[0].startswith("no samples of frames: clips that were prepared before")
 
 
 def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
@@ -213,16 +213,16 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
         train={"steps": 9, "batch_size": 1, "precision": "float32"},
         sample_every=9,
     )
-    told = []
+    messages = []
     callbacks = TrainCallbacks(
-        on_message=told.append,
+        on_message=messages.append,
         on_survey=lambda _: shutil.rmtree(videos),
         on_progress=stop_at_the_loop,
     )
     with pytest.raises(KeyboardInterrupt):
         begin(request, device=torch.device("cpu"), callbacks=callbacks)
     assert read_run_config(request.run_dir).images == ()
-    assert sum(line.startswith("no sample of frame-1.png: '") for line in told) == 1
+    assert sum(line.startswith("no sample of frame-1.png: '") for line in messages) == 1
 
 
 def stop_at_the_loop(stage, _done, _total):

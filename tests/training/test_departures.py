@@ -1,4 +1,4 @@
-"""A training with ``--preset paper`` is the paper's but for what the table of departures says."""
+"""The preset "paper" is the paper's training but for the table of departures."""
 
 import dataclasses
 import itertools
@@ -58,11 +58,11 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def train(home, micro, tmp_path_factory):
-    """Train micro's networks with the preset "paper": returns the run's folder, outcome, lines."""
+    """Train micro's networks with the preset "paper": returns folder, outcome, messages."""
     runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
 
     def train(data, loop=None, **wanted):
-        told, name = [], f"paper-{next(numbers)}"
+        messages, name = [], f"paper-{next(numbers)}"
         usual = {"preset": "paper", "base": str(micro), "warm_start": str(micro), "sample_every": 0}
         request = TrainRequest(
             source=Source(data=str(data), workers=0, seed=3),
@@ -73,8 +73,8 @@ def train(home, micro, tmp_path_factory):
         )
         return (
             request.run_dir,
-            begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append)),
-            told,
+            begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append)),
+            messages,
         )
 
     return train
@@ -95,12 +95,15 @@ def published(outcome):
 
 
 def test_all_training_clips_are_trained_on(run, videos):
-    run_dir, _, told = run
+    run_dir, _, messages = run
     catalogue = read_catalogue(read_run_config(run_dir).catalogue)
     listed = {clip.id for clip in clips_of(str(videos), seed=3) if clip.split == "train"}
     assert {catalogue.ids[number] for number in catalogue.numbers("train")} == listed
     assert "valid" not in catalogue.splits
-    assert "no clips are held out (as in the paper): the last average is kept, not the best" in told
+    assert (
+        "no clips are held out (as in the paper): the last average is kept, not the best"
+        in messages
+    )
 
 
 def test_the_last_average_is_published_in_float32(run):
@@ -113,13 +116,15 @@ def test_the_last_average_is_published_in_float32(run):
 
 def test_the_average_has_no_warm_up(train, videos, micro):
     """After one step it is 0.9999 times the start and 0.0001 times the weights of now."""
-    run_dir, outcome, told = train(videos, {"steps": 1})
+    run_dir, outcome, messages = train(videos, {"steps": 1})
     start = bundle.load(micro / "unet.safetensors", kind="unet").weights
     now = checkpoint.load_newest(run_dir)["networks"]["unet"]
     for name, average in published(outcome).weights.items():
         expected = 0.9999 * start[name].float() + 0.0001 * now[name]
         torch.testing.assert_close(average, expected, rtol=1e-6, atol=1e-7)
-    assert any("the average still holds 100% of the weights it began with" in line for line in told)
+    assert any(
+        "the average still holds 100% of the weights it began with" in line for line in messages
+    )
 
 
 def test_a_stated_split_is_looked_at_and_still_the_last_average_is_published(train, videos):
@@ -270,7 +275,7 @@ def segments(train, tmp_path_factory):
     return Segments(Prepared(catalogue, catalogue.numbers("train")), segment=8192), outcome
 
 
-@shows("the vocoder hears recorded levels")
+@shows("the vocoder is trained on recorded levels")
 def test_a_quiet_sound_stays_quiet(segments):
     drawn = segments[0].draw(0, torch.Generator().manual_seed(1))
     assert drawn["wave"].abs().max() < 0.1
@@ -326,7 +331,7 @@ def test_the_card_lists_what_was_changed_by_hand(run):
         "| steps | 200,000 | 3 |",
         "| batch | 32 | 1 |",
         "| size | large | its own |",
-        "| begun with | random weights | micro |",
+        "| initial weights | random | micro |",
         "| CLIP | ViT-L/14 of OpenAI | micro-clip |",
     ):
         assert line in card

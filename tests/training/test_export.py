@@ -1,4 +1,4 @@
-"""What a run makes of the loop's weights: files, samples, a model."""
+"""Files, samples and the model that a run makes of the loop's weights."""
 
 import dataclasses
 import json
@@ -29,8 +29,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home, micro, violin_picture, tmp_path_factory):
-    """A run of two steps, with samples of a text and a picture: folder, outcome, lines told."""
-    told = []
+    """Train two steps with samples of a text and an image: returns folder, outcome, messages."""
+    messages = []
     request = TrainRequest(
         source=Source(
             data=str(write_videos(tmp_path_factory.mktemp("data"), 12)), workers=0, seed=3
@@ -45,8 +45,8 @@ def run(home, micro, violin_picture, tmp_path_factory):
         sample_every=2,
         licence="CC0",
     )
-    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append))
-    return request.run_dir, outcome, told
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
+    return request.run_dir, outcome, messages
 
 
 def test_the_weights_are_those_that_did_best_on_held_out_clips(run):
@@ -61,11 +61,11 @@ def test_the_weights_are_those_that_did_best_on_held_out_clips(run):
 
 
 def test_samples_are_made_when_due_of_what_was_asked_for(run):
-    run_dir, _, told = run
+    run_dir, _, messages = run
     assert [path.name for path in (run_dir / "samples").iterdir()] == ["step-00000002"]
     made = {path.name for path in (run_dir / "samples" / "step-00000002").iterdir()}
     assert made == {"01-rain.wav", "01-rain.png", "02-violin.wav", "02-violin.png"}
-    assert sum("saved: unet" in line for line in told) == 2
+    assert sum("saved: unet" in line for line in messages) == 2
 
 
 def test_the_file_says_how_it_was_trained(run):
@@ -79,12 +79,12 @@ def test_the_file_says_how_it_was_trained(run):
 
 @pytest.fixture
 def vggish_lost(monkeypatch, tmp_path):
-    """VGGish vanished after it was found."""
+    """Let VGGish vanish after it was found."""
     monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
 
 
 def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
-    told = []
+    messages = []
     request = TrainRequest(
         source=Source(data=str(write_videos(tmp_path / "data", 12)), workers=0, seed=3),
         out=tmp_path / "run",
@@ -95,9 +95,9 @@ def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
         prompts=("rain",),
         sample_every=1,
     )
-    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=told.append))
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
     assert outcome.path.is_dir()
-    (why,) = [line for line in told if line.startswith("No FAD of held-out frames: ")]
+    (why,) = [line for line in messages if line.startswith("No FAD of held-out frames: ")]
     assert "clipsonic download vggish" in why
 
 

@@ -43,13 +43,13 @@ def test_a_distance_is_given_and_torchs_generator_left_as_it_was(
     monkeypatch.setattr(held_out_fad, "CLIPS", 4)
     monkeypatch.setattr(held_out_fad, "LEAST_CLIPS", 2)
     monkeypatch.setattr(held_out_fad, "STEPS", 2)
-    told, state = [], torch.random.get_rng_state()
+    progress, state = [], torch.random.get_rng_state()
     with torch.random.fork_rng():
         found = held_out_fad.held_out_fad(
-            micro, held_out, backbone, device=CPU, report=lambda *said: told.append(said)
+            micro, held_out, backbone, device=CPU, report=lambda *call: progress.append(call)
         )
     assert found > 0
-    assert told[-1] == ("fad", 4, 4)
+    assert progress[-1] == ("fad", 4, 4)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -20,7 +20,7 @@ TEXT = Query(text="A photo of: violin?")
 
 
 class Shown:
-    """A tracker that remembers."""
+    """A tracker that keeps what it is given."""
 
     def __init__(self):
         self.waveforms, self.images = {}, {}

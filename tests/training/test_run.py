@@ -48,7 +48,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """One for all, so that videos are prepared once."""
+    """Share one home, so that videos are prepared once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLIPSONIC_HOME", str(tmp_path_factory.mktemp("home")))
         yield Path(os.environ["CLIPSONIC_HOME"])
@@ -56,7 +56,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make_request(home, micro, videos, tmp_path_factory):
-    """What is wanted: the networks of micro, trained on for three steps; a model a wish."""
+    """Return a function that builds requests: micro's networks, three steps, a new model each."""
     runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
     starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start"))}
 
@@ -77,7 +77,7 @@ def make_request(home, micro, videos, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unbroken(make_request):
-    """Runs that were not interrupted, a stage each: the wish and what came of it."""
+    """Return a function that trains a stage once, uninterrupted: the request and the outcome."""
 
     @functools.cache
     def unbroken(stage="unet"):
@@ -88,7 +88,7 @@ def unbroken(make_request):
 
 
 def prior_as_sd(micro, folder):
-    """A model whose prior is its prior-sd, to begin with."""
+    """Build a model whose prior-sd is micro's prior, for a warm start."""
     shutil.copy(micro / "prior.safetensors", folder / "prior-sd.safetensors")
     return str(folder)
 
@@ -103,7 +103,7 @@ def same(a, b):
 
 
 def stopping(at):
-    """Sends SIGTERM when as many steps are done."""
+    """Return callbacks that send SIGTERM when as many steps are done."""
 
     def report(stage, done, _total):
         if (stage, done) == ("train", at):
@@ -239,7 +239,7 @@ def test_clap_conditions_a_unet_where_transformers_is_there(make_request, micro,
 
 
 def write_clap_model(folder, micro):
-    """A tiny CLAP of random weights, a U-Net that reads it, and micro's vocoder."""
+    """Write a tiny CLAP of random weights, a U-Net that reads it, and micro's vocoder."""
     from clipsonic_cli.models.clap import CONSTANTS, clap_identity, leaf_of
     from clipsonic_cli.models.unet import UNet
 
@@ -273,14 +273,14 @@ def test_a_vocoder_is_judged_against_griffin_lim_by_held_out_clips(unbroken):
 def test_videos_without_labels_train_a_unet_but_no_prior(make_request, tmp_path):
     unlabelled = write_videos(tmp_path / "videos", 6, labelled=False)
     source = Source(data=str(unlabelled), workers=0)
-    told = []
+    surveys = []
     with pytest.raises(UsageError, match=r"no labels.*violin/"):
         begin(
             make_request(stage="prior", source=source),
             device=CPU,
-            callbacks=TrainCallbacks(on_survey=told.append),
+            callbacks=TrainCallbacks(on_survey=surveys.append),
         )
-    assert not told  # nothing was prepared
+    assert not surveys  # nothing was prepared
     assert begin(make_request({"steps": 1}, source=source), device=CPU).step == 1
 
 
@@ -376,7 +376,7 @@ def test_runs_of_different_parts_lie_apart(make_request):
 
 @pytest.fixture
 def held():
-    """Holds folders as another process would, which a thread is as well."""
+    """Hold folders as another process would, from another thread."""
     with ThreadPoolExecutor(1) as other, contextlib.ExitStack() as stack:
 
         def held(folder):

@@ -61,7 +61,7 @@ def test_a_model_gives_the_file_of_its_part(micro_sd, part):
         ("nowhere", "unet", "clip-image", UsageError, "no model 'nowhere'"),
         ("mini", "unet", "clip-text", UsageError, "'mini' has no unet-clip-text"),
         ("openai-clip", "unet", "clip-image", UsageError, "Published ones: improved-diffusion"),
-        ("bigvgan-44k", "unet", "clip-image", UsageError, "no warm start for the stage 'unet'"),
+        ("bigvgan-44k", "unet", "clip-image", UsageError, "not a warm start for the stage 'unet'"),
         ("laion-prior", "prior", "clip-image", UsageError, "Published ones: none"),
         ("improved-diffusion", "unet", "clip-image", MissingWeights, "clipsonic download improved"),
         ("bigvgan-44k", "vocoder", "clip-image", MissingWeights, "clipsonic download bigvgan"),

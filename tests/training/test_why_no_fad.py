@@ -1,4 +1,4 @@
-"""What is told where a training goes without the distance of held-out frames."""
+"""The reasons why a training goes without the distance of held-out frames."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def clips(count, mel_frames=NATIVE_FRAMES):
-    """As many clips of a length, in the place of prepared ones."""
+    """Return as many clips of a length, standing in for prepared ones."""
     return SimpleNamespace(
         clips=range(count),
         spec=MelSpec(),
@@ -29,13 +29,13 @@ def clips(count, mel_frames=NATIVE_FRAMES):
 
 @pytest.fixture
 def vggish(monkeypatch, tmp_path):
-    """VGGish is as if downloaded."""
+    """Let VGGish seem downloaded."""
     monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
 
 
 def test_too_few_held_out_clips_are_told_with_what_would_help():
-    told = why_none(FramesAndSounds(clips(600)), FramesAndSounds(clips(31)), GPU)
-    assert told == (
+    reason = why_none(FramesAndSounds(clips(600)), FramesAndSounds(clips(31)), GPU)
+    assert reason == (
         "no FAD of held-out frames: it takes 32 held-out clips of 4.1 s or longer, here are 31 "
         "(add videos, or mark more as 'valid' in a list)"
     )
@@ -63,10 +63,10 @@ def test_a_cpu_without_vggish_is_told_with_what_would_help():
 
 
 def test_all_that_a_distance_lacks_is_one_line():
-    told = why_none(FramesAndSounds(clips(9)), None, CPU)
-    assert "here are 0" in told
-    assert "download vggish" in told
-    assert "\n" not in told
+    reason = why_none(FramesAndSounds(clips(9)), None, CPU)
+    assert "here are 0" in reason
+    assert "download vggish" in reason
+    assert "\n" not in reason
 
 
 def test_nothing_is_told_of_a_cpu_with_vggish(vggish):
@@ -92,11 +92,11 @@ def test_a_run_that_makes_samples_tells_it_once_before_its_first_step(
         train={"steps": 9, "batch_size": 1, "precision": "float32"},
         sample_every=sample_every,
     )
-    told = []
-    callbacks = TrainCallbacks(on_message=told.append, on_progress=stop_at_the_loop)
+    messages = []
+    callbacks = TrainCallbacks(on_message=messages.append, on_progress=stop_at_the_loop)
     with pytest.raises(KeyboardInterrupt):
         begin(request, device=CPU, callbacks=callbacks)
-    assert sum("no FAD of held-out frames" in line for line in told) == lines
+    assert sum("no FAD of held-out frames" in line for line in messages) == lines
 
 
 def stop_at_the_loop(stage, _done, _total):

@@ -194,29 +194,21 @@ class Recipe:
     """
 
     text: str | None = None
-    image: str | None = None
-    """Path of the image query, as given."""
+    image: str | None = None  # path of the image query, as given
     image_sha256: str | None = None
     """Digest of the image's bytes, so that ``--like`` can tell whether it is the same."""
-    negative: str | None = None
-    """A text to steer away from."""
+    negative: str | None = None  # a text to steer away from
     negative_image: str | None = None
     negative_image_sha256: str | None = None
-    mode: str = "pd"
-    """A row of ``modes.MODES``."""
-    model: str = "mini"
-    """Name of the model, or its folder as given."""
+    mode: str = "pd"  # a row of ``modes.MODES``
+    model: str = "mini"  # name of the model, or its folder as given
     model_id: str | None = None
     """Digest of the weights files read, so that ``--like`` can tell whether they are the same."""
-    vocoder: str | None = None
-    """A name of ``models.VOCODERS``; None leaves the choice to the model."""
-    guidance_scale: float = 1.5
-    """The paper's w, 0 to 100 (section 2, footnote 2)."""
-    sampler: str = "dpmpp"
-    """A name of ``diffusion.SAMPLERS``."""
+    vocoder: str | None = None  # a name of ``models.VOCODERS``; None leaves the choice to the model
+    guidance_scale: float = 1.5  # the paper's w, 0 to 100 (section 2, footnote 2)
+    sampler: str = "dpmpp"  # a name of ``diffusion.SAMPLERS``
     steps: int = DEFAULT_STEPS["dpmpp"]
-    seconds: float = 4.0
-    """Duration, up to 600."""
+    seconds: float = 4.0  # duration, up to 600
     seed: int = 0
     candidates: int = 2
     """Embeddings the prior draws, 1 to 100, of which the nearest to the text is kept."""

@@ -42,11 +42,9 @@ class ClapModel:
         return self.config.dim
 
     def embed_audio(self, waveforms: Sequence[Waveform], *, report: Report = silent) -> Tensor:
-        """Embed sounds; the same sound has the same embedding.
+        """Embed mono sounds of any sample rate, up to 10 s; the same sound has the same embedding.
 
-        Args:
-            waveforms: Mono, of any sample rate and length up to 10 s.
-            report: Called after every batch.
+        ``report`` is called after every batch.
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
@@ -68,9 +66,6 @@ class ClapModel:
 
         Returns:
             (B, D) float32 on the CPU, rows of unit norm.
-
-        Raises:
-            UsageError: A text has no words.
         """
         rows: list[Tensor] = [torch.empty(0, self.dim)]
         for text in texts:
@@ -106,12 +101,8 @@ def load_clap(bundle: Bundle) -> ClapModel:
 def word_pieces(description: bytes, config: ClapConfig) -> Tokenize:
     """Build RoBERTa's tokenizer: texts to ids (B, max_text_len), padded as CLAP was trained.
 
-    Args:
-        description: A ``tokenizer.json`` of the tokenizers library.
-        config: Of the network that reads the ids.
-
     Raises:
-        BadBundle: The description is not one, or not of this network.
+        BadBundle: The description is no ``tokenizer.json``, or not of this network.
     """
     tokenizer = parse(description, "CLAP")
     pad, size = tokenizer.token_to_id("<pad>"), tokenizer.get_vocab_size()
@@ -142,12 +133,7 @@ class ClapTextEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLAP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Return (B, D) of unit norm for B text queries.
-
-        Raises:
-            ValueError: A query is an image.
-            UsageError: A text has no words.
-        """
+        """Return (B, D) of unit norm for B text queries; an image is a ValueError."""
         embed = self.clap.embed_text(texts_of(queries))
         report("text", len(queries), len(queries))
         return Condition(embed=embed, space="clap-text", encoder=self.clap.identity)

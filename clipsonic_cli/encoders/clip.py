@@ -51,17 +51,9 @@ class ClipModel:
     def embed_images(
         self, images: Sequence[Path | Image.Image], *, report: Report = silent
     ) -> Tensor:
-        """Embed images.
+        """Embed image files or RGB images: (B, D) float32 on the CPU, rows of unit norm.
 
-        Args:
-            images: Files, or RGB images.
-            report: Called after every batch.
-
-        Returns:
-            (B, D) float32 on the CPU, rows of unit norm.
-
-        Raises:
-            UsageError: A file cannot be used.
+        ``report`` is called after every batch. A file that cannot be used is a UsageError.
         """
         size = self.config.image_size
         rows = []
@@ -74,7 +66,7 @@ class ClipModel:
         return torch.cat(rows)
 
     def embed_squares(self, squares: NDArray[np.uint8]) -> Tensor:
-        """Embed images that have been cut to the network's size, all at once.
+        """Embed images that have been cut to the network's size S, all at once.
 
         Args:
             squares: (B, S, S, 3), S being ``config.image_size``.
@@ -90,13 +82,11 @@ class ClipModel:
         """Embed and encode texts.
 
         What exceeds ``config.max_text_len`` tokens (77 for the paper's CLIP, 32 for mini) is cut
-        off, as CLIP was trained, with a ``UserWarning``.
+        off, as CLIP was trained, with a ``UserWarning``. A text without words, or with none that
+        mini's tokenizer knows, is a UsageError.
 
         Returns:
             (B, D) of unit norm, and (B, L, C) with rows of zeros after the end; float32, CPU.
-
-        Raises:
-            UsageError: A text has no words, or none that mini's tokenizer knows.
         """
         for text in texts:
             check_words(text)
@@ -122,7 +112,7 @@ def load_clip(bundle: Bundle) -> ClipModel:
 
     Raises:
         BadBundle: The weights do not fit the configuration, or it is not one of a CLIP.
-        ClipsonicError: open_clip cannot be imported (torch and torchvision do not match).
+        ClipsonicError: open_clip cannot be imported.
     """
     config, weights = unpack(bundle, "clip", ClipConfig)
     network = build(lambda: build_clip(config), weights, "clip")
@@ -138,15 +128,8 @@ def load_clip(bundle: Bundle) -> ClipModel:
 def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     """Build the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
 
-    It raises ``UsageError`` for a text of which it knows no word (another script, emoji): all such
-    texts would have the same embedding.
-
-    Args:
-        description: A ``tokenizer.json`` of the tokenizers library.
-        max_text_len: L, start and end included.
-
-    Raises:
-        BadBundle: The description is not one.
+    A text of which it knows no word (another script, emoji) is a UsageError: all such texts would
+    have the same embedding. A description that is no ``tokenizer.json`` is a BadBundle.
     """
     tokenizer = parse(description, "CLIP")
     tokenizer.enable_truncation(max_text_len)
@@ -237,12 +220,7 @@ class ClipImageEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Return (B, D) of unit norm for B image queries.
-
-        Raises:
-            ValueError: A query is a text.
-            UsageError: An image cannot be used.
-        """
+        """Return (B, D) of unit norm for B image queries; a text is a ValueError."""
         paths = [query.image for query in queries if query.image is not None]
         if len(paths) != len(queries):
             raise ValueError("ClipImageEncoder takes image queries only")
@@ -263,12 +241,7 @@ class ClipTextEncoder:
         noise: Noise,  # noqa: ARG002 -- the protocol's; CLIP is deterministic
         report: Report = silent,
     ) -> Condition:
-        """Return (B, D) of unit norm for B text queries.
-
-        Raises:
-            ValueError: A query is an image.
-            UsageError: A text has no words, or none that mini's tokenizer knows.
-        """
+        """Return (B, D) of unit norm for B text queries; an image is a ValueError."""
         embed, _ = self.clip.embed_text(texts_of(queries))
         report("text", len(queries), len(queries))
         return Condition(embed=embed, space="clip-text", encoder=self.clip.identity)

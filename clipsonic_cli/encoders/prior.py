@@ -87,17 +87,10 @@ class PriorEncoder:
     def __call__(
         self, queries: Sequence[Query], *, noise: Noise, report: Report = silent
     ) -> Condition:
-        """Return (B, D) of unit norm for B text queries.
+        """Return (B, D) of unit norm for B text queries; an image is a ValueError.
 
-        Args:
-            queries: Texts.
-            noise: Drawn from once, whether or not the answer is cached, so that what is drawn
-                after it does not depend on the cache.
-            report: Called after every step as ``("prior", done, total)``.
-
-        Raises:
-            ValueError: A query is an image.
-            UsageError: A text has no words.
+        Noise is drawn once, whether or not the answer is cached, so that what is drawn after it
+        does not depend on the cache. ``report`` gets ``("prior", done, total)`` after every step.
         """
         texts = texts_of(queries)
         # (B, steps, K, D): where sampling starts, and what each step but the last adds.
@@ -191,10 +184,6 @@ def _stored(embed: Tensor) -> bytes:
 
 def load_prior(bundle: Bundle, name: str) -> Prior:
     """Build the prior a bundle describes and load its weights, in float32.
-
-    Args:
-        bundle: The part.
-        name: Of the part, for messages.
 
     Raises:
         BadBundle: The weights do not fit the configuration, or it describes no prior.

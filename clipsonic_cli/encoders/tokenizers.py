@@ -75,11 +75,7 @@ def description_of(bundle: Bundle) -> bytes:
 
 
 def parse(description: bytes, whose: str) -> Any:
-    """Build the tokenizer of a ``tokenizer.json``.
-
-    Args:
-        description: As the tokenizers library writes it.
-        whose: "CLIP" or "CLAP", for messages.
+    """Build the tokenizer of a ``tokenizer.json``, which is ``whose``: "CLIP" or "CLAP".
 
     Raises:
         BadBundle: It is damaged, or has a stage that is not allowed.

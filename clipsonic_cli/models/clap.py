@@ -219,12 +219,7 @@ def from_laion(checkpoint: Any, config: ClapConfig | None = None) -> dict[str, T
 
 
 def from_transformers(state: Any, config: ClapConfig | None = None) -> dict[str, Tensor]:
-    """Convert the state dict of ``laion/clap-htsat-fused`` to weights of :class:`ClapNetwork`.
-
-    Raises:
-        BadBundle: See :func:`from_laion`.
-        ClipsonicError: transformers is missing.
-    """
+    """Convert the state dict of ``laion/clap-htsat-fused``; see :func:`from_laion`."""
     weights = {
         f"clap.{name}": tensor
         for name, tensor in tensors_of(state).items()

@@ -71,12 +71,9 @@ def laion_prior(
 
     Args:
         state_dict: As in ``prior/latest.pth``: ``net.*``, ``noise_scheduler.*`` and ``clip.clip.*``
-            or without the last; of any depth, width and number of heads.
+            or without the last; of any depth, width and number of heads. Its precision is kept.
         schedule: Computes alpha_bar (T,) of the process the prior will be sampled with, for T
             training steps: ``diffusion.process.cosine_alphas_cumprod``.
-
-    Returns:
-        Both configurations, and the weights in the precision of the file.
 
     Raises:
         BadBundle: A tensor is missing, unexpected or of another shape, or it was trained with

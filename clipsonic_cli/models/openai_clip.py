@@ -26,11 +26,8 @@ def from_openai(
 
     Args:
         described: The JSON next to the weights, with "model_cfg" and "preprocess_cfg".
-        state_dict: Of open_clip's ``CLIP``, in single or half precision, or both.
+        state_dict: Of open_clip's ``CLIP``; its precision is kept.
         architecture: The name of open_clip's that has QuickGELU and these sizes.
-
-    Returns:
-        The configuration, and the weights in the precision of the file.
 
     Raises:
         BadBundle: A tensor is missing, unexpected or of another shape, or the description is of

@@ -153,13 +153,14 @@ class Prior(nn.Module):
         keep: Tensor | None,
     ) -> None:
         config, batch = self.config, x_t.shape[0]
-        expected = {"x_t": (batch, config.dim), "t": (batch,), "text_embed": (batch, config.dim)}
-        seen = {"x_t": x_t, "t": t, "text_embed": text_embed}
-        if keep is not None:
-            expected["keep"], seen["keep"] = (batch,), keep
-        for name, shape in expected.items():
-            if seen[name].shape != shape:
-                raise ValueError(f"{name} must be {shape}, not {tuple(seen[name].shape)}")
+        for name, tensor, expected in (
+            ("x_t", x_t, (batch, config.dim)),
+            ("t", t, (batch,)),
+            ("text_embed", text_embed, (batch, config.dim)),
+            ("keep", t if keep is None else keep, (batch,)),
+        ):
+            if tensor.shape != expected:
+                raise ValueError(f"{name} must be {expected}, not {tuple(tensor.shape)}")
         shape = tuple(text_encodings.shape)
         if len(shape) != 3 or shape[::2] != (batch, config.text_dim):
             raise ValueError(f"text_encodings must be ({batch}, L, {config.text_dim}), not {shape}")

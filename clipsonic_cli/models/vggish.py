@@ -82,7 +82,7 @@ def vggish_pca(params: Mapping[str, object]) -> tuple[Tensor, Tensor]:
         The components (128, 128), a row each, and the means (128,), float32.
 
     Raises:
-        BadBundle: One is missing, of another shape or not of numbers, or there is something else.
+        BadBundle: One is missing, unexpected, of another shape or not of numbers.
     """
     wanted = {"pca_eigen_vectors": torch.empty(DIM, DIM), "pca_means": torch.empty(DIM)}
     try:

@@ -1,11 +1,8 @@
-"""How good sounds are, in numbers.
-
-Knows: features of sounds, and the distances between sets of them. Does not know: which sounds are
-compared, and who made them.
+"""Metrics of sounds, and backbones that embed them.
 
 A metric is one file and one line of METRICS, which names a ``metric.Metric``. A backbone is one
-file and one line of BACKBONES, which names a class whose ``load(device)`` gives a
-``types.Backbone`` from weights on this machine.
+file and one line of BACKBONES, which names a class whose ``load(device)`` returns a
+``types.Backbone`` with weights on this machine.
 """
 
 from clipsonic_cli.registry import Registry

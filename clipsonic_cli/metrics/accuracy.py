@@ -1,4 +1,4 @@
-"""How often a tagger hears in a sound the class it was made for."""
+"""Tagging accuracy: how often a sound's most probable class is the one it was made for."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,7 @@ from clipsonic_cli.metrics.tagger import probabilities
 
 
 def compare(made: Features, labels: Features, _generator: torch.Generator) -> Iterator[Measured]:
-    """Gives "accuracy": the share of sounds whose likeliest class is their own, in [0, 1].
-
-    Raises:
-        ValueError: The rows are no class probabilities.
-    """
+    """Yield "accuracy": the share of sounds whose most probable class is their own, in [0, 1]."""
     right = (probabilities(made).argmax(1) == probabilities(labels).argmax(1)).double()
     yield Measured(name="accuracy", value=float(right.mean()), interval=intervals.of_share(right))
 

@@ -10,10 +10,10 @@ from clipsonic_cli.metrics.similarity import cosines
 
 
 def compare(made: Features, prompts: Features, generator: torch.Generator) -> Iterator[Measured]:
-    """Gives "clap": the mean cosine of a sound and its prompt.
+    """Yield "clap": the mean cosine of a sound and its prompt.
 
-    Cosines below 0 count as they are, as the paper and frechet-audio-distance have it; CLIP's score
-    of pictures cuts them off. Of a sound heard in several windows, their mean cosine counts.
+    Negative cosines count as such, as in the paper and frechet-audio-distance, while CLIPScore
+    clips them at 0. For a sound of several windows, their mean cosine counts.
 
     Source:
         CLIPSonic section 3, "Evaluation metrics"; Wu et al. 2023.

@@ -11,10 +11,10 @@ from clipsonic_cli.metrics.windows import Windows
 
 
 def compare(made: Features, prompts: Features, generator: torch.Generator) -> Iterator[Measured]:
-    """Gives "clap-windows-max", "-mean" and "-min": of each sound's windows, then the mean of all.
+    """Yield "clap-windows-max", "-mean" and "-min" over each sound's windows, averaged over sounds.
 
-    A sound of 4 s or less, or one that was heard whole, is a single window: its three numbers are
-    one, its CLAP score. Of a window that the backbone gives several rows, their mean cosine counts.
+    A sound of 4 s or less, or embedded whole, is a single window, and all three are its CLAP score.
+    For a window of several rows, their mean cosine counts.
 
     Source:
         CLIPSonic appendix B and Table 5.

@@ -1,41 +1,36 @@
 """95 % confidence intervals of scores.
 
-In 95 of 100 evaluations of as many sounds, such an interval holds what the score is the estimate
-of: the mean over all sounds there could be, or the mean of a distance at this number of sounds.
-The score of another evaluation lies outside more often, as it is off by chance as well.
-
-Sounds are drawn, not their windows: windows of one sound are alike, and to count each as news would
-make every interval too narrow.
+In 95 of 100 evaluations of as many sounds, such an interval contains what the score estimates: the
+mean over all possible sounds, or the mean of a distance at this number of sounds. It contains the
+score of another evaluation less often, which has an error of its own. The unit of resampling is the
+sound: windows of one sound correlate, and independent windows would make intervals too narrow.
 """
 
 import torch
 from torch import Tensor
 
 LEAST = 8
-"""Sounds below which no interval is given."""
+"""Sounds below which there is no interval."""
 MANY = 30
 """Sounds below which a bootstrap would be too narrow."""
 Z = 1.959964
-"""Between -Z and Z lie 95 % of a normal distribution."""
+"""97.5 % quantile of the normal distribution."""
 RESAMPLES = 2000
 AT_ONCE = 2_000_000
-"""Draws held in memory."""
+"""Draws in memory."""
 
 Interval = tuple[float, float]
 
 
 def of_mean(values: Tensor, *, generator: torch.Generator) -> Interval | None:
-    """Gives the 95 % confidence interval of a mean over sounds.
+    """Compute the interval of a mean over sounds; None for under :data:`LEAST` sounds.
 
-    It is that of Student's t for under :data:`MANY` sounds, and a percentile bootstrap's for more,
-    which need not reach as far up as down.
+    It is Student's t for under :data:`MANY` sounds, else a percentile bootstrap, which need not be
+    symmetric.
 
     Args:
-        values: (C,) float64, one a sound, in an order that does not depend on the files'.
+        values: (C,) float64, one per sound, in an order that does not depend on the files'.
         generator: Draws the resamples.
-
-    Returns:
-        Its ends, or None for under :data:`LEAST` sounds.
 
     Source:
         Student 1908; Efron & Tibshirani 1993, chapter 13.
@@ -55,13 +50,9 @@ def of_mean(values: Tensor, *, generator: torch.Generator) -> Interval | None:
 
 
 def of_share(values: Tensor) -> Interval | None:
-    """Gives the 95 % confidence interval of a share, which is wide of 0 and 1 for few sounds.
+    """Compute the interval of the share of ones in values (C,) of 0 and 1, within [0, 1].
 
-    Args:
-        values: (C,), 1 for each sound that counts, else 0.
-
-    Returns:
-        Its ends within [0, 1], or None for under :data:`LEAST` sounds.
+    It does not collapse at 0 and 1. None for under :data:`LEAST` sounds.
 
     Source:
         Wilson 1927.
@@ -76,10 +67,10 @@ def of_share(values: Tensor) -> Interval | None:
 
 
 def student(degrees: int) -> float:
-    """Gives what a Student's t lies below in 97.5 % of draws, within 0.1 % from 7 degrees on.
+    """Compute the 97.5 % quantile of Student's t, within 0.1 % from 7 degrees of freedom on.
 
     Source:
-        Fisher & Cornish 1960 (the expansion in one over the degrees of freedom).
+        Fisher & Cornish 1960 (expansion in one over the degrees of freedom).
     """
     z = Z
     return (
@@ -91,52 +82,43 @@ def student(degrees: int) -> float:
 
 
 def half_width(whole: float, left_out: Tensor, sizes: Tensor) -> float | None:
-    """Gives half the 95 % confidence interval of a statistic of a whole set, by the jackknife.
+    """Compute half the interval of a statistic of a set, by the jackknife over groups of sounds.
 
-    The statistic's mean over sets of as many sounds is what the interval is of; where it is biased,
-    as a Frechet distance is, so is that.
-
-    Distances between sets are not bootstrapped: a resample holds sounds twice, which looks like a
-    narrower distribution and moves the distance by more than the sounds' chance does.
+    The interval is for the statistic's mean over sets of this size, bias included. Distances
+    between sets are not bootstrapped: a resample has sounds twice, which looks like a narrower
+    distribution and moves the distance by more than chance does.
 
     Args:
         whole: The statistic.
-        left_out: (G,) float64, the statistic without each of the groups of sounds in turn.
-        sizes: (G,) how much of the whole each is. A biased statistic changes with the size of the
-            set, which is not chance: to leave out twice as much may not look like it. A group of
-            0 tells nothing.
+        left_out: (G,) float64, the statistic without each group in turn.
+        sizes: (G,) size of each group, as a biased statistic changes with the size of the set; one
+            of size 0 is ignored.
 
     Returns:
-        Half its width, or None for under :data:`LEAST` groups.
+        Half the width, or None for under :data:`LEAST` groups.
 
     Source:
-        Busing, Meijer & van der Leeden 1999 (the jackknife by groups of unequal sizes); Student
-        1908.
+        Busing, Meijer & van der Leeden 1999 (jackknife over groups of unequal sizes); Student 1908.
     """
     left_out, sizes = left_out[sizes > 0], sizes[sizes > 0]
     groups = len(sizes)
     if groups < LEAST:
         return None
-    times = sizes.sum() / sizes  # that a group goes into the whole
-    pseudo = times * whole - (times - 1) * left_out
-    centre = groups * whole - ((1 - 1 / times) * left_out).sum()
-    variance = ((pseudo - centre).square() / (times - 1)).mean()
+    ratios = sizes.sum() / sizes  # of the whole to each group
+    pseudo = ratios * whole - (ratios - 1) * left_out
+    centre = groups * whole - ((1 - 1 / ratios) * left_out).sum()
+    variance = ((pseudo - centre).square() / (ratios - 1)).mean()
     return student(groups - 1) * float(variance.sqrt())
 
 
 def groups_of(names: tuple[str, ...], groups: int, *, generator: torch.Generator) -> Tensor:
-    """Deals sounds into groups of as equal a size as can be, whatever their order.
+    """Draw (C,) int64, the group of each sound, whatever the order of their different names.
 
-    Args:
-        names: Of the sounds, each once.
-        groups: How many groups at most; fewer sounds are a group each.
-        generator: Deals.
-
-    Returns:
-        (C,) int64, the group of each sound: 0 to the number of groups less one, each in use.
+    The groups, numbered from 0, are of equal size within one; fewer sounds than ``groups`` are one
+    each.
     """
     by_name = torch.tensor(sorted(range(len(names)), key=names.__getitem__))
-    dealt = torch.empty(len(names), dtype=torch.int64)
+    group = torch.empty(len(names), dtype=torch.int64)
     shuffled = by_name[torch.randperm(len(names), generator=generator)]
-    dealt[shuffled] = torch.arange(len(names)) % groups
-    return dealt
+    group[shuffled] = torch.arange(len(names)) % groups
+    return group

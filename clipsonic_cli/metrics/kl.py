@@ -1,4 +1,4 @@
-"""How far a tagger's opinion of a sound is from its opinion of the true one."""
+"""The divergence between a tagger's class probabilities for a sound and for its original."""
 
 from collections.abc import Iterator
 
@@ -9,29 +9,21 @@ from clipsonic_cli.metrics.metric import Measured, Metric, mean
 from clipsonic_cli.metrics.tagger import probabilities
 
 FLOOR = 1e-6
-"""Added to every probability, so that a class ruled out costs much but not everything."""
+"""Added to every probability, so that a class of probability 0 has a finite cost."""
 
 
 def compare(made: Features, originals: Features, generator: torch.Generator) -> Iterator[Measured]:
-    """Gives "kl": the mean Kullback-Leibler divergence, in nats, of made from original sounds.
+    """Yield "kl": the mean Kullback-Leibler divergence, in nats, of made from original sounds.
 
-    It is what it costs to take the classes of the made sound for those of the original. Values
-    depend on the tagger, and compare with no other's. (AudioLDM's evaluation does not divide again
-    by the sum after :data:`FLOOR` is added, which changes next to nothing.)
-
-    Raises:
-        ValueError: The rows are no class probabilities.
+    Values by different taggers are not comparable. (AudioLDM's evaluation does not normalize again
+    after :data:`FLOOR` is added, which changes next to nothing.)
 
     Source:
         Iashin & Rahtu 2021 (of paired sounds).
     """
-    p, q = ((x + FLOOR) / (x + FLOOR).sum(1, keepdim=True) for x in _of_each(originals, made))
+    floored = (probabilities(features) + FLOOR for features in (originals, made))
+    p, q = (x / x.sum(1, keepdim=True) for x in floored)
     yield mean("kl", (p * (p / q).log()).sum(1), generator)
-
-
-def _of_each(*sets: Features) -> Iterator[torch.Tensor]:
-    """Gives the class probabilities (C, K) of each set."""
-    yield from map(probabilities, sets)
 
 
 METRIC = Metric(

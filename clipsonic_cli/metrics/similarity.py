@@ -1,4 +1,4 @@
-"""Table 2: how near each kind of query comes to the picture's own embedding."""
+"""Table 2: how similar each kind of query is to the image's own embedding."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from clipsonic_cli.metrics.metric import Measured, Metric, mean
 
 
 def compare(made: Features, images: Features, generator: torch.Generator) -> Iterator[Measured]:
-    """Gives "similarity": the mean cosine of query vectors and true image embeddings.
+    """Yield "similarity": the mean cosine of query vectors and true image embeddings.
 
     Source:
         CLIPSonic section 4.1 and Table 2.
@@ -21,11 +21,9 @@ def compare(made: Features, images: Features, generator: torch.Generator) -> Ite
 
 
 def cosines(made: Features, against: Features) -> Tensor:
-    """Gives the cosine of every row and its sound's partner: (R,) float64 in [-1, 1].
+    """Compute the cosine of each row and its sound's mean partner: (R,) float64 in [-1, 1].
 
-    Args:
-        made: R rows.
-        against: One row a sound, the same sounds in the same order. Of more, their mean counts.
+    Both sets have the same sounds in the same order.
     """
     partners = against.means()  # (C, D)
     owners = torch.arange(len(made.counts)).repeat_interleave(torch.tensor(made.counts))  # (R,)

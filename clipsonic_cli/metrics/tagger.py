@@ -1,7 +1,4 @@
-"""Class probabilities of sounds, which "kl" and "accuracy" compare.
-
-They come from a network's own classes (``types.TaggingBackbone``), or from :class:`ZeroShotTagger`.
-"""
+"""Class probabilities of sounds, for "kl" and "accuracy"; for backbones without, from prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,23 +46,20 @@ class ZeroShotTagger:
         return (self._scale * (rows @ self._texts.T)).softmax(1)
 
     def labels(self, classes: Mapping[str, str]) -> Features:
-        """Return what "accuracy" compares with: probability 1 for each sound's own class.
-
-        Args:
-            classes: Class of each sound, by the sound's name.
+        """Return probability 1 for the class of each sound, by its name, for "accuracy".
 
         Raises:
             UsageError: There is none, or a class is not one of the tagger's.
         """
         if not classes:
             raise UsageError("There are no labels; give a class for each sound.")
-        place = {label: index for index, label in enumerate(self.classes)}
-        if strange := sorted(set(classes.values()) - set(place)):
+        position = {label: index for index, label in enumerate(self.classes)}
+        if unknown := sorted(set(classes.values()) - set(position)):
             raise UsageError(
-                f"The tagger knows no class '{strange[0]}'; it has {len(place)}, such as "
+                f"The tagger knows no class '{unknown[0]}'; it has {len(position)}, such as "
                 f"'{self.classes[0]}'."
             )
-        rows = torch.eye(len(place))[[place[label] for label in classes.values()]]
+        rows = torch.eye(len(position))[[position[label] for label in classes.values()]]
         return from_vectors(list(classes), rows, backbone=self._name)
 
 
@@ -82,5 +76,5 @@ def probabilities(tags: Features) -> Tensor:
     """
     rows = tags.means()
     if (rows < 0).any() or ((rows.sum(1) - 1).abs() > ROUNDING).any():
-        raise ValueError(f"the rows of '{tags.backbone}' are no class probabilities")
+        raise ValueError(f"the rows of '{tags.backbone}' are not class probabilities")
     return rows

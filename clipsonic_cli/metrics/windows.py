@@ -1,7 +1,4 @@
-"""A sound in the pieces that are heard at once.
-
-Knows: sample rates and lengths. Does not know: the networks that hear, and what of.
-"""
+"""Windows of sounds, and resampling, for networks with a fixed length and sample rate."""
 
 from dataclasses import dataclass
 
@@ -14,18 +11,13 @@ from clipsonic_cli.types import Waveform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """Cuts a sound into overlapping windows.
-
-    Args:
-        seconds: Length of each.
-        hop: Seconds from one to the next.
-    """
+    """Overlapping windows of a length, a hop apart, both in seconds."""
 
     seconds: float
     hop: float
 
     def cut(self, sound: Waveform) -> list[Waveform]:
-        """Gives every whole window; a sound that is no longer than one is a window as it is."""
+        """Return every whole window; a sound no longer than one is returned as it is."""
         length, hop = (round(s * sound.sample_rate) for s in (self.seconds, self.hop))
         if len(sound.samples) <= length:
             return [sound]
@@ -35,16 +27,8 @@ class Windows:
         ]
 
 
-def at_rate(samples: Tensor, sample_rate: int, wanted: int) -> Tensor:
-    """Gives a sound as a network listens to it.
-
-    Args:
-        samples: (N,) mono, about in [-1, 1].
-        sample_rate: In Hz.
-        wanted: In Hz; a sound of another rate is resampled by soxr at its high quality.
-
-    Returns:
-        (M,) float32 on the CPU, M about N * wanted / sample_rate.
+def at_rate(samples: Tensor, sample_rate: int, target: int) -> Tensor:
+    """Resample mono samples (N,) by soxr at its high quality: (M,) float32 on the CPU.
 
     Raises:
         ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
@@ -54,22 +38,12 @@ def at_rate(samples: Tensor, sample_rate: int, wanted: int) -> Tensor:
         raise ValueError(f"need finite samples (N,), got {tuple(samples.shape)}")
     if sample_rate < 1:
         raise ValueError(f"need a sample rate in Hz, got {sample_rate}")
-    if sample_rate == wanted or not len(samples):
+    if sample_rate == target or not len(samples):
         return samples
-    return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, wanted))
+    return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, target))
 
 
 def spread(samples: Tensor, length: int, count: int) -> list[Tensor]:
-    """Gives windows from a sound's beginning to its end, evenly spread.
-
-    Args:
-        samples: (N,), no less than ``length``.
-        length: Samples of each.
-        count: How many, 1 or more.
-
-    Returns:
-        Tensors (length,).
-    """
-    spare = len(samples) - length
-    starts = torch.linspace(0, spare, count, dtype=torch.float64).round().long()
+    """Return ``count`` windows (length,), evenly spread from the start of samples to their end."""
+    starts = torch.linspace(0, len(samples) - length, count, dtype=torch.float64).round().long()
     return [samples[start : start + length] for start in starts.tolist()]

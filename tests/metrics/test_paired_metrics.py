@@ -179,10 +179,10 @@ def test_tags_are_the_softmax_of_the_scaled_cosines():
 
 
 @pytest.mark.parametrize("name", ["kl", "accuracy"])
-def test_what_are_no_probabilities_is_refused(name):
-    with pytest.raises(ValueError, match="rows of 'b' are no class probabilities"):
+def test_rows_that_are_not_probabilities_are_refused(name):
+    with pytest.raises(ValueError, match="rows of 'b' are not class probabilities"):
         scored(name, rows([0.5, 0.5]), rows([-1.0, 2.0]))
-    with pytest.raises(ValueError, match="no class probabilities"):
+    with pytest.raises(ValueError, match="not class probabilities"):
         scored(name, rows([0.5, 0.6]), rows([0.5, 0.5]))
 
 

@@ -1,7 +1,4 @@
-"""Noise, mathematics only: the process, guidance, losses and samplers, for tensors of any shape.
-
-Knows nothing of mels, embeddings or networks.
-"""
+"""Diffusion, mathematics only: process, guidance, losses and samplers for tensors of any shape."""
 
 from clipsonic_cli.registry import Registry
 
@@ -13,3 +10,13 @@ SAMPLERS = Registry(
         "ddpm": "clipsonic_cli.diffusion.ddpm:sample",
     },
 )
+"""Samplers by name: ``sample(denoise, x_T, timesteps, process, *, noise, report)`` returns x_0,
+shaped as x_T.
+
+- ``denoise``: returns the model output at x_t (B, ...) and training steps t (B,).
+- ``x_T``: (B, ...) standard normal noise.
+- ``timesteps``: training steps to visit, noisiest first.
+- ``process``: the process the network was trained on.
+- ``noise``: per-sample noise, drawn at every step but the last by samplers that are stochastic.
+- ``report``: called as ``("sample", done, total)`` after every step.
+"""

@@ -19,18 +19,7 @@ def sample(
     noise: Noise,
     report: Report = silent,
 ) -> Tensor:
-    """Draw x_0 step by step, with the learned variance where the process has one.
-
-    Args:
-        denoise: Gives the model output at x_t and training step t.
-        x_T: (B, ...) standard normal noise.
-        timesteps: Training steps to visit, noisiest first.
-        process: The process the network was trained on.
-        noise: Per-sample noise; drawn at every step but the last.
-        report: Called as ``("sample", done, total)`` after every step.
-
-    Returns:
-        x_0, shaped as x_T.
+    """Draw x_0 step by step, with the learned variance if there is one; see :data:`SAMPLERS`.
 
     Source:
         Ho et al. 2020, algorithm 2; variance and respacing of Nichol & Dhariwal 2021, section 4.

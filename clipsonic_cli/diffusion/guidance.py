@@ -1,7 +1,4 @@
-"""Wrappers that turn a conditional network into a :class:`~clipsonic_cli.types.Denoise`.
-
-Knows how outputs are combined; does not know what a condition means.
-"""
+"""Wrap a conditional network as a :class:`~clipsonic_cli.types.Denoise`: guidance, windows."""
 
 import math
 from collections.abc import Callable
@@ -21,11 +18,8 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) ->
     w = 0 is unconditional and w = 1 plainly conditional, each with one model call of B; any other
     w makes one call of 2B. Variance logits, if the output has them, are the conditional half's.
 
-    Args:
-        model: The network.
-        cond: (B, D).
-        uncond: (B, D) or (1, D): the learned absence of a condition, or one to steer away from.
-        guidance_scale: The paper's w.
+    ``cond`` is (B, D). ``uncond``, (B, D) or (1, D), is the learned null condition, or one to
+    steer away from.
 
     Source:
         CLIPSonic section 2, footnote 2; Ho & Salimans 2022, whose w is smaller by one.
@@ -39,41 +33,38 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) ->
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         output = model(torch.cat([x_t, x_t]), torch.cat([t, t]), both)  # (2B, C or 2C, ...)
         without, with_ = output.to(x_t.dtype).chunk(2)
-        channels = x_t.shape[1]  # what follows them on axis 1 is variance logits
+        channels = x_t.shape[1]
         base, steered = without[:, :channels], with_[:, :channels]
         prediction = base + guidance_scale * (steered - base)
-        return torch.cat([prediction, with_[:, channels:]], dim=1)
+        logits = with_[:, channels:]  # of the variance, if learned
+        return torch.cat([prediction, logits], dim=1)
 
     return denoise
 
 
 def windowed(denoise: Denoise, frames: int, window: int, hop: int) -> Denoise:
-    """Bind a network to a long x_t: it predicts overlapping windows, which are blended.
+    """Denoise a long x_t in overlapping windows along its last axis, and blend them.
 
     Windows start every ``hop`` frames; the last one ends with x_t. They are evaluated one after
-    another, so memory does not grow with the length. A window's prediction (and its variance
-    logits) counts by a Hann window, so that it enters and leaves without a step: with equal weights
-    the mel jumps where a window begins or ends. The weights of a frame sum to 1, also at both ends
-    of x_t, which only one window covers. What fits one window is not cut.
+    another, so memory does not grow with the length. Predictions and variance logits are weighted
+    by a Hann window: with equal weights the mel would jump where a window starts or ends. The
+    weights of a frame sum to 1, also at both ends of x_t. An x_t of one window is not divided.
 
     Args:
         denoise: Called with x_t (B, ..., window).
-        frames: Length of x_t along the last axis.
+        frames: Length of x_t.
         window: Length of a window.
         hop: Distance between windows, 1 to ``window``.
-
-    Raises:
-        ValueError: A hop that leaves gaps or does not advance.
 
     Source:
         Bar-Tal et al. 2023 (MultiDiffusion), eq. 5, with a Hann window for the weights.
     """
     if not 1 <= hop <= window:
-        raise ValueError(f"hop must lie in 1 .. {window}, the window: {hop}")
+        raise ValueError(f"hop must be in 1 .. {window}, the window: {hop}")
     if frames <= window:
         return denoise
     starts = [*range(0, frames - window, hop), frames - window]
-    # Sampled between its zeros: every frame of a window counts, the outermost least.
+    # Sampled between its zeros, so that all weights are positive.
     hann = torch.sin(math.pi * (torch.arange(window) + 0.5) / window) ** 2
     total = torch.zeros(frames)
     for start in starts:

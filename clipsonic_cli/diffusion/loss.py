@@ -1,4 +1,4 @@
-"""What a denoiser is trained on. Knows the process; does not know the network."""
+"""Training losses of a denoiser."""
 
 import math
 
@@ -18,9 +18,9 @@ def hybrid_loss(
     *,
     min_snr: float | None = None,
 ) -> Tensor:
-    """Return the loss of each sample: squared error, plus the bound where a variance is learned.
+    """Compute the loss of each sample, (B,): squared error, plus the bound for a learned variance.
 
-    The bound, in bits a dimension and times ``train_steps / 1000``, sees a detached prediction:
+    The bound, in bits per dimension and times ``train_steps / 1000``, takes a detached prediction:
     it trains the variance logits only, and the squared error the prediction only.
 
     Args:
@@ -29,12 +29,9 @@ def hybrid_loss(
         x_0: (B, C, ...) data in [-1, 1].
         x_t: (B, C, ...) the same with noise.
         t: (B,) int64 training steps.
-        eps: (B, C, ...) the noise that was added.
-        min_snr: Weighs the squared error by :func:`min_snr_weight` with this bound; None, as in
-            the paper, does not.
-
-    Returns:
-        (B,) losses.
+        eps: (B, C, ...) the noise added.
+        min_snr: Bound of :func:`min_snr_weight` for the squared error; None, as in the paper, does
+            not weight it.
 
     Source:
         Nichol & Dhariwal 2021, eqs. 14 and 16, with the rescaled weight of their released code.
@@ -51,17 +48,11 @@ def hybrid_loss(
 
 
 def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
-    """Return the weight of each sample's squared error, (B,) float64 on the CPU.
+    """Return the weight of each sample's squared error, (B,) float64 on the CPU, at steps t (B,).
 
-    All predictions are weighed as one of x_0 by min(snr, bound), with snr the ratio of the
-    variances of signal and noise: nearly clean samples, easily learned, no longer dominate. Where
-    nothing of the data is left (zero terminal SNR) the weight is 0, and a network answers pure
-    noise as it learned to answer the steps before.
-
-    Args:
-        process: The whole training schedule.
-        t: (B,) int64 training steps.
-        bound: The paper's gamma, above 0; 5 there.
+    An error of x_0 is weighted by min(snr, bound), of eps and v equivalently, with snr the ratio of
+    signal to noise variance, so that nearly clean samples do not dominate. At zero terminal SNR the
+    weight is 0. ``bound`` is the paper's gamma, 5 there.
 
     Source:
         Hang et al. 2023, section 3.4.
@@ -81,10 +72,10 @@ def min_snr_weight(process: Process, t: Tensor, bound: float) -> Tensor:
 def variational_bound(
     process: Process, prediction: Tensor, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor
 ) -> Tensor:
-    """Return each sample's term of the variational bound at t, (B,) in bits a dimension.
+    """Compute each sample's term of the variational bound at t, (B,) in bits per dimension.
 
-    The divergence of p(x_{t-1} | x_t) from the posterior; at t = 0 the negative log likelihood of
-    data in 256 levels (Nichol & Dhariwal 2021, eqs. 4 to 7).
+    It is the divergence of p(x_{t-1} | x_t) from the posterior; at t = 0 the negative log
+    likelihood of data in 256 levels (Nichol & Dhariwal 2021, eqs. 4 to 7).
     """
     x0 = process.x0_from_prediction(x_t, t, prediction)
     mean = process.posterior_mean(x0, x_t, t)
@@ -100,14 +91,14 @@ def variational_bound(
     return torch.where(first, _mean(likelihood), _mean(divergence)) / math.log(2)
 
 
-def _gaussian_kl(mean: Tensor, log_variance: Tensor, of_mean: Tensor, of_log: Tensor) -> Tensor:
-    """Divergence of N(of_mean, exp of_log) from N(mean, exp log_variance), elementwise in nats."""
-    spread = log_variance - of_log
-    return 0.5 * (spread.exp() - 1 - spread + (mean - of_mean) ** 2 * (-of_log).exp())
+def _gaussian_kl(mean: Tensor, log_variance: Tensor, mean_q: Tensor, log_q: Tensor) -> Tensor:
+    """Compute KL(N(mean, exp log_variance) || N(mean_q, exp log_q)), elementwise in nats."""
+    log_ratio = log_variance - log_q
+    return 0.5 * (log_ratio.exp() - 1 - log_ratio + (mean - mean_q) ** 2 * (-log_q).exp())
 
 
 def _discretised_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-log of the mass in x's bin of half-width 1/255, elementwise; the outer bins are open."""
+    """Compute -log of the mass in x's bin of half-width 1/255; the outer bins are open."""
     inverse_std = (-0.5 * log_variance).exp()
     upper = (x - mean + 1 / 255) * inverse_std
     lower = (x - mean - 1 / 255) * inverse_std
@@ -118,5 +109,5 @@ def _discretised_nll(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _mean(x: Tensor) -> Tensor:
-    """Mean over all but the batch axis, (B,)."""
+    """Return the mean over all but the batch axis, (B,)."""
     return x.flatten(1).mean(dim=1)

@@ -1,8 +1,7 @@
 """The diffusion process: its schedule and every closed form that follows from it.
 
-Knows what the network predicts (eps, x0 or v) and whether it learns a variance; does not know the
-network, the samplers or what the tensors mean. Notation as in Nichol & Dhariwal 2021, with
-``alpha = sqrt(alpha_bar)`` and ``sigma = sqrt(1 - alpha_bar)``: x_t = alpha x_0 + sigma eps.
+Notation as in Nichol & Dhariwal 2021, with ``alpha = sqrt(alpha_bar)`` and
+``sigma = sqrt(1 - alpha_bar)``: x_t = alpha x_0 + sigma eps.
 """
 
 import math
@@ -21,17 +20,14 @@ def cosine_alphas_cumprod(train_steps: int) -> Tensor:
     Source:
         Nichol & Dhariwal 2021, eq. 17, with s = 0.008 and betas clipped to 0.999.
     """
-    at = torch.arange(train_steps + 1, dtype=torch.float64) / train_steps
-    alpha_bar = torch.cos((at + 0.008) / 1.008 * math.pi / 2) ** 2
+    time = torch.arange(train_steps + 1, dtype=torch.float64) / train_steps
+    alpha_bar = torch.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
     betas = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999)
     return torch.cumprod(1 - betas, 0)
 
 
 def zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
-    """Return a schedule whose last alpha_bar is exactly 0 and whose first stays.
-
-    Args:
-        alphas_cumprod: (n,) alpha_bar, falling, n >= 2.
+    """Return a falling schedule (n,), n >= 2, changed so that its last alpha_bar is exactly 0.
 
     Source:
         Lin et al. 2023, algorithm 1: sqrt(alpha_bar) is shifted and scaled.
@@ -44,27 +40,22 @@ class Process:
     """A chain of noise levels: the training schedule, or the part of it a sampler visits.
 
     Every ``t`` below is a (B,) or (1,) int64 index *into this chain*, least noise first;
-    ``timesteps`` says which step of the training schedule each one is, which is what a network
-    must be told. On the chain of the whole schedule the two are the same. Tables are float64 on
-    the CPU and looked up there: a ``t`` on the CPU spares a synchronisation.
+    ``timesteps`` has the step of the training schedule for each one, which is a network's input.
+    Tables are float64 on the CPU and looked up there: a ``t`` on the CPU saves a synchronisation.
 
     Args:
-        config: The process.
+        config: Schedule, prediction and variance.
         timesteps: Steps of the training schedule to keep, strictly ascending or strictly
             descending; None keeps all.
 
     Attributes:
-        config: As given.
         timesteps: (n,) int64 steps of the training schedule, ascending.
         alphas_cumprod: (n,) alpha_bar.
-        alphas_cumprod_prev: (n,) alpha_bar of the level below; 1, the data, below the first.
+        alphas_cumprod_prev: (n,) alpha_bar of the level below; 1, the data, for the first.
         betas: (n,) variance of a step of this chain.
         posterior_variance: (n,) beta tilde, Nichol & Dhariwal 2021, eq. 10.
         posterior_log_variance: (n,) its log, with the second entry in place of the first, which
             is the log of 0.
-
-    Raises:
-        ValueError: An unknown schedule, or timesteps out of range or order.
     """
 
     def __init__(self, config: DiffusionConfig, timesteps: Sequence[int] | None = None) -> None:
@@ -76,10 +67,11 @@ class Process:
                 alphas_cumprod = zero_terminal_snr(alphas_cumprod)
             case unknown:
                 raise ValueError(f"unknown schedule {unknown!r}: known are cosine, cosine-zero-snr")
-        kept = list(range(config.train_steps)) if timesteps is None else sorted(timesteps)
+        steps = list(range(config.train_steps) if timesteps is None else timesteps)
+        kept = sorted(steps)
         if not kept or kept[0] < 0 or kept[-1] >= config.train_steps:
-            raise ValueError(f"timesteps must lie in 0 .. {config.train_steps - 1}: {timesteps}")
-        if len(set(kept)) < len(kept) or list(timesteps or kept) not in (kept, kept[::-1]):
+            raise ValueError(f"timesteps must be in 0 .. {config.train_steps - 1}: {timesteps}")
+        if len(set(kept)) < len(kept) or steps not in (kept, kept[::-1]):
             raise ValueError(f"timesteps must be distinct and in order: {timesteps}")
         self.config = config
         self.timesteps = torch.tensor(kept)
@@ -91,7 +83,7 @@ class Process:
         self.posterior_variance = (
             self.betas * (1 - self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
         )
-        # A chain of one level never draws noise; its own beta merely keeps the log finite.
+        # A chain of one level never draws noise; its beta only keeps the log finite.
         first = self.posterior_variance[1:2] if len(kept) > 1 else self.betas
         self.posterior_log_variance = torch.cat([first, self.posterior_variance[1:]]).log()
 
@@ -99,13 +91,7 @@ class Process:
         return len(self.timesteps)
 
     def respaced(self, timesteps: Sequence[int]) -> "Process":
-        """Return the chain of the visited steps alone, with its own betas and posterior.
-
-        Args:
-            timesteps: Steps of the *training* schedule, in order.
-
-        Raises:
-            ValueError: They are out of range or order.
+        """Return the chain of some steps of the *training* schedule, with its own betas.
 
         Source:
             Nichol & Dhariwal 2021, eq. 19.
@@ -113,12 +99,9 @@ class Process:
         return Process(self.config, timesteps)
 
     def network_time(self, timesteps: Tensor) -> Tensor:
-        """Return the time the U-Net is told: training steps rescaled to [0, 1000), float32.
+        """Return the U-Net's time input: training steps (B,) rescaled to [0, 1000), float32.
 
         A network with a table of timesteps, such as the prior's, takes the integers instead.
-
-        Args:
-            timesteps: (B,) steps of the training schedule.
 
         Source:
             ``rescale_timesteps`` of the code released with Nichol & Dhariwal 2021.
@@ -128,7 +111,7 @@ class Process:
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar), shaped to multiply ``like`` (B, ...)."""
         alpha_bar = self.alphas_cumprod[t.cpu()]
-        return _spread(alpha_bar.sqrt(), like), _spread((1 - alpha_bar).sqrt(), like)
+        return _append_dims(alpha_bar.sqrt(), like), _append_dims((1 - alpha_bar).sqrt(), like)
 
     def q_sample(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Return x_t, the data with noise of level t (Nichol & Dhariwal 2021, eq. 9)."""
@@ -136,7 +119,7 @@ class Process:
         return alpha * x_0 + sigma * eps
 
     def target(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Return what the network should predict; v as in Salimans & Ho 2022, appendix D."""
+        """Return the network's target; v as in Salimans & Ho 2022, appendix D."""
         match self.config.prediction:
             case "eps":
                 return eps
@@ -149,17 +132,9 @@ class Process:
                 assert_never(never)
 
     def split(self, output: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Take a raw model output apart, in the dtype of x_t.
+        """Split a model output into prediction and variance logits, or None, in the dtype of x_t.
 
-        Args:
-            output: (B, 2C, ...) where a variance is learned, else (B, C, ...).
-            x_t: (B, C, ...).
-
-        Returns:
-            The prediction, shaped as x_t, and the variance logits of the same shape or None.
-
-        Raises:
-            ValueError: The output is not of that shape.
+        The output is (B, 2C, ...) for a learned variance, else (B, C, ...), as x_t.
         """
         learned = self.config.variance == "learned_range"
         expected = (x_t.shape[0], x_t.shape[1] * (2 if learned else 1), *x_t.shape[2:])
@@ -175,7 +150,7 @@ class Process:
         return prediction, logits
 
     def x0_from_prediction(self, x_t: Tensor, t: Tensor, prediction: Tensor) -> Tensor:
-        """Return the x0 that a prediction of eps, x0 or v implies, never clamped."""
+        """Return the x0 that a prediction of eps, x0 or v implies, not clamped."""
         match self.config.prediction:
             case "eps":
                 alpha, sigma = self.alpha_sigma(t, x_t)
@@ -189,7 +164,7 @@ class Process:
                 assert_never(never)
 
     def predict_x0(self, x_t: Tensor, t: Tensor, output: Tensor) -> Tensor:
-        """Return the x0 a raw model output implies, clamped to [-1, 1] where the config says so.
+        """Return the x0 that a model output implies, clamped to [-1, 1] if ``clip_x0``.
 
         The clamp matters: at the noisiest level an error in eps is multiplied by 1 / alpha, which
         is 81,165 for 4000 steps.
@@ -205,31 +180,28 @@ class Process:
     def posterior_mean(self, x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """Return the mean of q(x_{t-1} | x_t, x_0) (Nichol & Dhariwal 2021, eq. 11)."""
         t = t.cpu()
-        above, below, beta = self.alphas_cumprod[t], self.alphas_cumprod_prev[t], self.betas[t]
-        of_x_0 = _spread(beta * below.sqrt() / (1 - above), x_0)
-        of_x_t = _spread((1 - beta).sqrt() * (1 - below) / (1 - above), x_t)
-        return of_x_0 * x_0 + of_x_t * x_t
+        alpha_bar, alpha_bar_prev = self.alphas_cumprod[t], self.alphas_cumprod_prev[t]
+        beta = self.betas[t]
+        coef_x_0 = beta * alpha_bar_prev.sqrt() / (1 - alpha_bar)
+        coef_x_t = (1 - beta).sqrt() * (1 - alpha_bar_prev) / (1 - alpha_bar)
+        return _append_dims(coef_x_0, x_0) * x_0 + _append_dims(coef_x_t, x_t) * x_t
 
     def log_variance(self, t: Tensor, logits: Tensor | None, like: Tensor) -> Tensor:
-        """Return the log variance of p(x_{t-1} | x_t).
+        """Return the log variance of p(x_{t-1} | x_t), with shape, device and dtype of ``like``.
 
-        Args:
-            t: Index into this chain.
-            logits: The network's, in [-1, 1] between beta tilde and beta but not clamped; None
-                gives the posterior variance.
-            like: Gives shape, device and dtype where there are no logits.
+        Logits in [-1, 1], not clamped, interpolate from beta tilde to beta; None is beta tilde.
 
         Source:
             Nichol & Dhariwal 2021, eq. 15.
         """
-        low = _spread(self.posterior_log_variance[t.cpu()], like)
+        low = _append_dims(self.posterior_log_variance[t.cpu()], like)
         if logits is None:
             return low
-        high = _spread(self.betas[t.cpu()].log(), like)
+        high = _append_dims(self.betas[t.cpu()].log(), like)
         fraction = (logits + 1) / 2
         return fraction * high + (1 - fraction) * low
 
 
-def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """Shapes (B,) to (B, 1, ..., 1); narrowed before it moves, as not every device has float64."""
+def _append_dims(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape (B,) to (B, 1, ..., 1); cast before moving, as not every device has float64."""
     return values.to(like.dtype).to(like.device).reshape(-1, *[1] * (like.ndim - 1))

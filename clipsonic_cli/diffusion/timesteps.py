@@ -1,18 +1,14 @@
-"""Which steps of the training schedule a sampler visits. Knows only integers."""
+"""Choose the steps of the training schedule that a sampler visits."""
 
 from clipsonic_cli.errors import UsageError
 
 LEAST_OF_DDPM = 100
-"""Steps of ancestral sampling below which its draws are heard as noise; measured in
+"""Steps of ancestral sampling below which its noise is audible; measured in
 ``benchmarks/results/sampler_steps.md``."""
 
 
 def too_few(sampler: str, steps: int) -> str | None:
-    """Return what is wrong with a number of steps that a sampler runs with but sounds bad in.
-
-    Returns:
-        A line that names the steps and what to use instead; None where there is nothing to say.
-    """
+    """Format a warning about steps with which a sampler runs but sounds bad; None if enough."""
     if sampler != "ddpm" or steps >= LEAST_OF_DDPM:
         return None
     return (
@@ -22,14 +18,9 @@ def too_few(sampler: str, steps: int) -> str | None:
 
 
 def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
-    """Return the timesteps to visit, evenly spread with both ends kept, noisiest first.
+    """Return ``steps`` evenly spaced timesteps from ``train_steps - 1`` down to 0.
 
-    Args:
-        train_steps: Length of the training schedule.
-        steps: How many timesteps to visit; 1 visits pure noise alone.
-
-    Returns:
-        ``steps`` distinct indices from ``train_steps - 1`` down to 0.
+    One step is the noisiest.
 
     Raises:
         UsageError: ``steps`` is not in 1 .. ``train_steps``.
@@ -42,29 +33,22 @@ def spaced_timesteps(train_steps: int, steps: int) -> list[int]:
     if steps == 1:
         return [train_steps - 1]
     stride = (train_steps - 1) / (steps - 1)
-    visited, at = [], 0.0
+    visited, position = [], 0.0
     for _ in range(steps):
-        visited.append(round(at))
-        at += stride
+        visited.append(round(position))
+        position += stride
     return visited[::-1]
 
 
 def inner_timesteps(train_steps: int, steps: int) -> list[int]:
-    """Return the timesteps to visit, evenly spread without either end, noisiest first.
-
-    Args:
-        train_steps: Length of the training schedule.
-        steps: How many timesteps to visit.
-
-    Returns:
-        ``steps`` distinct indices; 984 down to 15 for 64 of 1000.
+    """Return ``steps`` evenly spaced timesteps without either end: 984 down to 15 for 64 of 1000.
 
     Raises:
         UsageError: ``steps`` is not in 1 .. ``train_steps``.
 
     Source:
         dalle2-pytorch 1.1.0, whose sampler divides 0 .. T into steps + 1 equal parts, rounded
-        down, and goes from the last but T to 0, where the network is not asked.
+        down, and evaluates the network at neither end.
     """
     _check(train_steps, steps)
     return [i * train_steps // (steps + 1) for i in range(steps, 0, -1)]
@@ -74,5 +58,5 @@ def _check(train_steps: int, steps: int) -> None:
     if not 1 <= steps <= train_steps:
         raise UsageError(
             f"Cannot sample in {steps} steps: this model was trained on {train_steps}. "
-            f"Ask for 1 to {train_steps} steps."
+            f"Choose 1 to {train_steps} steps."
         )

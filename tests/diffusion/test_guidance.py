@@ -10,7 +10,7 @@ UNCOND = torch.tensor([[-1.0, 0.5]])
 
 
 class Model:
-    """Prediction and logits that depend on everything; remembers the batch of each call."""
+    """Prediction and logits that depend on every input; records the batch size of each call."""
 
     def __init__(self, learned=True):
         self.learned, self.batches = learned, []
@@ -47,8 +47,8 @@ def test_w_zero_and_one_cost_one_call_and_the_rest_one_doubled(guidance_scale, b
 def test_the_prediction_is_the_papers_combination(learned):
     without = Model()(X_T, TIMES, UNCOND.expand(2, 2))[:, :1]
     with_ = Model()(X_T, TIMES, COND)[:, :1]
-    said = run(Model(learned), 1.5)[:, :1]
-    torch.testing.assert_close(said, without + 1.5 * (with_ - without))
+    prediction = run(Model(learned), 1.5)[:, :1]
+    torch.testing.assert_close(prediction, without + 1.5 * (with_ - without))
 
 
 def test_the_variance_comes_from_the_conditional_half():
@@ -78,7 +78,7 @@ def test_windows_of_a_framewise_network_give_the_whole(frames, hop):
 
 
 def numbered(calls):
-    """Returns a network that answers with how often it was called, by prediction and logits."""
+    """Return a network whose prediction and logits are the number of its calls."""
 
     def denoise(x_t, t):
         calls.append(x_t.shape[-1])

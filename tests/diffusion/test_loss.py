@@ -12,7 +12,7 @@ PREDICTIONS = ["eps", "x0", "v"]
 
 
 def batch(prediction, level, variance="learned_range", error=0.1, **more):
-    """Process, output (off by ``error``), and what the loss is told, all float64."""
+    """Return a process, an output off by ``error``, and the inputs of the loss, all float64."""
     process = Process(DiffusionConfig(prediction=prediction, variance=variance, **more))
     generator = torch.Generator().manual_seed(level)
     x_0, eps, off, logits = torch.randn(4, 3, 2, 5, generator=generator).double().unbind(0)
@@ -34,13 +34,13 @@ def test_a_fixed_variance_leaves_the_squared_error(prediction):
 @pytest.mark.parametrize("train_steps", [1000, 4000])
 def test_a_learned_variance_adds_the_divergence_in_bits(prediction, train_steps):
     process, output, x_0, x_t, t, eps = batch(prediction, 500, train_steps=train_steps)
-    said, logits = output.chunk(2, 1)
-    guess = process.x0_from_prediction(x_t, t, said)
+    prediction, logits = output.chunk(2, 1)
+    guess = process.x0_from_prediction(x_t, t, prediction)
     low, high = process.posterior_variance[500].log(), process.betas[500].log()
     std = (0.5 * (low + (logits + 1) / 2 * (high - low))).exp()
     truth = Normal(process.posterior_mean(x_0, x_t, t), process.posterior_variance[500].sqrt())
     bits = kl_divergence(truth, Normal(process.posterior_mean(guess, x_t, t), std)) / math.log(2)
-    expected = (said - process.target(x_0, t, eps)) ** 2 + bits * train_steps / 1000
+    expected = (prediction - process.target(x_0, t, eps)) ** 2 + bits * train_steps / 1000
     loss = hybrid_loss(process, output, x_0, x_t, t, eps)
     torch.testing.assert_close(loss, expected.mean((1, 2)))
 
@@ -48,14 +48,14 @@ def test_a_learned_variance_adds_the_divergence_in_bits(prediction, train_steps)
 def test_the_first_level_counts_the_mass_of_a_bin():
     process, output, x_0, x_t, t, _ = batch("eps", 0)
     x_0[:, 0, :2] = torch.tensor([-1.0, 1.0])
-    said, logits = output.chunk(2, 1)
-    mean = process.x0_from_prediction(x_t, t, said)
+    prediction, logits = output.chunk(2, 1)
+    mean = process.x0_from_prediction(x_t, t, prediction)
     normal = Normal(mean, (0.5 * process.log_variance(t, logits, x_t)).exp())
     upper, lower = normal.cdf(x_0 + 1 / 255), normal.cdf(x_0 - 1 / 255)
     upper[x_0 == 1], lower[x_0 == -1] = 1, 0
     expected = -(upper - lower).clamp(min=1e-12).log2().mean((1, 2))
     torch.testing.assert_close(
-        variational_bound(process, said, logits, x_0, x_t, t), expected, atol=1e-9, rtol=1e-9
+        variational_bound(process, prediction, logits, x_0, x_t, t), expected, atol=1e-9, rtol=1e-9
     )
 
 
@@ -98,13 +98,13 @@ def reference_gradient(process, output, x_0, x_t, t, eps):
     bar = process.alphas_cumprod[level]
     before, beta = process.alphas_cumprod[level - 1], 1 - bar / process.alphas_cumprod[level - 1]
     s2 = beta * (1 - before) / (1 - bar)
-    said, logits = output.detach().chunk(2, 1)
-    wrong = (x_t - (1 - bar).sqrt() * said) / bar.sqrt() - x_0
+    prediction, logits = output.detach().chunk(2, 1)
+    wrong = (x_t - (1 - bar).sqrt() * prediction) / bar.sqrt() - x_0
     d = wrong * before.sqrt() * beta / (1 - bar)
     variance = torch.exp((logits + 1) / 2 * beta.log() + (1 - logits) / 2 * s2.log())
     of_log = (1 - (s2 + d**2) / variance) / 2
     of_logits = of_log * (beta.log() - s2.log()) / 2 / math.log(2) * process.config.train_steps
-    return torch.cat([2 * (said - eps), of_logits / 1000], 1) / n / batch_size
+    return torch.cat([2 * (prediction - eps), of_logits / 1000], 1) / n / batch_size
 
 
 @pytest.mark.parametrize("level", [1, 10, 2000, 3990])
@@ -150,14 +150,14 @@ def test_pure_noise_has_a_finite_loss_with_a_finite_gradient(prediction, varianc
 def test_the_loss_is_the_same_formula_whichever_the_schedule(level):
     """Nichol & Dhariwal 2021, eq. 16, by hand with v: at pure noise x_0 is told by -v alone."""
     process, output, x_0, x_t, t, eps = batch("v", level, schedule="cosine-zero-snr")
-    said, logits = output.chunk(2, 1)
+    prediction, logits = output.chunk(2, 1)
     bar = process.alphas_cumprod[level]
-    guess = bar.sqrt() * x_t - (1 - bar).sqrt() * said
+    guess = bar.sqrt() * x_t - (1 - bar).sqrt() * prediction
     low, high = process.posterior_variance[level].log(), process.betas[level].log()
     std = (0.5 * (low + (logits + 1) / 2 * (high - low))).exp()
     truth = Normal(process.posterior_mean(x_0, x_t, t), process.posterior_variance[level].sqrt())
     bits = kl_divergence(truth, Normal(process.posterior_mean(guess, x_t, t), std)) / math.log(2)
-    expected = (said - process.target(x_0, t, eps)) ** 2 + bits * 4
+    expected = (prediction - process.target(x_0, t, eps)) ** 2 + bits * 4
     torch.testing.assert_close(
         hybrid_loss(process, output, x_0, x_t, t, eps), expected.mean((1, 2))
     )

@@ -39,7 +39,7 @@ def test_the_global_generator_is_left_alone():
 
 
 def test_noise_for_another_number_of_samples_is_refused():
-    with pytest.raises(ValueError, match="3 samples asked of 2 seeds"):
+    with pytest.raises(ValueError, match="2 seeds cannot draw noise for 3 samples"):
         SeededNoise([1, 2])((3, 4))
 
 

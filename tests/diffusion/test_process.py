@@ -127,7 +127,7 @@ def test_an_output_without_the_learned_variance_is_refused():
         PAPER.split(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3))
 
 
-def test_the_unet_hears_a_thousand_times_the_share_of_the_schedule():
+def test_the_unets_time_is_a_thousand_times_the_share_of_the_schedule():
     assert PAPER.network_time(torch.tensor([0, 1, 3999])).tolist() == [0.0, 0.25, 999.75]
     prior = plain(train_steps=1000)
     assert prior.network_time(torch.tensor([7])).tolist() == [7.0]
@@ -159,19 +159,19 @@ def test_zero_snr_ends_in_pure_noise_and_begins_where_the_cosine_does(train_step
 
 
 def test_zero_snr_is_the_cosine_shifted_and_scaled():
-    """Two numbers make sqrt(alpha_bar) of the one that of the other at every step."""
+    """One scale and one shift map sqrt(alpha_bar) of the cosine to that of zero SNR."""
     plain, shifted = PAPER.alphas_cumprod.sqrt(), zero_snr().alphas_cumprod.sqrt()
     scale = plain[0] / (plain[0] - plain[-1])
     torch.testing.assert_close(shifted, scale * plain - scale * plain[-1], rtol=0, atol=1e-15)
 
 
-def test_the_cosine_itself_is_as_ever():
-    """To the last bit: there are models that were trained with it."""
+def test_the_cosine_itself_is_unchanged():
+    """Bit for bit, for models that were trained with it."""
     assert torch.equal(PAPER.alphas_cumprod, cosine_alphas_cumprod(4000))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 25, 4000])
-def test_zero_snr_has_no_number_that_is_none_in_any_chain(steps):
+def test_zero_snr_is_finite_in_any_chain(steps):
     chain = zero_snr().respaced(spaced_timesteps(4000, steps))
     assert chain.betas[-1] == 1
     for table in (chain.betas, chain.posterior_variance, chain.posterior_log_variance):

@@ -1,4 +1,4 @@
-"""What every sampler of the registry must do; a new line there is tested here at once."""
+"""The contract of every sampler in the registry."""
 
 import pytest
 import torch
@@ -31,8 +31,8 @@ class GaussianDenoiser:
         x_0 = self.mean + alpha * self.std**2 * (x_t - alpha * self.mean) / (
             alpha**2 * self.std**2 + sigma**2
         )
-        said = {"eps": eps, "x0": x_0, "v": alpha * eps - sigma * x_0}
-        prediction = said[self.process.config.prediction]
+        targets = {"eps": eps, "x0": x_0, "v": alpha * eps - sigma * x_0}
+        prediction = targets[self.process.config.prediction]
         if self.process.config.variance == "fixed":
             return prediction
         return torch.cat([prediction, self._logits(t).to(x_t) * torch.ones_like(x_t)], dim=1)
@@ -40,23 +40,24 @@ class GaussianDenoiser:
     def _logits(self, t: Tensor) -> Tensor:
         chain = self.chain
         i = int((chain.timesteps == t[0]).nonzero())
-        above, below, beta = chain.alphas_cumprod[i], chain.alphas_cumprod_prev[i], chain.betas[i]
-        of_x_0 = beta * below.sqrt() / (1 - above)
-        x_0_variance = 1 / (1 / self.std**2 + above / (1 - above))
-        log_exact = (chain.posterior_variance[i] + of_x_0**2 * x_0_variance).log()
+        alpha_bar, alpha_bar_prev = chain.alphas_cumprod[i], chain.alphas_cumprod_prev[i]
+        beta = chain.betas[i]
+        coef_x_0 = beta * alpha_bar_prev.sqrt() / (1 - alpha_bar)
+        x_0_variance = 1 / (1 / self.std**2 + alpha_bar / (1 - alpha_bar))
+        log_exact = (chain.posterior_variance[i] + coef_x_0**2 * x_0_variance).log()
         low, high = chain.posterior_log_variance[i], beta.log()
         return 2 * (log_exact - low) / (high - low) - 1
 
 
 def flow(process: Process, x_T: Tensor, mean: float, std: float) -> Tensor:  # noqa: N803
-    """Where the probability flow takes noise: the affine map between the two Gaussians."""
+    """Return the end of the probability flow: the affine map between the two Gaussians."""
     alpha_bar = process.alphas_cumprod[-1].item()
     spread = (alpha_bar * std**2 + 1 - alpha_bar) ** 0.5
     return mean + std * (x_T - alpha_bar**0.5 * mean) / spread
 
 
 def draw(name, config, steps, shape=(1, 2, 5), seeds=(0,), **more):
-    """x_T in float64 and what a sampler makes of it with the exact denoiser."""
+    """Return x_T in float64 and the x_0 a sampler draws from it with the exact denoiser."""
     timesteps = spaced_timesteps(config.train_steps, steps)
     denoise = GaussianDenoiser(config, MEAN, STD, timesteps)
     noise = SeededNoise(seeds)
@@ -134,9 +135,9 @@ def test_guided_sampling_from_pure_noise_is_sampling_of_what_guidance_says(name,
         return torch.where(cond > 0, far(x_t, t), near(x_t, t))
 
     cond = torch.ones(1, 1)
-    said = guided(model, cond, -cond, 1.5)
+    combined = guided(model, cond, -cond, 1.5)
     samples = []
-    for denoise in (said, further):
+    for denoise in (combined, further):
         noise = SeededNoise([0])
         x_T = noise((1, 200)).double()  # noqa: N806
         samples.append(SAMPLERS.load(name)(denoise, x_T, timesteps, near.process, noise=noise))
@@ -145,7 +146,7 @@ def test_guided_sampling_from_pure_noise_is_sampling_of_what_guidance_says(name,
 
 
 def test_both_solvers_leave_pure_noise_by_the_same_step():
-    """To the level below with x_T as its noise; what a solver knows of the past is nothing."""
+    """To the next level with x_T as its noise, as no solver has a previous step."""
     config = DiffusionConfig(schedule="cosine-zero-snr", prediction="v", variance="fixed")
     torch.testing.assert_close(draw("dpmpp", config, 2), draw("ddim", config, 2))
 
@@ -157,7 +158,7 @@ def test_no_data_at_the_last_step_is_the_limit_of_ever_less(name, monkeypatch):
     _, none = draw(name, config, 10)
     exact = of_process.zero_terminal_snr
     monkeypatch.setattr(
-        of_process, "zero_terminal_snr", lambda given: exact(given).clamp(min=1e-280)
+        of_process, "zero_terminal_snr", lambda schedule: exact(schedule).clamp(min=1e-280)
     )
     _, little = draw(name, config, 10)
     torch.testing.assert_close(little, none, atol=0.001 * STD, rtol=0)

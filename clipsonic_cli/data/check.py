@@ -1,7 +1,4 @@
-"""Check clips for flaws: silent, short or clipped audio, and video that never changes.
-
-Knows: thresholds, and what a finding is. Does not know: other clips, nor who decodes this one.
-"""
+"""Check clips for flaws: silent, short or clipped audio, and video that never changes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +14,7 @@ from clipsonic_cli.data.audio import Audio
 from clipsonic_cli.data.media import Frame, every
 from clipsonic_cli.types import Clip
 
-Kind = Literal["unreadable", "silent", "short", "clipped", "still", "duplicate", "damaged", "note"]
+Kind = Literal["unreadable", "silent", "short", "duplicate", "clipped", "still", "damaged", "note"]
 DROP: frozenset[Kind] = frozenset({"silent", "short", "duplicate"})
 """Flaws that drop a clip by default."""
 
@@ -69,12 +66,7 @@ def unreadable(clip: Clip, reason: str) -> Finding:
 
 
 def audio_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
-    """Yield the flaws of audio other than its length (:func:`short`).
-
-    Args:
-        samples: (N,), full scale is 1, N > 0, at the rules' sample rate.
-        rules: The thresholds.
-    """
+    """Yield the flaws of (N,) samples, N > 0, other than their length (:func:`short`)."""
     level = decibels(samples)
     if level < rules.silence_db:
         yield Flaw(kind="silent", reason=f"{level:.0f} dB of full scale")
@@ -93,17 +85,12 @@ def audio_notes(audio: Audio) -> Iterator[Flaw]:
 
 def short(seconds: float, rules: Rules) -> Iterator[Flaw]:
     """Yield a flaw if the audio does not fill a window."""
-    if seconds < rules.window_seconds:
-        reason = f"{seconds:.2f} s, a window needs {rules.window_seconds:g}"
-        yield Flaw(kind="short", reason=reason)
+    if seconds < (least := rules.window_seconds):
+        yield Flaw(kind="short", reason=f"{seconds:.2f} s, a window needs {least:g}")
 
 
 class StillCheck:
-    """Compares the frames of a video with the first, as they are decoded, until one differs.
-
-    Args:
-        rules: ``frame_rate`` and ``still_level`` are used.
-    """
+    """Compares the frames of a video with the first, as they are decoded, until one differs."""
 
     def __init__(self, rules: Rules) -> None:
         self.changed = False
@@ -118,7 +105,8 @@ class StillCheck:
         """Compare the next frame, if it is seen at one of the times."""
         if self.changed or self._time >= frame.until:
             return
-        grey = thumbnail(frame.image)
+        small = frame.image.convert("L").resize((16, 16), Image.Resampling.BOX)
+        grey = np.asarray(small, dtype=np.int16)
         self._first = grey if self._first is None else self._first
         self.changed = bool(np.abs(grey - self._first).max() > self._rules.still_level)
         while self._time < frame.until:
@@ -128,10 +116,4 @@ class StillCheck:
     def flaws(self) -> Iterator[Flaw]:
         """Yield a flaw if no frame differed."""
         if not self.changed:
-            reason = f"no change in {max(1, self._looks)} looks"
-            yield Flaw(kind="still", reason=reason)
-
-
-def thumbnail(image: Image.Image) -> NDArray[np.int16]:
-    """Return an image as (16, 16) grey values."""
-    return np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
+            yield Flaw(kind="still", reason=f"no change in {max(1, self._looks)} looks")

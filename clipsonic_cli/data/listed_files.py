@@ -1,49 +1,39 @@
 """Find the files that a list names, next to or below the list.
 
-A list may come from someone else and name anything on this machine, so only files in its own
-folder are used; a link in that folder may lead out of it.
+A list may come from someone else and name any file, so only those in its own folder are used; a
+link in that folder may lead out of it.
 """
 
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from clipsonic_cli.data.lists import BadCell
 from clipsonic_cli.text import printable
 
-MAX_NAME = 4096
-"""Characters of a path; no system takes more."""
-
 
 class ListedFiles:
-    """Finds files by the names that a list gives them.
-
-    Args:
-        folder: The folder of the list.
-    """
+    """Finds files by the names that a list in a folder gives them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str:
-        """Return the path of a file within the folder, with slashes.
+        """Return the path of a file within the folder, with slashes, also if there is none.
 
         A name is looked up as it is, then with backslashes as slashes, without "file://" and
-        percent signs, and in other normal forms of Unicode. An absolute path may lead into the
-        folder.
-
-        Returns:
-            The path; if there is no such file, that of the likeliest spelling.
+        percent signs, and in other normal forms of Unicode. It may be an absolute path.
 
         Raises:
             BadCell: The name is not that of a file, leads out of the folder, or differs from a
                 file's name in case.
         """
         shown = f"'{printable(name)[:200]}'"
-        if not name or "\0" in name or len(name) > MAX_NAME:
+        if not name or "\0" in name or len(name) > 4096:  # more than any system takes
             raise BadCell(f"{shown} is no file's name")
         if "://" in name and not name.lower().startswith("file://"):
             raise BadCell(f"{shown} is an address; download the file, and name it as it is here")
@@ -58,11 +48,11 @@ class ListedFiles:
             absent = absent or inside
             if self._is_file(inside):
                 return inside
-            found, differs = self._near(inside)
-            if found is not None and not differs:
-                return found
-            if found is not None:
-                raise BadCell(f"{shown} is there as '{printable(found)}'; write it so in the list")
+            near, differs = self._near(inside)
+            if near is not None and differs:
+                raise BadCell(f"{shown} is there as '{printable(near)}'; write it so in the list")
+            if near is not None:
+                return near
         if outside is not None:
             raise outside
         assert absent is not None  # there is one spelling at least
@@ -80,11 +70,7 @@ class ListedFiles:
         return list(dict.fromkeys(names))
 
     def _inside(self, name: str) -> str:
-        """Return a path relative to the folder.
-
-        Raises:
-            BadCell: It leads out of the folder.
-        """
+        """Return a path relative to the folder; BadCell if it leads out of it."""
         shown = f"'{printable(name)[:200]}'"
         if os.sep != "\\" and re.match(r"[A-Za-z]:[\\/]|\\\\", name):
             raise BadCell(
@@ -127,13 +113,10 @@ class ListedFiles:
     def _folded(self, folder: Path) -> dict[str, list[str]]:
         """Return the names in a folder by their case-folded form; each folder is listed once."""
         if folder not in self._names:
-            names: dict[str, list[str]] = {}
-            try:
+            names = self._names[folder] = {}
+            with suppress(OSError):
                 for name in sorted(os.listdir(folder)):  # noqa: PTH208
                     names.setdefault(_fold(name), []).append(name)
-            except OSError:
-                pass
-            self._names[folder] = names
         return self._names[folder]
 
 

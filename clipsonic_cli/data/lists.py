@@ -1,15 +1,13 @@
-"""Read lists for any command: CSV, TSV, JSON Lines, JSON or plain lines, as rows of named cells.
-
-Knows: separators, encodings, line ends, synonyms of columns, and bounds. Does not know: what a
-command does with a row, nor where the files are that it names (``data/listed_files.py``).
-"""
+"""Read lists for any command: CSV, TSV, JSON Lines, JSON or plain lines, as rows of named cells."""
 
 import codecs
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, TextIO
@@ -30,10 +28,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "seconds": ("seconds", "duration", "length"),
     "guidance": ("guidance", "guidance_scale", "w", "cfg", "cfg_scale"),
     "negative": ("negative", "negative_prompt"),
-    "mode": ("mode",),
-    "sampler": ("sampler",),
-    "steps": ("steps",),
-    "seed": ("seed",),
+    **{name: (name,) for name in ("mode", "sampler", "steps", "seed")},
 }
 """Names of a column, the same in every list; if a list has several of them, the first counts."""
 KNOWN = frozenset(name for names in SYNONYMS.values() for name in names)
@@ -78,23 +73,15 @@ class ListRow:
         return next((name for name in SYNONYMS[role] if name in self.cells), None)
 
     def text(self, role: str) -> str | None:
-        """Return the text of a role without spaces around it, or None.
-
-        Raises:
-            BadCell: It is another type of JSON, or is not UTF-8.
-        """
+        """Return the text of a role without spaces around it, or None; BadCell if not UTF-8."""
         value = self.name(role)
         if value is not None and any("\ud800" <= sign <= "\udfff" for sign in value):
-            column = self.column(role)
-            raise BadCell(f"{column} '{printable(value)}' is not UTF-8; save the list as UTF-8")
+            shown = f"{self.column(role)} '{printable(value)}'"
+            raise BadCell(f"{shown} is not UTF-8; save the list as UTF-8")
         return value
 
     def name(self, role: str) -> str | None:
-        """Return the text of a role or None; it need not be UTF-8, as file names need not be.
-
-        Raises:
-            BadCell: It is another type of JSON.
-        """
+        """Return the text of a role or None; it need not be UTF-8, as file names need not be."""
         column = self.column(role)
         if column is None:
             return None
@@ -104,35 +91,25 @@ class ListRow:
         return value.strip()
 
     def number(self, role: str, *, whole: bool = False) -> float | int | None:
-        """Return the number of a role, or None.
-
-        Args:
-            role: A key of :data:`SYNONYMS`.
-            whole: Whether it must be a whole number, and is returned as one.
-
-        Raises:
-            BadCell: It is not a finite number, or not whole.
-        """
+        """Return the number of a role or None; BadCell if it is not finite, or not ``whole``."""
         column = self.column(role)
         if column is None:
             return None
         value, noun = self.cells[column], "whole number" if whole else "number"
+        number: float | int = float("nan")
         if isinstance(value, str):
             text = value.strip()
             if re.fullmatch(r"[+-]?\d+,\d+", text):
                 raise BadCell(f"{column} is {text!r}, not a {noun}; write '.' for the comma")
             if whole and re.fullmatch(r"[+-]?\d{1,40}", text, re.ASCII):
                 return int(text)
-            number = float(text) if NUMBER.fullmatch(text) else float("nan")
-        elif isinstance(value, int) and not isinstance(value, bool):
-            if whole:
-                return value
-            number = float(value) if abs(value) < 10**40 else float("nan")
-        else:
-            number = value if isinstance(value, float) else float("nan")
+            if NUMBER.fullmatch(text):
+                number = float(text)
+        elif isinstance(value, float) or (type(value) is int and (whole or abs(value) < 10**40)):
+            number = value
         if not abs(number) < float("inf") or (whole and number != int(number)):
             raise BadCell(f"{column} is {value!r:.60}, not a {noun}")
-        return int(number) if whole else number
+        return int(number) if whole else float(number)
 
 
 def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[ListRow]:
@@ -145,9 +122,6 @@ def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[L
         path: The file, whose ending says which of :data:`SUFFIXES` it is.
         plain: The column that the lines of a .txt are.
         bare: Detects a CSV without a header from its first row.
-
-    Raises:
-        UsageError: The file is missing, no list, too large, or not text.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -185,11 +159,7 @@ def plain_rows(lines: Iterable[str], column: str) -> Iterator[ListRow]:
 
 
 def check_file(path: Path) -> int:
-    """Return the size of a list in bytes.
-
-    Raises:
-        UsageError: It is missing, no regular file, or larger than :data:`MAX_BYTES`.
-    """
+    """Return the size of a list in bytes; a UsageError if it is no file or over the limit."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -208,9 +178,7 @@ def check_file(path: Path) -> int:
 
 def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
     """Yield lines with their ends, none of them endless or with NUL characters."""
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), ""), start=1):
         if len(line) > MAX_LINE:
             raise UsageError(f"'{path}', line {number} has over {MAX_LINE:,} characters.")
         if "\0" in line:
@@ -223,46 +191,41 @@ def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
 
 def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[ListRow]:
     """Yield the rows under a header."""
-    skipped, first, separator = 0, next(lines, ""), None
-    while first and (not first.strip() or separator is None):
-        if (said := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)) is not None:
+    separator = None
+    for skipped, first in enumerate(lines):  # noqa: B007 - both are used below
+        said = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
+        if said is not None and separator is None:
             separator = said[1]  # Excel's own
         elif first.strip():
-            separator = _separator(first, path)
             break
-        skipped, first = skipped + 1, next(lines, "")
-    separator = separator or ","
-
-    def all_lines() -> Iterator[str]:
-        yield first
-        yield from lines
-
-    reader = csv.reader(all_lines(), delimiter=separator, strict=True)
+    else:
+        return
+    separator = separator or _separator(first, path)
+    reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
     try:
-        names = [_name(cell) for cell in next(reader, [])]
+        header = next(reader, [])
+        names = [_name(cell) for cell in header]
         _check_columns(names, path)
         start = reader.line_num + 1
         if not any(names):
             return
         if not KNOWN.intersection(names):
-            cells = next(csv.reader([first], delimiter=separator), [])
-            found = bare(cells) if bare is not None else None
-            if found is None:
-                shown = ", ".join(f"'{printable(cell)[:40]}'" for cell in cells[:8]) or "nothing"
+            columns = bare(header) if bare is not None else None
+            if columns is None:
+                shown = ", ".join(f"'{printable(cell)[:40]}'" for cell in header[:8]) or "nothing"
                 raise UsageError(
                     f"'{path}' needs a first line of column names such as 'text' or 'file'; it "
                     f"reads {shown}."
                 )
-            names = list(found)
-            yield ListRow(line=skipped + 1, cells=dict(zip(names, cells, strict=True)))
+            names = list(columns)
+            yield ListRow(line=skipped + 1, cells=dict(zip(names, header, strict=True)))
         for cells in reader:
             line, start = start + skipped, reader.line_num + 1
             if any(cell.strip() for cell in cells):
                 yield _row(line, names, cells)
     except csv.Error as error:
-        raise UsageError(
-            f"'{path}' is no csv: line {reader.line_num + skipped}: {error}."
-        ) from None
+        line = reader.line_num + skipped
+        raise UsageError(f"'{path}' is no csv: line {line}: {error}.") from None
 
 
 def _separator(header: str, path: Path) -> str:
@@ -278,17 +241,14 @@ def _separator(header: str, path: Path) -> str:
         return len(KNOWN.intersection(map(_name, cells)))
 
     best = max(SEPARATORS, key=known)
-    if known(best):
-        return best
-    return max(SEPARATORS, key=header.count)  # without a header: the one that is there
+    return best if known(best) else max(SEPARATORS, key=header.count)  # else the one that is there
 
 
 def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> ListRow:
     """Return a row under a header; missing cells are empty, and surplus ones must be."""
     if any(cell.strip() for cell in cells[len(names) :]):
-        plural = "s" if len(names) > 1 else ""
-        problem = f"{len(cells)} cells for {len(names)} column{plural}"
-        problem += "; put a text with commas in quotes"
+        columns = f"{len(names)} column{'s' if len(names) > 1 else ''}"
+        problem = f"{len(cells)} cells for {columns}; put a text with commas in quotes"
         return ListRow(line=line, cells={}, problem=problem)
     pairs = zip(names, cells, strict=False)
     return ListRow(line=line, cells={name: cell for name, cell in pairs if name and cell.strip()})
@@ -317,9 +277,8 @@ def _json(file: TextIO, path: Path, size: int) -> Iterator[ListRow]:
     try:
         values = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"'{path}' is no JSON: {error}. One object a line is called .jsonl."
-        ) from None
+        hint = "One object a line is called .jsonl."
+        raise UsageError(f"'{path}' is no JSON: {error}. {hint}") from None
     if not isinstance(values, list):
         raise UsageError(f"'{path}' must hold a JSON list of objects.")
     for number, value in enumerate(values, start=1):
@@ -344,15 +303,8 @@ def _name(cell: str) -> str:
 
 
 def _check_columns(names: Sequence[str], path: Path) -> None:
-    """Check that the columns are not too many, and all different.
-
-    Raises:
-        UsageError: They are too many, or one is there twice.
-    """
+    """Check that the columns are not too many, and all different."""
     if len(names) > MAX_COLUMNS:
         raise UsageError(f"'{path}' has {len(names):,} columns; the limit is {MAX_COLUMNS:,}.")
-    seen: set[str] = set()
-    for name in names:
-        if name and name in seen:
-            raise UsageError(f"'{path}' has the column '{printable(name)}' twice; rename one.")
-        seen.add(name)
+    if repeated := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise UsageError(f"'{path}' has the column '{printable(repeated[0])}' twice; rename one.")

@@ -31,18 +31,16 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
         if data.type.name == "DISPLAYMATRIX":
             values = np.frombuffer(bytes(data), np.int32)
             if len(values) == 9:
-                a, b, _, c, d, *_ = (int(value) for value in values)
+                a, b, _, c, d, *_ = values.tolist()
                 return a, b, c, d
     return None
 
 
 def upright(image: Image.Image, matrix: tuple[int, int, int, int] | None) -> Image.Image:
-    """Return an image turned and mirrored by its display matrix.
+    """Return an image with square pixels turned and mirrored by its display matrix.
 
-    Args:
-        image: As decoded, with square pixels.
-        matrix: From :func:`display_matrix`. Its scale is ignored, as players do; an angle between
-            two of the eight orientations is rounded to the nearer one.
+    Its scale is ignored, as players do; an angle between two of the eight orientations is rounded
+    to the nearer one.
     """
     if matrix is None:
         return image
@@ -54,11 +52,9 @@ def upright(image: Image.Image, matrix: tuple[int, int, int, int] | None) -> Ima
 
 
 def square_pixels(image: Image.Image, aspect: Any) -> Image.Image:
-    """Return an image with square pixels.
+    """Return an image with square pixels; ``aspect`` is the width over height of its own.
 
-    Args:
-        image: As decoded.
-        aspect: Width over height of its pixels; values outside 0.1 to 10 are ignored.
+    Values outside 0.1 to 10 are ignored.
     """
     if not aspect or aspect == 1 or not 0.1 < aspect < 10:
         return image

@@ -1,8 +1,4 @@
-"""Read parts of a file on the web, without a copy on the disk.
-
-Knows: ranges of bytes. Does not know: which addresses are allowed, or how requests are repeated
-(``store/web.py``).
-"""
+"""Read parts of a file on the web, without a copy on the disk."""
 
 import io
 import os
@@ -16,15 +12,7 @@ BLOCK = 1 << 16
 
 
 class RemoteFile(io.RawIOBase):
-    """Reads an address like a file, by HTTP ranges.
-
-    Args:
-        url: The address.
-        attempts: How often a request may fail before the file counts as unavailable.
-
-    Raises:
-        OSError: At the first read or later: the file, or ranges of it, cannot be had.
-    """
+    """Reads an address like a file, by HTTP ranges; after so many attempts, an OSError."""
 
     def __init__(self, url: str, *, attempts: int = 5) -> None:
         self._url, self._attempts = url, attempts
@@ -47,32 +35,23 @@ class RemoteFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; only a seek from the end sends a request, for the size."""
-        if whence == os.SEEK_END and self._size is None:
-            self._fetch(0, 1)
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size or 0}[whence]
-        self._at = max(0, base + offset)
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}
+        self._at = max(0, (self._end() if whence == os.SEEK_END else base[whence]) + offset)
         return self._at
 
     def read(self, size: int = -1, /) -> bytes:
         """Read as many bytes as requested, fewer only at the end of the file."""
         if size < 0:
-            size = self._remaining()
+            size = max(0, self._end() - self._at)
         start = self._at - self._block_at
         if not 0 <= start <= len(self._block) - size:
-            end = self._size
-            if size == 0 or (end is not None and self._at >= end):
+            if size == 0 or (self._size is not None and self._at >= self._size):
                 return b""
             self._block, self._block_at = self._fetch(self._at, max(size, BLOCK)), self._at
             start = 0
         piece = self._block[start : start + size]
         self._at += len(piece)
         return piece
-
-    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fill a buffer as far as the file goes."""
-        piece = self.read(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
 
     def close(self) -> None:
         """Close the connection."""
@@ -81,10 +60,11 @@ class RemoteFile(io.RawIOBase):
             self._session = None
         super().close()
 
-    def _remaining(self) -> int:
+    def _end(self) -> int:
+        """Return the file's size, of which any answer tells."""
         if self._size is None:
             self._fetch(0, 1)
-        return max(0, (self._size or 0) - self._at)
+        return self._size or 0
 
     def _fetch(self, start: int, size: int) -> bytes:
         try:
@@ -104,13 +84,12 @@ class RemoteFile(io.RawIOBase):
             if answer.status_code == 416:  # beyond the end
                 return b""
             web.check_status(answer, self._url, resumed=True)
-            given = re.fullmatch(
-                r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", "")
-            )
-            if given is None or int(given[1]) != start:
+            sent = answer.headers.get("Content-Range", "")
+            part = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", sent)
+            if part is None or int(part[1]) != start:
                 raise web.Unavailable(f"{web.show(self._url)} is not given in parts (no ranges).")
-            self._size = int(given[3])
-            expected = min(stop, int(given[2])) + 1 - start
+            self._size = int(part[3])
+            expected = min(stop, int(part[2])) + 1 - start
             content = answer.raw.read(expected)
         if len(content) < expected:
             raise web.Interrupted("the answer ended early")

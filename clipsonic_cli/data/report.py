@@ -1,23 +1,16 @@
-"""Report on a data set: how many clips are kept, and why the others are dropped.
-
-Knows: counts, hours, and a reason for every clip that is dropped. Does not know: how a clip is
-checked (``data/check.py``), nor how a report is shown.
-"""
+"""Report on a data set: how many clips are kept, and why the others are dropped."""
 
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.data.check import Finding, Kind
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.types import Clip, Member
-
-KINDS: tuple[Kind, ...] = (
-    *("unreadable", "silent", "short", "duplicate", "clipped", "still", "damaged", "note"),
-)
+from clipsonic_cli.types import Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +22,7 @@ class Survey:
     kept: int
     """Clips that are fit for training."""
     flaws: Mapping[Kind, int]
-    """Clips with each flaw, by :data:`KINDS`, dropped or not; a clip may have several."""
+    """Clips with each flaw, dropped or not; a clip may have several."""
     hours: float
     """Hours of audio in the clips kept."""
     labels: Mapping[str, int]
@@ -46,7 +39,7 @@ def summarize(looked_at: Iterable[Finding]) -> Survey:
     """Count the findings."""
     found = kept = 0
     seconds = 0.0
-    flaws: Counter[Kind] = Counter(dict.fromkeys(KINDS, 0))
+    flaws: Counter[Kind] = Counter(dict.fromkeys(get_args(Kind), 0))
     labels: Counter[str] = Counter()
     splits: Counter[str] = Counter()
     flawed = []
@@ -73,15 +66,7 @@ def summarize(looked_at: Iterable[Finding]) -> Survey:
 
 
 def write_csv(survey: Survey, path: Path) -> None:
-    """Write every flaw of every clip, and every file left out, as a row, whole or not at all.
-
-    Args:
-        survey: The counts and findings.
-        path: The file; an existing one is replaced.
-
-    Raises:
-        ClipsonicError: It cannot be written.
-    """
+    """Write every flaw of every clip, and every file left out, as a row, whole or not at all."""
     try:
         with (
             written(path) as temporary,
@@ -91,17 +76,13 @@ def write_csv(survey: Survey, path: Path) -> None:
             rows.writerow(["clip", "flaw", "reason", "dropped", "label", "split", "file"])
             for finding in survey.flawed:
                 clip, dropped = finding.clip, "yes" if finding.dropped else "no"
+                media = clip.media
+                file_name = f"{media.shard}:{media.name}" if isinstance(media, Member) else media
                 for flaw in finding.flaws:
                     row = [clip.id, flaw.kind, flaw.reason, dropped, clip.label, clip.split]
-                    rows.writerow([*row, _file(clip)])
+                    rows.writerow([*row, file_name])
             for name, reason in survey.left_out.items():
                 rows.writerow([name, "left out", reason, "yes", None, None, name])
     except OSError as error:
-        raise ClipsonicError(
-            f"Cannot write '{path}': {error.strerror}; nothing was left behind."
-        ) from error
-
-
-def _file(clip: Clip) -> str:
-    media = clip.media
-    return f"{media.shard}:{media.name}" if isinstance(media, Member) else str(media)
+        why = f"{error.strerror}; nothing was left behind"
+        raise ClipsonicError(f"Cannot write '{path}': {why}.") from error

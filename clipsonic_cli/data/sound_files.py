@@ -31,15 +31,11 @@ def is_sound(path: Path) -> bool:
 
 
 def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
-    """Read an audio file as mono.
+    """Read an audio file of any of :data:`SUFFIXES` as mono, its channels mixed as in training.
 
     Args:
-        path: WAV, FLAC, MP3, Ogg, Opus, M4A, a video with audio, and more (:data:`SUFFIXES`).
+        path: The file.
         sample_rate: Hz wanted, resampled by soxr at high quality; None keeps the file's own.
-
-    Returns:
-        (N,) float32, N > 0, finite; channels are mixed as in training, and the notes say what was
-        not read.
 
     Raises:
         NotSound: The file is missing, empty, damaged, or not audio that can be decoded.
@@ -47,17 +43,16 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
     files.check_readable(path)
     if path.suffix.lower() in EXACT and not _is_joined(path):
         with files.open_sound(path) as file:
-            plain = file.channels <= 2
-            rate, is_cut = file.samplerate, files.is_cut(file)
+            plain, is_cut = file.channels <= 2, files.is_cut(file)
+            rate = sample_rate or file.samplerate
         if plain:
-            mix = Downmix()
-            samples = files.read(path, sample_rate or rate, mix)
-            notes = []
+            mix, note = Downmix(), ""
+            samples = files.read(path, rate, mix)
             if (loudest := mix.cancelled_by) is not None:
-                samples = files.read(path, sample_rate or rate, Downmix(loudest))
-                notes.append(f"channels cancel each other: channel {loudest + 1} alone is used")
-            rate = sample_rate or rate
-            return Audio(samples=samples.numpy(), sample_rate=rate, cut=is_cut, notes=tuple(notes))
+                samples = files.read(path, rate, Downmix(loudest))
+                note = f"channels cancel each other: channel {loudest + 1} alone is used"
+            notes = (note,) if note else ()
+            return Audio(samples=samples.numpy(), sample_rate=rate, cut=is_cut, notes=notes)
     try:
         audio = read_audio(Clip(id=path.name, media=path), sample_rate)
     except Unreadable as error:
@@ -68,6 +63,5 @@ def read_sound_file(path: Path, sample_rate: int | None = None) -> Audio:
 
 
 def _is_joined(path: Path) -> bool:
-    """Return whether another WAV follows in the file, which libsndfile takes for damage."""
     with path.open("rb") as file:
-        return has_more(file)
+        return has_more(file)  # another WAV, which libsndfile takes for damage

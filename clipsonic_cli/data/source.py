@@ -1,7 +1,4 @@
-"""Open a clip's files: on the disk or in a tar file, local or on the web.
-
-Knows: what can be wrong before anything is decoded. Does not know: what the bytes mean.
-"""
+"""Open a clip's files: on the disk or in a tar file, local or on the web."""
 
 import io
 from collections.abc import Iterator
@@ -20,12 +17,7 @@ MAX_MEMBER = 1 << 30
 
 
 class Unreadable(ClipsonicError):
-    """A clip that cannot be used.
-
-    Args:
-        name: The clip's id.
-        reason: Why, in a few words.
-    """
+    """A clip, given by its id, that cannot be used, and why in a few words."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -38,11 +30,7 @@ class Unreadable(ClipsonicError):
 
 @contextmanager
 def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
-    """Open one of a clip's files for reading at any position.
-
-    Args:
-        clip: The clip.
-        media: ``clip.media`` or ``clip.sound``.
+    """Open one of a clip's files, its ``media`` or ``sound``, for reading at any position.
 
     Raises:
         Unreadable: The reader found a problem with the clip; the file is missing, empty, not
@@ -78,9 +66,5 @@ def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
 
 
 def open_shard(shard: str) -> BinaryIO | RemoteFile:
-    """Open a file or an address for reading at any position.
-
-    Raises:
-        OSError: The file does not exist. An address fails when it is first read.
-    """
+    """Open a file or an address for reading at any position; an address fails when first read."""
     return RemoteFile(shard) if is_address(shard) else Path(shard).open("rb")

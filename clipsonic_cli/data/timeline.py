@@ -1,7 +1,4 @@
-"""Join pieces of audio by their timestamps, and resample them.
-
-Knows: gaps, overlaps, an exact length. Does not know: files.
-"""
+"""Join pieces of audio by their timestamps, and resample them."""
 
 from fractions import Fraction
 
@@ -22,7 +19,7 @@ class Timeline:
     """Places pieces of audio by their timestamps, and resamples them.
 
     Args:
-        clip: For messages.
+        clip: Named in messages.
         rate: Sample rate of the pieces in Hz.
         sample_rate: Sample rate wanted in Hz.
         seconds: Length at most; None takes all there is.
@@ -62,21 +59,17 @@ class Timeline:
         return self._wanted is None or self._filled < self._wanted
 
     def samples(self) -> NDArray[np.float32]:
-        """Return all samples (N,) at the wanted rate.
-
-        Raises:
-            Unreadable: There are none, or they are not finite.
-        """
+        """Return all samples (N,) at the wanted rate; at least one, and all of them finite."""
         if not self._filled:
             what = "ends before the clip begins" if self._clip.start else "cannot be decoded"
-            raise Unreadable(self._clip.id, f"the sound {what}")
+            raise Unreadable(self._clip.id, f"the audio {what}")
         self._done.append(self._resample.resample_chunk(np.zeros(0, np.float32), last=True))
         samples = np.concatenate(self._done)
         length = round(self._filled * self._wanted_rate / self._rate)
         samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
         if not length or not np.isfinite(samples).all():
             what = "numbers that are not finite" if length else "no samples"
-            raise Unreadable(self._clip.id, f"the sound holds {what}")
+            raise Unreadable(self._clip.id, f"the audio holds {what}")
         return samples
 
     def _add(self, piece: NDArray[np.float32]) -> None:

@@ -46,12 +46,7 @@ def each(
         function: Pickled, as tasks and results are; sent to each worker once.
         tasks: The arguments, one for each call.
         workers: Processes; 0 calls it in this process, unprotected.
-        seconds: Time limit of a call, at which its process is killed. The start of a process does
-            not count; it has :data:`START_SECONDS`.
-
-    Yields:
-        Each task with its result, or with the reason why there is none: the message of a
-        ClipsonicError, the type and message of another exception.
+        seconds: Time limit of a call, at which its process is killed; its start does not count.
     """
     if workers == 0:
         for task in tasks:
@@ -134,14 +129,11 @@ class _Worker(Generic[Task, Result]):
         except (EOFError, OSError):
             self._process.join(timeout=5)
             code = self._process.exitcode
-            signalled = code is not None and code < 0
-            how = f"by signal {-code}" if signalled and code else f"with code {code}"
+            how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
             call.results.append(Failed(f"the process that decoded it ended {how}"))
             return False
-        if self._began:
-            limit, what = seconds, "it"
-        else:
-            limit, what = START_SECONDS, "the start of the process that decodes it"
+        start = (START_SECONDS, "the start of the process that decodes it")
+        limit, what = (seconds, "it") if self._began else start
         if time.monotonic() - self._since > limit:
             call.results.append(Failed(f"{what} took longer than {limit:g} seconds"))
             return False

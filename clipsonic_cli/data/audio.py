@@ -16,7 +16,6 @@ from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.data.timeline import MAX_SECONDS, Timeline, too_long
 from clipsonic_cli.types import Clip
 
-MAX_RATE = 768_000
 MANY_CHANNELS = 8
 """In as many planes as this, PyAV 18 reads beyond the last and may crash the process."""
 CUT_OFF = 0.5
@@ -48,29 +47,29 @@ def decode_audio(clip: Clip, container: Container, sample_rate: int | None) -> A
     """Decode the audio of a clip; see :func:`~clipsonic_cli.data.media.read_audio`."""
     order = container.audio_order()
     if not order:
-        raise Unreadable(clip.id, "no sound")
+        raise Unreadable(clip.id, "no audio")
     quiet: Audio | None = None
     failure: Unreadable | None = None
     for number in order:
         try:
             with explained(clip, "damaged"):
                 audio = _decode_stream(clip, container, number, sample_rate)
-                gives_way = audio.silent and number != order[-1]
-                if gives_way and not _is_audible(clip, container, number):
+                may_give_way = audio.silent and number != order[-1]
+                if may_give_way and not _is_audible(clip, container, number):
                     quiet = quiet or audio
                     continue
         except Unreadable as error:
             failure = failure or error
             continue
-        if number != order[0] and not (audio.silent and quiet):
-            why = f"the first {'cannot be decoded' if failure else 'is silent'}"
-            note = f"audio stream {order.index(number) + 1} of {len(order)} is used, as {why}"
-            return replace(audio, notes=(note, *audio.notes))
-        return quiet or audio
-    if quiet is not None:
-        return quiet
-    assert failure is not None  # a stream was read, was quiet, or failed
-    raise failure
+        if number == order[0] or (audio.silent and quiet):
+            return quiet or audio
+        why = f"the first {'cannot be decoded' if failure else 'is silent'}"
+        note = f"audio stream {order.index(number) + 1} of {len(order)} is used, as {why}"
+        return replace(audio, notes=(note, *audio.notes))
+    if quiet is None:
+        assert failure is not None  # a stream was read, was quiet, or failed
+        raise failure
+    return quiet
 
 
 def _decode_stream(
@@ -83,12 +82,15 @@ def _decode_stream(
     """Decode one audio stream; ``channel`` is used alone instead of the mix of all."""
     stream = container.audio(number)
     context = stream.codec_context
-    if context is None or not 0 < context.sample_rate <= MAX_RATE:
-        raise Unreadable(clip.id, "its sound is in a coding this program does not know")
+    if context is None or not 0 < context.sample_rate <= 768_000:
+        raise Unreadable(clip.id, "its audio is in a coding this program does not know")
     rate = context.sample_rate
     begin = container.origin + Fraction(clip.start)
     stated = _stated_end(container, stream, begin)
-    _check_length(clip, stated)
+    if stated is not None and stated <= 0:
+        raise Unreadable(clip.id, "the audio ends before the clip begins")
+    if min(clip.seconds or np.inf, stated or 0) > MAX_SECONDS:
+        raise Unreadable(clip.id, too_long())
 
     # Decode, mix, and put together.
     limits = [limit for limit in (clip.seconds, stated) if limit is not None]
@@ -97,11 +99,10 @@ def _decode_stream(
     for piece, at in _pieces(container, stream, begin, damage, mix):
         if not timeline.put(piece, at):
             break
-    damage.check(clip, "sound")
+    damage.check(clip, "audio")
     if stated is not None and timeline.seconds < min(stated, clip.seconds or stated) - CUT_OFF:
-        raise Unreadable(
-            clip.id, f"cut off: the sound ends after {timeline.seconds:.1f} of {stated:.1f} s"
-        )
+        end = f"{timeline.seconds:.1f} of {stated:.1f} s"
+        raise Unreadable(clip.id, f"cut off: the audio ends after {end}")
     samples = timeline.samples()
 
     # If the channels cancel each other, use the loudest one.
@@ -115,7 +116,7 @@ def _decode_stream(
     return Audio(
         samples=samples,
         sample_rate=sample_rate or rate,
-        damage=damage.describe("sound"),
+        damage=damage.describe("audio"),
         notes=(joined,) if joined else (),
     )
 
@@ -166,17 +167,7 @@ def _is_audible(clip: Clip, container: Container, number: int) -> bool:
 
 
 def _stated_end(container: Container, stream: Any, begin: Fraction) -> float | None:
-    """Return the end of the audio in seconds of the clip; None if the container is not exact.
-
-    It is needed because codecs pad their last frame.
-    """
+    """Return where the audio ends in the clip, as codecs pad their last frame; None if inexact."""
     if not container.format.startswith("mov") or not stream.duration:
         return None
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base - begin)
-
-
-def _check_length(clip: Clip, stated: float | None) -> None:
-    if stated is not None and stated <= 0:
-        raise Unreadable(clip.id, "the sound ends before the clip begins")
-    if min(clip.seconds or np.inf, stated or 0) > MAX_SECONDS:
-        raise Unreadable(clip.id, too_long())

@@ -34,8 +34,6 @@ BACK, AHEAD = Fraction(1), Fraction(10)
 """Seconds by which time jumps back, or ahead in :data:`JOINED`, if another recording begins."""
 LAST = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 """Dispositions of video streams that are used only if there is no other."""
-BEFORE_ALL = -(1 << 40)
-"""Microseconds; earlier than any packet."""
 
 
 @dataclass(slots=True)
@@ -45,37 +43,30 @@ class Damage:
     packets: int = 0
     """Packets read in all."""
     failed: int = 0
-    """Packets that could not be decoded."""
     joins: int = 0
     """Times at which another recording began."""
     end: str = ""
     """Why nothing more could be read, if the container itself is damaged."""
 
     def check(self, clip: Clip, what: str) -> None:
-        """Check that at least half of a stream could be decoded.
-
-        Raises:
-            Unreadable: More packets failed than were decoded.
-        """
+        """Check that at least half of a stream's packets could be decoded; Unreadable if not."""
         if 2 * self.failed > self.packets or (self.end and not self.packets):
             raise Unreadable(clip.id, f"damaged: {self.describe(what)}")
 
     def describe(self, what: str) -> str:
         """Return the damage as text, empty if everything was decoded."""
-        failed = f"{self.failed} of {self.packets} packets of its {what} cannot be decoded"
-        end = f"after packet {self.packets} of its {what} nothing can be read ({self.end})"
-        return "; ".join([failed] * (self.failed > 0) + [end] * (self.end != ""))
+        parts = []
+        if self.failed:
+            parts.append(f"{self.failed} of {self.packets} packets of its {what} cannot be decoded")
+        if self.end:
+            parts.append(
+                f"after packet {self.packets} of its {what} nothing can be read ({self.end})"
+            )
+        return "; ".join(parts)
 
 
 class Container:
-    """A media file open for decoding, one stream at a time.
-
-    Args:
-        file: The file, which the caller closes.
-
-    Raises:
-        av.FFmpegError: FFmpeg cannot read it.
-    """
+    """A media file, which the caller closes, open for decoding one stream at a time."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -130,16 +121,10 @@ class Container:
     def decode(
         self, stream: Any, begin: Fraction, damage: Damage
     ) -> Iterator[tuple[Any, Fraction | None]]:
-        """Yield the frames of a stream from a time of the file on, or from somewhat before it.
+        """Yield the frames of a stream, with their times or None, from somewhat before a time on.
 
-        Args:
-            stream: From :meth:`audio` or :meth:`video`; no other may be decoded meanwhile.
-            begin: Seconds of the file.
-            damage: Counts packets that cannot be decoded and are passed over.
-
-        Yields:
-            Each frame with its time in seconds of the file, None if it has none. In recordings
-            joined end to end, the times of a later one continue from the end of the one before.
+        Times are seconds of the file. In recordings joined end to end, those of a later one
+        continue from the end of the one before. No other stream may be decoded meanwhile.
         """
         joins = self.format.startswith(JOINED)
         shift, end = Fraction(0), None
@@ -177,7 +162,7 @@ class Container:
         """Go to the first packet; if seeking may miss it, open the file again."""
         if self.format.startswith(REWOUND):
             with suppress(av.FFmpegError):  # of a stream without packets
-                self._input.seek(BEFORE_ALL)
+                self._input.seek(-(1 << 40))  # microseconds; before any packet
                 return stream
         return self._reopen(stream)
 
@@ -189,11 +174,7 @@ class Container:
 
 @contextmanager
 def container_of(clip: Clip, file: BinaryIO) -> Iterator[Container]:
-    """Open a clip's file for decoding.
-
-    Raises:
-        Unreadable: It is not media that FFmpeg reads, or FFmpeg fails while it is open.
-    """
+    """Open a clip's file for decoding; Unreadable if FFmpeg cannot, or fails while it is open."""
     with explained(clip, "cut off, or no media this program reads"):
         container = Container(file)
     with closing(container), explained(clip, "damaged"):
@@ -202,12 +183,7 @@ def container_of(clip: Clip, file: BinaryIO) -> Iterator[Container]:
 
 @contextmanager
 def explained(clip: Clip, what: str) -> Iterator[None]:
-    """Raise FFmpeg's errors, and lack of memory, as :class:`Unreadable`.
-
-    Args:
-        clip: For the message.
-        what: Beginning of the message, before FFmpeg's own words.
-    """
+    """Raise FFmpeg's errors, and lack of memory, as :class:`Unreadable`, ``what`` first."""
     try:
         yield
     except MemoryError:

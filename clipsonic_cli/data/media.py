@@ -1,8 +1,7 @@
 """Read what a clip looks and sounds like: PyAV decodes, whatever the file is.
 
-Time is the clip's own: 0 is ``clip.start`` after the earliest moment of video and audio, so that
-both stay together. Every failure is :class:`Unreadable` with its reason, and memory is bounded by
-``MAX_SECONDS`` and :data:`MAX_PIXELS`.
+Time is the clip's own: 0 is ``clip.start`` after the earliest moment of video and audio. Every
+failure is :class:`Unreadable`; ``MAX_SECONDS`` and :data:`MAX_PIXELS` bound the memory.
 """
 
 import warnings
@@ -51,11 +50,7 @@ class Frame:
 
 
 class ClipReader(ExitStack):
-    """Reads a clip's files, each of which is opened once, when it is first needed.
-
-    Use it in a ``with`` statement, which closes the files, and in which errors of the system and of
-    FFmpeg become :class:`Unreadable`.
-    """
+    """Reads a clip's files in a ``with`` statement; each is opened once, when first needed."""
 
     def __init__(self, clip: Clip) -> None:
         super().__init__()
@@ -64,11 +59,7 @@ class ClipReader(ExitStack):
         self._containers: dict[Path | Member, Container] = {}
 
     def digest(self) -> bytes:
-        """Return 16 bytes that are equal for clips of equal content: files, start and length.
-
-        Raises:
-            Unreadable: As :func:`~clipsonic_cli.data.source.opened`.
-        """
+        """Return 16 bytes that are equal for clips of equal content: files, start and length."""
         clip = self.clip
         hashed = blake2b(f"{clip.start} {clip.seconds}".encode(), digest_size=16)
         for media in (clip.media, clip.sound):
@@ -84,7 +75,7 @@ class ClipReader(ExitStack):
         """Decode the audio; see :func:`read_audio`."""
         clip = self.clip
         if clip.sound is None and is_image(clip.media):
-            raise Unreadable(clip.id, "a still picture without sound")
+            raise Unreadable(clip.id, "a still image without audio")
         container = self._container(clip.media if clip.sound is None else clip.sound)
         return decode_audio(clip, container, sample_rate)
 
@@ -96,9 +87,6 @@ class ClipReader(ExitStack):
         Args:
             damage: Counts packets that cannot be decoded and are passed over.
             since: Seconds into the clip; frames that are seen only before may be left out.
-
-        Raises:
-            Unreadable: There is no picture; or it is damaged, or over 64 megapixels.
         """
         clip = self.clip
         if is_image(clip.media):
@@ -111,11 +99,10 @@ class ClipReader(ExitStack):
         number = self._video[0]
         stream = container.video(number)
         if stream.codec_context is None:
-            raise Unreadable(clip.id, "its picture is in a coding this program does not know")
+            raise Unreadable(clip.id, "its video is in a coding this program does not know")
         _check_pixels(clip, stream.codec_context.width, stream.codec_context.height)
 
         def convert(frame: Any) -> Image.Image:
-            """Return a decoded frame in RGB as a player shows it."""
             _check_pixels(clip, frame.width, frame.height)
             aspect = container.video(number).sample_aspect_ratio  # may become known while decoding
             return upright(square_pixels(frame.to_image(), aspect), display_matrix(frame))
@@ -135,8 +122,8 @@ class ClipReader(ExitStack):
                     return
             before, end = frame, at + float(duration_of(frame, stream))
         if before is None:
-            why = damage.describe("picture")
-            raise Unreadable(clip.id, f"damaged: {why}" if why else "no picture could be decoded")
+            why = damage.describe("video")
+            raise Unreadable(clip.id, f"damaged: {why}" if why else "no image could be decoded")
 
         # The last frame ends by its own duration.
         yield Frame(min(end - ROUNDING, limit), partial(convert, before))
@@ -144,17 +131,16 @@ class ClipReader(ExitStack):
     def images(self, times: Iterable[float], damage: Damage | None = None) -> Iterator[Image.Image]:
         """Yield the image that is seen at each time; see :func:`read_frames`."""
         times = iter(times)
-        time = next(times, None)
-        if time is None:
+        first = time = next(times, None)
+        if first is None:
             return
-        given = False
-        for frame in self.frames(damage, since=time):
+        for frame in self.frames(damage, since=first):
             while time is not None and time < frame.until:
                 yield frame.image
-                given, time = True, next(times, None)
+                time = next(times, None)
             if time is None:
                 return
-        if not given:
+        if time == first:  # the video ends before
             yield frame.image
 
     @property
@@ -164,15 +150,11 @@ class ClipReader(ExitStack):
 
     @cached_property
     def _video(self) -> tuple[int, str]:
-        """The number of the video stream to read, and the note.
-
-        A stream that has several frames is preferred to a still, and that to one that cannot be
-        decoded.
-        """
+        """The video stream to read, of several frames if possible, else a still; and the note."""
         container = self._container(self.clip.media)
         order = container.video_order()
         if not order:
-            raise Unreadable(self.clip.id, "no picture")
+            raise Unreadable(self.clip.id, "no image")
         best, most = order[0], 0
         for number in order if len(order) > 1 else ():
             stream = container.video(number)
@@ -203,23 +185,15 @@ class ClipReader(ExitStack):
 
 
 def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
-    """Read the audio of a clip as mono.
+    """Read the audio of a clip as mono, in [-1, 1], which codecs and resampling exceed a little.
 
     Of several streams, that which players choose is read, unless it cannot be decoded or is silent
     throughout while another is not. If the channels cancel each other, the loudest one is used.
+    Where the audio begins later than the video, or pauses, there are zeros.
 
     Args:
         clip: Its ``start`` and ``seconds`` are kept to the sample of the file's own rate.
         sample_rate: Hz wanted, resampled by soxr at high quality; None keeps the file's own.
-
-    Returns:
-        Samples in [-1, 1], which codecs and resampling may exceed a little; N is ``seconds *
-        sample_rate``, or less if the audio ends before. Where it begins later than the video, or
-        pauses, there are zeros.
-
-    Raises:
-        Unreadable: There is no audio, or none in the clip; it is damaged, cut off, or longer than
-            an hour.
     """
     with ClipReader(clip) as reader:
         return reader.audio(sample_rate)
@@ -228,19 +202,12 @@ def read_audio(clip: Clip, sample_rate: int | None = None) -> Audio:
 def read_frames(
     clip: Clip, times: Iterable[float], damage: Damage | None = None
 ) -> Iterator[Image.Image]:
-    """Yield the images that are seen at some times of a clip.
+    """Yield the RGB image that is seen at each time until the video or clip ends; at least one.
 
     Args:
         clip: The clip; a still image is yielded once, whatever the times.
         times: Seconds into the clip, ascending; may be endless, such as :func:`every`.
         damage: Counts packets that cannot be decoded and are passed over.
-
-    Yields:
-        An RGB image for each time, upright and with square pixels, until the video or the clip
-        ends; at least one. The same object for times that show the same frame.
-
-    Raises:
-        Unreadable: There is no picture; or it is damaged, or over 64 megapixels.
     """
     with ClipReader(clip) as reader:
         yield from reader.images(times, damage)
@@ -272,12 +239,12 @@ def _read_still(clip: Clip, file: BinaryIO) -> Image.Image:
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable(clip.id, "no picture this program reads") from None
+        raise Unreadable(clip.id, "no image this program reads") from None
     except Exception as error:  # a damaged file can make PIL's decoders raise nearly anything
-        raise Unreadable(clip.id, f"a damaged picture: {' '.join(str(error).split())}") from None
+        raise Unreadable(clip.id, f"a damaged image: {' '.join(str(error).split())}") from None
 
 
 def _check_pixels(clip: Clip, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        limit = f"{MAX_PIXELS // 1_000_000} million"
-        raise Unreadable(clip.id, f"{width} x {height} pixels, allowed are {limit}")
+        limit = MAX_PIXELS // 1_000_000
+        raise Unreadable(clip.id, f"{width} x {height} pixels, allowed are {limit} million")

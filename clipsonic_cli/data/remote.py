@@ -12,7 +12,7 @@ BLOCK = 1 << 16
 
 
 class RemoteFile(io.RawIOBase):
-    """Reads an address like a file, by HTTP ranges; after so many attempts, an OSError."""
+    """Reads an address like a file, by HTTP ranges; raises OSError if all attempts fail."""
 
     def __init__(self, url: str, *, attempts: int = 5) -> None:
         self._url, self._attempts = url, attempts

@@ -89,7 +89,7 @@ def _decode_frames(
         if time is None:
             break
     kept = kept or [square(frame.image, size)]  # of a video that ends before the first time
-    damaged = damage.describe("picture")
+    damaged = damage.describe("video")
 
     # A still video is looked at to its end.
     while not still.changed and (following := next(frames, None)) is not None:

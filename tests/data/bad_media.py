@@ -10,13 +10,13 @@ from make_media import grey, put, rotate, write_media
 UNOPENED = "unreadable: cut off, or no media this program reads"
 DROPPED = {
     "folder.mp4": "unreadable: a folder, no file",
-    "blind.mp4": "unreadable: no picture",
+    "blind.mp4": "unreadable: no image",
     "itself.mp4": "unreadable: too many levels of symbolic links",
     "later.mp4": "duplicate: the same as good.mp4",
     "locked.mp4": "unreadable: permission denied",
     "loop": "unreadable: a link to a folder that was entered already",
-    "moving.gif": "unreadable: no sound",
-    "mute.mp4": "unreadable: no sound",
+    "moving.gif": "unreadable: no audio",
+    "mute.mp4": "unreadable: no audio",
     "noise.mp4": UNOPENED,
     "not-\\udcff-text.mp4": UNOPENED,
     "nowhere.mp4": "unreadable: there is no such file",
@@ -34,9 +34,9 @@ KEPT = {
     "192k.mkv": "",
     "8k.mp4": "",
     "clipped.mkv": "clipped: 100.0% of the samples at full scale",
-    "cut.mp4": "damaged: 1 of 11 packets of its sound cannot be decoded",
-    "damaged.mp4": "damaged: 3 of 17 packets of its sound cannot be decoded; "
-    "damaged: 1 of 7 packets of its picture cannot be decoded",
+    "cut.mp4": "damaged: 1 of 11 packets of its audio cannot be decoded",
+    "damaged.mp4": "damaged: 3 of 17 packets of its audio cannot be decoded; "
+    "damaged: 1 of 7 packets of its video cannot be decoded",
     "eight-channels.mkv": "",
     "good.mp4": "",
     "line\\nbreak.mp4": "",

@@ -97,5 +97,5 @@ def test_a_missing_file_or_a_folder_says_so(name, tmp_path: Path):
 
 
 def test_a_video_without_sound_says_so(tmp_path):
-    with pytest.raises(NotSound, match="no sound"):
+    with pytest.raises(NotSound, match="no audio"):
         read_sound_file(write_media(tmp_path / "a.mp4", sound=None))

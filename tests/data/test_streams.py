@@ -113,13 +113,13 @@ def test_broken_packets_are_passed_over_and_counted(tmp_path):
     assert abs(len(audio.samples) / RATE - 2.5) < 0.01
     assert abs(pitch(audio.samples[-RATE // 2 :]) - 440) < 2
     assert audio.damage.startswith("2 of ")
-    assert audio.damage.endswith(" packets of its sound cannot be decoded")
+    assert audio.damage.endswith(" packets of its audio cannot be decoded")
 
 
 def test_of_a_file_without_sound_packets_that_decode_the_counts_are_the_reason(tmp_path):
     path = write_media(tmp_path / "a.mkv", picture=None, sound="flac", seconds=2.0)
     break_packets(path, slice(None))
-    with pytest.raises(Unreadable, match=r"damaged: \d+ of \d+ packets of its sound"):
+    with pytest.raises(Unreadable, match=r"damaged: \d+ of \d+ packets of its audio"):
         read_audio(clip(path), RATE)
 
 
@@ -183,4 +183,4 @@ def test_theora_repeats_frames_by_empty_packets(tmp_path):
     damage = Damage()
     frames = list(read_frames(clip(path), every(1.0), damage))
     assert len(frames) == 3
-    assert damage.describe("picture") == read_audio(clip(path), RATE).damage == ""
+    assert damage.describe("video") == read_audio(clip(path), RATE).damage == ""

@@ -57,7 +57,7 @@ def test_frames_end_with_the_sound(tmp_path):
 def test_without_an_encoder_pictures_are_not_looked_at(tmp_path):
     path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le")
     assert len(look(path, size=None).frames) == 0
-    assert look(path) == Flaw(kind="unreadable", reason="no picture")
+    assert look(path) == Flaw(kind="unreadable", reason="no image")
 
 
 def test_a_decoding_process_needs_no_torch():

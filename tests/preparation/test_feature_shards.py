@@ -27,7 +27,7 @@ ROWS = [
     ClipTensors(
         id="a", key="0a", digest="00", seconds=1.0, mel=3, frames=2, frame_rate=1.0, wave=5
     ),
-    ClipTensors(id="b", key="0b", flaws=(Flaw(kind="unreadable", reason="no sound"),)),
+    ClipTensors(id="b", key="0b", flaws=(Flaw(kind="unreadable", reason="no audio"),)),
     ClipTensors(id="c", key="0c", digest="01", seconds=1.0, mel=4, frames=1, wave=6),
 ]
 

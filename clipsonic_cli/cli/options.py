@@ -33,7 +33,7 @@ class Panel:
         parser: Callable[[Any], Any] | None = None,
         *,
         names: Collection[str] = (),
-        noun: str = "",
+        only: Collection[str] = (),
     ) -> Any:
         """Build an option.
 
@@ -41,15 +41,15 @@ class Panel:
             usage: Its spellings and what stands for its value, such as "--steps N".
             text: Its help.
             parser: Reads the value.
-            names: Known values, which the shell completes.
-            noun: What each of ``names`` is, where no other value is allowed.
+            names: Values that the shell completes.
+            only: All values that are allowed.
         """
         *spellings, last = usage.split()
         is_flag = last.startswith("-")
 
         def parse_name(name: str) -> str:
-            if name not in names:
-                raise unknown(noun, name, list(names))
+            if name not in only:
+                raise unknown(spellings[0].lstrip("-"), name, list(only))
             return name
 
         return typer.Option(
@@ -57,18 +57,14 @@ class Panel:
             *([last] if is_flag else []),
             metavar="" if is_flag else last,
             help=text,
-            parser=parse_name if noun else parser,
-            autocompletion=(lambda: list(names)) if names else None,
+            parser=parse_name if only else parser,
+            autocompletion=(lambda: list(only or names)) if only or names else None,
             rich_help_panel=self.title,
         )
 
 
 def number(text: str | float) -> float:
-    """Read a number of any range.
-
-    Raises:
-        typer.BadParameter: It is none.
-    """
+    """Parse a number of any range."""
     try:
         return float(text)
     except ValueError:
@@ -76,11 +72,7 @@ def number(text: str | float) -> float:
 
 
 def whole(text: str | int) -> int:
-    """Read a whole number of any range.
-
-    Raises:
-        typer.BadParameter: It is none.
-    """
+    """Parse a whole number of any range."""
     try:
         return int(text)
     except ValueError:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipsonic_cli.audio.files import SUBTYPES
 from clipsonic_cli.cli.generate import outputs
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import DEVICES
@@ -80,7 +81,6 @@ def test_a_template_is_filled_with_safe_values():
         ("{label/", None, "malformed"),
         ("sounds", None, "is no folder"),
         ("x.wav", "flac", "--format says flac"),
-        ("x.wav", "wave", "Did you mean 'wav'"),
         ("", None, "no file name"),
         ("a\0.wav", None, "no file name"),
         ("{promt}.wav", None, "Did you mean 'prompt'"),
@@ -116,8 +116,4 @@ def test_existing_files_are_refused_unless_overwritten(tmp_path):
 
 
 def test_bits_have_the_names_of_audio_files():
-    from clipsonic_cli.audio.files import SUBTYPES
-
-    assert {outputs.subtype_of(bits) for bits in ("16", "24", "float")} == set(SUBTYPES[".wav"])
-    with pytest.raises(UsageError, match="Unknown bits '8'"):
-        outputs.subtype_of("8")
+    assert set(outputs.SUBTYPES.values()) == set(SUBTYPES[".wav"])

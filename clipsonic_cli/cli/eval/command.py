@@ -103,16 +103,7 @@ def evaluate(
     sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [])
     _check_paper(table, figure, of_model=not generated, data=data)
-    numbers: dict[str, object] = {
-        "count": count,
-        "trials": trials,
-        "workers": workers,
-        "clip_seconds": clip_seconds,
-        "seed": seed,
-        "split_seed": split_seed,
-        "steps": steps,
-        "seconds": seconds,
-    }
+    numbers = {name: value for name, value in ctx.params.items() if name != "guidance"}
     ranges.check_all(ranges.EVAL, numbers, "`{}`")
     for scale in guidance or []:
         ranges.EVAL["guidance"].check("--guidance", scale)
@@ -207,11 +198,7 @@ def _names_of(paths: Sequence[Path]) -> str:
 
 
 def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:
-    """Check that no option is given that another leaves without meaning.
-
-    Raises:
-        UsageError: One is.
-    """
+    """Check that no option is given that another leaves without meaning."""
     for name in names:
         if name in given:
             raise UsageError(f"`{name}` has no meaning with {other}; leave one of them out.")

@@ -114,9 +114,7 @@ Data = Annotated[
         "sounds; mini is compared with statistics of its own test clips.",
     ),
 ]
-Split = Annotated[
-    types.Split, DATA.option("--split NAME", f"{', '.join(SPLITS)}.", names=SPLITS, noun="split")
-]
+Split = Annotated[types.Split, DATA.option("--split NAME", f"{', '.join(SPLITS)}.", only=SPLITS)]
 SplitSeed = Annotated[
     int,
     DATA.option(
@@ -158,8 +156,7 @@ Preset = Annotated[
         "default: fast; paper: its sampling, {sampler} in {steps} steps, {dtype}, sounds of "
         "{seconds:g} s, ".format(**PAPER_SAMPLING)
         + f"clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
-        names=PRESETS,
-        noun="preset",
+        only=PRESETS,
     ),
 ]
 Seconds = Annotated[

@@ -66,11 +66,7 @@ def _print_table(table: "Table", console: Console, elsewhere: str) -> None:
 
 
 def check_listening(folder: Path) -> None:
-    """Check that a folder holds no listening test yet.
-
-    Raises:
-        UsageError: It holds one.
-    """
+    """Check that a folder holds no listening test yet."""
     from clipsonic_cli.listening.page import KEY, PAGE
 
     if any((folder / name).exists() for name in (PAGE, KEY)):

@@ -20,13 +20,7 @@ from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.generate import options as generate_options
 from clipsonic_cli.cli.generate.jobs import Job, Round, plan_recipes, plan_rounds
 from clipsonic_cli.cli.generate.like import Original
-from clipsonic_cli.cli.generate.outputs import (
-    DEFAULT_NAME,
-    FIELDS,
-    Template,
-    check_paths,
-    subtype_of,
-)
+from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, SUBTYPES, Template, check_paths
 from clipsonic_cli.cli.generate.requests import Request, negative_fields, read_requests
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
@@ -119,7 +113,7 @@ def generate(
         rounds = absent
     if original is not None and original.name.endswith(template.ending):
         bits = bits or original.bits  # which are those of its format
-    subtype = subtype_of(bits)
+    subtype = None if bits is None else SUBTYPES[bits]
     paths = [path for one in rounds for path in one.paths]
     check_paths(paths, subtype, overwrite=overwrite, creates=template.creates)
     if not rounds:
@@ -140,11 +134,7 @@ def generate(
 
 
 def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
-    """Check that so many variations can be kept.
-
-    Raises:
-        UsageError: They cannot.
-    """
+    """Check that so many variations can be kept."""
     if not 1 <= keep <= variations:
         raise UsageError(
             f"--keep is {keep}; it must be from 1 to the {variations} of --variations (-n)."

@@ -50,15 +50,7 @@ class Original:
         return cls(path=path, recipe=recipe, name=f"{stem}.{ending}", bits=bits)
 
     def check_images(self, recipe: Recipe, digests: Sequence[str]) -> None:
-        """Check that images named by the original are the ones it was made with.
-
-        Args:
-            recipe: What would be made, complete.
-            digests: Fields of the recipe that must agree.
-
-        Raises:
-            UsageError: An image has changed.
-        """
+        """Check that digests of images in a complete recipe are as in the original's."""
         for name in digests:
             if getattr(self.recipe, name) != getattr(recipe, name):
                 raise UsageError(
@@ -67,11 +59,7 @@ class Original:
                 )
 
     def check_weights(self, sonic: "ClipSonic") -> None:
-        """Check that the model has the weights that the original was made with.
-
-        Raises:
-            UsageError: It has others.
-        """
+        """Check that the model has the weights that the original was made with."""
         if self.recipe.model_id != sonic.parts.identity(sonic.needs(self.recipe)):
             raise UsageError(
                 f"The weights of model '{self.recipe.model}' are not those that '{self.path}' was "

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clipsonic_cli.cli.generate import outputs, requests
+from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, FORMATS, SUBTYPES
+from clipsonic_cli.cli.generate.requests import COLUMNS
 from clipsonic_cli.cli.options import OUTPUT, PRESETS, QUERY, SAMPLING, number, whole
 from clipsonic_cli.ranges import RECIPE
 
@@ -29,7 +30,7 @@ File = Annotated[
     QUERY.option(
         "--file -f FILE",
         "Many queries: txt with a prompt a line; csv, tsv, json or jsonl with text, prompt or "
-        f"image, and {', '.join(requests.COLUMNS)} to replace the options. '-' is standard input.",
+        f"image, and {', '.join(COLUMNS)} to replace the options. '-' is standard input.",
     ),
 ]
 Like = Annotated[
@@ -50,9 +51,7 @@ Guidance = Annotated[
         number,
     ),
 ]
-Preset = Annotated[
-    str | None, SAMPLING.option("--preset NAME", PRESET_HELP, names=PRESETS, noun="preset")
-]
+Preset = Annotated[str | None, SAMPLING.option("--preset NAME", PRESET_HELP, only=PRESETS)]
 Seconds = Annotated[
     float | None,
     SAMPLING.option(
@@ -82,17 +81,21 @@ Output = Annotated[
     OUTPUT.option(
         "--output -o PATH",
         "A file, a folder (a new one with a slash at its end), or a file name with "
-        f"{', '.join(f'{{{name}}}' for name in outputs.FIELDS)} or a column of --file. "
-        f"Default: {outputs.DEFAULT_NAME} here.",
+        f"{', '.join(f'{{{name}}}' for name in FIELDS)} or a column of --file. "
+        f"Default: {DEFAULT_NAME} here.",
     ),
 ]
 Suffix = Annotated[
     str | None,
-    OUTPUT.option("--format NAME", f"{', '.join(outputs.FORMATS)}, where -o does not say."),
+    OUTPUT.option("--format NAME", "wav, flac or ogg, where -o does not say.", only=FORMATS),
 ]
 Bits = Annotated[
     str | None,
-    OUTPUT.option("--bits BITS", "16, 24 or float (float: wav only; none for ogg). Default: 16."),
+    OUTPUT.option(
+        "--bits BITS",
+        "16, 24 or float (float: wav only; none for ogg). Default: 16.",
+        only=SUBTYPES,
+    ),
 ]
 Overwrite = Annotated[bool, OUTPUT.option("--overwrite", "Replace files that exist.")]
 SkipExisting = Annotated[

@@ -46,15 +46,13 @@ class Template:
         Args:
             output: A file, an existing folder, a new one with a slash at its end, a template of a
                 file such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
-            suffix: Value of ``--format``, or None.
+            suffix: One of :data:`FORMATS`, or None.
             default: Template of the name, where none is given.
 
         Raises:
             UsageError: The ending is unknown or contradicts ``--format``, the name has no ending
                 and is no folder, or its fields are malformed or in the name of a new folder.
         """
-        if suffix is not None and suffix not in FORMATS:
-            raise unknown("format", suffix, list(FORMATS))
         stem, _, usual = default.rpartition(".")
         path, ending, creates = Path(output or ""), suffix or usual, False
         if output is not None and ("\0" in output or not output):
@@ -131,11 +129,7 @@ MAX_NAME_BYTES = 240  # room for "-1000" and for the name of the temporary file
 
 
 def fields_of(template: str) -> set[str]:
-    """Return the fields of a template.
-
-    Raises:
-        UsageError: The braces do not match, or hold more than a name and a width (``{index:03}``).
-    """
+    """Return the fields of a template: names in braces, with a width as in ``{index:03}``."""
     try:
         parsed = [(name, spec) for _, name, spec, _ in string.Formatter().parse(template)]
     except ValueError as error:
@@ -151,17 +145,6 @@ def fields_of(template: str) -> set[str]:
             f"':01' to ':09', which put zeros before a number."
         )
     return names
-
-
-def subtype_of(bits: str | None) -> str | None:
-    """Return the name in ``audio.files`` for a value of ``--bits``.
-
-    Raises:
-        UsageError: It is none of 16, 24 and float.
-    """
-    if bits is not None and bits not in SUBTYPES:
-        raise unknown("bits", bits, list(SUBTYPES))
-    return None if bits is None else SUBTYPES[bits]
 
 
 def check_paths(

@@ -94,11 +94,7 @@ def located(where: str) -> Iterator[None]:
 
 
 def negative_fields(negative: str) -> dict[str, str | None]:
-    """Return the recipe's fields for a negative text or image.
-
-    Raises:
-        UsageError: The text is blank, or the image is missing.
-    """
+    """Return the recipe's fields for a negative text or image, which must exist."""
     query = _checked(query_of(negative))
     image = None if query.image is None else str(query.image)
     return {"negative": query.text, "negative_image": image, "negative_image_sha256": None}
@@ -169,12 +165,7 @@ def _read_file(path: Path) -> list[Request]:
 
 
 def _request_of_row(row: ListRow, files: ListedFiles) -> Request:
-    """Build a request from a row; empty cells count as absent.
-
-    Raises:
-        BadCell: A cell cannot be used.
-        UsageError: A text has no word, or an image is missing.
-    """
+    """Build a request from a row; empty cells count as absent."""
     # Find the query's column.
     if (line := row.cells.get(LINE)) is not None:
         kind = "image" if line.lower().endswith(IMAGE_SUFFIXES) else "text"

@@ -98,9 +98,7 @@ def train(
         save_every=save_every,
         validate_every=validate_every,
     )
-    others = {"minutes": minutes, "frame_rate": frame_rate, "workers": workers}
-    ranges.check_all(ranges.TRAIN, loop | {"seed": seed}, "`{}`")
-    ranges.check_all(ranges.RUN, others | {"sample_every": sample_every}, "`{}`")
+    ranges.check_all(ranges.TRAIN | ranges.RUN, options.not_none(**ctx.params), "`{}`")
     if (data is None) == (resume is None):
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
@@ -182,11 +180,7 @@ def train(
 
 
 def _check_changeable(ctx: typer.Context) -> None:
-    """Check that no option is given with ``--resume`` that would change nothing.
-
-    Raises:
-        UsageError: One is.
-    """
+    """Check that no option is given with ``--resume`` that would change nothing."""
     if fixed := sorted(options.on_command_line(ctx) - CHANGEABLE):
         name = fixed[0]
         raise UsageError(

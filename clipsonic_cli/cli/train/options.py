@@ -13,8 +13,8 @@ DROPPABLE = ("clipped", "still", "damaged")
 """Flaws that drop a clip only on request."""
 
 MODEL = Panel("Model")
-TRAINING = Panel("Training")
-EXTENSIONS = Panel("Beyond the paper (off by default)")
+LOOP = Panel("Training")
+BEYOND = Panel("Beyond the paper (off by default)")
 
 Data = Annotated[
     str | None,
@@ -33,8 +33,7 @@ Drop = Annotated[
         "--drop FLAW",
         f"Also drop clips with this flaw: {', '.join(DROPPABLE)}. Unreadable, silent, short and "
         "duplicate clips are always dropped and reported.",
-        names=DROPPABLE,
-        noun="flaw to drop",
+        only=DROPPABLE,
     ),
 ]
 Stage = Annotated[
@@ -42,8 +41,7 @@ Stage = Annotated[
     MODEL.option(
         "--stage NAME",
         "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN.",
-        names=STAGES,
-        noun="stage",
+        only=STAGES,
     ),
 ]
 Condition = Annotated[
@@ -52,8 +50,7 @@ Condition = Annotated[
         "--condition NAME",
         "clip-image: frames, as in the paper; clip-text and clap-text: labels, for the modes "
         "clip-tta and clap-tta.",
-        names=SPACES,
-        noun="condition",
+        only=SPACES,
     ),
 ]
 Preset = Annotated[
@@ -62,8 +59,7 @@ Preset = Annotated[
         "--preset NAME",
         "default: suits data and machine, and says why; paper: its section 3 and appendix A, every "
         "departure explained in the model card.",
-        names=PRESETS,
-        noun="preset",
+        only=PRESETS,
     ),
 ]
 Size = Annotated[
@@ -93,17 +89,14 @@ WarmStart = Annotated[
     ),
 ]
 Name = Annotated[
-    str | None,
-    MODEL.option(
-        "--name NAME", "Name of the model, for generate --model. Default: that of the data."
-    ),
+    str | None, MODEL.option("--name NAME", "Name for generate --model. Default: that of the data.")
 ]
 Licence = Annotated[
     str, MODEL.option("--licence TEXT", "Licence of the weights, for the model card.")
 ]
 Out = Annotated[
     Path | None,
-    TRAINING.option(
+    LOOP.option(
         "--out -o DIR",
         "Folder of the run. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts other "
         "than the U-Net.",
@@ -111,36 +104,31 @@ Out = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    TRAINING.option(
+    LOOP.option(
         "--resume DIR",
         "Continue the run in a folder as if it had never stopped: bit for bit on a CPU with as "
         "many threads. Options of the loop may change.",
     ),
 ]
-Steps = Annotated[int | None, TRAINING.option("--steps N", "Optimizer steps in all.", whole)]
+Steps = Annotated[int | None, LOOP.option("--steps N", "Optimizer steps in all.", whole)]
 Minutes = Annotated[
-    float | None, TRAINING.option("--minutes M", "Stop after so many minutes of training.", number)
+    float | None, LOOP.option("--minutes M", "Stop after so many minutes of training.", number)
 ]
 BatchSize = Annotated[
-    int | None, TRAINING.option("--batch-size N", "Clips per step, over all processes.", whole)
+    int | None, LOOP.option("--batch-size N", "Clips per step, over all processes.", whole)
 ]
 MicroBatch = Annotated[
     int | None,
-    TRAINING.option(
+    LOOP.option(
         "--micro-batch N",
         "Most clips at once; gradients accumulate. Default: what fits into GPU memory.",
         whole,
     ),
 ]
-Lr = Annotated[float | None, TRAINING.option("--lr RATE", "Learning rate.", number)]
+Lr = Annotated[float | None, LOOP.option("--lr RATE", "Learning rate.", number)]
 Precision = Annotated[
     str | None,
-    TRAINING.option(
-        "--precision NAME",
-        "float32 or bfloat16; weights stay float32.",
-        names=PRECISIONS,
-        noun="precision",
-    ),
+    LOOP.option("--precision NAME", "float32 or bfloat16; weights stay float32.", only=PRECISIONS),
 ]
 Compiled = Annotated[
     bool | None,
@@ -150,44 +138,37 @@ Compiled = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, TRAINING.option("--seed N", "Seed of everything random, including the split.", whole)
+    int, LOOP.option("--seed N", "Seed of everything random, including the split.", whole)
 ]
 SaveEvery = Annotated[
-    int | None, TRAINING.option("--save-every N", "Steps between checkpoints.", whole)
+    int | None, LOOP.option("--save-every N", "Steps between checkpoints.", whole)
 ]
 ValidateEvery = Annotated[
-    int | None, TRAINING.option("--validate-every N", "Steps between validations.", whole)
+    int | None, LOOP.option("--validate-every N", "Steps between validations.", whole)
 ]
 SampleEvery = Annotated[
     int | None,
-    TRAINING.option(
-        "--sample-every N", "Steps between samples, made at a checkpoint; 0: none.", whole
-    ),
+    LOOP.option("--sample-every N", "Steps between samples, at a checkpoint; 0: none.", whole),
 ]
 Prompts = Annotated[
     list[str] | None,
-    TRAINING.option(
-        "--prompt TEXT|FILE", "Text or image of a sample. Default: some labels and frames."
-    ),
+    LOOP.option("--prompt TEXT|FILE", "Text or image of a sample. Default: labels and frames."),
 ]
 Trackers = Annotated[
-    list[str] | None,
-    TRAINING.option("--tracker NAME", "tensorboard or wandb, besides metrics.jsonl."),
+    list[str] | None, LOOP.option("--tracker NAME", "tensorboard or wandb, besides metrics.jsonl.")
 ]
 Overwrite = Annotated[
-    bool, TRAINING.option("--overwrite", "Replace a part of the model that another run trained.")
+    bool, LOOP.option("--overwrite", "Replace a part of the model that another run trained.")
 ]
 Window = Annotated[
-    int,
-    EXTENSIONS.option("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole),
+    int, BEYOND.option("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole)
 ]
 MeanOf = Annotated[
-    int,
-    EXTENSIONS.option("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole),
+    int, BEYOND.option("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole)
 ]
 CondNoise = Annotated[
     float,
-    EXTENSIONS.option(
+    BEYOND.option(
         "--cond-noise STD",
         "Noise on the condition, against the gap between images and texts; CapDec uses 0.126.",
         number,
@@ -195,14 +176,11 @@ CondNoise = Annotated[
 ]
 MinSnr = Annotated[
     float | None,
-    EXTENSIONS.option("--min-snr GAMMA", "Min-SNR loss weighting; its paper uses 5.", number),
+    BEYOND.option("--min-snr GAMMA", "Min-SNR loss weighting; its paper uses 5.", number),
 ]
 ZeroSnr = Annotated[
-    bool, EXTENSIONS.option("--zero-snr", "v-prediction on a schedule that ends in pure noise.")
+    bool, BEYOND.option("--zero-snr", "v-prediction on a schedule that ends in pure noise.")
 ]
 MultiScale = Annotated[
-    bool,
-    EXTENSIONS.option(
-        "--multi-scale", "Mel loss of the vocoder at seven scales, as in BigVGAN v2."
-    ),
+    bool, BEYOND.option("--multi-scale", "Mel loss of a vocoder at seven scales, as in BigVGAN v2.")
 ]

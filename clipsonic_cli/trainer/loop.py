@@ -25,7 +25,7 @@ from clipsonic_cli.trainer.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.ema import Ema
 from clipsonic_cli.trainer.objective import Objective
-from clipsonic_cli.trainer.optimizer import Updater, learning_rate, make_accelerator
+from clipsonic_cli.trainer.optimizer import Updater, learning_rate, make_accelerator, share_of_batch
 from clipsonic_cli.trainer.signals import catch_signals
 from clipsonic_cli.trainer.tracking import Means, MetricsLog, check_trackers
 from clipsonic_cli.types import Report, silent
@@ -138,12 +138,7 @@ class _Run:
         accelerator: Accelerator,
     ) -> None:
         processes, rank = accelerator.num_processes, accelerator.process_index
-        share, rest = divmod(config.batch_size, processes)
-        if rest or not share:
-            raise UsageError(
-                f"A batch of {config.batch_size} cannot be shared by {processes} processes. "
-                f"Choose a multiple of {processes}."
-            )
+        share = share_of_batch(config.batch_size, processes)
         self.objective, self.dataset, self.held_out = objective, dataset, held_out
         self.config, self.run_dir, self.accelerator = config, run_dir, accelerator
         self.rows = slice(rank * share, (rank + 1) * share)

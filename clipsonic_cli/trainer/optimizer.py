@@ -49,6 +49,20 @@ def make_accelerator(device: torch.device) -> Accelerator:
     return accelerator
 
 
+def share_of_batch(batch_size: int, processes: int) -> int:
+    """Return how many clips of a batch each process computes.
+
+    Raises:
+        UsageError: The processes cannot share it evenly.
+    """
+    if batch_size % processes:
+        raise UsageError(
+            f"A batch of {batch_size} cannot be shared by {processes} processes. "
+            f"Choose a multiple of {processes}."
+        )
+    return batch_size // processes
+
+
 class Updater:
     """Networks with their optimizers, on this process's device.
 

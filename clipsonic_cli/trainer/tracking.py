@@ -84,11 +84,8 @@ class Tracker(Protocol):
     def curves(self, step: int, values: Mapping[str, float]) -> None:
         """Add a point to each named curve."""
 
-    def audio(self, step: int, name: str, waveform: Waveform) -> None:
-        """Add a waveform, on the CPU."""
-
-    def image(self, step: int, name: str, image: Image.Image) -> None:
-        """Add an RGB image."""
+    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
+        """Add a waveform, on the CPU, or an RGB image."""
 
     def close(self) -> None:
         """Close the record."""
@@ -114,14 +111,12 @@ class TensorBoard:
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
-    def audio(self, step: int, name: str, waveform: Waveform) -> None:
-        """Add a waveform, on the CPU."""
-        self.writer.add_audio(name, waveform.samples[None], step, waveform.sample_rate)
-        self.writer.flush()
-
-    def image(self, step: int, name: str, image: Image.Image) -> None:
-        """Add an RGB image."""
-        self.writer.add_image(name, np.asarray(image), step, dataformats="HWC")
+    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
+        """Add a waveform, on the CPU, or an RGB image."""
+        if isinstance(value, Waveform):
+            self.writer.add_audio(name, value.samples[None], step, value.sample_rate)
+        else:
+            self.writer.add_image(name, np.asarray(value), step, dataformats="HWC")
         self.writer.flush()
 
     def close(self) -> None:
@@ -175,26 +170,20 @@ class WeightsAndBiases:
         beyond = last + 1 if known else 0
         self.first = beyond if self.run.offline else self.run.starting_step
 
-    def curves(self, step: int, values: Mapping[str, float]) -> None:
+    def curves(self, step: int, values: Mapping[str, object]) -> None:
         """Add a point to each named curve."""
-        self._log(step, dict(values))
-
-    def audio(self, step: int, name: str, waveform: Waveform) -> None:
-        """Add a waveform, on the CPU."""
-        import wandb
-
-        samples = waveform.samples.numpy()
-        self._log(step, {name: wandb.Audio(samples, sample_rate=waveform.sample_rate)})
-
-    def image(self, step: int, name: str, image: Image.Image) -> None:
-        """Add an RGB image."""
-        import wandb
-
-        self._log(step, {name: wandb.Image(image)})
-
-    def _log(self, step: int, values: dict[str, object]) -> None:
         if step >= self.first:
-            self.run.log(values, step=step)
+            self.run.log(dict(values), step=step)
+
+    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
+        """Add a waveform, on the CPU, or an RGB image."""
+        import wandb
+
+        if isinstance(value, Waveform):
+            media = wandb.Audio(value.samples.numpy(), sample_rate=value.sample_rate)
+        else:
+            media = wandb.Image(value)
+        self.curves(step, {name: media})
 
     def close(self) -> None:
         """Send the last row and close this part of the run."""
@@ -279,15 +268,13 @@ class MetricsLog:
         for tracker in self.trackers:
             tracker.curves(step, values)
 
-    def audio(self, step: int, name: str, waveform: Waveform) -> None:
-        """Show a waveform in the trackers; the names of a series are equal, a slash groups."""
-        for tracker in self.trackers:
-            tracker.audio(step, name, waveform)
+    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
+        """Show a waveform, on the CPU, or an RGB image in the trackers.
 
-    def image(self, step: int, name: str, image: Image.Image) -> None:
-        """Show an RGB image in the trackers; the names of a series are equal, a slash groups."""
+        The names of a series are equal; a slash groups.
+        """
         for tracker in self.trackers:
-            tracker.image(step, name, image)
+            tracker.show(step, name, value)
 
     def close(self) -> None:
         """Close the trackers."""

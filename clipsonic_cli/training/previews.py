@@ -104,8 +104,8 @@ def _make(
     sound.write(wav, overwrite=True)
     with written(png) as temporary:
         image.save(temporary, format="PNG")
-    log.audio(step, f"sounds/{stem}", replace(sound, samples=peak_guard(sound.samples)[0]))
-    log.image(step, f"mels/{stem}", image)
+    log.show(step, f"sounds/{stem}", replace(sound, samples=peak_guard(sound.samples)[0]))
+    log.show(step, f"mels/{stem}", image)
     return wav, png
 
 

@@ -20,6 +20,7 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.optimizer import share_of_batch
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.run_config import FILE, Extensions
@@ -169,20 +170,7 @@ def _check_choices(request: TrainRequest, processes: int) -> None:
     request.extensions.check(request.stage, request.space)
     check_trackers(request.trackers)
     usual = TrainConfig().batch_size if request.preset == "paper" else processes
-    check_batch(request.train.get("batch_size", usual), processes)
-
-
-def check_batch(batch: int, processes: int) -> None:
-    """Check that processes can share a batch.
-
-    Raises:
-        UsageError: They cannot.
-    """
-    if batch % processes:
-        raise UsageError(
-            f"A batch of {batch} cannot be shared by {processes} processes. "
-            f"Choose a multiple of {processes}."
-        )
+    share_of_batch(request.train.get("batch_size", usual), processes)
 
 
 def check_source(source: Source) -> None:

@@ -19,7 +19,7 @@ from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
-from clipsonic_cli.preparation.catalogue import Catalogue, read_catalogue
+from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
@@ -52,7 +52,7 @@ from clipsonic_cli.training.request import (
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
 from clipsonic_cli.training.stages import Encoder, Part
-from clipsonic_cli.training.warm_start import WarmStart, find_warm_start, start_with
+from clipsonic_cli.training.warm_start import find_warm_start
 
 NOTABLE_SHARE = 0.01
 """Share of the initial weights in an average above which a message says so."""
@@ -106,7 +106,7 @@ def begin(
         ((config, reasons),) = broadcast_object_list([chosen])
         for reason in reasons:
             callbacks.on_message(reason)
-        setup = _set_up(config, data.catalogue, encoder, resolved.warm_start)
+        setup = build(config, data.catalogue, encoder, resolved.warm_start)
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
             name = name_of(request.source.data)
@@ -164,7 +164,7 @@ def resume(
             start = find_warm_start(config.warm_start, config.stage, config.space)
         model = ModelFolder(run_dir / "model")
         encoder = _load_encoder(model, config.part, accelerator.device)
-        setup = _set_up(config, catalogue, encoder, start)
+        setup = build(config, catalogue, encoder, start)
         return _train(config, setup, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
 
 
@@ -218,16 +218,6 @@ def _prepare(
         callbacks.on_survey(prepared.survey)
     check_any(prepared, data)
     return prepared
-
-
-def _set_up(
-    config: RunConfig, catalogue: Catalogue, encoder: Encoder | None, start: WarmStart | None
-) -> Setup:
-    """Build the networks and their data, and load the warm start if there is one."""
-    setup = build(config, catalogue, encoder)
-    if start is not None:
-        start_with(setup.network, start)
-    return setup
 
 
 def _with_queries(

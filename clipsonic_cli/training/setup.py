@@ -16,6 +16,7 @@ from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.training.warm_start import WarmStart, start_with
 from clipsonic_cli.types import Split
 
 
@@ -36,16 +37,20 @@ class Setup:
         return self.objective.networks[self.objective.main]
 
 
-def build(config: RunConfig, catalogue: Catalogue, encoder: Encoder | None) -> Setup:
+def build(
+    config: RunConfig, catalogue: Catalogue, encoder: Encoder | None, start: WarmStart | None
+) -> Setup:
     """Build networks with random weights, drawn from the run's seed, and their data.
 
     Args:
         config: The training.
         catalogue: Its clips.
         encoder: The CLIP or CLAP that conditions it; None for a vocoder.
+        start: Weights to load into the network that is kept.
 
     Raises:
         UsageError: No clip can be used.
+        BadBundle: The warm start is another network's.
     """
     row, spec = STAGES[config.stage], catalogue.config.mel
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights from no other
@@ -77,7 +82,10 @@ def build(config: RunConfig, catalogue: Catalogue, encoder: Encoder | None) -> S
         space=None if encoder is None else config.space,
         encoder=None if encoder is None else encoder.identity,
     )
-    return Setup(objective=objective, dataset=dataset, held_out=drawn("valid"), header=header)
+    setup = Setup(objective=objective, dataset=dataset, held_out=drawn("valid"), header=header)
+    if start is not None:
+        start_with(setup.network, start)
+    return setup
 
 
 def _texts(catalogue: Catalogue, encoder: Encoder) -> Texts:

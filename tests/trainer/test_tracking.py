@@ -85,8 +85,8 @@ def test_tensorboard_has_the_very_sounds_and_pictures(tmp_path, capfd):
         "tensorboard.backend.event_processing.event_accumulator", exc_type=ImportError
     )
     log = MetricsLog(tmp_path, 0, trackers=["tensorboard"])
-    log.audio(3, "sounds/tone", TONE)
-    log.image(3, "mels/tone", PICTURE)
+    log.show(3, "sounds/tone", TONE)
+    log.show(3, "mels/tone", PICTURE)
     log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     (sound,), (picture,) = events.Audio("sounds/tone"), events.Images("mels/tone")
@@ -100,8 +100,8 @@ def test_tensorboard_has_the_very_sounds_and_pictures(tmp_path, capfd):
 
 def test_without_trackers_sounds_and_pictures_go_nowhere(tmp_path):
     log = MetricsLog(tmp_path, 0)
-    log.audio(1, "tone", TONE)
-    log.image(1, "tone", PICTURE)
+    log.show(1, "tone", TONE)
+    log.show(1, "tone", PICTURE)
     log.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -156,8 +156,8 @@ def test_wandb_is_sent_what_its_server_lacks(tmp_path, wandb):
 
 def test_wandb_gets_sounds_and_pictures(tmp_path, wandb):
     log = MetricsLog(tmp_path, 0, trackers=["wandb"])
-    log.audio(3, "sounds/tone", TONE)
-    log.image(3, "mels/tone", PICTURE)
+    log.show(3, "sounds/tone", TONE)
+    log.show(3, "mels/tone", PICTURE)
     (_, sound), (_, picture) = wandb.rows
     (samples,), named = sound["sounds/tone"]
     assert np.array_equal(samples, TONE.samples.numpy())
@@ -180,8 +180,8 @@ def test_wandb_itself_keeps_a_run_offline_and_off_stdout(tmp_path, monkeypatch, 
     for start in (0, 5):
         log = MetricsLog(tmp_path, start, trackers=["wandb"])
         log.write(start + 1, {"loss": 1.0})
-        log.audio(start + 1, "sounds/tone", TONE)
-        log.image(start + 1, "mels/tone", PICTURE)
+        log.show(start + 1, "sounds/tone", TONE)
+        log.show(start + 1, "mels/tone", PICTURE)
         log.close()
     name = (tmp_path / "wandb-id").read_text()
     assert list(tmp_path.glob(f"wandb/offline-run-*-{name}/run-{name}.wandb"))

@@ -25,11 +25,9 @@ class Shown:
     def __init__(self):
         self.waveforms, self.images = {}, {}
 
-    def audio(self, step, name, waveform):
-        self.waveforms[step, name] = waveform
-
-    def image(self, step, name, image):
-        self.images[step, name] = image
+    def show(self, step, name, value):
+        shown = self.images if isinstance(value, Image.Image) else self.waveforms
+        shown[step, name] = value
 
 
 @pytest.fixture

@@ -8,22 +8,18 @@ from clipsonic_cli.report import paper
 from clipsonic_cli.report.tables import NONE, PAPER, Table, without_blanks
 
 
-def opinions(scores: Sequence[OpinionScore]) -> Table:
-    """Gives mean opinion scores, those of the paper's tables 3 and 4 beside.
-
-    Args:
-        scores: In the order of the systems.
-    """
-    theirs = {**paper.TABLE_3, **paper.TABLE_4}
+def opinion_table(scores: Sequence[OpinionScore]) -> Table:
+    """Build a table of mean opinion scores and those of the paper's tables 3 and 4."""
+    paper_scores = {**paper.TABLE_3, **paper.TABLE_4}
     datasets = (*paper.DATASETS, "ImageHear")
-    if any(score.system.split(" ")[0] == "iq" for score in scores):  # of images, as in Table 4
+    if any(score.system.split(" ")[0] == "iq" for score in scores):  # images, as in Table 4
         scores = [*scores, *_baselines()]
     modes = {heading(mode, paper.W): mode for mode in paper.TABLE_1} | {"truth": "truth"}
     modes |= {name: name for name in paper.BASELINES}
     rows = []
     for score in scores:
-        own = theirs.get(modes.get(score.system, ""), {})
-        beside = (own.get(data, {}).get(score.question) for data in datasets)
+        own = paper_scores.get(modes.get(score.system, ""), {})
+        numbers = (own.get(data, {}).get(score.question) for data in datasets)
         rows.append(
             (
                 score.system,
@@ -32,7 +28,7 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
                 NONE if score.ratings is None else f"{score.ratings.n}",
                 _opinion(score.raters),
                 NONE if score.raters is None else f"{score.raters.n}",
-                *(NONE if o is None else f"{o.value:.2f} ± {o.half_width:.2f}" for o in beside),
+                *(NONE if o is None else f"{o.value:.2f} ± {o.half_width:.2f}" for o in numbers),
             )
         )
     columns = ("system", "question", "MOS", "ratings", "MOS over raters", "raters")
@@ -40,7 +36,7 @@ def opinions(scores: Sequence[OpinionScore]) -> Table:
         "Listening test: mean opinion scores, 1 to 5, with 95 % confidence intervals",
         (*columns, *(f"{PAPER}{data}" for data in datasets)),
         sorted(rows, key=lambda row: QUESTIONS.index(row[1])),
-        beside="The paper's are of 21 raters, of other sounds: tables 3 and 4.",
+        about_paper="The paper's are of 21 raters, of other sounds: tables 3 and 4.",
     )
 
 

@@ -9,10 +9,10 @@ const $ = (id) => document.getElementById(id);
 const groups = [...document.querySelectorAll("fieldset")];
 const questions = groups.map((group) => group.dataset.question);
 let state = null;
-let heard = false; // the sound on show was started
-let unsaved = false; // there are answers that are in no file yet
+let started = false; // the current sound was played
+let unsaved = false; // some answers are not saved to a file yet
 
-// What is kept in the browser. Some refuse that to a page opened from a file.
+// Answers kept in the browser; some browsers refuse that for a page opened from a file.
 
 const LAST = `clipsonic-listening-${test.id}`;
 const place = (rater) => `${LAST}-${rater.toLowerCase()}`;
@@ -36,7 +36,7 @@ function keep() {
   for (const warning of document.querySelectorAll(".unkept")) warning.hidden = kept;
 }
 
-// Every rater has an order of their own, and has it again on another day or machine.
+// Every rater has their own order, the same on another day or machine.
 
 function hash(text) {
   let h = 0x811c9dc5; // FNV-1a, then MurmurHash3's last steps
@@ -82,15 +82,15 @@ function show(at) {
   keep();
   const { id, prompt, sound } = sample();
   const { text, image } = test.prompts[prompt];
-  const words = document.createElement("p");
-  words.textContent = text ?? "";
-  words.dir = "auto";
-  const picture = new Image();
-  if (image) picture.src = image;
-  picture.alt = "The picture to judge the sound by";
-  $("prompt").replaceChildren(image ? picture : words);
+  const paragraph = document.createElement("p");
+  paragraph.textContent = text ?? "";
+  paragraph.dir = "auto";
+  const img = new Image();
+  if (image) img.src = image;
+  img.alt = "The image to judge the sound by";
+  $("prompt").replaceChildren(image ? img : paragraph);
   for (const kind of document.querySelectorAll("#rate .kind")) {
-    kind.textContent = image ? "picture" : "words";
+    kind.textContent = image ? "image" : "text";
   }
 
   URL.revokeObjectURL(audio.src);
@@ -98,7 +98,7 @@ function show(at) {
   audio.src = URL.createObjectURL(
     new Blob([Uint8Array.from(bytes, (c) => c.charCodeAt(0))], { type: "audio/flac" }),
   );
-  heard = !open(id).length;
+  started = !open(id).length;
   const total = state.order.length;
   $("where").textContent = `Sound ${at + 1} of ${total}`;
   $("bar").max = total;
@@ -114,11 +114,11 @@ function show(at) {
   $("play").focus();
 }
 
-// The one filled button is what to do next: listen, then answer, then go on.
+// The filled button is the next thing to do: listen, answer, go on.
 function refresh() {
   const left = open(sample().id);
-  $("play").classList.toggle("main", !heard);
-  $("next").classList.toggle("main", heard && !left.length);
+  $("play").classList.toggle("main", !started);
+  $("next").classList.toggle("main", started && !left.length);
   $("bar").value = answered().length;
   $("hint").textContent = "";
   for (const group of groups) group.classList.toggle("next", group.dataset.question === left[0]);
@@ -134,13 +134,13 @@ function rate(group, value) {
 
 function next() {
   const left = open(sample().id);
-  if (!heard || left.length) {
+  if (!started || left.length) {
     const missing = groups.find((group) => group.dataset.question === left[0]);
     const name = missing?.querySelector("b").textContent;
-    $("hint").textContent = heard
+    $("hint").textContent = started
       ? `Please rate the ${name.toLowerCase()} too.`
       : "Please listen to the sound first.";
-    (heard ? missing.querySelector("input") : $("play")).focus();
+    (started ? missing.querySelector("input") : $("play")).focus();
   } else if (state.at + 1 < state.order.length) show(state.at + 1);
   else finish();
 }
@@ -199,7 +199,7 @@ function tick() {
   };
   $("seek").value = whole ? audio.currentTime / whole : 0;
   $("time").textContent = `${clock(audio.currentTime)} / ${clock(Math.round(whole))}`;
-  $("play").textContent = audio.paused ? (heard ? "Play again" : "Play") : "Pause";
+  $("play").textContent = audio.paused ? (started ? "Play again" : "Play") : "Pause";
   if (!audio.paused) requestAnimationFrame(tick);
 }
 
@@ -208,7 +208,7 @@ function press(event) {
   if ($("rate").hidden || event.ctrlKey || event.altKey || event.metaKey) return;
   const onButton = target instanceof HTMLButtonElement;
   if (key === " " && !onButton) {
-    event.preventDefault(); // neither scrolls nor picks the first answer
+    event.preventDefault(); // do not scroll or pick the first answer
     if (!event.repeat) toggle();
   } else if (key === "Enter" && !onButton) {
     event.preventDefault();
@@ -240,7 +240,7 @@ function build() {
       }),
     );
   }
-  const kinds = new Set(test.prompts.map(({ image }) => (image ? "picture" : "words")));
+  const kinds = new Set(test.prompts.map(({ image }) => (image ? "image" : "text")));
   document.querySelector("#start .kind").textContent = [...kinds].join(" or the ");
   const count = test.samples.length;
   $("count").textContent = count === 1 ? "1 sound" : `${count} sounds`;
@@ -267,7 +267,7 @@ function build() {
     audio.addEventListener(event, tick);
   }
   audio.addEventListener("playing", () => {
-    heard = true;
+    started = true;
     refresh();
   });
   audio.addEventListener("error", () => {

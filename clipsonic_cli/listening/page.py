@@ -1,8 +1,4 @@
-"""The listening test: one web page on which people rate sounds without knowing who made them.
-
-Knows: what a rater is shown, and the key that tells afterwards which system made which sound. Does
-not know: what the answers say (``listening/ratings.py``).
-"""
+"""The listening test: a web page on which people rate sounds without knowing their systems."""
 
 import hashlib
 import json
@@ -25,22 +21,19 @@ TEMPLATE = Path(__file__).with_name("page.html")
 PAGE = "index.html"
 KEY = "key.json"
 MAX_BYTES = 100_000_000
-"""Of a page: browsers, and mail, take no more gladly."""
-PICTURE_PIXELS = 960
-"""The longer side of a picture as it is shown."""
+"""Most bytes of a page, for browsers and mail."""
+IMAGE_PIXELS = 960
+"""Longer side of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One sound to be rated.
-
-    Args:
-        prompt: What it is to be relevant to.
-        sound: The file, of any format that is read; other channels than one are mixed.
-    """
+    """One sound to be rated."""
 
     prompt: Query
+    """What it should be relevant to."""
     sound: Path
+    """A file of any readable format; channels are averaged."""
 
 
 def write_listening_test(
@@ -51,29 +44,27 @@ def write_listening_test(
     title: str = "Listening test",
     report: Report = silent,
 ) -> Path:
-    """Writes a page that asks for fidelity and relevance of every sound, from 1 to 5.
+    """Write a page on which people rate fidelity and relevance of every sound, from 1 to 5.
 
-    The page is one file, which holds all sounds and pictures: it opens in a browser from a mail,
-    from a disk or on a phone, and contacts nobody. Sounds are 16-bit FLAC at their own sample rate
-    and level, without names and metadata, so that nothing but the ear tells who made them; every
-    rater hears them in another order. What a rater gives back is a file for
+    The page is one file without links to the network, for browsers and phones. Sounds are 16-bit
+    FLAC at their own sample rate and level, without names and metadata that would reveal their
+    system; every rater hears them in another order. Raters save files for
     :func:`~clipsonic_cli.listening.ratings.read_ratings`.
 
     Args:
-        systems: By name, the sounds of each; commonly every system has the same prompts.
-        folder: Gets the page, ``index.html``, and ``key.json``, which raters must not see; made if
-            it is not there.
-        seed: Draws the names the sounds go by; the same seed and sounds give the same page.
-        title: What raters see above it.
-        report: Told the sounds done.
+        systems: The sounds of each system, commonly of the same prompts.
+        folder: Gets the page, ``index.html``, and ``key.json``, which raters must not see.
+        seed: Seed of the codes of sounds; the same seed and sounds give the same page.
+        title: Title of the page.
+        report: Receives ("Listening test", done, total) sounds.
 
     Returns:
         The page.
 
     Raises:
         ValueError: There is no system, or one without sounds.
-        UsageError: A sound or a picture cannot be read, all of them are too large for a page, or
-            the folder holds a test already, whose key would be lost.
+        UsageError: A sound or an image cannot be read, the page would be too large, or the folder
+            holds a test already, whose key would be lost.
         ClipsonicError: The folder cannot be written.
 
     Source:
@@ -90,16 +81,16 @@ def write_listening_test(
                 f"give another folder."
             )
     shown, samples = _blind(systems, random.Random(seed), report)
-    # Answers name the test they belong to, so that no key of another one opens them.
+    # Answers name their test, so that the key of another one does not fit.
     test = hashlib.sha256(json.dumps([title, shown]).encode()).hexdigest()[:16]
-    data = json.dumps({"id": test, **shown}).replace("<", "\\u003c")  # so it ends no element
+    data = json.dumps({"id": test, **shown}).replace("<", "\\u003c")  # so that it ends no element
     text = filled(TEMPLATE, {"title": escaped(title), "test": data})
     if len(text) > MAX_BYTES:
         raise UsageError(
             f"A page of {len(samples)} sounds would have {len(text) / 1e6:.0f} MB, over the limit "
             f"of {MAX_BYTES // 1_000_000}; take fewer or shorter sounds."
         )
-    opened = {
+    key_content = {
         "format": KEY_FORMAT,
         "test": test,
         "title": title,
@@ -109,8 +100,8 @@ def write_listening_test(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written(key) as temporary:  # first: a page without its key is worth nothing
-            temporary.write_text(json.dumps(opened, indent=1), "utf-8")
+        with written(key) as temporary:  # first: a page without its key is useless
+            temporary.write_text(json.dumps(key_content, indent=1), "utf-8")
         with written(page) as temporary:
             temporary.write_text(text, "utf-8")
     except OSError as error:
@@ -121,30 +112,30 @@ def write_listening_test(
 
 
 def _blind(
-    systems: Mapping[str, Sequence[Trial]], chance: random.Random, report: Report
+    systems: Mapping[str, Sequence[Trial]], rng: random.Random, report: Report
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """Gives what the page shows, in an order that tells nothing, and what each name stands for."""
+    """Return what the page holds, in random order under random codes, and what each code means."""
     trials = [(system, trial) for system, made in systems.items() for trial in made]
-    chance.shuffle(trials)
-    names = [f"{number:06x}" for number in chance.sample(range(16**6), len(trials))]
+    rng.shuffle(trials)
+    names = [f"{number:06x}" for number in rng.sample(range(16**6), len(trials))]
     prompts = list(dict.fromkeys(trial.prompt for _, trial in trials))
-    shown, opened = [], {}
+    shown, meanings = [], {}
     for done, (name, (system, trial)) in enumerate(zip(names, trials, strict=True), start=1):
         prompt = prompts.index(trial.prompt)
         shown.append({"id": name, "prompt": prompt, "sound": _sound(trial.sound)})
-        opened[name] = {"system": system, "prompt": trial.prompt.name, "sound": trial.sound.name}
+        meanings[name] = {"system": system, "prompt": trial.prompt.name, "sound": trial.sound.name}
         report("Listening test", done, len(trials))
-    return {"prompts": [_prompt(prompt) for prompt in prompts], "samples": shown}, opened
+    return {"prompts": [_prompt(prompt) for prompt in prompts], "samples": shown}, meanings
 
 
 def _prompt(query: Query) -> dict[str, str]:
-    """Gives a prompt as the page shows it."""
+    """Return a prompt as the page holds it."""
     if query.image is None:
         return {"text": str(query.text)}
-    return {"image": photo_uri(query.image, PICTURE_PIXELS)}
+    return {"image": photo_uri(query.image, IMAGE_PIXELS)}
 
 
 def _sound(path: Path) -> str:
-    """Gives a sound as the page holds it: its own format, names and recipe would tell who."""
+    """Encode a sound without its format, names and recipe, which would reveal the system."""
     audio = read_sound_file(path)
     return sound_uri(torch.from_numpy(audio.samples), audio.sample_rate)

@@ -1,14 +1,11 @@
-"""What raters of a listening test sent back, and the mean opinion scores of it.
-
-Knows: the files a page saves, the key that opens them, and intervals. Does not know: how the page
-looks (``listening/page.py``), nor how scores are shown.
-"""
+"""Ratings of a listening test, and their mean opinion scores."""
 
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
@@ -20,7 +17,7 @@ Question = Literal["fidelity", "relevance"]
 
 FORMAT = "clipsonic-ratings/1"
 MAX_BYTES = 64 << 20
-"""Bytes of a file of ratings, or of a key, at most."""
+"""Most bytes of a file of ratings, or of a key."""
 KEY_FORMAT = "clipsonic-listening-key/1"
 QUESTIONS: tuple[Question, ...] = ("fidelity", "relevance")
 SCALE = range(1, 6)
@@ -29,38 +26,27 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
-    """One rater's word on one sound.
-
-    Args:
-        rater: The name the rater gave.
-        system: Who made the sound.
-        sample: The name the sound went by.
-        fidelity: How good it sounds, 1 to 5.
-        relevance: How well it fits its prompt, 1 to 5.
-    """
+    """One rater's answers on one sound, 1 to 5."""
 
     rater: str
     system: str
     sample: str
+    """Code of the sound on the page."""
     fidelity: int
     relevance: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratings:
-    """All that came back.
-
-    Args:
-        ratings: Of all raters, each sound once per rater.
-        answered: By rater, how many sounds were rated; may be 0.
-        systems: All systems of the test, rated or not, in the order they were given in.
-        samples: How many sounds the test has.
-    """
+    """The ratings of all raters, each sound once per rater."""
 
     ratings: tuple[Rating, ...]
     answered: Mapping[str, int]
+    """Number of sounds rated, by rater; may be 0."""
     systems: tuple[str, ...]
+    """All systems of the test, rated or not."""
     samples: int
+    """Number of sounds of the test."""
 
     @property
     def partial(self) -> tuple[str, ...]:
@@ -70,51 +56,41 @@ class Ratings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
-    """A mean and its 95 % interval, ``value`` +- ``half_width``.
-
-    Args:
-        n: How many numbers it is of.
-        value: The mean.
-        half_width: None for one number, which says nothing on how far others would lie.
-    """
+    """A mean of n numbers and its 95 % interval, ``value`` +- ``half_width``."""
 
     n: int
     value: float
     half_width: float | None
+    """None for a single number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpinionScore:
-    """The mean opinion score of one system on one question, counted in two ways.
-
-    Args:
-        system: Its name.
-        question: What was asked.
-        ratings: Every rating is one number. None without ratings.
-        raters: Every rater's mean is one number: the wider and safer interval where raters differ
-            in how strict they are, as then the ratings of one rater are not independent.
-    """
+    """The mean opinion score of one system on one question, counted in two ways."""
 
     system: str
     question: Question
     ratings: Mean | None
+    """Each rating is one number. None without ratings."""
     raters: Mean | None
+    """Each rater's mean is one number: the safer interval where some raters are stricter than
+    others, as the ratings of one rater are then not independent."""
 
 
 def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
-    """Reads the files raters sent back, and tells by the key which system they rated.
+    """Read the files of raters, and find the systems they rated by the key.
 
-    Several files of one rater, as saved on the way and at the end, count once. Raters are told
-    apart by the name they gave, whatever its capitals and blanks.
+    Several files of one rater count once. Raters are identified by name, whatever its case and
+    spaces.
 
     Args:
         paths: The files, complete or not.
         key: The ``key.json`` written with the page.
 
     Raises:
-        UsageError: There are no files, or one is missing, damaged, of another test, names a sound
-            the test has not, has an answer that is no whole number from 1 to 5, or contradicts
-            another file of the same rater.
+        UsageError: There are no files, or one is missing, damaged, of another test, has an unknown
+            sound or an answer that is not a whole number from 1 to 5, or contradicts another file
+            of the same rater.
     """
     if not paths:
         raise UsageError("There are no ratings; give the files that raters saved.")
@@ -123,9 +99,9 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
     seen: dict[str, dict[str, tuple[Path, tuple[int, int]]]] = {}
     for path in paths:
         rater, answers = _read_answers(path, test, made_by)
-        same = _folded(rater)
-        names.setdefault(same, rater)
-        earlier = seen.setdefault(same, {})
+        person = _folded(rater)
+        names.setdefault(person, rater)
+        earlier = seen.setdefault(person, {})
         for sample, answer in answers.items():
             before, known = earlier.setdefault(sample, (path, answer))
             if known != answer:
@@ -135,25 +111,25 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
                 )
     ratings = tuple(
         Rating(
-            rater=names[same],
+            rater=names[person],
             system=made_by[sample],
             sample=sample,
             fidelity=fidelity,
             relevance=relevance,
         )
-        for same, answers in seen.items()
+        for person, answers in seen.items()
         for sample, (_, (fidelity, relevance)) in answers.items()
     )
     return Ratings(
         ratings=ratings,
-        answered={names[same]: len(answers) for same, answers in seen.items()},
+        answered={names[person]: len(answers) for person, answers in seen.items()},
         systems=tuple(systems),
         samples=len(made_by),
     )
 
 
 def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
-    """Gives the mean opinion score of every system on every question.
+    """Compute the mean opinion score of every system on every question.
 
     Returns:
         In the order of the systems, then of :data:`QUESTIONS`.
@@ -164,10 +140,11 @@ def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
     """
     scores = []
     for system in ratings.systems:
-        own = sorted((one for one in ratings.ratings if one.system == system), key=_rater)
+        own = sorted((r for r in ratings.ratings if r.system == system), key=attrgetter("rater"))
         for question in QUESTIONS:
             by_rater = [
-                [getattr(one, question) for one in theirs] for _, theirs in groupby(own, key=_rater)
+                [getattr(rating, question) for rating in group]
+                for _, group in groupby(own, key=attrgetter("rater"))
             ]
             every = [number for numbers in by_rater for number in numbers]
             scores.append(
@@ -182,14 +159,11 @@ def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
 
 
 def mean(numbers: Sequence[float]) -> Mean:
-    r"""Gives the mean of numbers, with the 95 % interval by Student's t.
+    r"""Compute the mean of numbers, with the 95 % interval by Student's t.
 
     .. math:: m \pm t_{0.975, n - 1} s / \sqrt{n}
 
-    with s^2 the unbiased variance. It supposes the numbers independent.
-
-    Args:
-        numbers: One or more.
+    with s^2 the unbiased variance, for independent numbers.
 
     Raises:
         ValueError: There are none.
@@ -202,7 +176,7 @@ def mean(numbers: Sequence[float]) -> Mean:
 
 
 def student_t(freedom: int, level: float = LEVEL) -> float:
-    """Gives the t that holds the middle share ``level`` of Student's distribution in [-t, t].
+    """Compute the t for which [-t, t] holds the share ``level`` of Student's distribution.
 
     Args:
         freedom: Degrees of freedom, 1 or more.
@@ -215,7 +189,7 @@ def student_t(freedom: int, level: float = LEVEL) -> float:
     if freedom < 1 or not 0 < level < 1:
         raise ValueError(f"need freedom >= 1 and 0 < level < 1, got {freedom} and {level}")
     low, high = 0.0, math.pi / 2
-    while low < (theta := (low + high) / 2) < high:  # until no number lies between
+    while low < (theta := (low + high) / 2) < high:  # until no float lies between
         if _share(freedom, theta) < level:
             low = theta
         else:
@@ -224,7 +198,7 @@ def student_t(freedom: int, level: float = LEVEL) -> float:
 
 
 def _share(freedom: int, theta: float) -> float:
-    """Gives the probability of abs(T) <= sqrt(freedom) tan(theta)."""
+    """Compute the probability of abs(T) <= sqrt(freedom) tan(theta)."""
     odd = freedom % 2
     term = math.sin(theta) * (math.cos(theta) if odd else 1.0)
     total = term if freedom > 1 else 0.0
@@ -234,16 +208,12 @@ def _share(freedom: int, theta: float) -> float:
     return 2 / math.pi * (theta + total) if odd else total
 
 
-def _rater(rating: Rating) -> str:
-    return rating.rater
-
-
 def _folded(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
 
 def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
-    """Gives the test's id, its systems in order, and the system of every sound."""
+    """Return the test's id, its systems in order, and the system of every sound."""
     fields = _read_json(path, KEY_FORMAT, "the key.json written with the test")
     try:
         test, systems = fields["test"], list(fields["systems"])
@@ -259,7 +229,7 @@ def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
 def _read_answers(
     path: Path, test: str, made_by: Mapping[str, str]
 ) -> tuple[str, dict[str, tuple[int, int]]]:
-    """Gives the rater's name, and the answers to :data:`QUESTIONS` by sound."""
+    """Return the rater's name, and the answers to :data:`QUESTIONS` by sound."""
     fields = _read_json(path, FORMAT, "a file that a rater saved")
     rater, answers = fields.get("rater"), fields.get("answers")
     if not isinstance(rater, str) or not rater.strip() or not isinstance(answers, dict):
@@ -269,13 +239,13 @@ def _read_answers(
             f"'{path}' answers the test {fields.get('test')!r}, but the key is of {test!r}; give "
             f"the key.json written with that page."
         )
-    read = {}
+    ratings = {}
     for sample, answer in answers.items():
         if sample not in made_by:
             raise UsageError(f"'{path}' rates a sound '{sample}' that the test does not have.")
         fidelity, relevance = (_number(path, sample, answer, question) for question in QUESTIONS)
-        read[sample] = (fidelity, relevance)
-    return rater, read
+        ratings[sample] = (fidelity, relevance)
+    return rater, ratings
 
 
 def _number(path: Path, sample: str, answer: object, question: Question) -> int:
@@ -293,7 +263,7 @@ def _read_json(path: Path, format_: str, wanted: str) -> dict[str, Any]:
         fields = bounded.read_json(path, MAX_BYTES, encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}; give {wanted}.") from error
-    except ValueError as error:  # also what is not UTF-8
+    except ValueError as error:  # also for bytes that are not UTF-8
         raise UsageError(f"'{path}' is damaged, or no JSON; give {wanted}.") from error
     if not isinstance(fields, dict) or fields.get("format") != format_:
         raise UsageError(f"'{path}' is not of the format '{format_}'; give {wanted}.")

@@ -1,4 +1,4 @@
-"""What an evaluation made, as the trials of a listening test."""
+"""The sounds of an evaluation as trials of a listening test."""
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.results import Results, Sample
@@ -8,31 +8,31 @@ from clipsonic_cli.types import Query
 
 
 def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
-    """Gives trials of every system, by the name of system and guidance.
+    """Return the trials of every system, by system and guidance.
 
-    Systems are rated on the same queries, spread over all that every one of them has a sound for.
-    A query is shown the same way for all, or its kind would tell whose a sound is: in words, or as
-    its picture where only modes that start from pictures are there, or where it has no words. The
-    clip's own sound, where there is one, is a system as well, as in Table 3.
+    All systems are rated on the same queries, spread over those that every system has a sound for.
+    A query is shown alike for all, or it would reveal the system: as text, or as its image where
+    all modes start from images or there is no text. The clip's own sound is a system too, as in
+    Table 3.
 
     Args:
-        results: Of an evaluation.
-        count: Queries at most.
+        results: Results with samples.
+        count: Most queries.
 
     Raises:
-        UsageError: No query has a sound of every system and something to be rated against.
+        UsageError: No query has a sound of every system and a text or an image.
     """
     systems = list(dict.fromkeys(name for sample in results.samples for name in sample.paths))
     modes = [mode for name in systems if (mode := MODES.get(name.partition(" w=")[0])) is not None]
-    seen = bool(modes) and all(mode.query == "image" for mode in modes)
-    fit = [
-        (query, sample)
-        for sample in results.samples
-        if sample.paths.keys() >= {*systems} and (query := _query(sample, seen=seen)) is not None
-    ]
+    by_image = bool(modes) and all(mode.query == "image" for mode in modes)
+    fit = []
+    for sample in results.samples:
+        query = _query(sample, by_image=by_image)
+        if query is not None and sample.paths.keys() >= {*systems}:
+            fit.append((query, sample))
     if not fit:
         raise UsageError(
-            "A listening test needs queries that every system was asked, in words or pictures; "
+            "A listening test needs queries that every system has, as texts or images; "
             "give `prompts`, or folders whose files are named alike."
         )
     count = min(count, len(fit))
@@ -43,8 +43,8 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     }
 
 
-def _query(sample: Sample, *, seen: bool) -> Query | None:
-    """Gives what a rater compares sounds with."""
-    if sample.image is not None and (seen or sample.prompt is None):
+def _query(sample: Sample, *, by_image: bool) -> Query | None:
+    """Return what raters compare a sound with."""
+    if sample.image is not None and (by_image or sample.prompt is None):
         return Query(image=sample.image)
     return None if sample.prompt is None else Query(text=sample.prompt)

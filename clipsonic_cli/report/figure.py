@@ -1,8 +1,4 @@
-"""Figure 3: scores against guidance, as an SVG that any page can hold, or as a PNG.
-
-Knows: how curves are drawn so that they are told apart without colour. Does not know: where the
-scores are from, where the figure goes. matplotlib is loaded when a figure is drawn.
-"""
+"""Figure 3: scores against guidance, as an SVG that any page can hold, or as a PNG."""
 
 import io
 import textwrap
@@ -18,7 +14,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.results import Results, save
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.report import paper
-from clipsonic_cli.report.sampling import differences, sampling_told
+from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.tables import ARROWS
 from clipsonic_cli.types import Score
 
@@ -29,20 +25,20 @@ if TYPE_CHECKING:
 
 Suffix = Literal[".svg", ".png"]
 INK = "#1a1f26"
-"""Of all that is no curve; a page of another ground gives it another colour."""
+"""Colour of all but curves; a dark page replaces it."""
 GROUND = "ground"
-"""The id of what lies behind everything."""
+"""Id of the background."""
 COLOURS = ("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316")
-"""Each with a contrast of 3 to 1 or more on white and on a dark page alike."""
+"""Each with a contrast of 3 to 1 or more on white and on a dark page."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3)))
 LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
-"""Strokes of lines through a range of w, and of levels that know no w."""
+"""Strokes of curves over w, and of levels without w."""
 STROKE, LETTER = 0.95, 0.085
-"""About how wide a line in the legend is, and a letter of its name, in inches."""
+"""Approximate width of a legend line, and of a letter, in inches."""
 COLUMNS = 3
 WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7
-"""In inches: of a panel, and the height of what is below all of them."""
+"""In inches: a panel, and the height of the legend below."""
 RC = {
     "axes.edgecolor": INK,
     "axes.formatter.useoffset": False,
@@ -50,7 +46,7 @@ RC = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.size": 10,
-    "svg.fonttype": "none",  # words stay words: smaller, and read aloud
+    "svg.fonttype": "none",  # text stays text: smaller, and readable by screen readers
     "svg.hashsalt": "clipsonic",
     "text.color": INK,
     "text.parse_math": False,  # a folder may be called $x$
@@ -61,24 +57,20 @@ RC = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """What one system scores in one panel.
-
-    Args:
-        system: Its name.
-        points: By growing w; one alone, of None, where nothing was guided.
-    """
+    """The scores of one system in one panel."""
 
     system: str
     points: tuple[tuple[float | None, Score], ...]
+    """By ascending w; a single one, of None, where nothing was guided."""
 
     @property
     def guided(self) -> bool:
-        """Whether w means anything."""
+        """Whether there is a w."""
         return self.points[0][0] is not None
 
 
 def check_matplotlib() -> None:
-    """Refuses to draw without it, before anything is computed that only a figure would show.
+    """Check that matplotlib is installed.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -91,14 +83,10 @@ def check_matplotlib() -> None:
 
 
 def write_figures(results: Results, stem: Path) -> list[Path]:
-    """Writes :func:`figure_3` in every form, each whole or not at all.
-
-    Args:
-        results: Of an evaluation at several w.
-        stem: Where to, without an ending.
+    """Write :func:`figure_3` in every format, next to each other.
 
     Raises:
-        UsageError: There is nothing to draw, or nothing to draw it with.
+        UsageError: There is nothing to draw, or matplotlib is not installed.
         ClipsonicError: A file cannot be written.
     """
     paths = {suffix: stem.with_suffix(suffix) for suffix in get_args(Suffix)}
@@ -110,29 +98,28 @@ def write_figures(results: Results, stem: Path) -> list[Path]:
 def figure_3(
     results: Results, metrics: Sequence[str] | None = None, *, suffix: Suffix = ".svg"
 ) -> bytes:
-    """Draws scores against the guidance scale w: a panel a metric, a line a system.
+    """Draw scores against the guidance scale w: a panel for each metric, a line for each system.
 
-    Systems differ by marker and stroke, so that grey print is enough, and a mode's are its own in
-    every figure; bands are 95 % intervals. What was not guided, such as a reconstruction, is a
-    horizontal line. A backbone other than the usual one has a panel of its own, and the paper's
-    numbers, faint at w = 1.5, are beside none of its scores. The same results give the same bytes
-    with the same matplotlib.
+    Systems differ by marker and stroke, so that grey print is enough, and a mode looks the same in
+    every figure; bands are 95 % intervals. Systems without w are horizontal lines. Scores by
+    another backbone than the usual one have a panel of their own, without the paper's numbers,
+    which are faint at w = 1.5. The same results give the same bytes with the same matplotlib.
 
     Args:
-        results: Of an evaluation, at several w as a rule.
+        results: Results at several w.
         metrics: Names of scores, such as "fad" and "clap"; those without a w are left out. None
             is all.
-        suffix: Of what is wanted. An SVG needs no style sheet and no font file, so that a page
-            with a strict policy can hold it as it is.
+        suffix: Format. An SVG needs no style sheet and no font file, so that a page with a strict
+            policy can hold it.
 
     Returns:
-        The file.
+        The content of the file.
 
     Raises:
         UsageError: No score has a w, or matplotlib is not installed.
 
     Source:
-        CLIPSonic figure 3; its numbers are printed nowhere, so that those of table 1 stand in.
+        CLIPSonic figure 3; its numbers are not printed, so that those of table 1 are drawn.
     """
     if metrics is None:
         metrics = list(dict.fromkeys(score.metric for r in results.rows for score in r.scores))
@@ -149,7 +136,7 @@ def figure_3(
     columns = min(len(panels), COLUMNS)
     rows = -(-len(panels) // columns)
     with style.context(["default", RC]), warnings.catch_warnings():
-        # Of a name in letters that the font lacks; browsers have others.
+        # For names in letters that the font lacks; browsers have other fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + LEGEND), layout="constrained")
         figure.patch.set_gid(GROUND)
@@ -163,18 +150,18 @@ def figure_3(
 
 
 def _panels(results: Results, metrics: Sequence[str]) -> dict[str, list[Curve]]:
-    """Gives the curves of each label, as the metrics were asked for; none where nothing has a w."""
+    """Return the curves of each label, in the order of metrics; none where nothing has a w."""
     panels: dict[str, list[Curve]] = {}
     scores = [(row, score) for row in results.rows for score in row.scores]
     labels = [s.label for metric in metrics for _, s in scores if s.metric == metric]
     for label in dict.fromkeys(labels):
-        found: dict[tuple[str, bool], list[tuple[float | None, Score]]] = {}
+        points_of: dict[tuple[str, bool], list[tuple[float | None, Score]]] = {}
         for row, score in scores:
             if score.label == label:
-                points = found.setdefault((row.system, row.guidance is None), [])
+                points = points_of.setdefault((row.system, row.guidance is None), [])
                 points.append((row.guidance, score))
         curves = []
-        for (system, level), points in found.items():
+        for (system, level), points in points_of.items():
             points.sort(key=lambda point: point[0] or 0.0)
             curves.append(Curve(system=system, points=tuple(points[:1] if level else points)))
         panels[label] = curves if any(curve.guided for curve in curves) else []
@@ -188,26 +175,28 @@ def _draw(
     columns: int,
     rows: int,
 ) -> dict[str, str]:
-    """Draws all panels and what they have in common; gives what lines say, by their id."""
-    curves = [curve for some in panels.values() for curve in some]
-    # Known ones come first, there or not, so that each looks the same in every figure.
+    """Draw all panels and the legend; return the text of each line, by its id."""
+    curves = [curve for panel in panels.values() for curve in panel]
+    # Known systems come first, present or not, so that each looks the same in every figure.
     places = {True: list(MODES), False: [paper.RECONSTRUCTION]}
     values = sorted({w for curve in curves for w, _ in curve.points if w is not None})
     handles: dict[tuple[str, bool], Line2D] = {}
     titles: dict[str, str] = {}
-    theirs = False
-    for number, (label, some) in enumerate(panels.items()):
+    has_paper = False
+    for number, (label, panel) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, number + 1)
-        for curve in some:
+        for curve in panel:
             systems = places[curve.guided]
-            systems += [] if curve.system in systems else [curve.system]
+            if curve.system not in systems:
+                systems.append(curve.system)
             line = (_line if curve.guided else _level)(axes, curve, systems.index(curve.system))
             gid = f"curve-{number + 1}-{len(titles) + 1}"
             line.set_gid(gid)
-            titles[gid] = f"{_printable(curve.system)}: {_words(curve)}"
+            titles[gid] = f"{_printable(curve.system)}: {_text(curve)}"
             handles.setdefault((curve.system, curve.guided), line)
-        theirs |= _beside(axes, [(c, handles[c.system, True]) for c in some if c.guided])
-        better = some[0].points[0][1].better
+        guided = [(c, handles[c.system, True]) for c in panel if c.guided]
+        has_paper |= _draw_paper(axes, guided)
+        better = panel[0].points[0][1].better
         axes.set_ylabel(f"{label}   {ARROWS[better]} {better} is better")
         axes.set_xlabel("guidance w")
         if len(values) <= 8:
@@ -218,10 +207,12 @@ def _draw(
     notes = [f"n = {_sounds(panels)}"]
     if any(score.interval for curve in curves for _, score in curve.points):
         notes.append("bands and bars: 95 % intervals")
-    if theirs:
+    if has_paper:
         notes.append("faint: the paper's own where they fit, on VGGSound (V) and MUSIC (M)")
-        notes += [f"not as in the paper: {', '.join(odd)}"] if (odd := differences(results)) else []
-    notes += [told.removesuffix(".")] if (told := sampling_told(results)) is not None else []
+        if odd := differences(results):
+            notes.append(f"not as in the paper: {', '.join(odd)}")
+    if (sampling := sampling_note(results)) is not None:
+        notes.append(sampling.removesuffix("."))
     names = [_printable(system) for system, _ in handles]
     one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
     figure.legend(
@@ -238,7 +229,7 @@ def _draw(
 
 
 def _line(axes: "Axes", curve: Curve, index: int) -> "Line2D":
-    """Draws a guided system."""
+    """Draw a system with w."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     values = [w for w, _ in curve.points if w is not None]
     (line,) = axes.plot(
@@ -260,18 +251,18 @@ def _line(axes: "Axes", curve: Curve, index: int) -> "Line2D":
     return line
 
 
-def _beside(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
-    """Puts the paper's numbers beside one's own, which alone decide the axis; says if there are."""
+def _draw_paper(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
+    """Draw the paper's numbers where they fit the axis; return whether any do."""
     low, high = axes.get_ylim()
     low, high = low - (high - low) / 4, high + (high - low) / 4
-    found = False
+    has_any = False
     for curve, line in drawn:
         score = curve.points[0][1]
         for data, numbers in paper.TABLE_1.get(curve.system, {}).items() if score.as_paper else ():
             value = numbers.get(score.metric)
             if value is None or not low <= value <= high:
                 continue
-            found = True
+            has_any = True
             axes.plot(
                 paper.W,
                 value,
@@ -282,11 +273,11 @@ def _beside(axes: "Axes", drawn: Sequence[tuple[Curve, "Line2D"]]) -> bool:
                 alpha=0.6,
             )
             axes.annotate(data[0], (paper.W, value), (7, -3), textcoords="offset points", alpha=0.7)
-    return found
+    return has_any
 
 
 def _level(axes: "Axes", curve: Curve, index: int) -> "Line2D":
-    """Draws what was not guided."""
+    """Draw a system without w."""
     ((_, score),) = curve.points
     stroke = LEVELS[index % len(LEVELS)]
     if score.interval:
@@ -295,9 +286,9 @@ def _level(axes: "Axes", curve: Curve, index: int) -> "Line2D":
 
 
 def _plain(svg: bytes, description: str, titles: dict[str, str]) -> bytes:
-    """Gives an SVG without styles, which policies of pages refuse, without metadata and prologue.
+    """Return an SVG without metadata, prologue and styles, which strict policies refuse.
 
-    Every property matplotlib writes as a style is an attribute of SVG's too.
+    Every property that matplotlib writes as a style is an attribute of SVG too.
     """
     root = ElementTree.fromstring(svg)
     for element in list(root.iter()):
@@ -328,28 +319,28 @@ def _plain(svg: bytes, description: str, titles: dict[str, str]) -> bytes:
 
 
 def _description(panels: dict[str, list[Curve]]) -> str:
-    """Gives the figure in words."""
+    """Format the figure as text."""
     parts = [
         f"{label} ({curves[0].points[0][1].better} is better) of "
-        + "; ".join(f"{_printable(curve.system)}: {_words(curve)}" for curve in curves)
+        + "; ".join(f"{_printable(curve.system)}: {_text(curve)}" for curve in curves)
         for label, curves in panels.items()
     ]
     return f"Scores against guidance w, n = {_sounds(panels)}. {'. '.join(parts)}."
 
 
 def _sounds(panels: dict[str, list[Curve]]) -> str:
-    """Gives how many sounds a point is of: all, or from the fewest to the most."""
-    counts = {score.n for some in panels.values() for curve in some for _, score in curve.points}
+    """Format the number of sounds of a point, or its range."""
+    counts = {score.n for panel in panels.values() for curve in panel for _, score in curve.points}
     return " to ".join(f"{n}" for n in sorted({min(counts), max(counts)})) + " sounds"
 
 
-def _words(curve: Curve) -> str:
-    """Gives a curve in words."""
+def _text(curve: Curve) -> str:
+    """Format a curve as text."""
     return ", ".join(
         f"{score.value:.4g}" + ("" if w is None else f" at w={w:g}") for w, score in curve.points
     )
 
 
 def _printable(text: str) -> str:
-    """Gives a text as XML can hold it."""
+    """Return a text that XML can hold."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,7 +1,4 @@
-"""What a page holds instead of fetching it: sounds and pictures as data, texts that stay texts.
-
-Knows: how bytes and words lie inside HTML. Does not know: any page.
-"""
+"""Pages without links to other files: sounds and images as data, texts escaped."""
 
 import base64
 import hashlib
@@ -22,13 +19,13 @@ JPEG_QUALITY = 90
 
 
 def escaped(value: object) -> str:
-    """Gives a text as HTML shows it, in an element or in quotes, whatever it holds."""
-    # File names may hold halves of characters, which UTF-8 has no bytes for.
+    """Return a text escaped for HTML, in an element or in quotes."""
+    # File names may hold surrogates, which UTF-8 cannot encode.
     return html.escape(str(value).encode("utf-8", "replace").decode())
 
 
 def sound_uri(samples: torch.Tensor, sample_rate: int) -> str:
-    """Gives a sound as an address: FLAC of 16 bit, without metadata, quieter if it would clip.
+    """Return a sound as a data URI: 16-bit FLAC without metadata, scaled if it would clip.
 
     Args:
         samples: (N,) float32, mono, finite.
@@ -39,46 +36,46 @@ def sound_uri(samples: torch.Tensor, sample_rate: int) -> str:
 
 
 def photo_uri(path: Path, pixels: int) -> str:
-    """Gives a picture file as an address: JPEG, upright, without its name and metadata.
+    """Return an image file as a data URI: JPEG, upright, without its name and metadata.
 
     Args:
         path: The file.
-        pixels: Its longer side at most; smaller pictures stay as they are.
+        pixels: Its longer side at most; smaller images keep their size.
 
     Raises:
-        UsageError: The file is no picture that can be read.
+        UsageError: The file is no image that can be read.
     """
-    picture = read_image(path)
-    picture.thumbnail((pixels, pixels))
-    return _picture_uri(picture, "JPEG", quality=JPEG_QUALITY)
+    image = read_image(path)
+    image.thumbnail((pixels, pixels))
+    return _image_uri(image, "JPEG", quality=JPEG_QUALITY)
 
 
-def drawing_uri(picture: Image.Image) -> str:
-    """Gives a picture that was drawn as an address: PNG, pixel for pixel."""
-    return _picture_uri(picture, "PNG")
+def drawing_uri(image: Image.Image) -> str:
+    """Return a drawn image as a data URI: PNG, pixel for pixel."""
+    return _image_uri(image, "PNG")
 
 
 def filled(template: Path, blanks: Mapping[str, str]) -> str:
-    """Gives a page with the style sheet and the script of its own, and no other allowed to act.
+    """Fill a page with its own style sheet and script, the only ones that its policy allows.
 
     Args:
         template: HTML, in which every ``{{name}}`` is replaced once. ``{{style}}`` and
             ``{{script}}`` are the files of its name with ``.css`` and ``.js``, ``{{style-hash}}``
-            and ``{{script-hash}}`` what its Content-Security-Policy allows them by.
-        blanks: What the other names stand for, as HTML.
+            and ``{{script-hash}}`` their hashes for the Content-Security-Policy.
+        blanks: HTML for the other names.
     """
     parts = dict(blanks)
     for name, suffix in (("style", ".css"), ("script", ".js")):
-        if (beside := template.with_suffix(suffix)).exists():
-            parts[name] = beside.read_text("utf-8")
+        if (path := template.with_suffix(suffix)).exists():
+            parts[name] = path.read_text("utf-8")
             digest = hashlib.sha256(parts[name].encode()).digest()
             parts[f"{name}-hash"] = f"sha256-{base64.b64encode(digest).decode()}"
     return re.sub(r"\{\{([\w-]+)\}\}", lambda blank: parts[blank[1]], template.read_text("utf-8"))
 
 
-def _picture_uri(picture: Image.Image, kind: str, **how: int) -> str:
+def _image_uri(image: Image.Image, kind: str, **options: int) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **how)
+    image.save(buffer, kind, **options)
     return _uri(f"image/{kind.lower()}", buffer.getvalue())
 
 

@@ -1,8 +1,4 @@
-"""The report as a page: scores, Figure 3 and sounds to hear side by side, all in one file.
-
-Knows: what a reader is shown, and how much of it a browser takes. Does not know: how scores and
-sounds came about.
-"""
+"""The report as a page: scores, Figure 3 and sounds to compare, in one file."""
 
 import json
 import math
@@ -19,19 +15,19 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
 from clipsonic_cli.report.html import drawing_uri, escaped, filled, photo_uri, sound_uri
-from clipsonic_cli.report.sampling import differences, sampling_told
-from clipsonic_cli.report.score_tables import framed, plain_table, scoreboard
+from clipsonic_cli.report.sampling import differences, sampling_note
+from clipsonic_cli.report.score_tables import framed, plain_table, score_tables
 from clipsonic_cli.report.tables import BIAS, INTERVAL, NONE, all_scores, one_window
 from clipsonic_cli.types import Report, Waveform, silent
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TRUTH = "truth"
 MAX_BYTES = 50_000_000
-"""Of all samples: browsers, and mail, take no more gladly."""
+"""Most bytes of all samples, for browsers and mail."""
 MAX_SECONDS = 30.0
-"""Of a sound; the rest is left out, and that is said."""
-PICTURE_PIXELS = 480
-"""The longer side of a query's picture."""
+"""Longest excerpt of a sound; the page states where more is left out."""
+IMAGE_PIXELS = 480
+"""Longer side of a query's image."""
 
 
 def write_html(
@@ -42,20 +38,20 @@ def write_html(
     samples: int = 24,
     report: Report = silent,
 ) -> Path:
-    """Writes a report that is one file: it opens from a disk or a mail and contacts nobody.
+    """Write a report that is one file, without scripts and links to the network.
 
-    It holds all scores with intervals, the paper's own beside and marked as such; the figure;
-    notes; for some queries the sound of every system as a player and a mel, beside the clip's own;
-    and the settings. It runs no script. The same results and sounds give the same bytes.
+    It holds all scores with intervals, the paper's own marked as such; the figure; notes; for some
+    queries the sound of every system as a player and a mel; and the settings. The same results and
+    sounds give the same bytes.
 
     Args:
-        results: What to show. A sound or a picture that cannot be read is named in its place.
-        path: The file; replaced if it is there, whole or not at all. Its folder must exist.
+        results: What to show. A sound or an image that cannot be read is named in its place.
+        path: The file; its folder must exist.
         figure: An SVG without style sheets, as :func:`~clipsonic_cli.report.figure.figure_3`
-            draws it; trusted, and put in as it is.
-        samples: Queries at most, spread evenly over all; fewer where :data:`MAX_BYTES` are full,
-            which the page says.
-        report: Told ``("report", done, total)`` queries.
+            draws it; trusted.
+        samples: Most queries, spread evenly over all; fewer where :data:`MAX_BYTES` are full, which
+            the page states.
+        report: Receives ``("report", done, total)`` queries.
 
     Returns:
         The path.
@@ -87,7 +83,7 @@ def _section(name: str, title: str, content: str) -> str:
 
 
 def _scores(results: Results) -> str:
-    """Gives the tables, and folded below them all that is needed to compare a score."""
+    """Format the tables and, folded below them, all that is needed to compare a score."""
     if not any(row.scores for row in results.rows):
         return ""
     scores = [score for row in results.rows for score in row.scores]
@@ -103,8 +99,8 @@ def _scores(results: Results) -> str:
     )
     if odd := differences(results):
         legend += f" Not as in the paper: {'; '.join(odd)}."
-    if (told := sampling_told(results)) is not None:
-        legend = f"{told} {legend}"
+    if (sampling := sampling_note(results)) is not None:
+        legend = f"{sampling} {legend}"
     if not all(score.as_paper for score in scores):
         legend += (
             " Scores with a network’s name in brackets are of that network, and compare with none "
@@ -112,12 +108,12 @@ def _scores(results: Results) -> str:
         )
     table = all_scores(results)
     folded = f"<details><summary>Every score in full</summary>{plain_table(table, 'Every score')}"
-    content = f'{scoreboard(results)}<p class="soft">{escaped(legend)}</p>{folded}</details>'
+    content = f'{score_tables(results)}<p class="soft">{escaped(legend)}</p>{folded}</details>'
     return _section("scores", "Scores", content + _outliers(results))
 
 
 def _outliers(results: Results) -> str:
-    """Gives the sounds that are farthest from the reference, folded."""
+    """Format the sounds that are farthest from the reference, folded."""
     rows = "".join(
         f'<tr><th scope="row">{escaped(heading(row.system, row.guidance))}</th><td class="words">'
         + ", ".join(f"{escaped(name)} ({far:.3g})" for name, far in row.outliers.items())
@@ -154,7 +150,7 @@ def _settings(results: Results) -> str:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escaped(name)}</th>'
-        f'<td class="words">{escaped(_told(value))}</td></tr>'
+        f'<td class="words">{escaped(_text(value))}</td></tr>'
         for name, value in results.settings.items()
     )
     head = _head("setting", "value")
@@ -163,41 +159,41 @@ def _settings(results: Results) -> str:
 
 
 def _head(name: str, words: str) -> str:
-    """Gives the head of a table of two columns."""
+    """Format the head of a table of two columns."""
     second = f'<th scope="col" class="words">{words}</th>'
     return f'<thead><tr><th scope="col">{name}</th>{second}</tr></thead>'
 
 
-def _told(value: Any) -> str:
-    """Gives a setting in words."""
+def _text(value: Any) -> str:
+    """Format a setting."""
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
-        return ", ".join(_told(one) for one in value)
+        return ", ".join(map(_text, value))
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {_told(one)}" for name, one in value.items())
+        return "; ".join(f"{name}: {_text(each)}" for name, each in value.items())
     return NONE if value is None else json.dumps(value)
 
 
 def _samples(samples: Sequence[Sample], count: int, report: Report) -> str:
-    """Gives the queries that fit, and says how many do."""
-    heard = [sample for sample in samples if sample.paths]
-    count = min(count, len(heard))
+    """Format as many queries as fit, and state how many do."""
+    playable = [sample for sample in samples if sample.paths]
+    count = min(count, len(playable))
     if not count:
         return ""
     articles: list[str] = []
     size = 0
     for number in range(count):
-        article = _sample(heard[number * len(heard) // count], number + 1)
+        article = _sample(playable[number * len(playable) // count], number + 1)
         size += len(article)  # ASCII but for prompts
         if size > MAX_BYTES:
             break
         articles.append(article)
         report("report", number + 1, count)
-    shown = f"{len(articles)} of {len(heard)} queries"
+    shown = f"{len(articles)} of {len(playable)} queries"
     if len(articles) < count:
         shown += (
-            f"; {count} were asked for, but a page holds {MAX_BYTES / 1e6:g} MB of samples at most"
+            f"; {count} were requested, but a page holds {MAX_BYTES / 1e6:g} MB of samples at most"
         )
     intro = (
         f'<p class="soft">{shown}. Players hold 16-bit FLAC; colours of the mels mean the same '
@@ -207,54 +203,54 @@ def _samples(samples: Sequence[Sample], count: int, report: Report) -> str:
 
 
 def _sample(sample: Sample, number: int) -> str:
-    """Gives a query and its sounds, the clip's own first."""
-    asked = sample.name if sample.prompt is None else sample.prompt
-    title = f'<h3 id="sample-{number}">{escaped(asked)}</h3>'
+    """Format a query and its sounds, the clip's own first."""
+    query = sample.name if sample.prompt is None else sample.prompt
+    title = f'<h3 id="sample-{number}">{escaped(query)}</h3>'
     if sample.prompt is not None:
         title += f'<p class="soft">{escaped(sample.name)}</p>'
     names = sorted(sample.paths, key=lambda name: name != TRUTH)
-    sounds = "".join(_sound(name, sample.paths[name], asked) for name in names)
+    sounds = "".join(_sound(name, sample.paths[name], query) for name in names)
     return (
-        f'<article aria-labelledby="sample-{number}"><div class="query">{_picture(sample)}'
+        f'<article aria-labelledby="sample-{number}"><div class="query">{_image(sample)}'
         f'<div>{title}</div></div><div class="sounds">{sounds}</div></article>'
     )
 
 
-def _picture(sample: Sample) -> str:
-    """Gives a query's picture, or why there is none."""
+def _image(sample: Sample) -> str:
+    """Format the image of a query, or why it cannot be shown."""
     if sample.image is None:
         return ""
     try:
-        uri = photo_uri(sample.image, PICTURE_PIXELS)
+        uri = photo_uri(sample.image, IMAGE_PIXELS)
     except UsageError as error:
         return f'<p class="warn">{escaped(error)}</p>'
-    alt = f"Picture of the query {sample.name}"
-    return f'<img class="picture" src="{uri}" alt="{escaped(alt)}">'
+    alt = f"Image of the query {sample.name}"
+    return f'<img class="image" src="{uri}" alt="{escaped(alt)}">'
 
 
-def _sound(system: str, path: Path, asked: str) -> str:
-    """Gives a player and a mel of a sound, or why it cannot be heard."""
-    known = ' class="truth"' if system == TRUTH else ""
+def _sound(system: str, path: Path, query: str) -> str:
+    """Format a player and a mel of a sound, or why it cannot be read."""
+    kind = ' class="truth"' if system == TRUTH else ""
     name = "truth: the clip’s own sound" if system == TRUTH else system
     try:
         audio, spec = read_as_made(path), MelSpec()
         samples, sample_rate = torch.from_numpy(audio.samples), audio.sample_rate
         shown = samples[: round(MAX_SECONDS * sample_rate)]
         resampled = torch.from_numpy(read_as_made(path, spec.sample_rate).samples)
-        heard = resampled[: round(MAX_SECONDS * spec.sample_rate)]
+        mel_input = resampled[: round(MAX_SECONDS * spec.sample_rate)]
     except UsageError as error:
         why = f'<p class="warn">{escaped(error)}</p>'
-        return f"<figure{known}><figcaption><b>{escaped(name)}</b></figcaption>{why}</figure>"
+        return f"<figure{kind}><figcaption><b>{escaped(name)}</b></figcaption>{why}</figure>"
     seconds = f"{len(samples) / sample_rate:.1f} s"
     if len(shown) < len(samples):
         seconds = f"first {MAX_SECONDS:g} of {seconds}"
     if (gain := peak_guard(shown)[1]) < 1:
         seconds += f", played {-20 * math.log10(gain):.1f} dB quieter than it was scored"
-    mel = draw_mel(Waveform(samples=heard, sample_rate=spec.sample_rate), spec)
-    alt = escaped(f"Mel spectrogram of {system}, for {asked}")
-    label = escaped(f"{system}, for {asked}")
+    mel = draw_mel(Waveform(samples=mel_input, sample_rate=spec.sample_rate), spec)
+    alt = escaped(f"Mel spectrogram of {system}, for {query}")
+    label = escaped(f"{system}, for {query}")
     return (
-        f'<figure{known}><figcaption><b>{escaped(name)}</b> <span class="soft">{seconds}</span>'
+        f'<figure{kind}><figcaption><b>{escaped(name)}</b> <span class="soft">{seconds}</span>'
         f'</figcaption><img src="{drawing_uri(mel)}" width="{mel.width}" '
         f'height="{mel.height}" alt="{alt}"><audio controls preload="none" '
         f'src="{sound_uri(shown, sample_rate)}" aria-label="{label}"></audio></figure>'

@@ -1,10 +1,10 @@
-"""The paper's own numbers, for orientation beside one's own, and beside which scores they stand.
+"""The paper's own numbers, and which scores they stand next to.
 
-Scores with other backbones, other reference sets or another number of sounds compare with none of
-them. Figure 3 is printed as curves only, so that its numbers are not here.
+Scores with other backbones, reference sets or numbers of sounds do not compare with them. Figure 3
+is printed as curves only, so that its numbers are missing.
 
 Source: CLIPSonic tables 1 to 5. Table 1 is at w = 1.5; vectors (table 2) and reconstructions (table
-5) have none, and at which w the sounds of the listening tests (3 and 4) were made is not said.
+5) have none, and the w of the listening tests (3 and 4) is not stated.
 """
 
 from collections.abc import Mapping
@@ -92,65 +92,59 @@ TABLE_4: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
     "SpecVQGAN": {"ImageHear": {"fidelity": Opinion(2.15, 0.17), "relevance": Opinion(2.54, 0.23)}},
     "IM2WAV": {"ImageHear": {"fidelity": Opinion(2.19, 0.15), "relevance": Opinion(3.90, 0.22)}},
 }
-"""Listening test of sounds from pictures, trained on VGGSound."""
+"""Listening test of sounds from images, trained on VGGSound."""
 BASELINES = tuple(name for name in TABLE_4 if name not in TABLE_1)
-"""Systems of other authors, which only the paper's listening test of pictures compares with."""
+"""Systems of other authors, which only the paper's listening test of images has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asks:
-    """What has to be evaluated for a table or a figure.
-
-    Args:
-        title: The paper's.
-        metrics: Names of ``metrics.METRICS``.
-        modes: None is all that the model has.
-        guidance: Values of w.
-        clip_seconds: Of the test clips' own sounds; None is as long as the sounds that are made.
-    """
+class PaperRequest:
+    """What to evaluate for a table or a figure."""
 
     title: str
+    """The paper's."""
     metrics: tuple[str, ...]
     modes: tuple[str, ...] | None = None
+    """None is all that the model has."""
     guidance: tuple[float, ...] = (W,)
     clip_seconds: float | None = None
+    """Length of the test clips' own sounds; None is that of the sounds that are made."""
 
 
-TABLES: Mapping[int, Asks] = {
-    1: Asks(title="Evaluation results", metrics=("fad", "clap")),
-    2: Asks(
+TABLES: Mapping[int, PaperRequest] = {
+    1: PaperRequest(title="Evaluation results", metrics=("fad", "clap")),
+    2: PaperRequest(
         title="Cosine similarity of query and true image embedding",
         metrics=("similarity",),
         modes=("zs", "pd", "sd"),
     ),
-    5: Asks(
+    5: PaperRequest(
         title="CLAP scores of reconstructions, by a sliding window",
         metrics=("clap-windows", "clap"),
         modes=(),
         clip_seconds=10.0,
     ),
 }
-"""What ``--table`` asks for; 3 and 4 are listening tests."""
+"""Tables of scores by number; 3 and 4 are listening tests."""
 
-FIGURE_3 = Asks(
+FIGURE_3 = PaperRequest(
     title="Evaluation results over guidance",
     metrics=("fad", "clap"),
     guidance=(1.0, 1.5, 2.0, 3.0),
 )
-"""What ``--figure 3`` asks for."""
 
 
 def of_model(results: Results) -> bool:
-    """Whether systems are modes of a model and its reconstruction, else they are folders."""
+    """Return whether systems are modes of a model and its reconstruction; else they are folders."""
     return "model" in results.settings
 
 
-def number_beside(results: Results, row: ScoreRow, metric: str, data: str) -> float | None:
-    """Gives the paper's own number to stand beside a score.
+def number_for(results: Results, row: ScoreRow, metric: str, data: str) -> float | None:
+    """Return the paper's own number next to a score.
 
     Returns:
-        None where the paper has none of this metric, where the system is no mode of a model (a
-        folder may have any name), or was not guided as the paper's was.
+        None where the paper has none for the metric, where the system is not a mode of a model (a
+        folder may have any name), or w is not the paper's.
     """
     if not of_model(results) or row.guidance not in (None, W):
         return None

@@ -1,8 +1,4 @@
-"""The scores of a page: tables of systems by metrics, the best marked, the paper's own beside.
-
-Knows: which scores stand in one table, and how they are written in HTML. Does not know: the rest of
-the page.
-"""
+"""The scores of a page as HTML tables, the best marked, next to the paper's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,42 +6,31 @@ from dataclasses import dataclass, field
 from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.html import escaped
-from clipsonic_cli.report.tables import (
-    ARROWS,
-    NONE,
-    Table,
-    guidance,
-    interval,
-    number,
-)
+from clipsonic_cli.report.tables import ARROWS, NONE, Table, guidance, interval, number
 from clipsonic_cli.types import Score
 
 
 @dataclass(frozen=True, slots=True)
-class _Board:
-    """Rows that share scores, and the labels of those."""
+class _Group:
+    """Rows that share labels of scores, for one table."""
 
     rows: list[ScoreRow] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
 
 
-def scoreboard(results: Results) -> str:
-    """Gives the scores as HTML: a table for all systems that were scored by the same metrics.
+def score_tables(results: Results) -> str:
+    """Format the scores as HTML: a table for each group of systems with the same metrics.
 
-    Every number is in a ``data`` element, whose value is exact. The paper's are in columns of their
-    own, as :func:`~clipsonic_cli.report.paper.number_beside` gives them.
+    Every number is in a ``data`` element, whose value is exact.
     """
     notes: dict[str, int] = {}
-    boards = [
-        _board(results, board, index, notes)
-        for index, board in enumerate(_boards(results), start=1)
-    ]
+    tables = [_table(results, g, index, notes) for index, g in enumerate(_groups(results), start=1)]
     listed = "".join(f'<li id="note-{n}">{escaped(note)}</li>' for note, n in notes.items())
-    return "".join(boards) + (f'<ol class="soft notes">{listed}</ol>' if listed else "")
+    return "".join(tables) + (f'<ol class="soft notes">{listed}</ol>' if listed else "")
 
 
 def plain_table(table: Table, caption: str) -> str:
-    """Gives a table of texts as HTML."""
+    """Format a table of texts as HTML."""
     head = "".join(f'<th scope="col">{escaped(column)}</th>' for column in table.columns)
     rows = "".join(
         f'<tr><th scope="row">{escaped(row[0])}</th>'
@@ -58,61 +43,62 @@ def plain_table(table: Table, caption: str) -> str:
 
 
 def framed(table: str, name: str) -> str:
-    """Puts a table where it can be wider than a phone, and be moved by keys."""
+    """Wrap a table so that it can be wider than a phone and scrolled by keys."""
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{escaped(name)}">{table}</div>'
     )
 
 
-def _boards(results: Results) -> list[_Board]:
-    """Sorts rows into tables: those that share a label are in one."""
-    boards: list[_Board] = []
+def _groups(results: Results) -> list[_Group]:
+    """Group rows that share a label."""
+    groups: list[_Group] = []
     for row in results.rows:
         labels = [score.label for score in row.scores]
         if not labels:
             continue
-        board = next((b for b in boards if set(b.labels) & set(labels)), None)
-        if board is None:
-            boards.append(board := _Board())
-        board.rows.append(row)
-        board.labels.extend(label for label in labels if label not in board.labels)
-    return boards
+        group = next((g for g in groups if set(g.labels) & set(labels)), None)
+        if group is None:
+            groups.append(group := _Group())
+        group.rows.append(row)
+        group.labels.extend(label for label in labels if label not in group.labels)
+    return groups
 
 
-def _board(results: Results, board: _Board, index: int, notes: dict[str, int]) -> str:
-    """Gives one table; its notes are added to those that there are."""
-    first = {score.label: score for row in reversed(board.rows) for score in row.scores}
-    best = {label: _best(board.rows, label) for label in board.labels}
-    theirs = [
+def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -> str:
+    """Format one table; number its notes after those in ``notes``."""
+    first = {score.label: score for row in reversed(group.rows) for score in row.scores}
+    best = {label: _best(group.rows, label) for label in group.labels}
+    paper_columns = [
         (metric, data)
-        for metric in dict.fromkeys(first[label].metric for label in board.labels)
+        for metric in dict.fromkeys(first[label].metric for label in group.labels)
         for data in paper.DATASETS
-        if any(paper.number_beside(results, row, metric, data) is not None for row in board.rows)
+        if any(paper.number_for(results, row, metric, data) is not None for row in group.rows)
     ]
-    caption = f"Scores {index}: " + ", ".join(board.labels)
-    groups = f'<th scope="colgroup" colspan="{len(board.labels)}">measured here</th>'
+    caption = f"Scores {index}: " + ", ".join(group.labels)
+    spans = f'<th scope="colgroup" colspan="{len(group.labels)}">measured here</th>'
     heads = [
         f"{escaped(label)} {ARROWS[first[label].better]}"
         f"<small>{first[label].better} is better</small>"
-        for label in board.labels
+        for label in group.labels
     ]
-    if theirs:
-        groups += f'<th scope="colgroup" class="paper" colspan="{len(theirs)}">the paper’s own</th>'
+    if paper_columns:
+        span = f'colspan="{len(paper_columns)}"'
+        spans += f'<th scope="colgroup" class="paper" {span}>the paper’s own</th>'
     head = (
         '<th scope="col" rowspan="2">system</th><th scope="col" rowspan="2">w</th>'
-        f"{groups}</tr><tr>"
+        f"{spans}</tr><tr>"
         + "".join(f'<th scope="col">{text}</th>' for text in heads)
         + "".join(
             f'<th scope="col" class="paper">{metric}<small>{data}</small></th>'
-            for metric, data in theirs
+            for metric, data in paper_columns
         )
     )
     body = "".join(
         f'<tr><th scope="row">{_title(results, row)}</th><td>{guidance(row)}</td>'
-        + "".join(_cell(row, label, best[label], notes) for label in board.labels)
-        + "".join(_paper_cell(results, row, *column) for column in theirs)
+        + "".join(_cell(row, label, best[label], notes) for label in group.labels)
+        + "".join(_paper_cell(results, row, *column) for column in paper_columns)
         + "</tr>"
-        for row in board.rows
+        for row in group.rows
     )
     table = (
         f"<table><caption>{escaped(caption)}</caption>"
@@ -127,7 +113,7 @@ def _title(results: Results, row: ScoreRow) -> str:
 
 
 def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) -> str:
-    """Gives a score: value, mark and footnotes, and below it what is needed to judge it."""
+    """Format a score: value, mark and footnotes; below it interval, number of sounds and bias."""
     score = next((score for score in row.scores if score.label == label), None)
     if score is None:
         return f"<td>{NONE}</td>"
@@ -143,10 +129,10 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
 
 
 def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
-    """Gives the best value of those that compete, for which a reconstruction is a bound.
+    """Return the best value but for reconstructions, which are an upper bound.
 
     Returns:
-        None where fewer than two compete, or not with as many sounds each.
+        None for fewer than two values, or different numbers of sounds.
     """
     scores: list[Score] = [
         score
@@ -161,7 +147,7 @@ def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
 
 
 def _paper_cell(results: Results, row: ScoreRow, metric: str, data: str) -> str:
-    value = paper.number_beside(results, row, metric, data)
+    value = paper.number_for(results, row, metric, data)
     shown = NONE
     if value is not None:
         digits = 2 if metric == "fad" else 3

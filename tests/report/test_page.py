@@ -163,7 +163,7 @@ def test_pictures_are_small_and_all_say_what_they_show(parsed):
     pictures = parsed.all("img")
     assert len(pictures) == 3 + 12
     assert all(picture["alt"] for picture in pictures)
-    packed = next(p["src"] for p in pictures if p.get("class") == "picture").partition(",")[2]
+    packed = next(p["src"] for p in pictures if p.get("class") == "image").partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(packed))) as image:
         assert image.size == (480, 240)
 
@@ -188,7 +188,7 @@ def test_a_page_that_is_full_says_so(found, tmp_path, monkeypatch):
     text = path.read_text("utf-8")
     shown = text.count("<article")
     assert 0 < shown < 3
-    assert f"{shown} of 3 queries; 3 were asked for, but a page holds 0.25 MB" in text
+    assert f"{shown} of 3 queries; 3 were requested, but a page holds 0.25 MB" in text
     assert len(text) < 300_000
 
 

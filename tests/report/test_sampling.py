@@ -11,7 +11,7 @@ from test_tables import score
 from clipsonic_cli.evaluation.results import Results, ScoreRow, details, write_csv, write_json
 from clipsonic_cli.report.figure import figure_3
 from clipsonic_cli.report.page import write_html
-from clipsonic_cli.report.sampling import differences, sampling_told
+from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.tables import table_of
 
 SETTINGS = {"model": "mine", "vocoder": "bigvgan", "seconds": 4.0}
@@ -35,7 +35,7 @@ def results(seconds=10.0, **settings):
 def test_the_papers_sampling_differs_in_nothing():
     assert differences(results(**PAPER)) == []
     assert differences(results(9.984, **PAPER)) == []  # a clip of "10 s"
-    assert sampling_told(results(**PAPER)) == (
+    assert sampling_note(results(**PAPER)) == (
         "Sounds made by ddpm in 1000 steps, float32, 4 s each; reconstructions of 10 s; "
         "vocoder bigvgan."
     )
@@ -57,17 +57,17 @@ def test_each_difference_is_named():
 def test_a_table_says_what_concerns_its_rows_alone():
     rebuilt = replace(results(4.1, **QUICK), rows=results(4.1).rows[-1:])
     assert differences(rebuilt) == ["reconstructions of 4.1 s instead of 10"]
-    assert sampling_told(rebuilt) == "Reconstructions of 4.1 s; vocoder bigvgan."
+    assert sampling_note(rebuilt) == "Reconstructions of 4.1 s; vocoder bigvgan."
     similar = ScoreRow(
         system="pd", scores=(score("similarity", 0.6, better="higher", seconds=None),)
     )
     vectors = replace(results(**QUICK), rows=(similar,))
-    assert (differences(vectors), sampling_told(vectors)) == ([], None)
+    assert (differences(vectors), sampling_note(vectors)) == ([], None)
 
 
 def test_nothing_is_said_of_folders_whose_sounds_may_each_be_made_differently():
     folders = replace(results(), settings={"generated": ["a/pd"]})
-    assert (differences(folders), sampling_told(folders)) == ([], None)
+    assert (differences(folders), sampling_note(folders)) == ([], None)
 
 
 @pytest.mark.parametrize("number", [None, 1])

@@ -15,7 +15,7 @@ from clipsonic_cli.evaluation.results import (
     write_csv,
     write_json,
 )
-from clipsonic_cli.listening.opinions import opinions
+from clipsonic_cli.listening.opinions import opinion_table
 from clipsonic_cli.listening.ratings import Mean, OpinionScore
 from clipsonic_cli.listening.trials import trials_of
 from clipsonic_cli.report import paper
@@ -223,7 +223,7 @@ def test_opinions_stand_beside_those_of_the_same_mode_at_its_w():
         for system in ("pd w=1.5", "pd")
         for question in ("fidelity", "relevance")
     ]
-    table = opinions(made)
+    table = opinion_table(made)
     assert [row[1] for row in table.rows] == ["fidelity", "fidelity", "relevance", "relevance"]
     row = cells(table, 0)
     assert (row["MOS"], row["MOS over raters"]) == ("3.00 ± 0.50", "3.00")
@@ -240,7 +240,7 @@ def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
             OpinionScore(system=system, question=q, ratings=mean, raters=mean) for q in questions
         ]
 
-    table = opinions(rated("iq w=1.5"))
+    table = opinion_table(rated("iq w=1.5"))
     told = {(row[0], row[1]): row[-1] for row in table.rows}
     assert told == {
         ("iq w=1.5", "fidelity"): "3.29 ± 0.16",
@@ -251,7 +251,7 @@ def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
         ("IM2WAV", "relevance"): "3.90 ± 0.22",
     }
     assert cells(table, 1)["MOS"] == "-"
-    assert not any("IM2WAV" in row for row in opinions(rated("pd w=1.5")).rows)
+    assert not any("IM2WAV" in row for row in opinion_table(rated("pd w=1.5")).rows)
 
 
 def test_json_keeps_everything(results, tmp_path):

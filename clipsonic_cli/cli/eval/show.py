@@ -94,7 +94,7 @@ def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Con
     if key is None:
         raise UsageError("Give --key too, the key.json that was written with the page.")
 
-    from clipsonic_cli.listening.opinions import opinions
+    from clipsonic_cli.listening.opinions import opinion_table
     from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
 
     # "*.json" matches the key, too, if it is in the folder of the ratings.
@@ -104,6 +104,6 @@ def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Con
         for score in scores:
             console.result("", asdict(score))
     else:
-        _print_table(opinions(scores), console, "--json has them")
+        _print_table(opinion_table(scores), console, "--json has them")
     if answers.partial:
         console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

@@ -1,8 +1,4 @@
-"""CLAP as a backbone: sounds and prompts in one space.
-
-Knows: how a sound longer than CLAP's 10 s is heard. Does not know: CLAP itself
-(``encoders/clap.py``).
-"""
+"""CLAP as a backbone: audio and prompts in one space."""
 
 import math
 from collections.abc import Sequence
@@ -21,11 +17,7 @@ from clipsonic_cli.types import Waveform
 
 
 class ClapBackbone:
-    """CLAP of LAION: a unit vector a sound, or one for every 10 s of a longer one.
-
-    Args:
-        clap: The weights at work.
-    """
+    """CLAP of LAION: a unit vector for a sound, or for every 10 s of a longer one."""
 
     name = "clap"
 
@@ -34,10 +26,10 @@ class ClapBackbone:
 
     @classmethod
     def load(cls, device: torch.device) -> "ClapBackbone":
-        """Reads the published weights that lie on this machine, in either form.
+        """Load the published weights, in whichever form they were downloaded.
 
         Raises:
-            MissingWeights: None do; names the command that gets them.
+            MissingWeights: They were not; names the command that gets them.
             BadBundle: Their file is damaged.
             ClipsonicError: transformers is missing.
         """
@@ -56,18 +48,18 @@ class ClapBackbone:
 
     @property
     def logit_scale(self) -> float:
-        """What LAION's training multiplied cosines by."""
+        """Factor of cosines in LAION's training."""
         return float(self.clap.network.clap.logit_scale_a.detach().exp())
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Gives the embeddings of a sound.
+        """Embed a sound, at once up to 10 s, as LAION's code does.
 
-        A sound of up to 10 s is heard at once, as in LAION's code. Of a longer one, of which that
-        draws excerpts at random, as many windows of 10 s are heard as cover it, evenly spread.
+        A longer sound, of which that draws excerpts at random, is cut into as few windows of 10 s
+        as cover it, evenly spread.
 
         Args:
-            samples: (N,) mono. CLAP's own front end clips at full scale: a sound that exceeds
-                [-1, 1] is made quieter instead.
+            samples: (N,) mono. Beyond [-1, 1], where CLAP's own front end clips, they are
+                attenuated instead.
             sample_rate: In Hz.
 
         Returns:
@@ -77,19 +69,15 @@ class ClapBackbone:
             ValueError: The samples are empty, not (N,) or not finite.
         """
         samples, _ = peak_guard(samples, ceiling=1.0)
-        whole = SAMPLES * sample_rate // SAMPLE_RATE
+        windows = [samples]
+        length = SAMPLES * sample_rate // SAMPLE_RATE
         # Less than half a frame more than 10 s is no reason for a second window.
-        if len(samples) * SAMPLE_RATE <= (SAMPLES + HOP_LENGTH // 2) * sample_rate:
-            return self.clap.embed_audio([Waveform(samples=samples, sample_rate=sample_rate)])
-        windows = spread(samples, whole, math.ceil(len(samples) / whole))
+        if len(samples) * SAMPLE_RATE > (SAMPLES + HOP_LENGTH // 2) * sample_rate:
+            windows = spread(samples, length, math.ceil(len(samples) / length))
         return self.clap.embed_audio(
-            [Waveform(samples=window, sample_rate=sample_rate) for window in windows]
+            [Waveform(samples=w, sample_rate=sample_rate) for w in windows]
         )
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Gives the embeddings of texts: (M, D) float32 on the CPU, rows of unit norm.
-
-        Raises:
-            UsageError: A text has no words.
-        """
+        """Embed texts: (M, D) float32 on the CPU, rows of unit norm; UsageError without words."""
         return self.clap.embed_text(texts)

@@ -1,8 +1,4 @@
-"""The embedded backbone: sounds and prompts in one space, without any download.
-
-Knows: how a sound is cut into what the listener hears at once, and whose texts it reads. Does not
-know: the network (``models/listener.py``), and what is done with the vectors.
-"""
+"""The embedded backbone: audio and prompts in one space, without any download."""
 
 import math
 from collections.abc import Sequence
@@ -23,19 +19,19 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
 
 BATCH = 32
-"""Windows that go through the network at once."""
+"""Windows embedded at once."""
 
 
 class MiniBackbone:
     """The small audio-text network inside clipsonic: a unit vector for every 2 s of sound.
 
-    It knows few sounds, so its scores compare systems on those; they are no substitute for the
-    paper's, and are labelled.
+    It was trained on few kinds of sound, so its scores compare systems on those; they are labelled,
+    as they do not replace the paper's.
 
     Args:
-        listener: The weights at work, in evaluation mode, on the device where it is to run.
-        clip: Whose text embeddings it reads.
-        identity: Of the listener's file; empty where it is of none.
+        listener: In evaluation mode, on its device.
+        clip: The text encoder that the listener was trained with.
+        identity: Identity of the listener's file; empty without one.
     """
 
     name = "mini"
@@ -47,20 +43,15 @@ class MiniBackbone:
 
     @classmethod
     def load(cls, device: torch.device) -> "MiniBackbone":
-        """Reads the embedded weights.
-
-        Raises:
-            MissingWeights: This installation lacks them.
-            BadBundle: Their file is damaged.
-        """
+        """Load the embedded weights; see :meth:`read` for the errors."""
         return cls.read(BUNDLED / "mini", device)
 
     @classmethod
     def read(cls, folder: Path, device: torch.device) -> "MiniBackbone":
-        """Reads the listener and the CLIP of a model's folder.
+        """Load the listener and the CLIP of a model's folder.
 
         Raises:
-            MissingWeights: One of them is not there.
+            MissingWeights: One of them is missing.
             BadBundle: One is damaged, or they do not belong together.
         """
         path = folder / f"listener{SUFFIX}"
@@ -69,8 +60,8 @@ class MiniBackbone:
         assert part.header.mel is not None  # a listener's header has one
         if part.header.encoder != clip.identity:
             raise BadBundle(
-                f"{path} was trained on texts of encoder '{part.header.encoder}', the CLIP beside "
-                f"it is '{clip.identity}'. Use parts of one model."
+                f"{path} was trained on texts of encoder '{part.header.encoder}', the CLIP next "
+                f"to it is '{clip.identity}'. Use parts of one model."
             )
         try:
             config = from_dict(ListenerConfig, part.header.config, "config")
@@ -92,21 +83,20 @@ class MiniBackbone:
 
     @property
     def logit_scale(self) -> float:
-        """What the training multiplied cosines by."""
+        """Factor of cosines in training."""
         return float(self.listener.logit_scale)
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Gives the embeddings of a sound, window by window.
+        """Embed a sound, window by window, without normalizing its loudness.
 
         Windows are as long as those of the training, 2.048 s, and at most half of that apart: as
         many as cover the sound, evenly spread, so that its end counts as much as its beginning. A
         Frechet distance needs more vectors than there are sounds, and gets three of a sound of 4 s.
-        A shorter sound than a window is followed by silence. Loudness is heard, not evened out.
+        A shorter sound than a window is padded with silence.
 
         Args:
             samples: (N,) mono.
-            sample_rate: In Hz; others than the listener's are resampled by soxr at its high
-                quality.
+            sample_rate: In Hz; resampled to the listener's.
 
         Returns:
             (W, D) float32 on the CPU, rows of unit norm; W is 1 up to 2.048 s, 3 for 4 to 4.096 s,
@@ -115,16 +105,23 @@ class MiniBackbone:
         Raises:
             ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
         """
-        windows = self._windows(samples, sample_rate)
-        rows = [torch.empty(0, self.dim)]
+        spec, length = self.listener.spec, self.listener.window
+        samples = at_rate(samples, sample_rate, spec.sample_rate)
+        if not len(samples):
+            return torch.empty(0, self.dim)
+        samples = F.pad(samples, (0, max(length - len(samples), 0)))
+        # Less than half a frame more, as resampling may leave, is no reason for another window.
+        beyond = max(len(samples) - length - spec.hop_length // 2, 0)
+        windows = torch.stack(spread(samples, length, 1 + math.ceil(2 * beyond / length)))
+        rows = []
         with torch.inference_mode():
-            for some in torch.split(windows, BATCH) if len(windows) else ():
-                mel = normalize(self.log_mel(some.to(self.device)), self.listener.spec)
+            for batch in torch.split(windows, BATCH):
+                mel = normalize(self.log_mel(batch.to(self.device)), spec)
                 rows.append(self.listener.embed_sounds(mel).cpu())
         return torch.cat(rows).clone()
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Gives the embeddings of texts: (M, D) float32 on the CPU, rows of unit norm.
+        """Embed texts: (M, D) float32 on the CPU, rows of unit norm.
 
         Raises:
             UsageError: A text has no words, or none that the small CLIP knows.
@@ -132,15 +129,3 @@ class MiniBackbone:
         embed, _ = self.clip.embed_text(texts)
         with torch.inference_mode():
             return self.listener.embed_texts(embed.to(self.device)).cpu().clone()
-
-    def _windows(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Gives a sound's windows (W, N)."""
-        length = self.listener.window
-        samples = at_rate(samples, sample_rate, self.listener.spec.sample_rate)
-        if not len(samples):
-            return torch.empty(0, length)
-        samples = F.pad(samples, (0, max(length - len(samples), 0)))
-        # Less than half a frame more, as resampling may leave, is no reason for another window.
-        beyond = max(len(samples) - length - self.listener.spec.hop_length // 2, 0)
-        count = 1 + math.ceil(2 * beyond / length)
-        return torch.stack(spread(samples, length, count))

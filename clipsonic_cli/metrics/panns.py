@@ -6,12 +6,9 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.audio.mel import mel_filters
+from clipsonic_cli.metrics.downloaded import DownloadedBackbone
 from clipsonic_cli.metrics.windows import at_rate, spread
 from clipsonic_cli.models.panns import DIM, FEWEST_FRAMES, SPEC, Cnn14, log_mel
-from clipsonic_cli.models.state_dict import build
-from clipsonic_cli.store import bundle
-from clipsonic_cli.store.assets import file_of
-from clipsonic_cli.store.manifest import find
 
 MOST_SAMPLES = 10 * SPEC.sample_rate
 """Longest input: clips of AudioSet last 10 s."""
@@ -19,33 +16,14 @@ LEAST_SAMPLES = (FEWEST_FRAMES - 1) * SPEC.hop_length
 """Shortest input, 0.31 s."""
 
 
-class PannsBackbone:
-    """CNN14 of PANNs at 16 kHz: 2048 numbers for a sound, or for every 10 s of a longer one.
-
-    Args:
-        network: In evaluation mode, on its device.
-        identity: Identity of its file; empty without one.
-    """
+class PannsBackbone(DownloadedBackbone):
+    """CNN14 of PANNs at 16 kHz: 2048 numbers for a sound, or for every 10 s of a longer one."""
 
     name = "panns"
     dim = DIM
-
-    def __init__(self, network: Cnn14, identity: str = "") -> None:
-        self.network, self.identity = network, identity
-        self._filters = mel_filters(SPEC)
-
-    @classmethod
-    def load(cls, device: torch.device) -> "PannsBackbone":
-        """Load the published weights that were downloaded.
-
-        Raises:
-            MissingWeights: They were not; names the command that gets them.
-            BadBundle: Their file is damaged.
-        """
-        path = file_of(find(cls.name))
-        weights = bundle.load(path, kind="panns").weights
-        network = build(Cnn14, weights, "CNN14", device=device)
-        return cls(network, bundle.identity(path))
+    kind = "panns"
+    make = Cnn14
+    network: Cnn14
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Compute the features of a sound, at once up to 10 s.
@@ -73,20 +51,11 @@ class PannsBackbone:
         # Less than half a frame more, as resampling may leave, is no reason for another window.
         count = max(math.ceil((len(samples) - SPEC.hop_length // 2) / MOST_SAMPLES), 1)
         windows = spread(samples, min(len(samples), MOST_SAMPLES), count)
-        mels = (log_mel(window, self._filters) for window in windows)
-        device = self.network.fc1.weight.device
-        with torch.inference_mode():
-            rows = [self.network(mel.to(device)).float().cpu() for mel in mels]
-        return torch.cat(rows).clone()
+        filters = mel_filters(SPEC)
+        return self._features(log_mel(window, filters) for window in windows)
 
     def tag(self, rows: Tensor) -> Tensor:
-        """Compute class probabilities, as the field compares them.
-
-        Args:
-            rows: (W, 2048), from :meth:`embed`.
-
-        Returns:
-            (W, 527) float32 on the CPU: the softmax over the classes of AudioSet.
+        """Compute (W, 527) float32 on the CPU: the softmax over AudioSet's classes, of features.
 
         Source:
             Liu et al. 2023 (AudioLDM).

@@ -3,40 +3,18 @@
 import torch
 from torch import Tensor
 
+from clipsonic_cli.metrics.downloaded import DownloadedBackbone
 from clipsonic_cli.metrics.windows import at_rate
-from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import BATCH, DIM, SAMPLE_RATE, VGGish, log_mel_windows
-from clipsonic_cli.store import bundle
-from clipsonic_cli.store.assets import file_of
-from clipsonic_cli.store.manifest import find
 
 
-class VGGishBackbone:
-    """VGGish: 128 numbers for every 0.96 s of sound.
-
-    Args:
-        network: In evaluation mode, on its device.
-        identity: Identity of its file; empty without one.
-    """
+class VGGishBackbone(DownloadedBackbone):
+    """VGGish: 128 numbers for every 0.96 s of sound."""
 
     name = "vggish"
     dim = DIM
-
-    def __init__(self, network: VGGish, identity: str = "") -> None:
-        self.network, self.identity = network, identity
-
-    @classmethod
-    def load(cls, device: torch.device) -> "VGGishBackbone":
-        """Load the published weights that were downloaded.
-
-        Raises:
-            MissingWeights: They were not; names the command that gets them.
-            BadBundle: Their file is damaged.
-        """
-        path = file_of(find(cls.name))
-        weights = bundle.load(path, kind="vggish").weights
-        network = build(VGGish, weights, "VGGish", device=device)
-        return cls(network, bundle.identity(path))
+    kind = "vggish"
+    make = VGGish
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
         """Compute the features of every whole window of a sound.
@@ -57,9 +35,4 @@ class VGGishBackbone:
             ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
         """
         windows = log_mel_windows(at_rate(samples, sample_rate, SAMPLE_RATE))
-        device = next(self.network.parameters()).device
-        rows = [torch.empty(0, DIM)]
-        with torch.inference_mode():
-            for batch in torch.split(windows, BATCH):
-                rows.append(self.network(batch.to(device)).float().cpu())
-        return torch.cat(rows).clone()
+        return self._features(torch.split(windows, BATCH))

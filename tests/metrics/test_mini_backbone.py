@@ -27,7 +27,7 @@ def backbone():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A copy of the listener beside the CLIP, to be damaged."""
+    """A copy of the listener next to the CLIP, to be damaged."""
     shutil.copy(MINI / "listener.safetensors", tmp_path)
     (tmp_path / "clip.safetensors").symlink_to(MINI / "clip.safetensors")
     return tmp_path
@@ -38,7 +38,7 @@ def noise(samples, seed=0):
 
 
 def rewritten(folder, *, weights=None, **header):
-    """Writes the listener again with another header or other weights."""
+    """Write the listener again with another header or other weights."""
     part = bundle.load(folder / "listener.safetensors", kind="listener")
     changed = dataclasses.replace(part.header, **header)
     kept = bundle.Bundle(header=changed, weights=part.weights | (weights or {}))
@@ -134,7 +134,7 @@ def test_it_is_known_by_its_listener(backbone, folder):
 
 def test_a_clip_whose_texts_it_was_not_trained_on_is_refused(folder):
     rewritten(folder, encoder="another-clip")
-    with pytest.raises(BadBundle, match=r"texts of encoder 'another-clip', the CLIP beside"):
+    with pytest.raises(BadBundle, match=r"texts of encoder 'another-clip', the CLIP next to it"):
         MiniBackbone.read(folder, CPU)
 
 
@@ -154,7 +154,7 @@ def test_a_clip_whose_texts_it_was_not_trained_on_is_refused(folder):
         ({"weights": {"log_scale": torch.zeros(2)}}, r"log_scale is \(2,\)"),
     ],
 )
-def test_a_damaged_listener_is_told_in_a_line(folder, change, fault):
+def test_a_damaged_listener_is_named_in_a_line(folder, change, fault):
     rewritten(folder, **change)
     with pytest.raises(BadBundle, match=fault) as caught:
         MiniBackbone.read(folder, CPU)
@@ -173,7 +173,7 @@ def test_a_folder_without_a_listener_is_named(tmp_path):
         MiniBackbone.read(tmp_path, CPU)
 
 
-def heard_at(backbone, sounds, snr):
+def embedded_at(backbone, sounds, snr):
     noisy = []
     for name, samples in sounds.items():
         level = samples.std() / 0.1 * 10 ** (-snr / 20)
@@ -191,9 +191,9 @@ def scores(metric, sets, against):
 def test_the_more_noise_the_worse_the_scores(backbone):
     """Of tones that keep on with overtones, as an organ's do."""
     clean = {str(index): sweep(index, 4.0) for index in range(12)}
-    reference = heard_at(backbone, clean, math.inf)
+    reference = embedded_at(backbone, clean, math.inf)
     prompts = embed_prompts(dict.fromkeys(clean, "a photo of organ"), backbone)
-    sets = [heard_at(backbone, clean, snr) for snr in (math.inf, 20, 10, 0)]
+    sets = [embedded_at(backbone, clean, snr) for snr in (math.inf, 20, 10, 0)]
     fads, claps = scores("fad", sets, reference), scores("clap", sets, prompts)
     assert fads[0] == pytest.approx(0, abs=1e-6)
     assert fads == sorted(fads)

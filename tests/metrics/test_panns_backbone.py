@@ -115,12 +115,12 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
 
 def test_weights_of_another_network_are_refused(put):
     put("panns", {"fc1.bias": torch.zeros(2048)})
-    with pytest.raises(BadBundle, match="'CNN14' do not fit"):
+    with pytest.raises(BadBundle, match="'Cnn14' do not fit"):
         PannsBackbone.load(CPU)
 
 
 def test_it_is_known_by_the_file_of_its_weights(put, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.metrics.panns.build", lambda make, *_, **__: make)
+    monkeypatch.setattr("clipsonic_cli.metrics.downloaded.build", lambda make, *_, **__: make)
     put("panns", {"fc1.bias": torch.zeros(1)})
     loaded = PannsBackbone.load(CPU)
     assert loaded.identity == bundle.identity(assets.file_of(find("panns")))

@@ -131,7 +131,7 @@ def test_weights_of_another_network_are_refused(put):
 
 
 def test_it_is_known_by_the_file_of_its_weights(put, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.metrics.vggish.build", lambda make, *_, **__: make)
+    monkeypatch.setattr("clipsonic_cli.metrics.downloaded.build", lambda make, *_, **__: make)
     put("vggish", {"features.0.weight": torch.zeros(1)})
     loaded = VGGishBackbone.load(torch.device("cpu"))
     assert loaded.identity == bundle.identity(assets.file_of(find("vggish")))

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -66,6 +67,7 @@ def test_a_clip_that_is_new_or_changed_or_gone_costs_itself(prepared, pairs, tmp
 def test_what_is_kept_does_not_depend_on_neighbours(
     prepared, clips, tmp_path, content, monkeypatch
 ):
+    monkeypatch.setattr(module, "SHARD_SECONDS", math.inf)
     together = content(prepared(tmp_path / "one", clips))
     monkeypatch.setattr(module, "SHARD_CLIPS", 1)
     assert content(prepared(tmp_path / "three", clips[::-1])) == together

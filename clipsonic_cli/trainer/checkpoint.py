@@ -13,13 +13,9 @@ BEST = "best.pt"
 
 
 def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Write a checkpoint, and delete all but the newest.
+    """Write a checkpoint, and delete all but the ``keep`` newest.
 
-    Args:
-        run_dir: The run's folder.
-        step: Steps done; part of the name.
-        state: Tensors, numbers, strings, lists and dictionaries.
-        keep: How many of the newest stay, at least 1.
+    The state is of tensors, numbers, strings, lists and dictionaries.
     """
     path = _write(run_dir / f"state-{step:08d}.pt", state)
     for old in sorted(run_dir.glob(PATTERN))[:-keep]:
@@ -28,12 +24,7 @@ def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
 
 
 def save_best(run_dir: Path, state: dict[str, Any]) -> Path:
-    """Write the weights with the lowest validation loss, replacing the previous best.
-
-    Args:
-        run_dir: The run's folder.
-        state: ``step``, ``score`` and the averaged ``weights``.
-    """
+    """Write ``step``, ``score`` and averaged ``weights`` of the lowest validation loss so far."""
     return _write(run_dir / BEST, state)
 
 

@@ -50,11 +50,7 @@ def make_accelerator(device: torch.device) -> Accelerator:
 
 
 def share_of_batch(batch_size: int, processes: int) -> int:
-    """Return how many clips of a batch each process computes.
-
-    Raises:
-        UsageError: The processes cannot share it evenly.
-    """
+    """Return how many clips of a batch each process computes."""
     if batch_size % processes:
         raise UsageError(
             f"A batch of {batch_size} cannot be shared by {processes} processes. "

@@ -198,11 +198,7 @@ TRACKERS: dict[str, tuple[type[TensorBoard] | type[WeightsAndBiases], str]] = {
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Check that trackers can be used; imports nothing.
-
-    Raises:
-        UsageError: A name is unknown, or its package is not installed.
-    """
+    """Check that trackers can be used; imports nothing."""
     for name in names:
         if name not in TRACKERS:
             raise unknown("tracker", name, list(TRACKERS))

@@ -158,11 +158,7 @@ def compare_vocoders(
 ) -> dict[str, float]:
     """Compute the mean absolute difference of log-mels between vocoders' input and output.
 
-    Args:
-        vocoders: By name; mel (B, 1, F, T) to waveform.
-        spec: The mel's geometry.
-        dataset: Has ``mel``, natural logarithm; the same clips are drawn at every call.
-        clips: How many are drawn.
+    The same clips are drawn at every call, with ``mel`` (B, 1, F, T), natural logarithm.
     """
     generator, log_mel = torch.Generator().manual_seed(0), LogMel(spec)
     totals = dict.fromkeys(vocoders, 0.0)

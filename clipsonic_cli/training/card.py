@@ -27,13 +27,7 @@ MAX_SUMMARY = 64 << 20
 
 
 def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
-    """Summarize a data set for a card and a file's meta.
-
-    Args:
-        name: Its short name.
-        catalogue: Its clips.
-        survey: The report on it; None for clips that were prepared before.
-    """
+    """Summarize a data set for a card and a file's meta."""
     labels = Counter(label for label in catalogue.labels if label is not None)
     places = map(catalogue.place, range(len(catalogue)))
     frames = sum(place.mel_frames for place in places)
@@ -76,11 +70,6 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
 
 def write_card(model: ModelFolder, name: str, command: str | None) -> None:
     """Write ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained.
-
-    Args:
-        model: The model; its files say how they were trained.
-        name: Its name.
-        command: The command that makes a sound, or None.
 
     Raises:
         BadBundle: A part is damaged.

@@ -172,11 +172,7 @@ def name_of(data: str) -> str:
 
 
 def check_any(prepared: PreparedData, data: str) -> None:
-    """Check that there is a clip to train on.
-
-    Raises:
-        UsageError: There is none; says why.
-    """
+    """Check that there is a clip to train on."""
     survey = prepared.survey
     if survey is not None and not survey.kept:
         first = next(finding for finding in survey.flawed if finding.dropped)

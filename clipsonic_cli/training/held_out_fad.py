@@ -24,11 +24,7 @@ MODE = "iq"
 
 
 def backbone_for(device: torch.device) -> type[VGGishBackbone] | type[MiniBackbone] | None:
-    """Return the backbone to use on this machine: VGGish, the paper's, where it is downloaded.
-
-    Returns:
-        None on a CPU without it.
-    """
+    """Return the backbone to use: VGGish, the paper's, if downloaded; None on a CPU without it."""
     if assets.part_here("vggish") is not None:
         return VGGishBackbone
     # 64 sounds take a GPU seconds, but a CPU minutes: there only for the paper's own backbone.
@@ -36,11 +32,7 @@ def backbone_for(device: torch.device) -> type[VGGishBackbone] | type[MiniBackbo
 
 
 def why_none(dataset: Drawn, held_out: Drawn | None, device: torch.device) -> str | None:
-    """Return why a training on frames goes without the distance, and what would help.
-
-    Returns:
-        A line; None where the distance will be computed, or has no meaning.
-    """
+    """Return why a training on frames has no such distance, and what would help, or None."""
     if not isinstance(dataset, FramesAndSounds):
         return None
     lacks = []
@@ -68,13 +60,6 @@ def held_out_fad(
 
     The clips' own sounds are their mels through the same vocoder, so that only the U-Net is judged.
     So few clips make the distance larger than it is: compare it within a run, and no further.
-
-    Args:
-        folder: The model's files.
-        held_out: Clips the U-Net has not seen.
-        backbone: Embeds the sounds.
-        device: The device of the networks.
-        report: Called with ``("fad", done, total)``.
 
     Returns:
         The distance over :data:`CLIPS` clips, or as many as there are; None for fewer than

@@ -44,22 +44,19 @@ def make_samples(
     global generators are left as they were. A failure is a message and ends nothing.
 
     Args:
-        folder: The model's files, which are read again.
-        queries: The queries.
+        folder: The model's folder, which is read again.
+        queries: Texts and images.
         run_dir: The run's folder.
         step: Steps done; samples already made at it are replaced.
         log: The log to show them in.
         device: The device of the networks.
         steps: Steps of the sampler "dpmpp".
         seconds: Duration of each.
-        on_message: Called with what is not as the query asks.
+        on_message: Called with each failure, and each query made in another mode.
         report: Called with ``("samples", done, total)``.
 
     Returns:
         The files written.
-
-    Raises:
-        UsageError: The steps or seconds are out of range.
     """
     recipes = [
         Recipe(

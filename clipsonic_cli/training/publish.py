@@ -23,11 +23,7 @@ CARD = "MODEL_CARD.md"
 
 
 def check_name(name: str) -> None:
-    """Check that a user's model can have a name.
-
-    Raises:
-        UsageError: The name cannot be one, or is a built-in model's.
-    """
+    """Check that a user's model can have a name."""
     if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and hyphens.")
     if (model_folders.BUNDLED / name).is_dir():

@@ -174,11 +174,7 @@ def _check_choices(request: TrainRequest, processes: int) -> None:
 
 
 def check_source(source: Source) -> None:
-    """Check that there is a data set, of a known format, before its clips are read.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """Check that there is a data set, of a known format, before its clips are read."""
     check_exists(source.data)
     if source.format is not None:
         READERS.check(source.format)
@@ -187,11 +183,7 @@ def check_source(source: Source) -> None:
 
 
 def check_new(run_dir: Path) -> None:
-    """Check that a folder holds no run yet.
-
-    Raises:
-        UsageError: It holds one.
-    """
+    """Check that a folder holds no run yet."""
     if (run_dir / FILE).exists():
         line = f"clipsonic train --resume {shlex.quote(str(run_dir))}"
         raise UsageError(
@@ -200,11 +192,7 @@ def check_new(run_dir: Path) -> None:
 
 
 def check_writable(run_dir: Path) -> None:
-    """Check that files can be written into a run's folder.
-
-    Raises:
-        UsageError: They cannot; says why.
-    """
+    """Check that files can be written into a run's folder."""
     if (reason := why_unwritable(run_dir)) is not None:
         raise UsageError(
             f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another `out`."

@@ -93,8 +93,12 @@ def begin(
             callbacks.on_message(
                 f"note: the finished model will stay in {run_dir / 'model'}. {reason}"
             )
+
+        # Prepare data.
         encoder = _load_encoder(resolved.base, request.part, accelerator.device)
         data = _prepare(request, encoder, accelerator, callbacks)
+
+        # Choose settings.
         chosen = choose(
             request,
             resolved,
@@ -106,6 +110,8 @@ def begin(
         ((config, reasons),) = broadcast_object_list([chosen])
         for reason in reasons:
             callbacks.on_message(reason)
+
+        # Build and record.
         setup = build(config, data.catalogue, encoder, resolved.warm_start)
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
@@ -147,9 +153,12 @@ def resume(
     check_writable(run_dir)
     accelerator = make_accelerator(device)
     with _held(run_dir, accelerator):
+        # Change settings.
         config = read_run_config(run_dir)
         changed = replace(config.train, **(train_changes or {}))
         config = replace(config, train=changed, **(changes or {}))
+
+        # Check.
         check_trackers(config.trackers)
         if not overwrite:
             publish.check_free(config.name, config.part.name, run_id(config))
@@ -159,6 +168,8 @@ def resume(
             raise UsageError(
                 f"{error} Without them this run cannot go on; begin another, in another folder."
             ) from None
+
+        # Build.
         start = None
         if config.warm_start is not None and checkpoint.newest(run_dir) is None:
             start = find_warm_start(config.warm_start, config.stage, config.space)
@@ -170,11 +181,7 @@ def resume(
 
 @contextmanager
 def _held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
-    """Hold a run's folder while the block runs, by the main process for all.
-
-    Raises:
-        UsageError: Another training holds it; in every process.
-    """
+    """Hold a run's folder while the block runs, by the main process for all."""
     with ExitStack() as stack:
         refusal: str | None = None
         if accelerator.is_main_process:

@@ -67,11 +67,7 @@ class Extensions:
             )
 
     def check(self, stage: Stage, space: Space) -> None:
-        """Check that each extension asked for has an effect on a stage.
-
-        Raises:
-            UsageError: One has none.
-        """
+        """Check that each extension asked for has an effect on a stage."""
         usual = Extensions()
         applying = part_of(stage, space).extensions
         for name in (field.name for field in dataclasses.fields(self)):

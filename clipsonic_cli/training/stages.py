@@ -247,11 +247,7 @@ STAGES: Mapping[Stage, StageRow] = {
 
 
 def part_of(stage: Stage, space: Space) -> Part:
-    """Return what a stage trains on a condition.
-
-    Raises:
-        UsageError: The stage is not conditioned on the space.
-    """
+    """Return what a stage trains on a condition."""
     parts = STAGES[stage].parts
     if space not in parts:
         raise UsageError(

@@ -1,15 +1,14 @@
 """List the clips of a data set that are fit for training, and where they are in the shards.
 
 A catalogue is a file of JSON lines next to its shards, named by its content: a run that is resumed
-finds the same clips, however the data set has changed, and the folder can be trained on from
-anywhere, also over the web. Imports no torch.
+finds the same clips, however the data set has changed. Imports no torch.
 """
 
 import dataclasses
 import json
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -42,22 +41,17 @@ class _Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipLocation:
-    """Where a clip is stored: its rows of a shard's tensors."""
+    """Where a clip is stored: the first row and the number of rows in a shard's tensors."""
 
     shard: int
     """Number of the shard in the catalogue."""
     mel: int
-    """First row of its mel."""
     mel_frames: int
-    """T."""
     frame: int
-    """First row of its frames."""
     frames: int
-    """n."""
     wave: int
-    """First row of its audio."""
     samples: int
-    """N; 0 if the audio is not kept."""
+    """0 if the audio is not kept."""
     frame_rate: float
     """Frames a second; 0 for a still image."""
 
@@ -72,15 +66,10 @@ class Catalogue:
     """
 
     def __init__(self, config: PreparationConfig, folder: str, shards: Sequence[str]) -> None:
-        self.config = config
-        self.folder = folder
-        self.shards = list(shards)
+        self.config, self.folder, self.shards = config, folder, list(shards)
         self.ids: list[str] = []
-        """Id of each clip."""
         self.labels: list[str | None] = []
-        """Label of each clip, or None."""
         self.splits: list[Split] = []
-        """Split of each clip."""
         self._rates = array("d")
         self._numbers = array("q")
         self._words: dict[str, str] = {}  # one object for each label
@@ -104,13 +93,7 @@ class Catalogue:
         return ClipLocation(frame_rate=self._rates[clip], **named)
 
     def numbers(self, *splits: Split, mel_frames: int = 0) -> list[int]:
-        """Return the numbers of the clips of some splits.
-
-        Args:
-            splits: The splits.
-            mel_frames: Least frames of mel of a clip. A catalogue may have been made for a training
-                with a shorter window.
-        """
+        """Return the numbers of the clips of some splits with at least so many frames of mel."""
         lengths = self._numbers[FIELDS.index("mel_frames") :: len(FIELDS)]
         clips = enumerate(zip(self.splits, lengths, strict=True))
         return [n for n, (split, length) in clips if split in splits and length >= mel_frames]
@@ -120,27 +103,18 @@ class Catalogue:
         return f"{self.folder}/{self.shards[number]}"
 
     def write(self) -> Path:
-        """Write the catalogue next to its shards, in a file named by its content; return the path.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        content = "".join(f"{json.dumps(line)}\n" for line in self._lines())
+        """Write the catalogue next to its shards, named by its content; return its path."""
+        preparation = dataclasses.asdict(self.config)
+        header = {"format": FORMAT, "preparation": preparation, "shards": self.shards}
+        lines = [json.dumps(header)]
+        for number, clip in enumerate(zip(self.ids, self.labels, self.splits, strict=True)):
+            lines.append(json.dumps([*clip, *dataclasses.astuple(self.place(number))]))
+        content = "".join(f"{line}\n" for line in lines)
         path = Path(self.folder) / f"{NAME}{_digest(content.encode())}{SUFFIX}"
         if not path.exists():
             with written(path) as temporary:
                 temporary.write_text(content, encoding="utf-8")
         return path
-
-    def _lines(self) -> Iterator[object]:
-        yield {
-            "format": FORMAT,
-            "preparation": dataclasses.asdict(self.config),
-            "shards": self.shards,
-        }
-        for number, clip_id in enumerate(self.ids):
-            place = dataclasses.astuple(self.place(number))
-            yield [clip_id, self.labels[number], self.splits[number], *place]
 
 
 def is_catalogue(source: str) -> bool:
@@ -150,14 +124,7 @@ def is_catalogue(source: str) -> bool:
 
 
 def read_catalogue(source: str) -> Catalogue:
-    """Read a catalogue, but not its shards.
-
-    Args:
-        source: A path or an address.
-
-    Raises:
-        UsageError: It does not exist, is not a catalogue, or was changed.
-    """
+    """Read a catalogue from a path or an address, but not its shards."""
     address = source.partition("?")[0]
     folder = address.rpartition("/")[0] if is_address(source) else str(Path(source).parent)
     try:
@@ -200,14 +167,7 @@ def collect(
     config: PreparationConfig,
     rules: Rules,
 ) -> tuple[Catalogue, Iterator[Finding]]:
-    """Find the clips of a data set in the shards.
-
-    Args:
-        clips: The data set, prepared.
-        shards: The indices of the folder's shards.
-        folder: The folder.
-        config: What is kept of each clip.
-        rules: Which clips are too short, and which flaws drop a clip.
+    """Find the clips of a prepared data set in the shards of a folder.
 
     Returns:
         An empty catalogue, and an iterator over a finding for each clip, which adds those that are
@@ -234,41 +194,30 @@ def collect(
                 known[row.key] = row, place
             mel, frame, wave = mel + row.mel, frame + row.frames, wave + row.wave
     catalogue = Catalogue(config, str(folder), [])
-    return catalogue, _findings(clips, known, names, catalogue, rules)
 
+    def findings() -> Iterator[Finding]:
+        first: dict[str, str] = {}
+        used: dict[int, int] = {}  # numbers of shards in the catalogue
+        for clip in clips:
+            if (found := known.get(key_of(clip))) is None:
+                yield unreadable(clip, "it changed while it was prepared")
+                continue
+            row, place = found
+            flaws = [*row.flaws, *short(row.seconds, rules)] if row.digest else list(row.flaws)
+            if row.digest and first.setdefault(row.digest, clip.id) != clip.id:
+                flaws.append(Flaw(kind="duplicate", reason=f"the same as {first[row.digest]}"))
+            dropped = not row.digest or any(flaw.kind in rules.drop for flaw in flaws)
+            yield Finding(clip=clip, seconds=row.seconds, flaws=tuple(flaws), dropped=dropped)
+            if dropped:
+                continue
+            if place.shard not in used:
+                used[place.shard] = len(catalogue.shards)
+                catalogue.shards.append(names[place.shard])
+            assert clip.split is not None  # as data/clips.py gives them
+            place = dataclasses.replace(place, shard=used[place.shard])
+            catalogue.add(clip.id, clip.label, clip.split, place)
 
-def _findings(
-    clips: Iterable[Clip],
-    known: Mapping[str, tuple[ClipTensors, ClipLocation]],
-    names: Sequence[str],
-    catalogue: Catalogue,
-    rules: Rules,
-) -> Iterator[Finding]:
-    first: dict[str, str] = {}
-    used: dict[int, int] = {}  # numbers of shards in the catalogue
-    for clip in clips:
-        if (found := known.get(key_of(clip))) is None:
-            yield unreadable(clip, "it changed while it was prepared")
-            continue
-        row, place = found
-        flaws = [*row.flaws, *short(row.seconds, rules)] if row.digest else list(row.flaws)
-        if row.digest and first.setdefault(row.digest, clip.id) != clip.id:
-            flaws.append(Flaw(kind="duplicate", reason=f"the same as {first[row.digest]}"))
-        dropped = not row.digest or any(flaw.kind in rules.drop for flaw in flaws)
-        yield Finding(
-            clip=clip,
-            seconds=row.seconds,
-            flaws=tuple(flaws),
-            dropped=dropped,
-        )
-        if dropped:
-            continue
-        if place.shard not in used:
-            used[place.shard] = len(catalogue.shards)
-            catalogue.shards.append(names[place.shard])
-        assert clip.split is not None  # as data/clips.py gives them
-        place = dataclasses.replace(place, shard=used[place.shard])
-        catalogue.add(clip.id, clip.label, clip.split, place)
+    return catalogue, findings()
 
 
 def _digest(content: bytes) -> str:

@@ -9,11 +9,7 @@ from clipsonic_cli.ranges import check_fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparationConfig:
-    """What is kept of every clip.
-
-    Raises:
-        UsageError: The frame rate is out of its range.
-    """
+    """What is kept of every clip."""
 
     mel: MelSpec = field(default_factory=MelSpec)
     frame_rate: float = 1.0

@@ -1,11 +1,11 @@
 """Draw training examples from prepared clips: windows of mel or audio, with embeddings.
 
-Each class is a data set of the trainer (``trainer/batches.py``): a clip is drawn uniformly, then a
-part of it, all from the generator given. Knows: shards. Does not know: losses.
+A clip is drawn uniformly, then a part of it, all from the generator given.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -21,16 +21,10 @@ from clipsonic_cli.preparation.texts import Texts
 
 
 class Prepared:
-    """Reads some clips of a catalogue from their shards.
-
-    Args:
-        catalogue: The catalogue.
-        clips: Numbers of the clips in it.
-    """
+    """Reads some clips, given by their numbers, of a catalogue from their shards."""
 
     def __init__(self, catalogue: Catalogue, clips: Sequence[int]) -> None:
-        self.catalogue = catalogue
-        self.clips = clips
+        self.catalogue, self.clips = catalogue, clips
         self._indices: dict[int, Index] = {}
 
     @property
@@ -41,47 +35,38 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def name(self, clip: int) -> str:
-        """Return the id of a clip of the catalogue."""
-        return self.catalogue.ids[clip]
-
-    def label(self, clip: int) -> str | None:
-        """Return its label."""
-        return self.catalogue.labels[clip]
-
     def place(self, clip: int) -> ClipLocation:
-        """Return where it is stored."""
+        """Return where a clip of the catalogue is stored."""
         return self.catalogue.place(clip)
 
     def mel(self, place: ClipLocation, start: int, frames: int) -> Tensor:
         """Read a window of a mel, (1, F, frames) float32, natural logarithm."""
-        _check(start, frames, place.mel_frames)
-        rows = self._rows(place, "mel", place.mel + start, frames)
+        rows = self._rows(place.shard, "mel", place.mel, place.mel_frames, start, frames)
         return rows.float().T[None]
 
     def frames(self, place: ClipLocation, start: int, count: int) -> Tensor:
         """Read embeddings of consecutive frames, (count, D) float32 of unit norm."""
-        _check(start, count, place.frames)
-        return F.normalize(self._rows(place, "frames", place.frame + start, count).float(), dim=-1)
+        rows = self._rows(place.shard, "frames", place.frame, place.frames, start, count)
+        return F.normalize(rows.float(), dim=-1)
 
     def wave(self, place: ClipLocation, start: int, samples: int) -> Tensor:
         """Read a segment of the audio, (samples,) float32 in [-1, 1]."""
-        _check(start, samples, place.samples)
-        return self._rows(place, "wave", place.wave + start, samples).float() / INT16
+        rows = self._rows(place.shard, "wave", place.wave, place.samples, start, samples)
+        return rows.float() / INT16
 
-    def _rows(self, place: ClipLocation, name: str, start: int, count: int) -> Tensor:
-        if place.shard not in self._indices:
-            shard = self.catalogue.shard(place.shard)
+    def _rows(self, shard: int, name: str, first: int, total: int, start: int, n: int) -> Tensor:
+        """Read n rows of a clip that has ``total`` of a tensor, the first of them at ``first``."""
+        if not 0 <= start <= start + n <= total:  # or they were another clip's
+            raise ValueError(f"rows {start} to {start + n} of a clip that has {total}")
+        if shard not in self._indices:
+            path = self.catalogue.shard(shard)
             try:
-                index = read_index(at_hand(shard))
+                index = read_index(at_hand(path))
             except OSError as error:
-                raise ClipsonicError(
-                    f"Cannot read the prepared clips {shard}: {error.strerror or error}."
-                ) from None
-            # Without its rows, which the catalogue has.
-            slim = Index(shard=index.shard, rows=(), extents=index.extents)
-            self._indices[place.shard] = slim
-        rows = read_rows(self._indices[place.shard], name, start, start + count)
+                why = error.strerror or error
+                raise ClipsonicError(f"Cannot read the prepared clips {path}: {why}.") from None
+            self._indices[shard] = replace(index, rows=())  # the catalogue has its rows
+        rows = read_rows(self._indices[shard], name, first + start, first + start + n)
         return torch.from_numpy(rows.copy())
 
 
@@ -95,7 +80,7 @@ class Drawn(ABC):
 
     def name(self, clip: int) -> str:
         """Return the id of a clip."""
-        return self.clips.name(clip)
+        return self.clips.catalogue.ids[clip]
 
     def sample(self, batch_size: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw a batch, with the clips' numbers in the catalogue as ``clip``."""
@@ -125,9 +110,7 @@ class FramesAndSounds(Drawn):
     """
 
     def __init__(self, clips: Prepared, *, window: int = 64, mean_of: int = 1) -> None:
-        self.clips = clips
-        self.window = window
-        self.mean_of = mean_of
+        self.clips, self.window, self.mean_of = clips, window, mean_of
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
@@ -147,18 +130,10 @@ class FramesAndSounds(Drawn):
 
 
 class TextsAndSounds(Drawn):
-    """A mel window and the embedding of the clip's label, for CLIP-TTA and CLAP-TTA.
-
-    Args:
-        clips: Clips with labels.
-        texts: Embeddings of all their labels.
-        window: Frames of mel.
-    """
+    """A mel window and the embedding of the clip's label, for CLIP-TTA and CLAP-TTA."""
 
     def __init__(self, clips: Prepared, texts: Texts, *, window: int = 64) -> None:
-        self.clips = clips
-        self.texts = texts
-        self.window = window
+        self.clips, self.texts, self.window = clips, texts, window
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
@@ -166,24 +141,18 @@ class TextsAndSounds(Drawn):
         spare = place.mel_frames - self.window
         start = int(torch.randint(spare + 1, (), generator=generator))
         mel = normalize(self.clips.mel(place, start, self.window), self.clips.spec)
-        return {"mel": mel, "embed": self.texts.embeds[row_of(self.clips, clip, self.texts)]}
+        return {"mel": mel, "embed": self.texts.embeds[_row_of(self.clips, clip, self.texts)]}
 
 
 class FramesAndTexts(Drawn):
-    """The embeddings of a frame and of the clip's label, for CLIPSonic-SD's prior.
-
-    Args:
-        clips: Clips with frames and labels.
-        texts: Embeddings and encodings of all their labels.
-    """
+    """The embeddings of a frame and of the clip's label, for CLIPSonic-SD's prior."""
 
     def __init__(self, clips: Prepared, texts: Texts) -> None:
-        self.clips = clips
-        self.texts = texts
+        self.clips, self.texts = clips, texts
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw ``embed`` and ``text_embed`` (D,), and ``text_encodings`` (L, C)."""
-        place, row = self.clips.place(clip), row_of(self.clips, clip, self.texts)
+        place, row = self.clips.place(clip), _row_of(self.clips, clip, self.texts)
         frame = int(torch.randint(place.frames, (), generator=generator))
         assert self.texts.encodings is not None  # they are a CLIP's
         return {
@@ -204,9 +173,7 @@ class Segments(Drawn):
     """
 
     def __init__(self, clips: Prepared, *, segment: int) -> None:
-        self.clips = clips
-        self.segment = segment
-        self.log_mel = LogMel(clips.spec)
+        self.clips, self.segment, self.log_mel = clips, segment, LogMel(clips.spec)
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw ``wave`` (segment,) in [-1, 1] and ``mel`` (1, F, T), natural logarithm."""
@@ -222,14 +189,8 @@ class Segments(Drawn):
         return {"wave": wave[skip : skip + self.segment], "mel": mel}
 
 
-def row_of(clips: Prepared, clip: int, texts: Texts) -> int:
+def _row_of(clips: Prepared, clip: int, texts: Texts) -> int:
     """Return the row of a clip's label."""
-    label = clips.label(clip)
+    label = clips.catalogue.labels[clip]
     assert label is not None  # clips without one are not drawn from
     return texts.rows[label]
-
-
-def _check(start: int, count: int, total: int) -> None:
-    """Check that rows are within a clip, not those of another in the shard."""
-    if not 0 <= start <= start + count <= total:
-        raise ValueError(f"rows {start} to {start + count} of a clip that has {total}")

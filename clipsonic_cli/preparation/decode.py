@@ -1,7 +1,4 @@
-"""Decode a clip for training, in worker processes that need no torch.
-
-Knows: one clip. Does not know: networks, shards.
-"""
+"""Decode a clip for training, in worker processes that need no torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +42,7 @@ def decode(clip: Clip, *, rules: Rules, frame_rate: float, size: int | None) -> 
         clip: The clip, whose files are opened once.
         rules: What counts as a flaw, and the sample rate.
         frame_rate: Frames a second wanted.
-        size: S, the image size of the encoder; None if frames are not wanted.
+        size: S, the encoder's image size in pixels; None if frames are not wanted.
     """
     try:
         with ClipReader(clip) as reader:

@@ -1,14 +1,10 @@
 """Write and read shards of prepared clips: safetensors files with the clips in their header.
 
-A shard is written whole or not at all, so that a preparation which was killed continues with the
-clips that are in none. It is named by its content, and read in parts; one on the web is copied to
-the cache first. Everything is float16 or int16:
+A shard is written whole or not at all, named by its content, and read in parts, without torch:
 
-    mel     (sum of T, F)  natural logarithm, the frames of all clips one after the other
-    frames  (sum of n, D)  embeddings of the video frames, of unit norm
+    mel     (sum of T, F)  float16, natural logarithm, all clips one after the other
+    frames  (sum of n, D)  float16, embeddings of the video frames, of unit norm
     wave    (sum of N,)    int16, for training a vocoder
-
-Imports no torch.
 """
 
 import json
@@ -38,7 +34,6 @@ KEY = "clipsonic-clips"
 NAME = "clips-"
 SUFFIX = ".safetensors"
 PATTERN = f"{NAME}*{SUFFIX}"
-MAX_HEADER = 64 << 20
 TENSORS = ("mel", "frames", "wave")
 INT16 = 32768
 """Full scale of int16: audio of 16 bits is stored exactly."""
@@ -59,7 +54,6 @@ class ClipTensors:
     digest: str = ""
     """In hexadecimal, equal for clips of equal content; empty if it cannot be read."""
     seconds: float = 0.0
-    """Length of its audio."""
     flaws: tuple[Flaw, ...] = ()
     """All but those of its length."""
     mel: int = 0
@@ -79,8 +73,12 @@ class Extent:
     begin: int
     """Bytes before its first row."""
     shape: tuple[int, ...]
-    """(rows, ...)."""
     dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensor."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,6 @@ class Index:
     rows: tuple[ClipTensors, ...]
     """Its clips, in the order of their data."""
     extents: Mapping[str, Extent]
-    """Its tensors by name."""
 
 
 def key_of(clip: Clip) -> str:
@@ -106,11 +103,12 @@ def key_of(clip: Clip) -> str:
         if isinstance(media, Member):
             parts += [media.name, media.offset, media.size]
         elif media is not None:
+            parts.append(media.name)
             try:
                 status = media.stat()
-                parts += [media.name, status.st_size, status.st_mtime_ns]
+                parts += [status.st_size, status.st_mtime_ns]
             except OSError as error:
-                parts += [media.name, error.errno]
+                parts.append(error.errno)
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
@@ -128,9 +126,6 @@ def write_shard(
         folder: Folder of the shards.
         rows: Its clips.
         arrays: By tensor, the data of the clips that have any, in the order of the rows.
-
-    Raises:
-        OSError: It cannot be written; nothing is left behind.
     """
     described = {"format": FORMAT, "clips": [asdict(row) for row in rows]}
     tensors = {key: np.concatenate(parts) for key, parts in arrays.items() if parts}
@@ -150,12 +145,7 @@ def name_of(content: bytes) -> str:
 def at_hand(shard: str) -> str:
     """Return the path of a shard; one on the web is first copied to the cache.
 
-    Random draws soon read from every shard; a request for each window would transfer many times as
-    much.
-
-    Raises:
-        OSError: It cannot be downloaded or written.
-        BadShard: Its content does not match its name.
+    Random draws soon read from every shard; a request for each would transfer many times as much.
     """
     if not is_address(shard):
         return shard
@@ -173,16 +163,11 @@ def at_hand(shard: str) -> str:
 
 
 def read_index(shard: str) -> Index:
-    """Read the header of a shard.
-
-    Raises:
-        BadShard: It is cut short, or is not a shard of this format.
-        OSError: It cannot be read.
-    """
+    """Read the header of a shard; BadShard if it is cut short or of another format."""
     with open_shard(shard) as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        raw = file.read(length) if 0 < length <= MAX_HEADER else b""
+        raw = file.read(length) if 0 < length <= 64 << 20 else b""
         size = file.seek(0, 2)
     try:
         if len(raw) < length or not raw:
@@ -198,7 +183,7 @@ def read_index(shard: str) -> Index:
             kept = extents[name].shape[0] if name in extents else 0
             if kept != sum(counts) or min(counts, default=0) < 0:
                 raise ValueError(f"its {name} is not as long as its clips")
-        if any(extent.begin + _bytes(extent) > size for extent in extents.values()):
+        if any(extent.begin + extent.size > size for extent in extents.values()):
             raise ValueError("it is cut short")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise BadShard(f"{shard} is no shard of prepared clips, or is damaged ({error}).") from None
@@ -206,19 +191,15 @@ def read_index(shard: str) -> Index:
 
 
 def read_rows(index: Index, name: str, start: int, stop: int) -> NDArray[Any]:
-    """Read rows ``start`` to ``stop`` of a tensor, (stop - start, ...).
-
-    Raises:
-        ClipsonicError: The shard has no such rows, or was deleted or cut short since.
-    """
+    """Read rows ``start`` to ``stop`` of a tensor, (stop - start, ...)."""
     extent = index.extents.get(name)
-    if extent is None or not 0 <= start <= stop <= extent.shape[0]:
-        kept = 0 if extent is None else extent.shape[0]
+    kept = 0 if extent is None else extent.shape[0]
+    if extent is None or not 0 <= start <= stop <= kept:
         raise ClipsonicError(
             f"{index.shard} has {kept} rows of {name}, wanted are {start} to {stop}: the catalogue "
             "was made for other shards. Prepare the videos again."
         )
-    row = _bytes(extent) // extent.shape[0]
+    row = extent.size // kept
     try:
         with open_shard(index.shard) as file:
             file.seek(extent.begin + start * row)
@@ -235,10 +216,6 @@ def _extent(described: Mapping[str, Any], data: int) -> Extent:
     begin, end = described["data_offsets"]
     extent = Extent(begin=data + begin, shape=shape, dtype=DTYPES[described["dtype"]])
     whole = all(type(n) is int and n > 0 for n in shape) and type(begin) is type(end) is int
-    if not shape or not whole or begin < 0 or end - begin != _bytes(extent):
+    if not shape or not whole or begin < 0 or end - begin != extent.size:
         raise ValueError(f"a tensor of shape {shape} in {end - begin} bytes")
     return extent
-
-
-def _bytes(extent: Extent) -> int:
-    return math.prod(extent.shape) * extent.dtype.itemsize

@@ -18,15 +18,9 @@ def margin(spec: MelSpec) -> int:
 
 
 def mel_of(wave: Tensor, log_mel: LogMel) -> Tensor:
-    """Compute the mel of audio of any length, a minute at a time.
+    """Compute the mel (T, F) of audio (N,) in [-1, 1] as ``log_mel`` of the whole, in pieces.
 
-    Args:
-        wave: (N,) in [-1, 1].
-        log_mel: Computes the mel of a piece.
-
-    Returns:
-        (T, F) natural logarithm, T = floor(N / hop_length), as ``log_mel`` of the whole. T is 0 if
-        N is too small for reflection padding.
+    T = floor(N / hop_length), or 0 if N is too small for reflection padding.
     """
     spec = log_mel.spec
     hop, total, edge = spec.hop_length, len(wave) // spec.hop_length, margin(spec)

@@ -1,8 +1,6 @@
 """Prepare clips: decode them in worker processes, encode them here, and write shards.
 
-Knows: what is done already, and which process does what. Does not know: how a clip is decoded
-(``decode.py``), nor how shards are laid out (``feature_shards.py``). What is kept of a clip depends
-on the clip alone, not on other clips or on when a preparation was killed.
+What is kept of a clip depends on the clip alone, not on others or on when a preparation was killed.
 """
 
 import dataclasses
@@ -88,28 +86,30 @@ def prepare(
         share: Number of this process, and how many processes share the clips and the folder.
         device: Device on which mels are computed.
         report: Receives the number of clips done, and of all.
-
-    Raises:
-        ValueError: The encoder is not that of the configuration.
-        OSError: A shard cannot be written; those written before stay.
     """
     if (clip_encoder and clip_encoder.identity) != config.encoder:
         raise ValueError(f"the configuration names the encoder {config.encoder}")
     folder.mkdir(parents=True, exist_ok=True)
-    _tidy(folder)
-    noted: dict[str, bool] = {}  # by key, whether it could be read
+    # Delete unfinished files of killed processes, but not those that others are writing.
+    for left in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+
+    # Find the clips of this process that are not done.
+    seen, readable = set[str](), set[str]()
     for index in indices(folder):
-        for row in index.rows:
-            noted[row.key] = noted.get(row.key, False) or bool(row.digest)
-    mine = ((clip, key_of(clip)) for clip in clips)
+        seen.update(row.key for row in index.rows)
+        readable.update(row.key for row in index.rows if row.digest)
     number, count = share
     todo = [
         (clip, key)
-        for clip, key in mine
-        if not noted.get(key, False)
-        and not (clip.problem is not None and key in noted)
+        for clip, key in ((clip, key_of(clip)) for clip in clips)
+        if key not in (readable if clip.problem is None else seen)
         and int(key, 16) % count == number
     ]
+
+    # Decode in the workers, and encode in a thread while they are given clips.
     rules = dataclasses.replace(rules, sample_rate=config.mel.sample_rate)
     size = clip_encoder.config.image_size if clip_encoder else None
     task = partial(decode, rules=rules, frame_rate=config.frame_rate, size=size)
@@ -117,7 +117,7 @@ def prepare(
     shard = _Shard(folder, config, clip_encoder, device or torch.device("cpu"))
     report("prepare", 0, len(todo))
     before: Future[None] | None = None
-    with ThreadPoolExecutor(1, "encode") as encoding:  # while here workers are given clips
+    with ThreadPoolExecutor(1, "encode") as encoding:
         for done, ((clip, key), (_, result)) in enumerate(zip(todo, looked, strict=True), start=1):
             if before is not None:
                 before.result()
@@ -139,23 +139,8 @@ def indices(folder: Path) -> Iterator[Index]:
             path.unlink(missing_ok=True)
 
 
-def _tidy(folder: Path) -> None:
-    """Delete unfinished files of killed processes, but not those that others are writing."""
-    for left in folder.glob(".*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
-
-
 class _Shard:
-    """Encodes clips, and writes a shard when enough are collected.
-
-    Args:
-        folder: Folder of the shards.
-        config: What is kept of each clip.
-        clip_encoder: The CLIP, or None.
-        device: Device on which mels are computed.
-    """
+    """Encodes clips, and writes a shard when enough are collected."""
 
     def __init__(
         self,
@@ -183,10 +168,10 @@ class _Shard:
 
     def _row(self, clip: Clip, key: str, result: Decoded | Flaw | Failed) -> ClipTensors:
         if not isinstance(result, Decoded):
-            flaw = result if isinstance(result, Flaw) else None
-            flaw = flaw or Flaw(kind="unreadable", reason=result.reason)
+            flaw = Flaw(kind="unreadable", reason=result.reason)
             return ClipTensors(id=clip.id, key=key, flaws=(flaw,))
-        mel = self._mel(result.samples)
+        wave = torch.from_numpy(result.samples).to(self.log_mel.window.device)
+        mel = mel_of(wave, self.log_mel).half().cpu().numpy()
         self.arrays["mel"] += [mel] if len(mel) else []
         if self.config.waves:
             self.arrays["wave"].append(to_int16(result.samples))
@@ -202,10 +187,6 @@ class _Shard:
             frame_rate=result.frame_rate,
             wave=len(result.samples) if self.config.waves else 0,
         )
-
-    def _mel(self, samples: NDArray[np.float32]) -> NDArray[np.float16]:
-        wave = torch.from_numpy(samples).to(self.log_mel.window.device)
-        return mel_of(wave, self.log_mel).half().cpu().numpy()
 
     def _encode(self, squares: NDArray[np.uint8]) -> Iterator[NDArray[np.float16]]:
         if self.clip_encoder is None:

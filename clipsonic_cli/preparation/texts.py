@@ -33,12 +33,10 @@ class Texts:
 
 
 def encode_labels(labels: Sequence[str], encoder: ClipModel | ClapModel, folder: Path) -> Texts:
-    """Encode the prompts of labels (``data/prompts.py``), or load them if they are stored.
+    """Encode the prompts of distinct labels, or load them if they are stored in the folder.
 
-    Args:
-        labels: Distinct labels. Those of which the encoder knows no word are left out.
-        encoder: A CLIP or a CLAP.
-        folder: Folder in which the embeddings are stored; a ``UserWarning`` says if they cannot be.
+    Labels of which the encoder knows no word are left out. A ``UserWarning`` says if the embeddings
+    cannot be stored.
     """
     space: Space = "clip-text" if isinstance(encoder, ClipModel) else "clap-text"
     parts = "\n".join([space, encoder.identity, *labels])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipsonic_cli.audio.mel import mel_filters
+from clipsonic_cli.audio.mel import mel_filters, stft
 from clipsonic_cli.config import MelSpec
 
 INVERSION_STEPS = 100
@@ -64,7 +64,8 @@ class GriffinLim(nn.Module):
         angles = torch.polar(torch.ones_like(turns), 2 * torch.pi * turns).expand(magnitude.shape)
         previous = torch.zeros_like(angles)
         for _ in range(self.iterations):
-            consistent = self.stft(self.istft(magnitude * angles))  # (B, n_fft // 2 + 1, T)
+            # (B, n_fft // 2 + 1, T)
+            consistent = stft(self.istft(magnitude * angles), self.spec, self.window)
             ahead = consistent + self.momentum * (consistent - previous)
             angles = ahead / ahead.abs().clamp(min=TINY)
             previous = consistent
@@ -88,25 +89,14 @@ class GriffinLim(nn.Module):
             magnitude = magnitude * (spread @ (mel / (self.filters @ magnitude).clamp(min=TINY)))
         return magnitude
 
-    def stft(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Transform (B, hop_length * T) to complex (B, n_fft // 2 + 1, T), framed as in LogMel."""
-        return torch.stft(
-            F.pad(waveform, (self.pad, self.pad), mode="reflect"),
-            self.spec.n_fft,
-            self.spec.hop_length,
-            window=self.window,
-            center=False,
-            return_complex=True,
-        )
-
-    def istft(self, stft: torch.Tensor) -> torch.Tensor:
+    def istft(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Transform (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
 
         note: torch.istft accepts centred frames only, as no window covers the outermost samples of
         others; here these are in the padding, which is cut off.
         """
-        frames = torch.fft.irfft(stft, n=self.spec.n_fft, dim=1) * self.window.unsqueeze(1)
-        weights = self.window.square().view(1, -1, 1).expand(1, -1, stft.shape[-1])
+        frames = torch.fft.irfft(spectrum, n=self.spec.n_fft, dim=1) * self.window.unsqueeze(1)
+        weights = self.window.square().view(1, -1, 1).expand(1, -1, spectrum.shape[-1])
         return self.overlap_add(frames) / self.overlap_add(weights)
 
     def overlap_add(self, frames: torch.Tensor) -> torch.Tensor:

@@ -63,12 +63,27 @@ def mel_filters(spec: MelSpec) -> torch.Tensor:
     return (triangles * 2 / (right - left)).float()
 
 
+def stft(waveform: torch.Tensor, spec: MelSpec, window: torch.Tensor) -> torch.Tensor:
+    """Transform (B, N) to complex (B, n_fft // 2 + 1, floor(N / hop_length)).
+
+    Frames are not centred; each end is reflected by (n_fft - hop_length) / 2 samples.
+    """
+    pad = (spec.n_fft - spec.hop_length) // 2
+    return torch.stft(
+        F.pad(waveform, (pad, pad), mode="reflect"),
+        spec.n_fft,
+        spec.hop_length,
+        window=window,
+        center=False,
+        return_complex=True,
+    )
+
+
 class LogMel(nn.Module):
     """Waveform to natural-log mel, exactly as BigVGAN is trained on.
 
-    The ends are reflected by (n_fft - hop_length) / 2 samples and frames are not centred, so that
-    a waveform of N samples has floor(N / hop_length) frames and frame t belongs to samples
-    [t * hop_length, (t + 1) * hop_length).
+    A waveform of N samples has floor(N / hop_length) frames, and frame t belongs to samples
+    [t * hop_length, (t + 1) * hop_length): see :func:`stft`.
 
     Source:
         Lee et al. 2023 (BigVGAN), section 4 and its published code.
@@ -100,16 +115,8 @@ class LogMel(nn.Module):
         pad = (spec.n_fft - spec.hop_length) // 2
         if waveform.ndim != 2 or waveform.shape[-1] <= pad:
             raise ValueError(f"need (B, N) with N > {pad} samples, got {tuple(waveform.shape)}")
-        padded = F.pad(waveform, (pad, pad), mode="reflect")
-        stft = torch.stft(
-            padded,
-            spec.n_fft,
-            spec.hop_length,
-            window=self.window,
-            center=False,
-            return_complex=True,
-        )  # (B, n_fft // 2 + 1, T)
-        magnitude = (torch.view_as_real(stft).square().sum(-1) + POWER_FLOOR).sqrt()
+        spectrum = stft(waveform, spec, self.window)  # (B, n_fft // 2 + 1, T)
+        magnitude = (torch.view_as_real(spectrum).square().sum(-1) + POWER_FLOOR).sqrt()
         mel = (self.filters @ magnitude).clamp(min=MAGNITUDE_FLOOR).log()
         return mel.unsqueeze(1)  # (B, 1, F, T)
 

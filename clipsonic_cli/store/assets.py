@@ -15,6 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from clipsonic_cli import bounded
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import MissingWeights
 from clipsonic_cli.store.home import data_home, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import ASSETS, Asset, standing_in
@@ -141,6 +142,12 @@ def read_receipt(place: Path) -> dict[str, Any] | None:
 def _reject(constant: str) -> None:
     """Raise ValueError for NaN and the like, which are not JSON."""
     raise ValueError(constant)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a receipt, or another JSON object, atomically."""
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -36,16 +36,17 @@ KEY = "clipsonic"
 MAX_HEADER = 8 << 20
 """Bytes of safetensors header, at most; the largest network here needs 0.1 MB."""
 
-CONFIGS: dict[str, type[Any]] = {
-    "unet": UNetConfig,
-    "prior": PriorConfig,
-    "vocoder": VocoderConfig,
-    "clip": dict,  # open_clip's own description of a model, which is an open set
-    "clap": dict,  # ClapConfig of models/clap.py
-    "vggish": dict,  # empty: there is one VGGish
-    "panns": dict,  # and one CNN14 of 16 kHz
-    "listener": dict,  # ListenerConfig of models/listener.py
+KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "unet": (UNetConfig, ("mel", "diffusion", "space", "encoder")),
+    "prior": (PriorConfig, ("diffusion", "space", "encoder")),
+    "vocoder": (VocoderConfig, ("mel",)),
+    "clip": (dict, ("encoder",)),  # open_clip's description of a model, an open set
+    "clap": (dict, ("encoder",)),  # ClapConfig of models/clap.py
+    "vggish": (dict, ()),  # empty: there is one VGGish
+    "panns": (dict, ()),  # and one CNN14 of 16 kHz
+    "listener": (dict, ("mel", "encoder")),  # ListenerConfig of models/listener.py
 }
+"""Type of each kind's config, and the optional fields of a header that it must have."""
 LARGEST: dict[str, int] = {
     **dict.fromkeys(("num_res_blocks", "window"), 16),
     **dict.fromkeys(("channel_mult", "attention_downsample", "depth", "ff_mult"), 128),
@@ -63,17 +64,6 @@ LARGEST: dict[str, int] = {
 """Largest value of each number, beyond any use, so that a damaged header cannot take all memory."""
 MAX_ITEMS = 8
 """Items of a list in a header, such as the levels of a network, at most."""
-NEEDS: dict[str, tuple[str, ...]] = {
-    "unet": ("mel", "diffusion", "space", "encoder"),
-    "prior": ("diffusion", "space", "encoder"),
-    "vocoder": ("mel",),
-    "clip": ("encoder",),
-    "clap": ("encoder",),
-    "vggish": (),
-    "panns": (),
-    "listener": ("mel", "encoder"),
-}
-"""The optional fields of a header that each kind must have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +90,14 @@ class Header:
     """For people: training steps, data, licence, scores. JSON values."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.config, CONFIGS[self.kind]):
+        # Check the fields.
+        config_type, needed = KINDS[self.kind]
+        if not isinstance(self.config, config_type):
             raise ValueError(f"a {self.kind} has no config of type {type(self.config).__name__}")
-        for name in NEEDS[self.kind]:
+        for name in needed:
             if getattr(self, name) is None:
                 raise ValueError(f"a {self.kind} needs '{name}'")
+        # Check ranges.
         config, mel, diffusion = self.config, self.mel, self.diffusion
         fields = dataclasses.asdict(self)  # a CLIP's or CLAP's config is a dictionary already
         for name, value in (fields["config"] | (fields["mel"] or {})).items():
@@ -118,6 +111,7 @@ class Header:
                 f"a mel from {mel.f_min} to {mel.f_max} Hz at {mel.sample_rate} Hz, with windows "
                 f"of {mel.n_fft} every {mel.hop_length} samples, is impossible"
             )
+        # Check that fields agree.
         if isinstance(config, UNetConfig) and mel is not None:
             halvings = len(config.channel_mult) - 1
             if mel.n_mels % (1 << halvings):
@@ -214,7 +208,7 @@ def read_header(path: Path) -> Header:
     if not isinstance(kind, str) or kind not in get_args(Kind):
         raise BadBundle(f"{path} is of kind {kind!r}; known: {', '.join(get_args(Kind))}.")
     try:
-        fields["config"] = from_dict(CONFIGS[kind], fields.get("config"), "config")
+        fields["config"] = from_dict(KINDS[kind][0], fields.get("config"), "config")
         header: Header = from_dict(Header, fields, "header")
     except ValueError as error:
         raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None

@@ -32,36 +32,34 @@ def check_fits(
     """
     if vocoder is not None and unet.mel is not None and vocoder.mel is not None:
         for name in (spec.name for spec in dataclasses.fields(MelSpec)):
-            generated, read = getattr(unet.mel, name), getattr(vocoder.mel, name)
-            # log_max only scales the U-Net's side; the vocoder reads natural logarithms.
-            if generated != read and name != "log_max":
-                raise BadBundle(
-                    f"The U-Net makes mels with {name} {generated}, the vocoder reads {name} "
-                    f"{read}. Use parts of one model."
+            mel, read = getattr(unet.mel, name), getattr(vocoder.mel, name)
+            if name != "log_max":  # it only scales the U-Net's side of the mel
+                _check_equal(
+                    mel, read, f"makes mels with {name} {mel}, the vocoder reads {name} {read}"
                 )
-    for part, other in (("CLIP", clip), ("CLAP", clap), ("prior", prior)):
-        if other is not None and other.encoder != unet.encoder:
-            raise BadBundle(
-                f"The U-Net was trained on vectors of encoder '{unet.encoder}', the {part} gives "
-                f"those of '{other.encoder}'. Use parts of one model."
+    for part, encoder in (("CLIP", clip), ("CLAP", clap), ("prior", prior)):
+        if encoder is not None:
+            _check_equal(
+                unet.encoder,
+                encoder.encoder,
+                f"was trained on vectors of encoder '{unet.encoder}', the {part} gives those of "
+                f"'{encoder.encoder}'",
             )
     if prior is not None:
-        reader, source = unet.config, prior.config
-        if (
-            isinstance(reader, UNetConfig)
-            and isinstance(source, PriorConfig)
-            and reader.cond_dim != source.dim
-        ):
-            raise BadBundle(
-                f"The U-Net reads vectors of size {reader.cond_dim}, the prior gives "
-                f"{source.dim}. Use parts of one model."
-            )
-        if prior.space != unet.space:
-            raise BadBundle(
-                f"The U-Net reads vectors of {unet.space}, the prior gives {prior.space}. "
-                f"Use parts of one model."
-            )
+        if isinstance(unet.config, UNetConfig) and isinstance(prior.config, PriorConfig):
+            size, given = unet.config.cond_dim, prior.config.dim
+            _check_equal(size, given, f"reads vectors of size {size}, the prior gives {given}")
+        _check_equal(
+            unet.space,
+            prior.space,
+            f"reads vectors of {unet.space}, the prior gives {prior.space}",
+        )
     if trained_on is not None and trained_on != unet.space:
         raise BadBundle(
             f"This mode needs a U-Net trained on {trained_on}, this one was on {unet.space}."
         )
+
+
+def _check_equal(value: object, other: object, difference: str) -> None:
+    if value != other:
+        raise BadBundle(f"The U-Net {difference}. Use parts of one model.")

@@ -33,16 +33,13 @@ FULL = "The bytes received are kept: free some space, and the same command resum
 CLOSED = "Allow access to its folder, or set CLIPSONIC_HOME to another."
 NO_LOCKS = "Its disk has no file locks; set CLIPSONIC_HOME to a folder on another."
 REMEDIES = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: FULL,
-    errno.EACCES: CLOSED,
-    errno.EPERM: CLOSED,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), CLOSED),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS), NO_LOCKS),
     errno.EROFS: "Set CLIPSONIC_HOME to a folder on a disk that can be written.",
     errno.EMFILE: "Allow this process more open files (ulimit -n).",
     errno.ENFILE: "Close other programs, which hold all files that this machine can open.",
     errno.ENAMETOOLONG: "Choose a shorter name, or set CLIPSONIC_HOME to a shorter path.",
-    errno.ENOLCK: NO_LOCKS,
-    errno.ENOSYS: NO_LOCKS,
 }
 """Next step after an error of the disk, by its number."""
 TIMEOUT = (15.0, 60.0)
@@ -58,9 +55,6 @@ class Fetched:
     sha256: str
     url: str | None = None
     """The address that sent it, which may be a mirror's; None if the file existed already."""
-    etag: str | None = None
-    stated: str | None = None
-    """The SHA-256 that the server stated beforehand, as the Hugging Face hub does."""
 
 
 class _WrongFile(Unavailable):
@@ -207,7 +201,9 @@ class _Download:
             # Start, or resume at the offset.
             content_range = response.headers.get("Content-Range", "")
             if not resumes:
-                self._check_space(origin.total)
+                if origin.total is not None:
+                    replaced = partial.path.stat().st_size if partial.path.exists() else 0
+                    check_space(partial.target, origin.total - replaced, partial.path.parent)
                 partial.begin(origin)
             elif origin != partial.origin or not content_range.startswith(f"bytes {offset}-"):
                 partial.remove()
@@ -229,17 +225,6 @@ class _Download:
         total = self.size if origin.total is None else origin.total
         return dataclasses.replace(origin, total=total)
 
-    def _check_space(self, total: int | None) -> None:
-        """Check that the disk can hold ``total`` bytes."""
-        free = shutil.disk_usage(self.partial.path.parent).free
-        if self.partial.path.exists():
-            free += self.partial.path.stat().st_size  # it is emptied first
-        if total is not None and total > free:
-            raise FetchFailed(
-                f"{self.partial.target} needs {total:,} bytes, {free:,} are free there. Free some "
-                "space, or set CLIPSONIC_HOME to a folder on a larger disk."
-            )
-
     def _verified(self, url: str) -> Fetched:
         """Give the file its name if it is the expected one, else delete it."""
         partial, origin, sha256 = self.partial, self.partial.origin, self.partial.sha256
@@ -251,14 +236,7 @@ class _Download:
                     f"{show(url)} gave a file of SHA-256 {sha256}, not {expected}; it was deleted."
                 )
         partial.finish()
-        return Fetched(
-            path=partial.target,
-            bytes=partial.done,
-            sha256=sha256,
-            url=url,
-            etag=origin.etag,
-            stated=origin.stated,
-        )
+        return Fetched(path=partial.target, bytes=partial.done, sha256=sha256, url=url)
 
 
 def _agree(sha256: str | None, digits: str | None) -> bool:
@@ -295,6 +273,15 @@ def acquired(lock: FileLock, report: Report) -> AbstractContextManager[Any]:
                     stacklevel=2,
                 )
             report(0, 0)
+
+
+def check_space(name: object, needed: int, folder: Path) -> None:
+    """Check that a folder's disk has ``needed`` bytes more for a file or model."""
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise FetchFailed(
+            f"{name} needs {needed:,} bytes, {free:,} are free in {folder}. Free some space, or "
+            "set CLIPSONIC_HOME to a folder on a larger disk."
+        )
 
 
 def disk_error(path: Path, error: OSError) -> FetchFailed:

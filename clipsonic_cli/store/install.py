@@ -8,34 +8,26 @@ start stays as it was published. Digests of files whose publishers state none ar
 import contextlib
 import datetime
 import errno
-import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from clipsonic_cli import bounded
-from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
+from clipsonic_cli.store.assets import write_json
 from clipsonic_cli.store.bundle import Bundle, write
-from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, disk_error, fetch
+from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, check_space, disk_error, fetch
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset, RemoteFile
 
 Convert = Callable[[Mapping[str, Path]], Bundle]
 
 
-def install(
-    asset: Asset,
-    *,
-    convert: Convert | None,
-    report: FileReport,
-    download: Callable[..., Fetched] = fetch,
-) -> None:
+def install(asset: Asset, *, convert: Convert | None, report: FileReport) -> None:
     """Fetch an asset, verify it and convert it into a bundle, unless it is here.
 
     Args:
@@ -43,7 +35,6 @@ def install(
         convert: Builds a bundle from its files by name; None keeps the files as they are.
         report: Called while files are fetched; while another process does, with (the first file,
             0, 0).
-        download: Fetches one file.
 
     Raises:
         FetchFailed: A file could not be fetched or written.
@@ -58,29 +49,22 @@ def install(
         place.mkdir(parents=True, exist_ok=True)
         with acquired(lock, lambda *_: report(asset.files[0].name, 0, 0)):
             if assets.state(asset) != "here":
-                _install(asset, place, convert, report, download)
+                _install(asset, place, convert, report)
     except OSError as error:
         raise disk_error(place, error) from None
 
 
-def _install(
-    asset: Asset,
-    place: Path,
-    convert: Convert | None,
-    report: FileReport,
-    download: Callable[..., Fetched],
-) -> None:
+def _install(asset: Asset, place: Path, convert: Convert | None, report: FileReport) -> None:
     """Install an asset under the lock."""
     # Clean up, check space.
     for leftover in place.glob(".*.part"):  # of a process killed while it wrote
         leftover.unlink()
-    _check_space(asset, place, twice=convert is not None)
+    copies = 1 if convert is None else 2  # the conversion is written before its files are deleted
+    check_space(asset.name, copies * asset.size - assets.on_disk(asset), place)
     # Fetch.
     with _pins() as pins:
         known = {file.name: _known_digest(file, pins) for file in asset.files}
-    fetched = {
-        file.name: _fetch(file, known[file.name], place, report, download) for file in asset.files
-    }
+    fetched = {file.name: _fetch(file, known[file.name], place, report) for file in asset.files}
     sources = {name: file.path for name, file in fetched.items()}
     # Convert.
     kept = sources
@@ -112,21 +96,10 @@ def _install(
         "kept": {name: assets.describe(path) for name, path in kept.items()},
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    _write_json(place / assets.RECEIPT, receipt)
+    write_json(place / assets.RECEIPT, receipt)
     for name, path in sources.items():
         if name not in kept:
             path.unlink()
-
-
-def _check_space(asset: Asset, place: Path, *, twice: bool) -> None:
-    """Check free disk space for the download, and for its conversion if ``twice``."""
-    needed = asset.size * (2 if twice else 1) - assets.on_disk(asset)
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise FetchFailed(
-            f"{asset.name} needs about {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free in "
-            f"{place}. Free some space, or set CLIPSONIC_HOME to a folder on a larger disk."
-        )
 
 
 def _known_digest(file: RemoteFile, pins: Mapping[str, str]) -> str | None:
@@ -135,21 +108,15 @@ def _known_digest(file: RemoteFile, pins: Mapping[str, str]) -> str | None:
     return stated if stated and len(stated) == 64 else pins.get(file.urls[0], stated)
 
 
-def _fetch(
-    file: RemoteFile,
-    known: str | None,
-    place: Path,
-    report: FileReport,
-    download: Callable[..., Fetched],
-) -> Fetched:
+def _fetch(file: RemoteFile, known: str | None, place: Path, report: FileReport) -> Fetched:
     """Fetch a file; a mismatch with a pinned digest is an error that names the pins."""
     try:
-        return download(
+        return fetch(
             file.urls,
             place / file.name,
             size=file.bytes,
             sha256=known,
-            report=lambda done, total: report(file.name, done, total),
+            report=partial(report, file.name),
         )
     except FetchFailed as error:
         if known is None or known == file.sha256 or known not in str(error):
@@ -189,13 +156,8 @@ def _pins() -> Iterator[dict[str, str]]:
         before = dict(pins)
         yield pins
         if pins != before:
-            _write_json(path, pins)
+            write_json(path, pins)
 
 
 def _is_digest(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with written(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

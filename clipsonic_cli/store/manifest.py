@@ -47,11 +47,9 @@ class Asset:
     part: str | None = None
     """The part of a model it can serve as ("clip", "prior", "clap"), or None."""
     modes: tuple[str, ...] = ()
-    """Modes that need it."""
     metrics: tuple[str, ...] = ()
-    """Metrics that need it."""
     conditions: tuple[str, ...] = ()
-    """Conditions of ``clipsonic train`` that need it."""
+    """Modes, metrics and conditions of ``clipsonic train`` that need it."""
     stages: tuple[str, ...] = ()
     """Stages of ``clipsonic train`` it is a warm start for."""
 

@@ -7,7 +7,6 @@ appears as a whole under its name.
 
 import errno
 import hashlib
-import json
 import lzma
 import re
 import shutil
@@ -15,7 +14,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +25,14 @@ from filelock import FileLock
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.store.compatibility import check_fits
-from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, disk_error, fetch, fetch_json
+from clipsonic_cli.store.fetch import (
+    FileReport,
+    acquired,
+    check_space,
+    disk_error,
+    fetch,
+    fetch_json,
+)
 from clipsonic_cli.store.home import data_home, expanded, find_folder
 from clipsonic_cli.store.manifest import ASSETS, HUB
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
@@ -34,11 +41,7 @@ from clipsonic_cli.store.web import check_url
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PARTS = re.compile(r"(unet|prior|vocoder|clip|clap)(-[a-z-]{1,32})?\.safetensors")
 DOCUMENTS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
-STEMS = {
-    "clip-image": "unet",
-    "clip-text": "unet-clip-text",
-    "clap-text": "unet-clap-text",
-}
+STEMS = {"clip-image": "unet", "clip-text": "unet-clip-text", "clap-text": "unet-clap-text"}
 """Name of a U-Net's file by the embedding space it was trained on."""
 BLOAT = 20
 """Unpacked over packed size of an archive, at most; weights hardly compress at all."""
@@ -63,9 +66,7 @@ def is_source(text: str) -> bool:
     return "://" in text or text.startswith("hf:") or local.suffix != "" or local.is_dir()
 
 
-def install(
-    source: str, *, name: str | None, report: FileReport, download: Callable[..., Fetched] = fetch
-) -> ModelFolder:
+def install(source: str, *, name: str | None, report: FileReport) -> ModelFolder:
     """Fetch or copy a shared model, check it, and put it among the models.
 
     Args:
@@ -73,7 +74,6 @@ def install(
             part or folder.
         name: Its name on this machine; None is its own.
         report: Called while files are fetched.
-        download: Fetches one file.
 
     Raises:
         UsageError: The source or the name is invalid, or the name is taken.
@@ -103,9 +103,10 @@ def install(
             shutil.rmtree(parts, ignore_errors=True)
             parts.mkdir(parents=True)
             try:
-                _gather(source, aside, parts, report, download)
+                _gather(source, aside, parts, report)
                 _check(source, parts)
-                _write_receipt(source, parts)
+                kept = {path.name: assets.describe(path) for path in sorted(parts.iterdir())}
+                assets.write_json(parts / assets.RECEIPT, {"source": source, "kept": kept})
                 models.mkdir(parents=True, exist_ok=True)
                 parts.rename(models / name)
             except (FetchFailed, OSError):
@@ -147,13 +148,6 @@ def _check_free(name: str) -> None:
         )
 
 
-def _write_receipt(source: str, parts: Path) -> None:
-    """Record a model's source and digests, for ``--verify``."""
-    kept = {path.name: assets.describe(path) for path in sorted(parts.iterdir())}
-    text = json.dumps({"source": source, "kept": kept}, indent=1)
-    (parts / assets.RECEIPT).write_text(text + "\n", encoding="utf-8")
-
-
 def default_name(source: str) -> str:
     """Return the name of a source's repository, archive or file."""
     path = source.removeprefix("hf:").partition("@")[0] if source.startswith("hf:") else source
@@ -163,22 +157,18 @@ def default_name(source: str) -> str:
     return last.removesuffix(".zip").removesuffix(SUFFIX)
 
 
-def _gather(
-    source: str, aside: Path, parts: Path, report: FileReport, download: Callable[..., Fetched]
-) -> None:
+def _gather(source: str, aside: Path, parts: Path, report: FileReport) -> None:
     """Put a shared model's files into ``parts``."""
     # Fetch.
     if source.startswith("hf:"):
-        _gather_hub(source.removeprefix("hf:"), aside, parts, report, download)
+        _gather_hub(source.removeprefix("hf:"), aside, parts, report)
         return
     if "://" in source:
         file = PurePosixPath(urlsplit(source).path).name
         if Path(file).suffix not in (".zip", SUFFIX):
             raise UsageError(f"'{source}' must be the address of a .zip or {SUFFIX} file.")
-        fetched = download(
-            (source,), aside / file, report=lambda done, total: report(file, done, total)
-        )
-        local = fetched.path
+        local = aside / file
+        fetch((source,), local, report=partial(report, file))
     else:
         local = expanded(source)
     # Copy or unpack.
@@ -196,32 +186,28 @@ def _gather(
         raise UsageError(f"'{source}' must be a .zip or {SUFFIX} file, or a folder.")
 
 
-def _gather_hub(
-    repository: str, aside: Path, parts: Path, report: FileReport, download: Callable[..., Fetched]
-) -> None:
+def _gather_hub(repository: str, aside: Path, parts: Path, report: FileReport) -> None:
     """Fetch the parts of a hub repository, each verified by the digest the hub states."""
     repository, _, revision = repository.partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UsageError(f"'hf:{repository}' is no hub repository; give hf:owner/name.")
     revision = revision or "main"
     listing = fetch_json(f"{HUB}/api/models/{repository}/revision/{revision}?blobs=true")
-    fetched = []
-    for name, size, sha256 in _listed(listing, repository):
+    files = _listed(listing, repository)
+    for name, size, sha256 in files:
         path = aside / name
         # A file of an interrupted call may be of an older revision.
         if path.exists() and (sha256 is None or assets.describe(path)["sha256"] != sha256):
             path.unlink()
-        fetched.append(
-            download(
-                (f"{HUB}/{repository}/resolve/{revision}/{name}",),
-                path,
-                size=size,
-                sha256=sha256,
-                report=lambda done, total, name=name: report(name, done, total),
-            )
+        fetch(
+            (f"{HUB}/{repository}/resolve/{revision}/{name}",),
+            path,
+            size=size,
+            sha256=sha256,
+            report=partial(report, name),
         )
-    for file in fetched:  # after all have come, so that an interrupted call keeps them
-        file.path.rename(parts / file.path.name)
+    for name, _, _ in files:  # after all have come, so that an interrupted call keeps them
+        (aside / name).rename(parts / name)
 
 
 def _listed(listing: Any, repository: str) -> list[tuple[str, int | None, str | None]]:
@@ -244,22 +230,19 @@ def _unpack(archive: Path, parts: Path) -> None:
 
     Raises:
         BadBundle: It is damaged, or too large unpacked.
+        FetchFailed: The disk has no space for it.
     """
     try:
         with zipfile.ZipFile(archive) as files:
             entries = dict(_entries(archive, files))
             needed = sum(entry.file_size for entry in entries.values())
-            packed_size, free = archive.stat().st_size, shutil.disk_usage(parts).free
+            packed_size = archive.stat().st_size
             if needed > BLOAT * packed_size:
                 raise BadBundle(
                     f"'{archive.name}' of {packed_size:,} bytes would unpack to {needed:,}, over "
                     f"{BLOAT} times as many, so these are no weights."
                 )
-            if needed > free:
-                raise BadBundle(
-                    f"'{archive.name}' needs {needed / 1e6:.0f} MB unpacked, {free / 1e6:.0f} MB "
-                    "are free. Free some space."
-                )
+            check_space(f"'{archive.name}' unpacked", needed, parts)
             for name, entry in sorted(entries.items()):
                 _check_dictionary(archive, entry)
                 with files.open(entry) as packed, (parts / name).open("wb") as file:

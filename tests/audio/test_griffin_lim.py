@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clipsonic_cli.audio.griffin_lim import GriffinLim
-from clipsonic_cli.audio.mel import LogMel
+from clipsonic_cli.audio.mel import LogMel, stft
 from clipsonic_cli.config import MelSpec
 
 SPEC = MelSpec()
@@ -68,7 +68,8 @@ def test_inverted_filters_give_the_mel_back() -> None:
 
 def test_synthesis_undoes_analysis() -> None:
     vocoder, sound = GriffinLim(SPEC), chord(8192)
-    assert torch.allclose(vocoder.istft(vocoder.stft(sound)), sound, atol=1e-5)
+    spectrum = stft(sound, SPEC, vocoder.window)
+    assert torch.allclose(vocoder.istft(spectrum), sound, atol=1e-5)
 
 
 @pytest.mark.parametrize("nepers", [-3.0, 1.0, 3.0])

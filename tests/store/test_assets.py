@@ -48,9 +48,7 @@ class Publisher:
             raise FetchFailed(f"{target.name} has another digest, not {sha256}")
         target.write_bytes(data)
         report(len(data), len(data))
-        return Fetched(
-            path=target, url=urls[0], bytes=len(data), sha256=digest, etag=None, stated=None
-        )
+        return Fetched(path=target, url=urls[0], bytes=len(data), sha256=digest)
 
 
 def convert(files):
@@ -59,9 +57,11 @@ def convert(files):
     return Bundle(header=header, weights={"w": torch.ones(3)})
 
 
-def install(convert=convert, publisher=None):
+def install(convert=convert, publisher=None, report=lambda *_: None):
     publisher = publisher or Publisher()
-    install_asset(ASSET, convert=convert, report=lambda *_: None, download=publisher)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clipsonic_cli.store.install.fetch", publisher)
+        install_asset(ASSET, convert=convert, report=report)
     return publisher
 
 
@@ -187,7 +187,7 @@ def test_waiting_for_another_process_warns_and_can_be_ended():
         pytest.warns(UserWarning, match=r"Another process .*ours\.lock; this one waits"),
         pytest.raises(KeyboardInterrupt),
     ):
-        install_asset(ASSET, convert=None, report=stop, download=Publisher())
+        install(convert=None, report=stop)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_disk_too_small_for_file_and_bundle_is_an_error_before_any_request(mon
     usage = namedtuple("usage", "total used free")(100, 83, 17)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     publisher = Publisher()
-    with pytest.raises(FetchFailed, match="needs about"):
+    with pytest.raises(FetchFailed, match="ours needs 18 bytes, 17 are free"):
         install(publisher=publisher)
     assert not publisher.requests
     install(convert=None, publisher=publisher)  # what is not converted needs half

@@ -36,7 +36,7 @@ def packed(path, names, content):
     return path
 
 
-def install_twice(served):
+def install_twice(served, monkeypatch):
     """Install one address that serves something wrong first, and then something right."""
 
     def download(urls, target, *, report):
@@ -44,10 +44,10 @@ def install_twice(served):
             target.write_bytes(served.pop(0))
         return Fetched(path=target, bytes=0, sha256="")
 
-    options = {"name": "m", "report": lambda *_: None, "download": download}
+    monkeypatch.setattr(shared, "fetch", download)
     with pytest.raises(BadBundle):
-        shared.install("https://example.org/m.zip", **options)
-    assert shared.install("https://example.org/m.zip", **options).name == "m"
+        install("https://example.org/m.zip")
+    assert install("https://example.org/m.zip").name == "m"
 
 
 def parts_of(folder, prefix=""):
@@ -120,13 +120,13 @@ def test_a_damaged_member_is_one_line_and_nothing_is_left(micro, tmp_path, home,
     assert not [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_path):
+def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_path, monkeypatch):
     good = packed_parts(tmp_path / "good.zip", micro)
     damaged = bytearray(good)
     for place in range(60, len(damaged) // 2, 97):
         damaged[place] ^= 0xFF
     served = [bytes(damaged), good]
-    install_twice(served)
+    install_twice(served, monkeypatch)
 
 
 def test_a_member_that_wants_gigabytes_to_be_unpacked_is_refused(micro, tmp_path):
@@ -194,12 +194,12 @@ def test_a_name_no_disk_can_hold_is_no_part(micro, tmp_path):
     assert {path.name for path in model.path.iterdir()} == {*parts_of(micro), "receipt.json"}
 
 
-def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path):
+def test_a_wrong_archive_is_not_kept_for_the_next_call(micro, tmp_path, monkeypatch):
     served = [b"no archive", archive(tmp_path / "m.zip", parts_of(micro)).read_bytes()]
-    install_twice(served)
+    install_twice(served, monkeypatch)
 
 
-def test_what_one_source_left_is_not_taken_for_that_of_another(micro, tmp_path):
+def test_what_one_source_left_is_not_taken_for_that_of_another(monkeypatch):
     targets = []
 
     def download(urls, target, *, report):
@@ -207,9 +207,10 @@ def test_what_one_source_left_is_not_taken_for_that_of_another(micro, tmp_path):
         target.write_bytes(b"")
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(shared, "fetch", download)
     for source in ("https://a.example/m.zip", "https://b.example/m.zip"):
         with pytest.raises(KeyboardInterrupt):
-            shared.install(source, name="m", report=lambda *_: None, download=download)
+            install(source, "m")
     assert len(set(targets)) == 2
 
 
@@ -229,10 +230,10 @@ def test_parts_of_the_hub_that_came_before_an_interruption_are_kept(micro, tmp_p
             target.write_bytes(parts[target.name])
         return Fetched(path=target, bytes=0, sha256="")
 
-    options = {"name": None, "report": lambda *_: None, "download": download}
+    monkeypatch.setattr(shared, "fetch", download)
     with pytest.raises(KeyboardInterrupt):
-        shared.install("hf:owner/m", **options)
-    assert shared.install("hf:owner/m", **options).name == "m"
+        install("hf:owner/m")
+    assert install("hf:owner/m").name == "m"
     assert len(requested) == len(parts) + 1
 
 

@@ -135,7 +135,7 @@ def test_the_token_goes_to_the_hub_and_not_where_it_redirects(hub, get, monkeypa
         ("huggingface.co", "Bearer hf_secret"),
         ("cdn.example", None),  # nor what .netrc has for every host
     ]
-    assert fetched.stated == DIGEST
+    assert fetched.sha256 == DIGEST
 
 
 def test_what_the_hub_states_is_held_against_what_comes(hub, get, target):

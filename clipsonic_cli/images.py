@@ -37,7 +37,7 @@ def check_image(path: Path) -> None:
     read_image(path)
 
 
-def image_digest(path: Path) -> str:
+def image_digest(image: str | Path) -> str:
     """Check an image and return the first 16 hexadecimal digits of its SHA-256.
 
     A file is decoded once for each time of change and size.
@@ -45,6 +45,7 @@ def image_digest(path: Path) -> str:
     Raises:
         UsageError: It cannot be used.
     """
+    path = Path(image)
     if not path.is_file():
         check_image(path)  # says what is wrong
     return _digest_of(path, path.stat().st_mtime_ns, path.stat().st_size)

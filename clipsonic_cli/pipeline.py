@@ -30,7 +30,7 @@ from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import model_folders
-from clipsonic_cli.types import Query, Report, Waveform, silent
+from clipsonic_cli.types import Report, Waveform, silent
 
 NATIVE_FRAMES = 128
 """Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
@@ -157,8 +157,10 @@ class ClipSonic:
         self._check_sampling(recipe, names)
         return replace(
             recipe,
-            image_sha256=_digest(recipe.query),
-            negative_image_sha256=_digest(recipe.negative_query),
+            image_sha256=image_digest(recipe.image) if recipe.image else None,
+            negative_image_sha256=(
+                image_digest(recipe.negative_image) if recipe.negative_image else None
+            ),
             model=self.model,
             model_id=self.parts.identity(names),
             vocoder=recipe.vocoder or self.vocoder,
@@ -363,8 +365,3 @@ class ClipSonic:
                 "float32."
             )
         return waveforms, spec.sample_rate
-
-
-def _digest(query: Query | None) -> str | None:
-    """Return the digest of a query's image, once it is known to be usable."""
-    return None if query is None or query.image is None else image_digest(query.image)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli.encoders.clip import texts_of
+from clipsonic_cli.encoders.embedding_model import EmbeddingModel
 from clipsonic_cli.encoders.tokenizers import Tokenize, description_of, parse, unpack
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clap import PAD_ID, ClapConfig, ClapNetwork, build_clap
@@ -17,29 +18,8 @@ from clipsonic_cli.types import Condition, Noise, Query, Report, Waveform, silen
 BATCH = 16
 
 
-class ClapModel:
-    """A CLAP with its tokenizer and its mel.
-
-    Args:
-        network: With its weights.
-        config: The network's.
-        tokenize: Texts to ids (B, L), cut to L tokens.
-        identity: Name that changes with the weights. Scores of different CLAPs cannot be compared,
-            and models trained on the vectors store it.
-    """
-
-    def __init__(
-        self, network: ClapNetwork, config: ClapConfig, tokenize: Tokenize, identity: str
-    ) -> None:
-        self.network = network
-        self.config = config
-        self.tokenize = tokenize
-        self.identity = identity
-
-    @property
-    def dim(self) -> int:
-        """Size D of the embeddings."""
-        return self.config.dim
+class ClapModel(EmbeddingModel[ClapNetwork, ClapConfig]):
+    """A CLAP with its tokenizer and its mel."""
 
     def embed_audio(self, waveforms: Sequence[Waveform], *, report: Report = silent) -> Tensor:
         """Embed mono sounds of any sample rate, up to 10 s; the same sound has the same embedding.
@@ -57,7 +37,7 @@ class ClapModel:
         for start in range(0, len(waveforms), BATCH):
             mel = torch.stack([log_mel(w) for w in waveforms[start : start + BATCH]])
             with torch.inference_mode():
-                rows.append(self.network.encode_audio(mel.to(self._device)).float().cpu())
+                rows.append(self.network.encode_audio(mel.to(self.device)).float().cpu())
             report("audio", min(start + BATCH, len(waveforms)), len(waveforms))
         return torch.cat(rows).clone()
 
@@ -73,17 +53,8 @@ class ClapModel:
         for start in range(0, len(texts), BATCH):
             ids = self.tokenize(texts[start : start + BATCH])  # (B, L)
             with torch.inference_mode():
-                rows.append(self.network.encode_text(ids.to(self._device)).float().cpu())
+                rows.append(self.network.encode_text(ids.to(self.device)).float().cpu())
         return torch.cat(rows).clone()
-
-    def to(self, device: torch.device | str) -> "ClapModel":
-        """Move the weights, and return itself."""
-        self.network.to(device)
-        return self
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
 
 
 def load_clap(bundle: Bundle) -> ClapModel:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from clipsonic_cli.encoders.embedding_model import EmbeddingModel
 from clipsonic_cli.encoders.tokenizers import Tokenize, description_of, parse, unpack
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image, square
@@ -25,28 +26,8 @@ from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 BATCH = 32
 
 
-class ClipModel:
-    """A CLIP with its tokenizer and its preprocessing.
-
-    Args:
-        network: With its weights.
-        config: The network's.
-        tokenize: Texts to ids (B, L), cut to L tokens with a ``UserWarning``.
-        identity: Name that changes with the weights; models trained on the vectors store it.
-    """
-
-    def __init__(
-        self, network: ClipNetwork, config: ClipConfig, tokenize: Tokenize, identity: str
-    ) -> None:
-        self.network = network
-        self.config = config
-        self.tokenize = tokenize
-        self.identity = identity
-
-    @property
-    def dim(self) -> int:
-        """Size D of the embeddings."""
-        return self.config.dim
+class ClipModel(EmbeddingModel[ClipNetwork, ClipConfig]):
+    """A CLIP with its tokenizer and its preprocessing."""
 
     def embed_images(
         self, images: Sequence[Path | Image.Image], *, report: Report = silent
@@ -76,7 +57,7 @@ class ClipModel:
         """
         pixels = to_pixels(squares, self.config)
         with torch.inference_mode():
-            return self.network.encode_image(pixels.to(self._device)).float().cpu().clone()
+            return self.network.encode_image(pixels.to(self.device)).float().cpu().clone()
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Embed and encode texts.
@@ -91,20 +72,8 @@ class ClipModel:
         for text in texts:
             check_words(text)
         with torch.inference_mode():
-            embed, encodings = self.network.encode_text(self.tokenize(texts).to(self._device))
+            embed, encodings = self.network.encode_text(self.tokenize(texts).to(self.device))
         return embed.float().cpu().clone(), encodings.float().cpu().clone()
-
-    def to(self, device: torch.device | str) -> "ClipModel":
-        """Move the weights, and return itself."""
-        if isinstance(self.network, torch.nn.Module):
-            self.network.to(device)
-        return self
-
-    @property
-    def _device(self) -> torch.device:
-        if isinstance(self.network, torch.nn.Module):
-            return next(self.network.parameters()).device
-        return torch.device("cpu")
 
 
 def load_clip(bundle: Bundle) -> ClipModel:

@@ -10,7 +10,7 @@ their token encodings are not where this module reads them.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,18 +37,6 @@ class ClipConfig:
     # Mean and standard deviation of each colour, of pixels in [0, 1].
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-
-
-class ClipNetwork(Protocol):
-    """What both networks do; every embedding has unit norm."""
-
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        """Return (B, D) for normalised pixels (B, 3, H, W)."""
-        ...
-
-    def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, D) and token encodings (B, L, C), zero after the end, for ids (B, L)."""
-        ...
 
 
 class SameConv(nn.Conv2d):
@@ -236,6 +224,10 @@ class OpenClip(nn.Module):
         return embed, seen[0].masked_fill(after[..., None], 0.0)
 
 
+ClipNetwork = MiniClip | OpenClip
+"""Both embed with unit norm, and return token encodings that are zero after the end."""
+
+
 def has_openais_text(described: Mapping[str, Any]) -> bool:
     """Return whether open_clip builds its ``CLIP`` with OpenAI's tokenizer for a configuration."""
     other_class = described.get("custom_text") or "multimodal_cfg" in described
@@ -245,7 +237,7 @@ def has_openais_text(described: Mapping[str, Any]) -> bool:
     return not (other_class or from_hub)
 
 
-def build_clip(config: ClipConfig) -> MiniClip | OpenClip:
+def build_clip(config: ClipConfig) -> ClipNetwork:
     """Build the network a config names, with random weights, in evaluation mode."""
     network = MiniClip(config) if config.architecture == MINI else OpenClip(config)
     return network.eval().requires_grad_(requires_grad=False)

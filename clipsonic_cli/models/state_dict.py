@@ -126,9 +126,7 @@ def misfits(state_dict: object, wanted: Mapping[str, Tensor]) -> list[str]:
     faults += [f"unexpected {name}" for name in state_dict if name not in wanted]
     for name in [name for name in wanted if name in state_dict]:
         seen, needed = state_dict[name], tuple(wanted[name].shape)
-        if not isinstance(seen, Tensor):
-            faults.append(f"{name} is no tensor")
-        elif not _dense(name, seen):
+        if not _dense(name, seen):
             faults.append(f"{name} is no dense tensor")
         elif seen.is_floating_point() != wanted[name].is_floating_point() or seen.is_complex():
             faults.append(f"{name} is of {seen.dtype} where {wanted[name].dtype} is needed")

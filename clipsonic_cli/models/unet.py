@@ -256,9 +256,7 @@ class UNet(nn.Module):
                 f"not {tuple(x_t.shape)}"
             )
         batch = x_t.shape[0]
-        if time.shape != (batch,):
-            raise ValueError(f"time must be ({batch},), not {tuple(time.shape)}")
-        if cond.shape != (batch, self.config.cond_dim):
-            raise ValueError(
-                f"cond must be ({batch}, {self.config.cond_dim}), not {tuple(cond.shape)}"
-            )
+        expected = (("time", time, (batch,)), ("cond", cond, (batch, self.config.cond_dim)))
+        for name, tensor, shape in expected:
+            if tensor.shape != shape:
+                raise ValueError(f"{name} must be {shape}, not {tuple(tensor.shape)}")

@@ -14,7 +14,7 @@ def test_what_fits_has_no_faults():
 def test_every_kind_of_fault_is_named():
     faults = misfits({"b": torch.zeros(3), "c": torch.zeros(1)}, WANTED)
     assert faults == ["missing a", "unexpected c", "b is (3,) where (3, 1) is needed"]
-    assert misfits({"a": 5, "b": torch.zeros(3, 1)}, WANTED) == ["a is no tensor"]
+    assert misfits({"a": 5, "b": torch.zeros(3, 1)}, WANTED) == ["a is no dense tensor"]
 
 
 @pytest.mark.parametrize("read", [None, 3, [1], "abc", torch.ones(2)])

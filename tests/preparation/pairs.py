@@ -20,11 +20,15 @@ def write_pair(path: Path, seconds: float, hz: float) -> tuple[Path, Path]:
     return picture, write_media(sound, picture=None, sound="pcm_s16le", samples=samples)
 
 
-class Shades:
-    """Sees colours, which random weights cannot tell apart; reads as the CLIP it is given."""
+class Shades(torch.nn.Module):
+    """Embeds colours, which random weights cannot tell apart; encodes texts as the CLIP given."""
 
     def __init__(self, network):
-        self.encode_text = network.encode_text
+        super().__init__()
+        self.clip = network
+
+    def encode_text(self, ids):
+        return self.clip.encode_text(ids)
 
     def encode_image(self, pixels):
         colours = pixels.mean((2, 3)) @ torch.tensor([0.5, 0.7, 1.1])  # (B,)

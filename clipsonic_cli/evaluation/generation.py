@@ -5,7 +5,7 @@ OUT/sounds/reconstruction-4s/NAME.wav   states its original and its vocoder
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,29 +34,18 @@ AT_ONCE = 8
 """Batch size of sounds, and of query vectors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationConfig:
-    """What decides the sounds of a mode, besides the query and w."""
-
-    sampler: str
-    steps: int
-    seconds: float
-    vocoder: str | None = None
-    """None is the model's default."""
-
-
 def playable_modes(
-    sonic: ClipSonic, names: Sequence[str], config: GenerationConfig
+    sonic: ClipSonic, names: Sequence[str], template: Recipe
 ) -> tuple[list[str], list[str]]:
     """Return the modes that a model has the parts for, and a line for each of the others.
 
     Raises:
-        UsageError: The steps exceed a training schedule.
+        UsageError: The template's steps exceed a training schedule.
         MissingWeights: The vocoder is missing.
         BadBundle: Parts of the model do not fit each other.
     """
     modes, skipped = [], []
-    vocoder = sonic.vocoder_parts(config.vocoder)
+    vocoder = sonic.vocoder_parts(template.vocoder)
     sonic.parts.folder.require(vocoder)
     for name in names:
         mode = MODES[name]
@@ -67,74 +56,56 @@ def playable_modes(
             continue
         diffusion = sonic.parts.header(mode.unet).diffusion
         assert diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(diffusion.train_steps, config.steps)
+        spaced_timesteps(diffusion.train_steps, template.steps)
         modes.append(name)
     return modes, skipped
 
 
-def recipe_for(
-    item: TestItem, mode: Mode, guidance: float, config: GenerationConfig
-) -> Recipe | None:
-    """Return the recipe of a query in a mode; None where it lacks the text or image for that."""
-    text, image = None, None
+def recipe_for(item: TestItem, template: Recipe) -> Recipe | None:
+    """Return the recipe of a query; None where it lacks the text or image that the mode takes."""
+    mode = MODES[template.mode]
     if mode.query == "image":
-        image = None if item.image is None else str(item.image)
-    elif item.label is not None:
-        text = prompt(item.label, mode.space)
-    if text is None and image is None:
+        if item.image is None:
+            return None
+        return replace(template, image=str(item.image), seed=item.seed)
+    if item.label is None:
         return None
-    return Recipe(
-        text=text,
-        image=image,
-        mode=mode.name,
-        guidance_scale=guidance,
-        sampler=config.sampler,
-        steps=config.steps,
-        seconds=config.seconds,
-        seed=item.seed,
-        vocoder=config.vocoder,
-    )
+    return replace(template, text=prompt(item.label, mode.space), seed=item.seed)
 
 
 def generate(
     sonic: ClipSonic,
     items: Sequence[TestItem],
-    mode: Mode,
-    guidance: float,
-    config: GenerationConfig,
+    template: Recipe,
     folder: Path,
     *,
     report: Report = silent,
 ) -> System:
-    """Make the sounds of a mode at one guidance scale that are not there yet.
+    """Make the sounds of queries in one mode, at one guidance scale, that are not there yet.
 
     Args:
         sonic: The model.
-        items: Queries.
-        mode: A row of ``modes.MODES``.
-        guidance: The paper's w.
-        config: The rest of the recipe.
+        items: Queries; those that the mode cannot take have no sound.
+        template: The recipe, but for the query and its seed.
         folder: ``OUT/sounds``; a sound there is used if it has the same recipe, weights, image and
             device.
         report: Receives ("pd", done, total), and the stages of :meth:`ClipSonic.generate`.
-
-    Returns:
-        The sounds of all queries that the mode can take.
     """
-    place = folder / f"{mode.name}-w{guidance:g}"
+    name, guidance = template.mode, template.guidance_scale
+    place = folder / f"{name}-w{guidance:g}"
     place.mkdir(parents=True, exist_ok=True)
-    queries = [(i, r) for i in items if (r := recipe_for(i, mode, guidance, config)) is not None]
+    queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]
     sounds = {item.name: place / f"{item.name}.wav" for item, _ in queries}
     wanted = [(sounds[item.name], sonic.check(recipe)) for item, recipe in queries]
     absent = [(path, recipe) for path, recipe in wanted if not _is_made(path, recipe)]
     done = len(wanted) - len(absent)
-    report(mode.name, done, len(wanted))
+    report(name, done, len(wanted))
     made = sonic.generate([recipe for _, recipe in absent], batch_size=AT_ONCE, report=report)
     for number, ((path, _), sound) in enumerate(zip(absent, made, strict=True), start=1):
         sound.write(path, overwrite=True)
-        report(mode.name, done + number, len(wanted))
+        report(name, done + number, len(wanted))
     return System(
-        name=mode.name,
+        name=name,
         guidance=guidance,
         sounds=sounds,
         prompts=_texts(queries),
@@ -231,11 +202,10 @@ def _encode(
 ) -> tuple[torch.Tensor, str]:
     """Compute the vectors (B, D) of a mode; return them with the name of their CLIP."""
     encode = sonic.parts.encoder(mode, candidates=candidates)
-    config = GenerationConfig(sampler="dpmpp", steps=1, seconds=1.0)  # encoders read none of it
     rows, clip = [], ""
     for start in range(0, len(items), AT_ONCE):
         batch = items[start : start + AT_ONCE]
-        recipes = [recipe_for(item, mode, 1.0, config) for item in batch]
+        recipes = [recipe_for(item, Recipe(mode=mode.name)) for item in batch]
         queries = [recipe.query for recipe in recipes if recipe is not None]
         with torch.no_grad():
             condition = encode(queries, noise=SeededNoise([item.seed for item in batch]))

@@ -1,7 +1,7 @@
 """A model as the source of an evaluation: checked first, then run on its queries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,11 @@ import torch
 
 from clipsonic_cli import ranges
 from clipsonic_cli.audio import files
-from clipsonic_cli.config import PAPER_COUNT, MelSpec
+from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
-from clipsonic_cli.evaluation.generation import GenerationConfig
 from clipsonic_cli.evaluation.sources import Collect
 from clipsonic_cli.evaluation.systems import Needs, QueryVectors, Reference, System, SystemSet
 from clipsonic_cli.evaluation.test_set import ClipSpec, TestItem, common_items, draw_clips, take
@@ -37,7 +36,8 @@ class Generation:
 
     model: str
     """Name or folder."""
-    config: GenerationConfig
+    recipe: Recipe
+    """Sampler, steps, seconds and vocoder; its seed draws the queries and the noise of each."""
     data: str | None = None
     """A data set whose clips are the queries; None takes common labels."""
     format: str | None = None
@@ -53,8 +53,6 @@ class Generation:
     """Values of w, a system each."""
     clip_seconds: float | None = None
     """Length of the clips' own sounds; None is that of the sounds that are made."""
-    seed: int = 0
-    """Seed of the draw of queries, and of the noise of each."""
     dtype: str = "auto"
     """Precision of the U-Net."""
     workers: int = 0
@@ -77,22 +75,20 @@ class Generation:
 
     def prepare(self, needs: Needs, device: torch.device) -> Collect:
         """Check the request, the model's files and the data; see :meth:`Source.prepare`."""
-        config = self.config
+        recipe = self.recipe
         # Check names and numbers.
-        SAMPLERS.check(config.sampler)
+        SAMPLERS.check(recipe.sampler)
         for name in self.modes or ():
             if name not in MODES:
                 raise unknown("mode", name, list(MODES))
-        numbers = {"steps": config.steps, "seconds": config.seconds, "seed": self.seed}
-        ranges.check_all(ranges.RECIPE, numbers)
         for scale in self.guidance:
             ranges.RECIPE["guidance_scale"].check("guidance_scale", scale)
         # Find the modes that the model has the parts for.
-        sonic = ClipSonic.load(self.model, device=device, dtype=self.dtype, vocoder=config.vocoder)
+        sonic = ClipSonic.load(self.model, device=device, dtype=self.dtype, vocoder=recipe.vocoder)
         wanted = list(MODES) if self.modes is None else list(dict.fromkeys(self.modes))
-        modes, skipped = generation.playable_modes(sonic, wanted, config)
+        modes, skipped = generation.playable_modes(sonic, wanted, recipe)
         notes = [] if self.modes is None else skipped
-        if needs.audio and (note := too_few(config.sampler, config.steps)) is not None:
+        if needs.audio and (note := too_few(recipe.sampler, recipe.steps)) is not None:
             notes.append(note)
         if wanted and not modes:
             raise UsageError(f"Nothing can be made. {skipped[0]}")
@@ -107,7 +103,7 @@ class Generation:
                 format=self.format,
                 split=self.split,
                 split_seed=self.split_seed,
-                seed=self.seed,
+                seed=recipe.seed,
             )
             notes += listing.notes
             left_out = listing.left_out
@@ -181,7 +177,7 @@ class _Prepared:
 
     @property
     def clip_seconds(self) -> float:
-        return self.request.clip_seconds or self.request.config.seconds
+        return self.request.clip_seconds or self.request.recipe.seconds
 
     def collect(self, out: Path, report: Report) -> SystemSet:
         """Make the sounds that are not in the folder yet.
@@ -195,19 +191,18 @@ class _Prepared:
         sounds = {item.name: item.sound for item in items if item.sound is not None}
         truth = self._truth(sounds) if sounds else None
         modes = [MODES[name] for name in self.modes]
-        config, folder = request.config, out / "sounds"
+        folder = out / "sounds"
         systems: list[System] = []
         if self.needs.audio:
             for mode in modes:
-                for scale in dict.fromkeys(request.guidance):
-                    system = generation.generate(
-                        sonic, items, mode, scale, config, folder, report=report
-                    )
-                    systems.append(system)
+                for w in dict.fromkeys(request.guidance):
+                    template = replace(request.recipe, mode=mode.name, guidance_scale=w)
+                    made = generation.generate(sonic, items, template, folder, report=report)
+                    systems.append(made)
             if truth is not None:
                 place = folder / f"reconstruction-{self.clip_seconds:g}s"
                 system = generation.reconstruct(
-                    sonic, items, self.spec, place, vocoder=config.vocoder, report=report
+                    sonic, items, self.spec, place, vocoder=request.recipe.vocoder, report=report
                 )
                 systems.append(system)
         vectors: list[QueryVectors] = []
@@ -226,7 +221,7 @@ class _Prepared:
         """Return the queries; take them from the clips where there are any."""
         request = self.request
         if request.data is None:
-            return common_items(request.count or COMMON_COUNT, seed=request.seed)
+            return common_items(request.count or COMMON_COUNT, seed=request.recipe.seed)
         count = request.count or PAPER_COUNT
         spec = ClipSpec(
             seconds=self.clip_seconds,
@@ -238,7 +233,7 @@ class _Prepared:
             count,
             spec,
             out / "clips",
-            seed=request.seed,
+            seed=request.recipe.seed,
             workers=request.workers,
             report=report,
         )
@@ -262,17 +257,17 @@ class _Prepared:
     def _settings(self, count: int, truth: Reference | None) -> dict[str, Any]:
         """Return all that decided the sounds."""
         request, sonic = self.request, self.sonic
-        config, parts = request.config, sonic.parts
+        recipe, parts = request.recipe, sonic.parts
         settings: dict[str, Any] = {
             "model": sonic.model,
             "model_ids": {m: parts.identity(sorted(MODES[m].weights)) for m in self.modes},
             "modes": self.modes,
             "guidance": list(request.guidance),
-            "sampler": config.sampler,
-            "steps": config.steps,
-            "seconds": config.seconds,
-            "vocoder": config.vocoder or sonic.vocoder,
-            "seed": request.seed,
+            "sampler": recipe.sampler,
+            "steps": recipe.steps,
+            "seconds": recipe.seconds,
+            "vocoder": recipe.vocoder or sonic.vocoder,
+            "seed": recipe.seed,
             "n": count,
             "device": parts.device.type,
             "dtype": str(parts.dtype).removeprefix("torch."),

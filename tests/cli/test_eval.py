@@ -132,8 +132,8 @@ def asked(call, micro, pets, monkeypatch):
     def asked(*arguments):
         assert call("--model", micro, "--data", pets, *arguments)[0] == 0
         source = requests[-1].source
-        config = source.config
-        return config.sampler, config.steps, source.dtype, config.seconds, source.clip_seconds
+        recipe = source.recipe
+        return recipe.sampler, recipe.steps, source.dtype, recipe.seconds, source.clip_seconds
 
     return asked
 

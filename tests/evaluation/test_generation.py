@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import torch
 
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.generation import (
-    GenerationConfig,
     generate,
     playable_modes,
     query_vectors,
@@ -22,7 +22,7 @@ from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
 
-CONFIG = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.3)
+RECIPE = Recipe(sampler="dpmpp", steps=2, seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,19 @@ def items(violin_picture, tmp_path):
     ]
 
 
+def of(mode, recipe=RECIPE):
+    return dataclasses.replace(recipe, mode=mode)
+
+
 def times(system):
     return {name: path.stat().st_mtime_ns for name, path in system.sounds.items()}
 
 
 def test_a_mode_answers_what_it_can_be_asked(sonic, items, tmp_path):
-    words = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
+    words = generate(sonic, items, of("zs"), tmp_path)
     assert words.prompts == {"q0": "a photo of violin", "q1": "a photo of dog barking"}
     assert list(words.sounds) == ["q0", "q1"]
-    pictures = generate(sonic, items, MODES["iq"], 1.5, CONFIG, tmp_path)
+    pictures = generate(sonic, items, of("iq"), tmp_path)
     assert list(pictures.sounds) == ["q0", "q1", "q2"]
     assert list(pictures.prompts) == ["q0", "q1"]
     recipe = read_recipe(words.sounds["q1"])
@@ -63,10 +67,10 @@ def test_a_mode_answers_what_it_can_be_asked(sonic, items, tmp_path):
 
 
 def test_a_sound_that_is_there_is_used_again(sonic, items, tmp_path):
-    first = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
+    first = generate(sonic, items, of("zs"), tmp_path)
     before = times(first)
     first.sounds["q0"].unlink()
-    after = times(generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path))
+    after = times(generate(sonic, items, of("zs"), tmp_path))
     assert after["q1"] == before["q1"]
     assert after.keys() == before.keys()
 
@@ -77,35 +81,35 @@ def test_what_was_made_before_an_interruption_is_kept(sonic, items, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path, report=stop)
+        generate(sonic, items, of("zs"), tmp_path, report=stop)
     [first] = tmp_path.rglob("q*.wav")
     before = first.stat().st_mtime_ns
-    system = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
+    system = generate(sonic, items, of("zs"), tmp_path)
     assert first.stat().st_mtime_ns == before
     assert all(path.is_file() for path in system.sounds.values())
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"seconds": 0.2}, {"vocoder": "griffin-lim"}])
 def test_a_sound_of_another_recipe_is_made_anew(sonic, items, tmp_path, change):
-    before = times(generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path))
-    config = dataclasses.replace(CONFIG, **change)
-    after = times(generate(sonic, items, MODES["zs"], 1.5, config, tmp_path))
+    before = times(generate(sonic, items, of("zs"), tmp_path))
+    recipe = dataclasses.replace(RECIPE, **change)
+    after = times(generate(sonic, items, of("zs", recipe), tmp_path))
     assert all(after[name] != before[name] for name in before)
 
 
 def test_a_picture_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
-    before = times(generate(sonic, items, MODES["iq"], 1.5, CONFIG, tmp_path))
+    before = times(generate(sonic, items, of("iq"), tmp_path))
     moved = tmp_path / "moved.jpg"
     shutil.copy(items[0].image, moved)
     there = [dataclasses.replace(item, image=moved) for item in items]
-    assert times(generate(sonic, there, MODES["iq"], 1.5, CONFIG, tmp_path)) == before
+    assert times(generate(sonic, there, of("iq"), tmp_path)) == before
 
 
 def test_a_damaged_file_is_made_anew(sonic, items, tmp_path):
-    path = generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path).sounds["q0"]
+    path = generate(sonic, items, of("zs"), tmp_path).sounds["q0"]
     good = path.read_bytes()
     path.write_bytes(good[:100])
-    generate(sonic, items, MODES["zs"], 1.5, CONFIG, tmp_path)
+    generate(sonic, items, of("zs"), tmp_path)
     assert soundfile.info(path).frames == 4800
 
 
@@ -127,7 +131,7 @@ def test_vectors_are_those_the_unet_is_given(sonic, items):
     assert zs.made.names == zs.images.names == ("q0", "q1")
     assert zs.made.backbone == "micro-clip"
     encode = sonic.parts.encoder(MODES["zs"], candidates=2)
-    queries = [recipe_for(q, MODES["zs"], 1, CONFIG).query for q in items[:2]]
+    queries = [recipe_for(q, of("zs")).query for q in items[:2]]
     assert torch.allclose(zs.made.rows, encode(queries, noise=None).embed, atol=1e-6)
     assert torch.allclose(pd.made.rows.norm(dim=1), torch.ones(2), atol=1e-5)
 
@@ -139,7 +143,7 @@ def test_without_pictures_and_words_for_one_clip_there_are_no_query_vectors(soni
 
 
 def test_modes_the_model_lacks_parts_for_are_told(sonic):
-    modes, skipped = playable_modes(sonic, ["iq", "sd", "pd"], CONFIG)
+    modes, skipped = playable_modes(sonic, ["iq", "sd", "pd"], RECIPE)
     assert modes == ["iq", "pd"]
     assert "mode sd is left out" in skipped[0]
     assert "prior-sd.safetensors" in skipped[0]
@@ -147,4 +151,4 @@ def test_modes_the_model_lacks_parts_for_are_told(sonic):
 
 def test_steps_beyond_the_schedule_are_refused(sonic):
     with pytest.raises((UsageError, ValueError), match="4000"):
-        playable_modes(sonic, ["iq"], dataclasses.replace(CONFIG, steps=4001))
+        playable_modes(sonic, ["iq"], dataclasses.replace(RECIPE, steps=4001))

@@ -6,9 +6,8 @@ import torch
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.evaluation.audio_files import embed_files, read_as_made
-from clipsonic_cli.evaluation.generation import GenerationConfig, generate, reconstruct
+from clipsonic_cli.evaluation.generation import generate, reconstruct
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import Sound
 
@@ -68,13 +67,11 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
 
 def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_path):
     sonic = ClipSonic.load(micro, device="cpu")
-    config, item = (
-        GenerationConfig(sampler="dpmpp", steps=1, seconds=0.2),
-        TestItem(name="q", seed=0, label="x"),
-    )
-    [path] = generate(sonic, [item], MODES["zs"], 1.5, config, tmp_path).sounds.values()
+    recipe = Recipe(mode="zs", steps=1, seconds=0.2)
+    item = TestItem(name="q", seed=0, label="x")
+    [path] = generate(sonic, [item], recipe, tmp_path).sounds.values()
     told = files.read_metadata(path).replace("clipsonic_gain", "other")
     files.write(path, torch.zeros(3200), RATE, metadata={"comment": told}, overwrite=True)
-    generate(sonic, [item], MODES["zs"], 1.5, config, tmp_path)
+    generate(sonic, [item], recipe, tmp_path)
     assert level.read_gain(path) <= 1
     assert files.read(path, RATE).abs().max() > 0

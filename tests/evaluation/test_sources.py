@@ -8,16 +8,16 @@ import pytest
 import torch
 from small_videos import write_videos
 
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import scoring
 from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate
-from clipsonic_cli.evaluation.generation import GenerationConfig
 from clipsonic_cli.evaluation.model_source import Generation
 from clipsonic_cli.evaluation.plan import EvalRequest
 from clipsonic_cli.evaluation.systems import Needs
 from clipsonic_cli.pipeline import ClipSonic
 
-CONFIG = GenerationConfig(sampler="dpmpp", steps=2, seconds=0.6)
+RECIPE = Recipe(sampler="dpmpp", steps=2, seconds=0.6)
 
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def asked(micro, pets):
-    return Generation(model=str(micro), config=CONFIG, data=str(pets), split="train", count=4)
+    return Generation(model=str(micro), recipe=RECIPE, data=str(pets), split="train", count=4)
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge,
 
 
 def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked, fakes, tmp_path):
-    config = dataclasses.replace(
-        CONFIG, seconds=0.8
+    recipe = dataclasses.replace(
+        RECIPE, seconds=0.8
     )  # three windows each, which span the eight bands
-    asked = dataclasses.replace(asked, modes=("zs",), config=config)
+    asked = dataclasses.replace(asked, modes=("zs",), recipe=recipe)
     mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
     assert (mode.bias > 0, reconstruction.bias) == (True, None)
     assert any("Made from the same clips" in note for note in reconstruction.notes)
@@ -177,9 +177,8 @@ def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
         ({"guidance": (1.5, 101.0)}, UsageError, "guidance_scale is 101"),
-        ({"config": dataclasses.replace(CONFIG, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
-        ({"config": dataclasses.replace(CONFIG, seconds=0)}, UsageError, "seconds is 0"),
-        ({"config": dataclasses.replace(CONFIG, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
+        ({"recipe": dataclasses.replace(RECIPE, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
+        ({"recipe": dataclasses.replace(RECIPE, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
         ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),
     ],
 )
@@ -197,17 +196,17 @@ def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_p
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
-    config = dataclasses.replace(CONFIG, vocoder="bigvgan")
-    request = dataclasses.replace(asked, model=str(bare), config=config, modes=())
+    recipe = dataclasses.replace(RECIPE, vocoder="bigvgan")
+    request = dataclasses.replace(asked, model=str(bare), recipe=recipe, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
         request.prepare(Needs(), CPU)
 
 
 @pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])
 def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(judge, asked, sampler, said):
-    config, told = dataclasses.replace(CONFIG, sampler=sampler), []
+    recipe, told = dataclasses.replace(RECIPE, sampler=sampler), []
     results = judge(
-        dataclasses.replace(asked, modes=("zs",), config=config, count=2), "clap", told=told
+        dataclasses.replace(asked, modes=("zs",), recipe=recipe, count=2), "clap", told=told
     )
     assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
     assert sum("2 steps are too few for ddpm" in note for note in told) == said

@@ -19,7 +19,7 @@ from clipsonic_cli.cli.eval.show import (
     write_listening,
     write_report,
 )
-from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING
+from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
@@ -109,7 +109,6 @@ def evaluate(
         ranges.EVAL["guidance"].check("--guidance", scale)
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.evaluation import evaluate
-    from clipsonic_cli.evaluation.generation import GenerationConfig
     from clipsonic_cli.evaluation.model_source import Generation
     from clipsonic_cli.evaluation.plan import EvalRequest
     from clipsonic_cli.evaluation.sources import Folders, Source
@@ -139,11 +138,12 @@ def evaluate(
         default_modes = None if asks is None else asks.modes
         source = Generation(
             model=model or "mini",
-            config=GenerationConfig(
+            recipe=Recipe(
                 sampler=sampler,
                 steps=DEFAULT_STEPS[sampler] if steps is None else steps,
                 seconds=seconds,
                 vocoder=vocoder,
+                seed=seed,
             ),
             data=data,
             format=format,
@@ -153,7 +153,6 @@ def evaluate(
             modes=tuple(modes) if modes else default_modes,
             guidance=tuple(guidance or (asks.guidance if asks else (1.5,))),
             clip_seconds=clip_seconds or (asks.clip_seconds if asks else None),
-            seed=seed,
             dtype=dtype or "auto",
             workers=os.cpu_count() or 1 if workers is None else workers,
         )

@@ -52,21 +52,10 @@ class ClapBackbone:
         return float(self.clap.network.clap.logit_scale_a.detach().exp())
 
     def embed(self, samples: Tensor, sample_rate: int) -> Tensor:
-        """Embed a sound, at once up to 10 s, as LAION's code does.
+        """Embed a sound, at once up to 10 s: (W, D) float32 on the CPU, rows of unit norm.
 
-        A longer sound, of which that draws excerpts at random, is cut into as few windows of 10 s
-        as cover it, evenly spread.
-
-        Args:
-            samples: (N,) mono. Beyond [-1, 1], where CLAP's own front end clips, they are
-                attenuated instead.
-            sample_rate: In Hz.
-
-        Returns:
-            (W, D) float32 on the CPU, rows of unit norm.
-
-        Raises:
-            ValueError: The samples are empty, not (N,) or not finite.
+        A longer sound, of which LAION's code draws excerpts at random, is cut into as few windows
+        of 10 s as cover it, evenly spread. One beyond [-1, 1], where that clips, is attenuated.
         """
         samples, _ = peak_guard(samples, ceiling=1.0)
         windows = [samples]
@@ -74,9 +63,8 @@ class ClapBackbone:
         # Less than half a frame more than 10 s is no reason for a second window.
         if len(samples) * SAMPLE_RATE > (SAMPLES + HOP_LENGTH // 2) * sample_rate:
             windows = spread(samples, length, math.ceil(len(samples) / length))
-        return self.clap.embed_audio(
-            [Waveform(samples=w, sample_rate=sample_rate) for w in windows]
-        )
+        waveforms = [Waveform(samples=window, sample_rate=sample_rate) for window in windows]
+        return self.clap.embed_audio(waveforms)
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Embed texts: (M, D) float32 on the CPU, rows of unit norm; UsageError without words."""

@@ -31,13 +31,9 @@ def compare(
 
     All windows of all sounds are pooled on either side, as the paper's evaluation package does.
     FAD-infinity is the intercept of a least-squares line through the distances of subsets against
-    one over their size; subsets are made of whole sounds drawn without replacement. (Drawn with
-    replacement, they are samples of the set itself, and extrapolate to its own plain distance.) The
-    reference is kept whole, and its share of the bias remains. Subsets with no more windows than
-    dimensions have no such line.
-
-    The interval of "fad" is for the distance at this number of sounds, bias included; that of
-    "fad-infinity" for the extrapolated distance.
+    one over their size. Subsets are whole sounds drawn without replacement: with replacement, they
+    would extrapolate to the set's own plain distance. The reference is kept whole, and so is its
+    share of the bias. The interval of "fad" is for this number of sounds, bias included.
 
     Source:
         Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics". FAD-infinity: Chong &
@@ -68,12 +64,8 @@ def compare(
         below_0 = ("The extrapolation falls below 0.",) if infinity < 0 else ()
         infinity = max(infinity, 0.0)
         # To first order, an extrapolated statistic changes with the sounds as the plain one does.
-        yield Measured(
-            name="fad-infinity",
-            value=infinity,
-            interval=around(infinity, half),
-            notes=(*warnings, *below_0),
-        )
+        interval, notes = around(infinity, half), (*warnings, *below_0)
+        yield Measured(name="fad-infinity", value=infinity, interval=interval, notes=notes)
 
 
 def around(value: float, half: float | None) -> tuple[float, float] | None:
@@ -91,12 +83,9 @@ def expected_bias(made: Statistics, reference: Statistics) -> float | None:
     with the eigenvalues l of the reference's covariance C, and n and m the effective sample sizes
     of either set for the mean (1) and the covariance (2): the error of the means, and the
     second-order term of the distance in the errors of the covariances, whose variances are
-    Wishart's. Sets that are far apart have another. With few vectors per dimension it is too low:
-    by a twentieth at ten of them, by a third at one, and by half or more where they do not span the
-    space.
-
-    Returns:
-        None where an effective sample size is below 2, as for a single sound.
+    Wishart's. With few vectors per dimension it is too low: by a twentieth at ten of them, by a
+    third at one, and by half or more where they do not span the space. None where an effective
+    sample size is below 2, as for a single sound.
 
     Source:
         Derived here: around equal covariances the distance is half the sum over i, j of the squared
@@ -118,8 +107,8 @@ def expected_bias(made: Statistics, reference: Statistics) -> float | None:
 def outliers(made: Features, reference: Features | Statistics) -> dict[str, float]:
     """Compute the distance of each sound by itself, the farthest first.
 
-    The few windows of a sound span little of the space, so that only the order of the distances
-    means anything. The covariance of a single window is taken as 0.
+    A sound's few windows span little of the space: only the order of the distances means anything.
+    The covariance of a single window is taken as 0.
 
     Source:
         Gui et al. 2024 (per-song FAD).
@@ -222,10 +211,8 @@ def _why_none(subsets: _Subsets) -> str | None:
     """Return why there is nothing to extrapolate, or None where there is."""
     groups, dim = subsets.sums.shape
     if groups < intervals.LEAST:
-        return (
-            f"{groups} sounds are too few for an interval or fad-infinity, which need "
-            f"{intervals.LEAST}."
-        )
+        need = f"an interval or fad-infinity, which need {intervals.LEAST}"
+        return f"{groups} sounds are too few for {need}."
     least = int(subsets.counts.sort().values[: round(groups / SMALLEST)].sum())
     if least <= dim:
         return (

@@ -27,14 +27,9 @@ BLOCK = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """Vectors of a set of sounds, or of what they are compared with: prompts, images, labels.
-
-    Raises:
-        ValueError: The fields disagree, or a row is not finite; says why.
-    """
+    """Vectors of a set of sounds, or of what they are compared with: prompts, images, labels."""
 
     backbone: str
-    """Name of the network that computed them."""
     names: tuple[str, ...]
     """Names of the sounds, each once; partners are matched by name."""
     counts: tuple[int, ...]
@@ -60,16 +55,13 @@ class Features:
             )
         if len(set(self.names)) != len(self.names):
             raise ValueError("a name is given twice")
-        if (
-            len(self.counts) != len(self.names)
-            or min(self.counts) < 1
-            or sum(self.counts) != len(self.rows)
-        ):
+        counts = self.counts
+        if len(counts) != len(self.names) or min(counts) < 1 or sum(counts) != len(self.rows):
             raise ValueError(
                 f"need one row or more a sound, got {len(self.rows)} rows, {len(self.names)} names "
-                f"and {len(self.counts)} counts that make {sum(self.counts)}"
+                f"and {len(counts)} counts that make {sum(counts)}"
             )
-        if self.windows is not None and tuple(map(sum, self.windows)) != self.counts:
+        if self.windows is not None and tuple(map(sum, self.windows)) != counts:
             raise ValueError("the windows of the sounds do not make up their rows")
         if not all(rows.isfinite().all() for rows in torch.split(self.rows, BLOCK)):
             raise ValueError("the rows are not finite")
@@ -104,9 +96,6 @@ class Features:
 
         Method-of-moments estimate of the intraclass correlation: how much the variance of per-sound
         means exceeds that of independent rows.
-
-        Raises:
-            ValueError: There is a single row.
 
         Source:
             Kish 1965 (clusters of unequal size).
@@ -152,12 +141,8 @@ def per_sound_mean(values: Tensor, counts: Sequence[int]) -> Tensor:
 
 def from_vectors(names: Sequence[str], rows: Tensor, *, backbone: str) -> Features:
     """Build a set with one vector per sound, rows (C, D): prompts, images, labels."""
-    return Features(
-        backbone=backbone,
-        names=tuple(names),
-        counts=(1,) * len(names),
-        rows=rows.detach().float().cpu(),
-    )
+    rows = rows.detach().float().cpu()
+    return Features(backbone=backbone, names=tuple(names), counts=(1,) * len(names), rows=rows)
 
 
 def embed_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Features:
@@ -293,11 +278,7 @@ def _notes(sounds: Sequence[_Embedded]) -> Iterator[str]:
 
 @contextmanager
 def _scratch() -> Iterator[IO[bytes]]:
-    """Open a nameless temporary file for gigabytes of vectors; memory where no folder takes one.
-
-    Raises:
-        ClipsonicError: The disk of temporary files is full.
-    """
+    """Open a temporary file for gigabytes of vectors; memory where no folder takes one."""
     try:
         file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
     except OSError as error:  # in TMPDIR, /tmp and the current folder

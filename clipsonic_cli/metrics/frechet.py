@@ -42,11 +42,7 @@ SAVE_AGAIN = "save them again with `save_stats`, or give the sounds themselves."
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gaussian:
-    """Mean and covariance of a set of vectors.
-
-    Raises:
-        ValueError: They are not a mean and a covariance of 2 vectors or more; says why.
-    """
+    """Mean and covariance of 2 vectors or more; anything else is a ValueError that says why."""
 
     n: int
     """Number of vectors: the fewer, the larger a distance comes out."""
@@ -77,11 +73,7 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statistics:
-    """Gaussian of the vectors of a set of sounds, and how strongly those of one sound correlate.
-
-    Raises:
-        ValueError: A number is out of range; says which.
-    """
+    """Gaussian of the vectors of a set of sounds, and how strongly those of one sound correlate."""
 
     gaussian: Gaussian
     sounds: int
@@ -147,11 +139,7 @@ class Moments:
         """Sum of the outer products of deviations from the mean."""
 
     def add(self, rows: Tensor) -> None:
-        """Add vectors (B, D) of any floating dtype and device; B may be 0.
-
-        Raises:
-            ValueError: They have another size, or are not finite; none is added.
-        """
+        """Add vectors (B, D) of any floating dtype and device; ValueError adds none of them."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"need rows (B, {len(self.mean)}), got {tuple(rows.shape)}")
         rows = rows.detach().cpu().double()
@@ -180,13 +168,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     With factors C = F F^T from symmetric eigendecompositions, the second term is the least of
     \|F_a - F_b U\|^2 over all orthogonal U, and the singular vectors of F_b^T F_a give that U. A
     sum of squares is never negative, complex or NaN, and close sets lose no digits to subtraction,
-    of full rank or not.
-
-    Returns:
-        0 or more, in the squared unit of the features; symmetric within rounding.
-
-    Raises:
-        ValueError: Their vectors differ in size.
+    of full rank or not. It is symmetric within rounding.
 
     Source:
         Dowson & Landau 1982; Kilgour et al. 2019 (FAD). The orthogonal U: Bhatia, Jain & Lim
@@ -211,17 +193,11 @@ def factor(cov: Tensor) -> Tensor:
 
 
 def write_statistics(path: Path, statistics: Statistics, *, backbone: str, identity: str) -> None:
-    """Write statistics to an ``.npz``, whole or not at all; its folder must exist.
-
-    Args:
-        path: The file.
-        statistics: What to write.
-        backbone: Name of the network that computed the features.
-        identity: Identity of its weights; see ``types.Backbone``.
+    """Write statistics of a backbone's features to an ``.npz``, whole or not at all.
 
     Raises:
         ValueError: The weights have no identity, as they are in no file.
-        OSError: The file cannot be written, or the disk is full.
+        OSError: There is no such folder, or the file cannot be written.
     """
     if not identity:
         raise ValueError(f"the weights of '{backbone}' have no identity; read them from a file")
@@ -246,8 +222,8 @@ def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -
 
     Args:
         path: The file.
-        backbone: Name of the network whose features they are to be compared with.
-        identity: Identity of its weights; None to not compare it, where they are not loaded yet.
+        backbone: Name of the network that it must be from.
+        identity: Identity of its weights; None where they are not loaded yet, for no check.
 
     Raises:
         UsageError: The file is missing, damaged, of another kind, or of another network's features.
@@ -303,12 +279,7 @@ def _read_fields(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_arrays(content: IO[bytes]) -> None:
-    """Check number and sizes of the arrays of an .npz by their headers, before allocating them.
-
-    Raises:
-        ValueError: There are too many, or one is larger than its part of the file, or than any
-            statistics of :data:`MAX_DIM` dimensions.
-    """
+    """Check number and sizes of the arrays of an .npz by their headers, before allocating them."""
     with zipfile.ZipFile(content) as archive:
         entries = archive.infolist()
         if len(entries) > 2 * len(FIELDS):

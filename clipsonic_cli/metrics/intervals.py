@@ -23,14 +23,10 @@ Interval = tuple[float, float]
 
 
 def of_mean(values: Tensor, *, generator: torch.Generator) -> Interval | None:
-    """Compute the interval of a mean over sounds; None for under :data:`LEAST` sounds.
+    """Compute the interval of the mean of values (C,), one per sound and sorted by its name.
 
     It is Student's t for under :data:`MANY` sounds, else a percentile bootstrap, which need not be
-    symmetric.
-
-    Args:
-        values: (C,) float64, one per sound, in an order that does not depend on the files'.
-        generator: Draws the resamples.
+    symmetric. None for under :data:`LEAST` sounds.
 
     Source:
         Student 1908; Efron & Tibshirani 1993, chapter 13.

@@ -148,12 +148,9 @@ def _kernel(a: _Rows, b: _Rows, bandwidth: float) -> Tensor:
 
 
 def _draw_rows(features: Features, place: Mapping[str, int], generator: torch.Generator) -> _Rows:
-    """Draw :data:`ROWS` rows, or take all; independent of the order of the sounds.
+    """Draw :data:`ROWS` rows, or take all, whatever the order of the sounds.
 
-    Args:
-        features: The sounds.
-        place: The number of each name, in the order of names.
-        generator: Draws.
+    ``place`` numbers all names in their order.
     """
     numbers = torch.tensor([place[name] for name in features.names])
     sound = numbers.repeat_interleave(torch.tensor(features.counts))

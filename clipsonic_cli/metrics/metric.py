@@ -84,16 +84,9 @@ class Metric:
     def __call__(
         self, made: Features, against: Features | Statistics, *, generator: torch.Generator
     ) -> tuple[Score, ...]:
-        """Score a set.
+        """Score a set against what :attr:`against` says; the metric's own score comes first.
 
-        Args:
-            made: The set.
-            against: What :attr:`against` says, by the same backbone.
-            generator: For resampling; the same seed gives the same scores, whatever the order of
-                the sounds.
-
-        Returns:
-            The metric's own score first.
+        The same seed of the generator gives the same scores, whatever the order of the sounds.
 
         Raises:
             UsageError: Too few sounds, none with a partner, statistics where sounds are needed or
@@ -103,7 +96,12 @@ class Metric:
         notes = list(made.notes)
         # Check that the two fit.
         if isinstance(against, Statistics):
-            self._check_statistics(made, against)
+            self.check_takes_statistics()
+            if against.dim != made.dim:
+                raise UsageError(
+                    f"The statistics are of vectors of size {against.dim}, those of "
+                    f"'{made.backbone}' have size {made.dim}; {SAVE_AGAIN}"
+                )
         elif (against.dim, against.backbone) != (made.dim, made.backbone):
             raise ValueError(
                 f"need vectors of one backbone, got '{made.backbone}' of size {made.dim} and "
@@ -141,23 +139,11 @@ class Metric:
         )
 
     def check_takes_statistics(self) -> None:
-        """Check that saved statistics of a reference are enough.
-
-        Raises:
-            UsageError: They are not.
-        """
+        """Check that saved statistics of a reference are enough; UsageError where not."""
         if not self.takes_statistics:
             raise UsageError(
                 f"'{self.name}' needs the sounds of the {self.against}, not their statistics; give "
                 f"the folder they are in."
-            )
-
-    def _check_statistics(self, made: Features, statistics: Statistics) -> None:
-        self.check_takes_statistics()
-        if statistics.dim != made.dim:
-            raise UsageError(
-                f"The statistics are of vectors of size {statistics.dim}, those of "
-                f"'{made.backbone}' have size {made.dim}; {SAVE_AGAIN}"
             )
 
     def _differences(self, made: Features, against: Features | Statistics) -> Iterator[str]:
@@ -188,13 +174,7 @@ class Metric:
 
 
 def mean(name: str, values: Tensor, generator: torch.Generator) -> Measured:
-    """Compute the mean of one value per sound, with its interval.
-
-    Args:
-        name: Name of the number.
-        values: (C,) float64, the sounds sorted by name, as pairs are.
-        generator: For the interval.
-    """
+    """Compute the mean, and its interval, of values (C,) of sounds sorted by name, as pairs are."""
     interval = intervals.of_mean(values, generator=generator)
     return Measured(name=name, value=float(values.mean()), interval=interval)
 

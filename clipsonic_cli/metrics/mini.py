@@ -26,12 +26,7 @@ class MiniBackbone:
     """The small audio-text network inside clipsonic: a unit vector for every 2 s of sound.
 
     It was trained on few kinds of sound, so its scores compare systems on those; they are labelled,
-    as they do not replace the paper's.
-
-    Args:
-        listener: In evaluation mode, on its device.
-        clip: The text encoder that the listener was trained with.
-        identity: Identity of the listener's file; empty without one.
+    as they do not replace the paper's. The identity is that of the listener's file.
     """
 
     name = "mini"
@@ -94,16 +89,9 @@ class MiniBackbone:
         Frechet distance needs more vectors than there are sounds, and gets three of a sound of 4 s.
         A shorter sound than a window is padded with silence.
 
-        Args:
-            samples: (N,) mono.
-            sample_rate: In Hz; resampled to the listener's.
-
         Returns:
             (W, D) float32 on the CPU, rows of unit norm; W is 1 up to 2.048 s, 3 for 4 to 4.096 s,
             9 for 10 s, and 0 for no samples.
-
-        Raises:
-            ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
         """
         spec, length = self.listener.spec, self.listener.window
         samples = at_rate(samples, sample_rate, spec.sample_rate)

@@ -32,15 +32,8 @@ class PannsBackbone(DownloadedBackbone):
         evaluation, which later papers use, takes longer ones at once too, and pads those under 2 s
         with silence.)
 
-        Args:
-            samples: (N,) mono, about in [-1, 1].
-            sample_rate: In Hz; resampled to 16 kHz.
-
         Returns:
             (W, 2048) float32 on the CPU, none negative; W is 1 up to 10 s, and 0 under 0.31 s.
-
-        Raises:
-            ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
 
         Source:
             Liu et al. 2023 (AudioLDM).

@@ -21,10 +21,7 @@ def compare(made: Features, images: Features, generator: torch.Generator) -> Ite
 
 
 def cosines(made: Features, against: Features) -> Tensor:
-    """Compute the cosine of each row and its sound's mean partner: (R,) float64 in [-1, 1].
-
-    Both sets have the same sounds in the same order.
-    """
+    """Compute the cosines (R,) float64 of rows of sounds and the means of the same sounds' rows."""
     partners = against.means()  # (C, D)
     owners = torch.arange(len(made.counts)).repeat_interleave(torch.tensor(made.counts))  # (R,)
     blocks = zip(torch.split(made.rows, BLOCK), torch.split(owners, BLOCK), strict=True)

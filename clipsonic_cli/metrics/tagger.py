@@ -69,11 +69,7 @@ def tagged(features: Features, tagger: ZeroShotTagger | TaggingBackbone) -> Feat
 
 
 def probabilities(tags: Features) -> Tensor:
-    """Compute the mean class probabilities of each sound: (C, K) float64.
-
-    Raises:
-        ValueError: The rows are not probabilities.
-    """
+    """Compute each sound's mean class probabilities, (C, K) float64; ValueError for others."""
     rows = tags.means()
     if (rows < 0).any() or ((rows.sum(1) - 1).abs() > ROUNDING).any():
         raise ValueError(f"the rows of '{tags.backbone}' are not class probabilities")

@@ -23,16 +23,9 @@ class VGGishBackbone(DownloadedBackbone):
         has none and adds nothing to a set. That is torchvggish's front end; frechet-audio-distance
         fails on a sound without windows, and silently leaves out this one and all that follow.
 
-        Args:
-            samples: (N,) mono, about in [-1, 1].
-            sample_rate: In Hz; resampled to 16 kHz.
-
         Returns:
             (W, 128) float32 on the CPU, before the last rectification; W is
             floor((N - 240) / 15360) for N >= 240 samples at 16 kHz: 4 for 4.096 s, 10 for 10 s.
-
-        Raises:
-            ValueError: The samples are not (N,) or not finite, or there is no such sample rate.
         """
         windows = log_mel_windows(at_rate(samples, sample_rate, SAMPLE_RATE))
         return self._features(torch.split(windows, BATCH))

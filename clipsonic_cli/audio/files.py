@@ -59,10 +59,8 @@ class NotSound(UsageError):
 def read(path: Path, sample_rate: int, mix: Downmix | None = None) -> torch.Tensor:
     """Read a sound file as mono at a sample rate.
 
-    Args:
-        path: Any file libsndfile reads: WAV, FLAC, OGG, MP3 and more.
-        sample_rate: In Hz; other rates are resampled by soxr at its high quality.
-        mix: Mixes the channels, and reports afterwards whether they cancel each other.
+    libsndfile reads WAV, FLAC, OGG, MP3 and more; soxr resamples at its high quality. ``mix`` mixes
+    the channels, and knows afterwards whether they cancel each other.
 
     Returns:
         (N,) float32 in [-1, 1], up to overshoot of resampling.

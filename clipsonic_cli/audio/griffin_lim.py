@@ -72,15 +72,9 @@ class GriffinLim(nn.Module):
         return self.istft(magnitude * angles)
 
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
-        """Invert the filters: return the magnitudes of least divergence from a linear mel.
+        """Invert the filters: return (B, n_fft // 2 + 1, T) of least divergence from a linear mel.
 
-        Multiplicative updates from a smooth start keep every bin positive.
-
-        Args:
-            mel: (B, F, T), positive, linear.
-
-        Returns:
-            (B, n_fft // 2 + 1, T).
+        Multiplicative updates from a smooth start keep every bin positive, as the mel (B, F, T) is.
         """
         reach = self.filters.sum(dim=0).clamp(min=TINY).unsqueeze(1)  # (n_fft // 2 + 1, 1)
         spread = self.filters.mT / reach

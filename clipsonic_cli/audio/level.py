@@ -31,15 +31,10 @@ LEAST_GAIN = 1e-3
 
 
 def peak_guard(samples: torch.Tensor, ceiling: float = CEILING) -> tuple[torch.Tensor, float]:
-    """Scale samples (any shape) whose peak exceeds the ceiling; leave all others bit for bit.
+    """Scale samples whose peak exceeds the ceiling, in (0, 1]; return them and the gain.
 
-    Nothing is made louder, as the model learns levels.
-
-    Returns:
-        The samples within the ceiling, in (0, 1], and the gain applied (1.0 for none).
-
-    Raises:
-        ValueError: The samples are not finite.
+    All others stay bit for bit, with a gain of 1.0: the model learns levels, so nothing is made
+    louder. NaN and infinity are a ValueError.
     """
     peak = float(samples.abs().max()) if samples.numel() else 0.0
     if not np.isfinite(peak):

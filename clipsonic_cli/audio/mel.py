@@ -40,9 +40,6 @@ def mel_filters(spec: MelSpec) -> torch.Tensor:
     Returns:
         (F, n_fft // 2 + 1) float32, non-negative, lowest band first.
 
-    Raises:
-        ValueError: ``f_min`` and ``f_max`` are not ordered within 0 and half the sample rate.
-
     Source:
         Slaney 1998, Auditory Toolbox; equal to librosa's default filters.
     """
@@ -100,16 +97,9 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return the mel.
+        """Compute the mel (B, 1, F, T), natural logarithm; silence is ``log_min``.
 
-        Args:
-            waveform: (B, N) in [-1, 1], more than (n_fft - hop_length) / 2 samples.
-
-        Returns:
-            (B, 1, F, T) natural logarithm, T = floor(N / hop_length); silence is ``log_min``.
-
-        Raises:
-            ValueError: The waveform is not (B, N), or too short to be reflected.
+        The waveform is (B, N) in [-1, 1], with N > (n_fft - hop_length) / 2.
         """
         spec = self.spec
         pad = (spec.n_fft - spec.hop_length) // 2

@@ -19,13 +19,8 @@ def check_fits(
 ) -> None:
     """Check parts that would produce noise if they did not fit.
 
-    Args:
-        unet: The U-Net's header.
-        vocoder: Must read the mel that the U-Net generates.
-        clip: Must be the encoder the U-Net was trained on.
-        clap: Must be the encoder the U-Net was trained on.
-        prior: Must give vectors the U-Net reads.
-        trained_on: The space the U-Net must be trained on.
+    The vocoder must read the mel that the U-Net generates; CLIP or CLAP must be the encoder, and
+    ``trained_on`` the space, that it was trained on; the prior must give vectors that it reads.
 
     Raises:
         BadBundle: Two parts disagree; both values are named.

@@ -34,9 +34,8 @@ store their training state with the weights. None of them does more than hold nu
 def read_foreign(path: Path) -> Any:
     """Read a published checkpoint: a ``.safetensors`` file, or one of ``torch.save``.
 
-    Returns:
-        A state dict, or dictionaries around one, on the CPU. Tensors of a torch file are mapped,
-        not read, until they are used.
+    It is a state dict, or dictionaries around one, on the CPU. Tensors of a torch file are mapped,
+    not read, until they are used.
 
     Raises:
         MissingWeights: There is no such file.

@@ -241,13 +241,11 @@ ASSETS = {asset.name: asset for asset in ROWS}
 
 def purposes() -> list[str]:
     """Return what ``--for`` takes: modes, "eval" and its metrics, "train" and its options."""
-    rows = list(ASSETS.values())
-    modes = [mode for row in rows for mode in row.modes]
-    metrics = [metric for row in rows for metric in row.metrics]
-    conditions = [f"train --condition {name}" for row in rows for name in row.conditions]
-    stages = [f"train --stage {name}" for row in rows for name in row.stages]
-    every = ["eval", *metrics, "train", *conditions, *stages]
-    return sorted(set(modes)) + list(dict.fromkeys(every))
+    modes = {mode for row in ROWS for mode in row.modes}
+    metrics = [metric for row in ROWS for metric in row.metrics]
+    conditions = [f"train --condition {name}" for row in ROWS for name in row.conditions]
+    stages = [f"train --stage {name}" for row in ROWS for name in row.stages]
+    return sorted(modes) + list(dict.fromkeys(["eval", *metrics, "train", *conditions, *stages]))
 
 
 def needed_for(purpose: str) -> list[Asset]:
@@ -260,7 +258,7 @@ def needed_for(purpose: str) -> list[Asset]:
     if purpose not in purposes():
         raise unknown("purpose", purpose, purposes())
     chosen: dict[str, Asset] = {}
-    for row in ASSETS.values():
+    for row in ROWS:
         serves = [*row.modes, *row.metrics]
         serves += ["eval"] if any(":" not in metric for metric in row.metrics) else []
         serves += [f"train --condition {name}" for name in row.conditions]
@@ -280,4 +278,4 @@ def find(name: str) -> Asset:
 
 def standing_in(part: str) -> Sequence[Asset]:
     """Return the assets that can serve as a part of a model, the first choice first."""
-    return [row for row in ASSETS.values() if row.part == part]
+    return [row for row in ROWS if row.part == part]

@@ -45,15 +45,8 @@ class Origin:
         """Read the head of an answer, and of the redirects that led to it.
 
         The Hugging Face hub states digest and length of a large file in its redirect to the file.
-
-        Args:
-            response: The answer.
-            url: The address requested.
-            known: What an earlier answer stated, where this one brings the rest of the same file
-                and need not repeat it.
-
-        Raises:
-            Unavailable: The answer contradicts itself.
+        An answer with the rest of a file need not repeat what is ``known`` from an earlier one. One
+        that contradicts itself is Unavailable.
         """
         headers, answers = response.headers, (*response.history, response)
         etag = headers.get("ETag") or (known.etag if known else None)
@@ -82,11 +75,9 @@ def is_chunked(response: requests.Response) -> bool:
 
 
 class Partial:
-    """The beginning of one file on the disk; a writer holds the lock of the file.
+    """The beginning of the file ``target`` on disk; a writer holds the lock of the file.
 
-    Args:
-        target: The path of the whole file.
-        report: Called with bytes on disk and hashed, and bytes in all (0 if unknown).
+    ``report`` is called with bytes on disk and hashed, and bytes in all (0 if unknown).
     """
 
     def __init__(self, target: Path, report: Callable[[int, int], None]) -> None:

@@ -80,6 +80,7 @@ def install(source: str, *, name: str | None, report: FileReport) -> ModelFolder
         FetchFailed: It could not be fetched or written.
         BadBundle: It has no parts, or parts that are damaged or do not fit each other.
     """
+    # Check the name.
     if "://" in source:
         check_url(source)  # before any other code parses it
     name = name or default_name(source)
@@ -91,6 +92,7 @@ def install(source: str, *, name: str | None, report: FileReport) -> ModelFolder
     if name in ASSETS:
         raise UsageError(f"'{name}' is the name of published weights. Choose another `name`.")
     _check_free(name)
+    # Fetch and check in a temporary folder.
     incoming, models = data_home() / "incoming", data_home() / "models"
     # Named by its source too, so that no source resumes the partial downloads of another.
     digest = hashlib.sha256(source.encode(errors="replace")).hexdigest()[:16]

@@ -156,12 +156,7 @@ def read_json(response: requests.Response, url: str) -> Any:
 
 
 def check_status(response: requests.Response, url: str, *, resumed: bool) -> None:
-    """Check by its head that an answer brings the file.
-
-    Args:
-        response: The answer.
-        url: The address requested, before any redirect.
-        resumed: Whether the rest of a file was requested, rather than all.
+    """Check by its head that an answer brings the file, or the rest of it if ``resumed``.
 
     Raises:
         Interrupted: Another request may succeed.

@@ -92,9 +92,7 @@ def spellings(command: Any) -> dict[str, str]:
 
 def on_command_line(ctx: typer.Context) -> set[str]:
     """Return the parameters that were given on the command line."""
-    sources = {
-        str(param.name): ctx.get_parameter_source(str(param.name)) for param in ctx.command.params
-    }
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 

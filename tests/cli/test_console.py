@@ -41,8 +41,8 @@ def test_results_go_to_standard_output_even_while_bars_are_drawn(capsys):
 
 def test_a_note_keeps_its_line_and_its_brackets(capsys):
     Console(quiet=False).note(f"[red]{'long ' * 60}[/red]")
-    told = capsys.readouterr().err.splitlines()
-    assert told == [f"[red]{'long ' * 60}[/red]"]
+    result = capsys.readouterr().err.splitlines()
+    assert result == [f"[red]{'long ' * 60}[/red]"]
 
 
 def test_quiet_says_no_notes(capsys):

@@ -75,9 +75,9 @@ def test_alone_it_shows_what_there_is(capsys):
 def test_a_broken_download_goes_on_and_becomes_a_part(web, prior, home, capsys):
     publish(web, "conditioned-prior", prior, Fault(cut_after=1000), Fault())
     assert run(["download", "conditioned-prior", "--json"]) == 0
-    (told,) = objects(capsys)
-    assert set(told["kept"]) == {"prior.safetensors"}
-    assert told["fetched"]["best.pth"]["bytes"] == len(prior)
+    (result,) = objects(capsys)
+    assert set(result["kept"]) == {"prior.safetensors"}
+    assert result["fetched"]["best.pth"]["bytes"] == len(prior)
     assert len(web.requests) == 2
     assert run(["download", "--list", "conditioned-prior", "--json"]) == 0
     assert objects(capsys)[0]["state"] == "here"
@@ -169,8 +169,8 @@ def test_verify_finds_a_changed_byte_in_a_shared_model(micro, home, capsys):
     path.write_bytes(data)
     capsys.readouterr()
     assert run(["download", "--verify", "theirs", "--json"]) == 1
-    (told,) = objects(capsys)
-    assert told["faults"][0].startswith("unet.safetensors has sha256")
+    (result,) = objects(capsys)
+    assert result["faults"][0].startswith("unet.safetensors has sha256")
 
 
 def test_an_interrupted_download_ends_at_once_and_starts_no_other(web, home):
@@ -260,10 +260,10 @@ def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
         web.serve(f"/owner/violins/resolve/main/{name}", content)
         digest = hashlib.sha256(content if honest else b"").hexdigest()
         siblings += [{"rfilename": name, "size": len(content), "lfs": {"sha256": digest}}]
-    told = json.dumps({"siblings": siblings}).encode()
-    web.serve("/api/models/owner/violins/revision/main?blobs=true", told)
+    result = json.dumps({"siblings": siblings}).encode()
+    web.serve("/api/models/owner/violins/revision/main?blobs=true", result)
     assert run(["download", "hf:owner/violins", "--json"]) == (0 if honest else 1)
-    found = [part for told in objects(capsys) for part in told["parts"]]
+    found = [part for result in objects(capsys) for part in result["parts"]]
     assert {f"{part}.safetensors" for part in found} == (set(parts) if honest else set())
     assert ("violins" in model_folders.names()) == honest
     assert not any("run.py" in asked.path for asked in web.requests)

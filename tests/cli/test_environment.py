@@ -14,7 +14,7 @@ TINY = ("--steps", 1, "--batch-size", 1, "--save-every", 1, "--sample-every", 0,
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Runs a command in a container's way: no HOME, no account; gives code, stdout, stderr."""
+    """Run a command in a container's way: no HOME, no account; return code, stdout, stderr."""
     for name in [name for name in os.environ if name.startswith(("XDG_", "CLIPSONIC_HOME"))]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("HOME", raising=False)
@@ -23,8 +23,8 @@ def call(tmp_path, monkeypatch, capfd):
 
     def call(*arguments):
         code = run([*map(str, arguments)])
-        told = capfd.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capfd.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
 

@@ -23,13 +23,13 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Runs the command in an empty folder: gives exit code, stdout and stderr lines."""
+    """Run the command in an empty folder and return exit code, stdout and stderr lines."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
         code = run(["eval", *map(str, arguments)])
-        told = capfd.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capfd.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
 
@@ -75,8 +75,8 @@ def test_folders_are_scored_in_a_table_and_in_reports(call, sets):
     assert code == 0
     assert any("fad[mini] ↓" in line and "made" in line for line in out)
     assert err[-1] == "report: eval/made/report.html, eval/made/report.json, eval/made/report.csv"
-    told = json.loads(Path("eval/made/report.json").read_text())
-    assert [score["label"] for score in told["rows"][0]["scores"]] == [
+    report = json.loads(Path("eval/made/report.json").read_text())
+    assert [score["label"] for score in report["rows"][0]["scores"]] == [
         *("fad[mini]", "fad-infinity[mini]", "clap[mini]")
     ]
     with Path("eval/made/report.csv").open(newline="") as file:
@@ -154,10 +154,10 @@ def test_options_come_before_the_preset(asked):
 
 def test_a_report_of_the_papers_preset_says_what_is_still_different(ask):
     code, _, err = ask("--preset", "paper", "--table", 1, "--modes", "iq", "--out", "paper")
-    told = " ".join(err)
+    result = " ".join(err)
     assert code == 0
-    assert "Sounds made by ddpm in 2 steps, float32, 0.6 s each; reconstructions of 2.2 s" in told
-    assert "Not as in the paper: 2 steps of ddpm instead of 1000 of ddpm" in told
+    assert "Sounds made by ddpm in 2 steps, float32, 0.6 s each; reconstructions of 2.2 s" in result
+    assert "Not as in the paper: 2 steps of ddpm instead of 1000 of ddpm" in result
     settings = json.loads(Path("paper/table-1.json").read_text())["settings"]
     assert (settings["sampler"], settings["dtype"], settings["clip_seconds"]) == (
         *("ddpm", "float32"),
@@ -221,8 +221,8 @@ def test_a_listening_test_goes_out_and_comes_back(ask, call):
     assert key["systems"] == ["zs w=1.5", "reconstruction", "truth"]
     for rater in ("Ann", "Bob"):
         answers = {name: {"fidelity": 4, "relevance": 2} for name in key["samples"]}
-        told = {"format": FORMAT, "test": key["test"], "rater": rater, "answers": answers}
-        Path(f"{rater}.json").write_text(json.dumps(told))
+        result = {"format": FORMAT, "test": key["test"], "rater": rater, "answers": answers}
+        Path(f"{rater}.json").write_text(json.dumps(result))
     # As "*.json" would be, with the key beside what raters sent back.
     files = ["--ratings", "Ann.json", "Bob.json", "test/key.json", "--key", "test/key.json"]
     code, out, _ = call(*files)
@@ -281,8 +281,8 @@ def test_what_is_wrong_is_one_line_before_any_work(call, sets, arguments, code, 
     Path("empty").mkdir()
     Path("taken").mkdir()
     Path("taken/key.json").touch()
-    told, out, err = call(*arguments)
-    assert (told, out, len(err)) == (code, [], 1)
+    result, out, err = call(*arguments)
+    assert (result, out, len(err)) == (code, [], 1)
     assert reason in err[0]
     assert not Path("eval").exists()
 
@@ -305,10 +305,10 @@ def test_the_bare_command_scores_the_embedded_model_with_the_embedded_network(ca
     assert (code, row["system"], row["guidance"]) == (0, "pd", 1.5)
     assert {"fad[mini]", "clap[mini]"} <= {score["label"] for score in row["scores"]}
     assert "not on this machine: vggish, clap" in err[0]
-    told = json.loads(Path("eval/mini/report.json").read_text())
-    assert told["settings"]["reference"] == SHIPPED
+    result = json.loads(Path("eval/mini/report.json").read_text())
+    assert result["settings"]["reference"] == SHIPPED
     shares = "the kinds of sound requested are not those of the true sounds in the same shares"
-    assert any(shares in note for note in told["notes"])
+    assert any(shares in note for note in result["notes"])
 
 
 def test_sounds_of_another_model_have_nothing_to_be_compared_with(call, micro):

@@ -28,15 +28,15 @@ from clipsonic_cli.sound import read_recipe
 
 @pytest.fixture
 def call(micro, tmp_path, monkeypatch, capsys):
-    """Runs ``clipsonic generate`` in an empty folder: gives exit code, stdout and stderr lines."""
+    """Run ``clipsonic generate`` in an empty folder; return exit code, stdout and stderr lines."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments, stdin="", model=micro):
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         where = [] if "--model" in arguments else ["--model", str(model)]
         code = run(["generate", *where, *map(str, arguments)])
-        told = capsys.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capsys.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
 
@@ -186,12 +186,12 @@ def test_a_file_and_standard_input_give_many(call):
 
 def test_json_tells_path_seed_recipe_and_time(call):
     code, lines, _ = call("rain", *FAST, "--json", "--seed", 3, "-n", 2)
-    told = [json.loads(line) for line in lines]
-    assert (code, [one["seed"] for one in told]) == (0, [3, 4])
-    assert told[0]["path"] == "rain-3.wav"
-    assert told[0]["seconds"] == 0.3
-    assert told[0]["real_time_factor"] > 0
-    assert told[0]["recipe"]["sampler"] == "dpmpp"
+    result = [json.loads(line) for line in lines]
+    assert (code, [one["seed"] for one in result]) == (0, [3, 4])
+    assert result[0]["path"] == "rain-3.wav"
+    assert result[0]["seconds"] == 0.3
+    assert result[0]["real_time_factor"] > 0
+    assert result[0]["recipe"]["sampler"] == "dpmpp"
 
 
 def test_quiet_leaves_nothing_but_the_path(call):
@@ -229,7 +229,7 @@ def test_formats_and_bits(call, arguments, subtype):
     assert soundfile.info(path).subtype == subtype
 
 
-def test_existing_files_are_kept_or_replaced_as_told(call):
+def test_existing_files_are_kept_or_replaced(call):
     Path("rain-1.wav").write_text("mine")
     code, out, _ = call("rain", *FAST, "--seed", 1, "-n", 2, "--skip-existing")
     assert (code, out) == (0, ["rain-2.wav"])
@@ -406,7 +406,7 @@ def test_a_signal_ends_a_run_at_once(micro, tmp_path, number):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_breaks_because_of_a_signal_is_told_as_interrupted(call, monkeypatch):
+def test_what_breaks_because_of_a_signal_ends_as_interrupted(call, monkeypatch):
     def interrupted_import(*_, **__):
         with contextlib.suppress(KeyboardInterrupt):  # as a package does whose import fails
             signals._interrupt()
@@ -451,7 +451,7 @@ def test_an_unforeseen_fault_is_one_line_unless_debugging(call, monkeypatch, cap
         RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_out_of_memory_is_told_as_such(call, monkeypatch, error):
+def test_out_of_memory_says_so(call, monkeypatch, error):
     def full(*_, **__):
         raise error
 
@@ -489,26 +489,26 @@ def test_the_best_of_several_are_kept_under_their_own_seeds(call):
     kept = [json.loads(line) for line in out]
     assert code == 0
     assert sorted(p.name for p in Path().iterdir()) == sorted(k["path"] for k in kept)
-    heard = dict(zip(range(1, 5), scores(err), strict=True))
-    best = sorted(heard, key=heard.get, reverse=True)[:2]
+    scored = dict(zip(range(1, 5), scores(err), strict=True))
+    best = sorted(scored, key=scored.get, reverse=True)[:2]
     assert [k["seed"] for k in kept] == best
     assert [k["score"]["clap[mini]"] for k in kept] == pytest.approx(
-        [heard[s] for s in best], abs=1e-3
+        [scored[s] for s in best], abs=1e-3
     )
     assert any(line.startswith("note: not on this machine: clap;") for line in err)
 
 
 def scores(lines):
-    """Gives the scores that were said, in their order."""
+    """Return the scores that were said, in their order."""
     return [float(line.rpartition("clap[mini] ")[2]) for line in lines if "; clap[mini]" in line]
 
 
 def test_the_best_takes_a_name_that_says_no_seed(call):
     _, out, err = call("dog", *FAST, "-n", 3, "--keep", 1, "--seed", 1, "-o", "dog.wav")
-    heard = scores(err)
+    scored = scores(err)
     assert out == ["dog.wav"]
     assert [p.name for p in Path().iterdir()] == ["dog.wav"]
-    assert read_recipe(Path("dog.wav")).seed == 1 + heard.index(max(heard))
+    assert read_recipe(Path("dog.wav")).seed == 1 + scored.index(max(scored))
 
 
 def test_every_query_keeps_its_own_best(call):
@@ -550,13 +550,13 @@ def test_a_sound_that_would_clip_is_made_quieter_and_that_is_said(call, monkeypa
 
     monkeypatch.setattr(Parts, "vocoder", loud)
     code, out, err = call("rain", *FAST, "--seed", 1, "--json", "--format", suffix)
-    told = json.loads(out[0])
-    assert (code, told["path"]) == (0, f"rain-1.{suffix}")
-    assert told["gain"] == pytest.approx(0.98 / 2.4, rel=0.1)  # an Ogg takes more
+    result = json.loads(out[0])
+    assert (code, result["path"]) == (0, f"rain-1.{suffix}")
+    assert result["gain"] == pytest.approx(0.98 / 2.4, rel=0.1)  # an Ogg takes more
     assert any(" dB quieter than the model made it" in line for line in err)
-    assert abs(soundfile.read(told["path"])[0]).max() <= 0.98 + 2**-15
-    _, again, _ = call("--like", told["path"], "-o", f"again.{suffix}")
-    assert soundfile.read(again[0])[0].tolist() == soundfile.read(told["path"])[0].tolist()
+    assert abs(soundfile.read(result["path"])[0]).max() <= 0.98 + 2**-15
+    _, again, _ = call("--like", result["path"], "-o", f"again.{suffix}")
+    assert soundfile.read(again[0])[0].tolist() == soundfile.read(result["path"])[0].tolist()
 
 
 def test_a_sound_that_fits_is_not_said_to_be_quieter(call):

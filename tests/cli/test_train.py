@@ -36,15 +36,15 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def call(home, tmp_path, monkeypatch, capfd):
-    """Runs a command in an empty folder: gives exit code, stdout and stderr lines."""
+    """Run a command in an empty folder and return exit code, stdout and stderr lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CLIPSONIC_HOME", str(home))
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments):
         code = run([*map(str, arguments)])
-        told = capfd.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capfd.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
 
@@ -62,11 +62,11 @@ def test_videos_become_a_model_that_makes_a_sound(begin, call, home):
     code, out, err = begin("--steps", 2, "--name", "whole")
     model = home / "models" / "whole"
     assert (code, out) == (0, [str(model)])
-    told = "\n".join(err)
-    assert "13 found, 12 kept" in told
-    assert "bad.mp4: unreadable" in told
-    assert "size of its own (the warm start's)" in told
-    assert "\x1b" not in told
+    result = "\n".join(err)
+    assert "13 found, 12 kept" in result
+    assert "bad.mp4: unreadable" in result
+    assert "size of its own (the warm start's)" in result
+    assert "\x1b" not in result
     assert "## unet" in (model / "MODEL_CARD.md").read_text()
     line = next(line for line in err if line.startswith("to hear it: "))
     code, (path,), _ = call(*shlex.split(line)[4:], "--steps", 2, "--seconds", 0.3)
@@ -74,12 +74,12 @@ def test_videos_become_a_model_that_makes_a_sound(begin, call, home):
 
 
 def test_json_is_all_that_stdout_says(begin):
-    code, (line,), _ = begin("--steps", 1, "--name", "told", "--json")
-    told = json.loads(line)
-    assert (code, told["model"], told["part"], told["steps"]) == (0, "told", "unet", 1)
-    assert Path(told["path"]).is_dir()
-    assert told["losses"].keys() >= {"unet"}
-    assert told["command"].startswith("clipsonic generate --model told ")
+    code, (line,), _ = begin("--steps", 1, "--name", "result", "--json")
+    result = json.loads(line)
+    assert (code, result["model"], result["part"], result["steps"]) == (0, "result", "unet", 1)
+    assert Path(result["path"]).is_dir()
+    assert result["losses"].keys() >= {"unet"}
+    assert result["command"].startswith("clipsonic generate --model result ")
 
 
 def test_quiet_says_nothing_but_the_result(begin):
@@ -136,8 +136,8 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "code", "reason"), BAD)
 def test_what_is_wrong_is_one_line_before_any_work(call, videos, arguments, code, reason):
-    told, out, err = call("train", *(part.format(videos=videos) for part in arguments))
-    assert (told, out, len(err)) == (code, [], 1)
+    result, out, err = call("train", *(part.format(videos=videos) for part in arguments))
+    assert (result, out, len(err)) == (code, [], 1)
     assert reason in err[0]
     assert not Path("runs").exists()
 
@@ -197,7 +197,7 @@ def test_what_may_change_beside_resume_are_options():
 
 @pytest.fixture
 def start(home, tmp_path, videos, micro):
-    """Starts the command as a process of its own, after ``before`` if given."""
+    """Start the command as a process of its own, after ``before`` if given."""
     begun = []
 
     def start(*arguments, before=()):

@@ -27,15 +27,15 @@ LOOP = [
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Runs a command in an empty folder and home: gives exit code, stdout and stderr lines."""
+    """Run a command in an empty folder and home and return exit code, stdout and stderr lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments):
         code = run([*map(str, arguments)])
-        told = capfd.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capfd.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
 
@@ -54,15 +54,17 @@ def test_bad_files_are_named_and_a_model_comes_of_the_rest(call, micro, tmp_path
 
     with (tmp_path / "runs" / "zoo" / "data.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    told: dict[str, str] = {}
+    result: dict[str, str] = {}
     for row in rows:
         flaw = f"{row['flaw']}: {row['reason']}"
-        told[row["clip"]] = f"{told[row['clip']]}; {flaw}" if row["clip"] in told else flaw
+        result[row["clip"]] = f"{result[row['clip']]}; {flaw}" if row["clip"] in result else flaw
     dropped = {row["clip"] for row in rows if row["dropped"] == "yes"}
     assert dropped == DROPPED.keys() | {"notes.txt"}
-    assert not {name: told[name] for name, why in DROPPED.items() if not told[name].startswith(why)}
+    assert not {
+        name: result[name] for name, why in DROPPED.items() if not result[name].startswith(why)
+    }
     flawed = {name: why for name, why in KEPT.items() if why}
-    assert {name: why for name, why in told.items() if name not in dropped} == flawed
+    assert {name: why for name, why in result.items() if name not in dropped} == flawed
 
     line = next(line for line in err if line.startswith("to hear it: "))
     words = shlex.split(line.removeprefix("to hear it: clipsonic "))

@@ -18,7 +18,6 @@ from filelock import FileLock
 from clipsonic_cli import bounded
 from clipsonic_cli.errors import BadBundle, FetchFailed
 from clipsonic_cli.store import assets
-from clipsonic_cli.store.assets import write_json
 from clipsonic_cli.store.bundle import Bundle, write
 from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, check_space, disk_error, fetch
 from clipsonic_cli.store.home import data_home
@@ -96,7 +95,7 @@ def _install(asset: Asset, place: Path, convert: Convert | None, report: FileRep
         "kept": {name: assets.describe(path) for name, path in kept.items()},
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    write_json(place / assets.RECEIPT, receipt)
+    assets.write_json(place / assets.RECEIPT, receipt)
     for name, path in sources.items():
         if name not in kept:
             path.unlink()
@@ -156,7 +155,7 @@ def _pins() -> Iterator[dict[str, str]]:
         before = dict(pins)
         yield pins
         if pins != before:
-            write_json(path, pins)
+            assets.write_json(path, pins)
 
 
 def _is_digest(value: object) -> bool:

@@ -59,16 +59,13 @@ class Interrupted(Exception):
 
 
 class Session(requests.Session):
-    """A session that sends HF_TOKEN to the hub alone, and no credentials of ``.netrc``.
-
-    Raises:
-        UsageError: HF_TOKEN cannot be a token; the message does not show it.
-    """
+    """A session that sends HF_TOKEN to the hub alone, and no credentials of ``.netrc``."""
 
     def __init__(self) -> None:
         super().__init__()
         self._token = os.environ.get("HF_TOKEN", "").strip()
         if self._token and not re.fullmatch("[!-~]+", self._token):
+            # note: the message does not show it.
             raise UsageError("HF_TOKEN has spaces or signs that no token has; set it again.")
         self.headers["Accept-Encoding"] = "identity"  # the bytes on disk are the file's own
         self.auth = self._authorize  # requests reads .netrc only without an auth
@@ -210,6 +207,7 @@ def insist(
             advice = connection.remedy(error, url)
             raise Unavailable(f"{show(url)} is not usable ({text}).{advice}") from None
         except (Interrupted, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # Give up, or choose a wait.
             if done() >= furthest + PROGRESS:
                 furthest, failures = done(), 0
             failures += 1
@@ -228,6 +226,7 @@ def insist(
                     "Ctrl-C keeps the bytes received.",
                     *(show(url), requested, wait, failures + 1, attempts),
                 )
+        # Wait.
         for second in range(math.ceil(wait)):
             report()
             sleep(min(wait - second, 1))

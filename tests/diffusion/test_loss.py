@@ -148,7 +148,7 @@ def test_pure_noise_has_a_finite_loss_with_a_finite_gradient(prediction, varianc
 
 @pytest.mark.parametrize("level", [1, 2000, 3999])
 def test_the_loss_is_the_same_formula_whichever_the_schedule(level):
-    """Nichol & Dhariwal 2021, eq. 16, by hand with v: at pure noise x_0 is told by -v alone."""
+    """Nichol & Dhariwal 2021, eq. 16, by hand with v: at pure noise x_0 is -v."""
     process, output, x_0, x_t, t, eps = batch("v", level, schedule="cosine-zero-snr")
     prediction, logits = output.chunk(2, 1)
     bar = process.alphas_cumprod[level]

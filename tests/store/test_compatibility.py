@@ -1,4 +1,4 @@
-"""Which parts go together, and what is said of those that do not."""
+"""Parts of a model that fit each other, and errors for those that do not."""
 
 import dataclasses
 

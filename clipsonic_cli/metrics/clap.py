@@ -67,5 +67,5 @@ class ClapBackbone:
         return self.clap.embed_audio(waveforms)
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: (M, D) float32 on the CPU, rows of unit norm; UsageError without words."""
+        """Embed texts: (M, D) float32 on the CPU, of unit norm; UsageError without words."""
         return self.clap.embed_text(texts)

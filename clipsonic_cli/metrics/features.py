@@ -160,7 +160,7 @@ def embed_prompts(prompts: Mapping[str, str], backbone: AudioTextBackbone) -> Fe
 
 
 class _Embedded(NamedTuple):
-    """A sound whose rows are written: rows of each window, and what notes depend on."""
+    """A sound that was embedded: the number of rows of each window, and what notes depend on."""
 
     name: str
     windows: tuple[int, ...]
@@ -181,14 +181,7 @@ def embed_sounds(
     """Embed sounds one by one, in constant memory.
 
     Sounds that cannot be embedded are left out; silent ones and those beyond full scale are kept.
-    All are noted.
-
-    Args:
-        sounds: Names and sounds.
-        backbone: Embeds them.
-        windows: How each is cut before; None embeds it whole.
-        report: Called with (backbone's name, done, total).
-        total: Number of sounds, for the report.
+    All are noted. Windows of None embed each sound whole.
 
     Raises:
         UsageError: None of the sounds can be embedded; says why.

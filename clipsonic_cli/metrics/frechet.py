@@ -42,7 +42,7 @@ SAVE_AGAIN = "save them again with `save_stats`, or give the sounds themselves."
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gaussian:
-    """Mean and covariance of 2 vectors or more; anything else is a ValueError that says why."""
+    """Mean and covariance of 2 vectors or more."""
 
     n: int
     """Number of vectors: the fewer, the larger a distance comes out."""
@@ -139,7 +139,7 @@ class Moments:
         """Sum of the outer products of deviations from the mean."""
 
     def add(self, rows: Tensor) -> None:
-        """Add vectors (B, D) of any floating dtype and device; ValueError adds none of them."""
+        """Add vectors (B, D) of any floating dtype and device; none of them on ValueError."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"need rows (B, {len(self.mean)}), got {tuple(rows.shape)}")
         rows = rows.detach().cpu().double()
@@ -220,10 +220,7 @@ def write_statistics(path: Path, statistics: Statistics, *, backbone: str, ident
 def read_statistics(path: Path, *, backbone: str, identity: str | None = None) -> Statistics:
     """Read a file by :func:`write_statistics`; nothing in it is executed.
 
-    Args:
-        path: The file.
-        backbone: Name of the network that it must be from.
-        identity: Identity of its weights; None where they are not loaded yet, for no check.
+    An identity of None, for weights that are not loaded yet, matches any.
 
     Raises:
         UsageError: The file is missing, damaged, of another kind, or of another network's features.

@@ -109,11 +109,7 @@ class MiniBackbone:
         return torch.cat(rows).clone()
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts: (M, D) float32 on the CPU, rows of unit norm.
-
-        Raises:
-            UsageError: A text has no words, or none that the small CLIP knows.
-        """
+        """Embed texts: (M, D) float32 on the CPU, of unit norm; UsageError without known words."""
         embed, _ = self.clip.embed_text(texts)
         with torch.inference_mode():
             return self.listener.embed_texts(embed.to(self.device)).cpu().clone()

@@ -1,4 +1,4 @@
-"""Class probabilities of sounds, for "kl" and "accuracy"; for backbones without, from prompts."""
+"""Class probabilities of sounds, for "kl" and "accuracy"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,15 +15,11 @@ ROUNDING = 1e-4
 
 
 class ZeroShotTagger:
-    """Class probabilities of embeddings: the softmax of their scaled cosines with texts.
-
-    Args:
-        backbone: Embeds the texts; its own embeddings of audio can be tagged.
-        classes: The texts, each once.
+    """Class probabilities of a backbone's embeddings: the softmax of scaled cosines with texts.
 
     Raises:
-        UsageError: There are fewer than two, or one has no words.
-        ValueError: One is given twice.
+        UsageError: There are fewer than two classes, or one has no words.
+        ValueError: A class is given twice.
 
     Source:
         Radford et al. 2021 (images); Wu et al. 2023 (audio).
@@ -46,11 +42,7 @@ class ZeroShotTagger:
         return (self._scale * (rows @ self._texts.T)).softmax(1)
 
     def labels(self, classes: Mapping[str, str]) -> Features:
-        """Return probability 1 for the class of each sound, by its name, for "accuracy".
-
-        Raises:
-            UsageError: There is none, or a class is not one of the tagger's.
-        """
+        """Return probability 1 for the class of each sound, by its name, for "accuracy"."""
         if not classes:
             raise UsageError("There are no labels; give a class for each sound.")
         position = {label: index for index, label in enumerate(self.classes)}

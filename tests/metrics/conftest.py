@@ -1,4 +1,4 @@
-"""What tests of backbones share: weights where those that were downloaded lie."""
+"""What tests of backbones share: weights where downloads are stored."""
 
 import json
 

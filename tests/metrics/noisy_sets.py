@@ -1,4 +1,4 @@
-"""A backbone of a few lines that really hears, and sets of vectors and sounds to score."""
+"""A small backbone that depends on the audio, and sets of vectors and sounds to score."""
 
 import torch
 
@@ -9,7 +9,7 @@ RATE = 16_000
 
 
 class Bands:
-    """Loudness of 8 bands in every 0.25 s; a text is a frequency in Hz, heard as a tone of it."""
+    """Loudness of 8 bands in every 0.25 s; a text is a frequency in Hz, embedded as its tone."""
 
     name = "bands"
     identity = "of eight"
@@ -45,8 +45,8 @@ def sweep(index, seconds=1.0):
     return float(0.2 + 0.6 * draws[1]) * sum(parts) / 2
 
 
-def heard(count, *, snr=None, first=0, **more):
-    """Sounds with white noise so many dB below them, as the bands hear them."""
+def embedded(count, *, snr=None, first=0, **more):
+    """Features of sounds with white noise ``snr`` dB below them."""
     noise = torch.Generator().manual_seed(first)
     sounds = []
     for index in range(first, first + count):

@@ -35,7 +35,7 @@ def test_a_sound_of_up_to_ten_seconds_is_one_vector_as_clap_gives_it(backbone, s
 @pytest.mark.parametrize(
     ("samples", "starts"), [(250_000, [0, 90_000]), (330_000, [0, 85_000, 170_000])]
 )
-def test_a_longer_sound_is_heard_from_its_beginning_to_its_end(backbone, samples, starts):
+def test_a_longer_sound_is_embedded_from_its_beginning_to_its_end(backbone, samples, starts):
     sound = noise(samples)
     seen = backbone.embed(sound, 16_000)
     parts = [sound[start : start + 160_000] for start in starts]
@@ -43,7 +43,7 @@ def test_a_longer_sound_is_heard_from_its_beginning_to_its_end(backbone, samples
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_texts_are_put_beside_the_sounds_with_the_scale_the_network_learned(backbone):
+def test_texts_share_the_space_of_sounds_with_the_scale_the_network_learned(backbone):
     texts = backbone.embed_text(["rain", "a dog"])
     assert texts.shape == (2, backbone.dim)
     torch.testing.assert_close(texts.norm(dim=1), torch.ones(2))

@@ -1,4 +1,4 @@
-"""What holds for every metric of the registry, the moment its line is written."""
+"""What holds for every metric of the registry."""
 
 import dataclasses
 import math
@@ -125,7 +125,7 @@ def test_what_the_manifest_says_metrics_need_are_metrics():
         assert parse(name)[0].name == name.partition(":")[0]
 
 
-def test_a_backbone_may_be_asked_for():
+def test_a_backbone_may_be_named():
     assert [(m.name, b) for m, b in map(parse, ("fad", "fad:clap", "kad:vggish"))] == [
         ("fad", "vggish"),
         ("fad", "clap"),
@@ -152,13 +152,13 @@ def test_sample_rates_that_differ_are_noted():
 
 
 @pytest.mark.parametrize("name", ["fad", "kl"])
-@pytest.mark.parametrize(("seconds", "told"), [(4.3, False), (3.6, True), (4.5, True)])
-def test_mean_lengths_that_differ_by_more_than_a_tenth_are_noted(name, seconds, told):
+@pytest.mark.parametrize(("seconds", "noted"), [(4.3, False), (3.6, True), (4.5, True)])
+def test_mean_lengths_that_differ_by_more_than_a_tenth_are_noted(name, seconds, noted):
     metric, made = METRICS.load(name), dataclasses.replace(vectors(9), seconds=4.0)
     against = dataclasses.replace(vectors(9), seconds=seconds)
     (score, *_) = metric(made, against, generator=generator())
     note = f"Lengths differ: 4.00 s on average, and {seconds:.2f} s of the {metric.against}."
-    assert (note in score.notes) == told
+    assert (note in score.notes) == noted
 
 
 def test_saved_statistics_tell_of_other_sample_rates_and_lengths():

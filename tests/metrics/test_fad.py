@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from noisy_sets import generator, heard
+from noisy_sets import embedded, generator
 
 from clipsonic_cli.metrics.fad import METRIC, _Subsets, around, expected_bias, outliers
 from clipsonic_cli.metrics.features import Features
@@ -69,8 +69,8 @@ def test_all_windows_are_pooled():
 
 
 def test_noise_moves_sounds_away_the_more_there_is():
-    clean = heard(24)
-    values = [scored(heard(24, snr=snr), clean)["fad"].value for snr in (60, 20, 10, 0)]
+    clean = embedded(24)
+    values = [scored(embedded(24, snr=snr), clean)["fad"].value for snr in (60, 20, 10, 0)]
     assert values == sorted(values)
     assert values[1] > 10 * values[0]
 
@@ -187,8 +187,8 @@ def test_fewer_windows_than_dimensions_are_scored_and_said():
 def test_the_bias_that_is_told_of_few_windows_is_no_more_than_there_is():
     """Draws of one distribution whose 64 dimensions are not spanned."""
     scores = [scored(*(flat(20, seed=2 * s + k) for k in (0, 1)))["fad"] for s in range(10)]
-    told = [float(score.notes[2].partition("would be ")[2].split()[0]) for score in scores]
-    assert max(told) < min(score.value for score in scores)
+    stated = [float(score.notes[2].partition("would be ")[2].split()[0]) for score in scores]
+    assert max(stated) < min(score.value for score in scores)
 
 
 def test_a_reference_that_is_all_one_is_compared():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from noisy_sets import RATE, Bands, generator, heard, sweep, tone
+from noisy_sets import RATE, Bands, embedded, generator, sweep, tone
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.features import (
@@ -40,7 +40,7 @@ def test_rows_are_those_the_backbone_gave_in_the_order_of_the_sounds():
     assert features.seconds == pytest.approx(0.8)
 
 
-def test_sounds_that_cannot_be_heard_are_left_out_and_named():
+def test_sounds_that_cannot_be_embedded_are_left_out_and_named():
     bad = {
         "nan.wav": [0.0, math.nan],
         "inf.wav": [math.inf],
@@ -72,7 +72,7 @@ class Scale(Bands):
         return samples[None, :8] * 1e3
 
 
-def test_silence_is_heard_and_noted():
+def test_silence_is_embedded_and_noted():
     features = embed_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
     assert features.names == ("a", "b")
     assert features.notes == ("1 sound (a) is silent, and scored all the same.",)
@@ -111,12 +111,12 @@ def test_a_set_of_nothing_is_refused_in_one_line(sounds, why):
 
 def test_progress_is_reported_for_every_sound():
     reports = []
-    heard(3, report=lambda *args: reports.append(args), total=3)
+    embedded(3, report=lambda *args: reports.append(args), total=3)
     assert reports == [("bands", 1, 3), ("bands", 2, 3), ("bands", 3, 3)]
 
 
 def test_the_rows_are_on_the_disk_and_can_be_computed_with():
-    features = heard(4)
+    features = embedded(4)
     assert features.rows.untyped_storage().nbytes() == 16 * 8 * 4
     assert torch.equal(
         features.means(), torch.stack([r.double().mean(0) for r in features.sounds()])
@@ -141,13 +141,13 @@ def test_ten_seconds_have_thirteen_windows_of_four():
     assert len(Windows(seconds=4, hop=0.5).cut(sound(torch.zeros(160_000)))) == 13
 
 
-def test_windows_are_heard_one_by_one():
+def test_windows_are_embedded_one_by_one():
     whole = sound(torch.cat([sweep(0), sweep(1)]))
     features = embed_sounds([("a", whole)], Bands(), windows=Windows(seconds=1, hop=1))
     expected = torch.cat([Bands().embed(sweep(index), RATE) for index in (0, 1)])
     assert torch.equal(features.rows, expected)
     assert (features.counts, features.windows) == ((8,), ((4, 4),))
-    assert heard(1).windows is None
+    assert embedded(1).windows is None
 
 
 def test_a_window_that_gives_no_row_is_none():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from noisy_sets import generator, heard
+from noisy_sets import embedded, generator
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import kad
@@ -154,8 +154,8 @@ def test_the_rows_that_are_drawn_do_not_depend_on_the_order_of_sounds(monkeypatc
 
 
 def test_noise_moves_sounds_away_the_more_there_is():
-    clean = heard(24)
-    values = [scored(heard(24, snr=snr), clean).value for snr in (60, 20, 10, 0)]
+    clean = embedded(24)
+    values = [scored(embedded(24, snr=snr), clean).value for snr in (60, 20, 10, 0)]
     assert values == sorted(values)
     assert values[1] > 0 > values[0] - 1
 

@@ -97,7 +97,7 @@ def test_silence_has_a_vector(backbone):
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 22_050, 44_100, 48_000])
-def test_other_sample_rates_are_heard_alike(backbone, sample_rate):
+def test_other_sample_rates_make_no_difference(backbone, sample_rate):
     expected = backbone.embed(tone(1000, 4.096).samples, 16_000)
     seen = backbone.embed(tone(1000, 4.096, sample_rate).samples, sample_rate)
     assert (seen * expected).sum(1).min() > 0.99
@@ -120,7 +120,7 @@ def test_texts_are_put_beside_the_sounds(backbone):
         (torch.zeros(16_000), 0, "sample rate in Hz, got 0"),
     ],
 )
-def test_what_is_no_sound_is_refused(backbone, samples, sample_rate, fault):
+def test_invalid_samples_are_refused(backbone, samples, sample_rate, fault):
     with pytest.raises(ValueError, match=fault):
         backbone.embed(samples, sample_rate)
 

@@ -1,4 +1,4 @@
-"""Scores of each sound with its own prompt, picture, label or original."""
+"""Scores of each sound with its own prompt, image, label or original."""
 
 import math
 
@@ -60,11 +60,11 @@ def test_of_a_sound_in_several_windows_the_mean_cosine_counts():
 
 
 def test_the_right_prompts_score_near_1_swapped_ones_lower_and_noise_lowers_it_step_by_step():
-    heard = [embed_sounds(tones(snr), Bands()) for snr in (None, 20, 10, 0)]
-    values = [scored("clap", made, prompts())["clap"].value for made in heard]
+    sets = [embed_sounds(tones(snr), Bands()) for snr in (None, 20, 10, 0)]
+    values = [scored("clap", made, prompts())["clap"].value for made in sets]
     assert values[0] > 0.95
     assert values == sorted(values, reverse=True)
-    assert scored("clap", heard[0], prompts(shifted=3))["clap"].value < values[0] - 0.2
+    assert scored("clap", sets[0], prompts(shifted=3))["clap"].value < values[0] - 0.2
 
 
 def test_the_windows_of_each_sound_give_its_best_its_mean_and_its_worst():
@@ -120,7 +120,7 @@ def test_a_sound_that_changes_half_way_has_a_good_and_a_bad_window():
     assert (values[0], values[2]) == pytest.approx((first, last), abs=1e-3)
 
 
-def test_similarity_is_the_mean_cosine_of_queries_and_pictures():
+def test_similarity_is_the_mean_cosine_of_queries_and_images():
     queries = from_vectors(["a", "b"], torch.tensor([[2.0, 0], [0, 1]]), backbone="clip")
     images = from_vectors(["b", "a"], torch.tensor([[3.0, 3], [1, 0]]), backbone="clip")
     score = scored("similarity", queries, images)["similarity"]

@@ -35,7 +35,7 @@ def crescendo():
     return published.wave("sound", 50_000) * torch.linspace(0, 1, 50_000)
 
 
-def test_it_hears_what_the_authors_code_hears():
+def test_its_mel_is_that_of_the_authors_code():
     """Of the frames 0, 100 and 311 the bands 0, 20 and 63."""
     expected = [
         [-62.409554, -60.185780, -57.523735],
@@ -80,29 +80,29 @@ def test_sounds_shorter_than_the_network_sees_give_no_row(backbone, samples, row
     assert backbone.embed(torch.zeros(samples), 16_000).shape == (rows, 2048)
 
 
-def test_a_long_sound_is_heard_from_its_beginning_to_its_end(backbone, monkeypatch):
-    heard = []
+def test_a_long_sound_is_embedded_from_its_beginning_to_its_end(backbone, monkeypatch):
+    windows = []
     monkeypatch.setattr(
         "clipsonic_cli.metrics.panns.log_mel",
-        lambda samples, _: heard.append(samples) or log_mel(samples[:5000]),
+        lambda samples, _: windows.append(samples) or log_mel(samples[:5000]),
     )
     sound = torch.arange(400_000) / 400_000
     assert backbone.embed(sound, 16_000).shape == (3, 2048)
-    assert [len(window) for window in heard] == [160_000] * 3
-    assert [int(window[0] * 400_000) for window in heard] == [0, 120_000, 240_000]
+    assert [len(window) for window in windows] == [160_000] * 3
+    assert [int(window[0] * 400_000) for window in windows] == [0, 120_000, 240_000]
 
 
 @pytest.mark.parametrize(
     ("samples", "sample_rate"), [(160_000, 16_000), (160_080, 16_000), (220_500, 22_050)]
 )
-def test_ten_seconds_are_heard_at_once(backbone, monkeypatch, samples, sample_rate):
+def test_ten_seconds_are_embedded_at_once(backbone, monkeypatch, samples, sample_rate):
     short = log_mel(torch.zeros(5000))
     monkeypatch.setattr("clipsonic_cli.metrics.panns.log_mel", lambda *_: short)
     assert backbone.embed(torch.zeros(samples), sample_rate).shape == (1, 2048)
 
 
 @pytest.mark.parametrize("samples", [torch.zeros(2, 16_000), torch.tensor([0.0, math.nan])])
-def test_what_is_no_sound_is_refused(backbone, samples):
+def test_invalid_samples_are_refused(backbone, samples):
     with pytest.raises(ValueError, match=r"need finite samples \(N,\)"):
         backbone.embed(samples, 16_000)
 

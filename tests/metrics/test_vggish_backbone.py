@@ -28,7 +28,7 @@ def tone(hz, sample_rate, seconds=1.0):
     return (0.5 * (2 * math.pi * hz * at).sin()).float()
 
 
-def test_it_hears_what_torchvggish_hears():
+def test_its_mel_is_that_of_torchvggish():
     """Of the second window, its frames 0, 40 and 95 and their bands 0, 20 and 63."""
     expected = [
         [0.5440347, 1.3195313, 1.7318043],
@@ -63,7 +63,7 @@ def test_it_gives_what_torchvggish_gives_before_its_last_rectification(backbone)
         (160_000, 10),
     ],
 )
-def test_only_whole_windows_are_heard(samples, windows):
+def test_only_whole_windows_count(samples, windows):
     assert log_mel_windows(torch.zeros(samples)).shape == (windows, 1, 96, 64)
 
 
@@ -98,7 +98,7 @@ def test_neighbouring_filters_share_each_frequency_between_the_outer_centres():
 
 
 @pytest.mark.parametrize("sample_rate", [22_050, 44_100, 48_000])
-def test_other_sample_rates_are_heard_alike(sample_rate):
+def test_other_sample_rates_make_no_difference(sample_rate):
     expected = log_mel_windows(tone(1000, 16_000, 2))
     seen = log_mel_windows(at_rate(tone(1000, sample_rate, 2), sample_rate, 16_000))
     torch.testing.assert_close(seen[1:], expected[1:], atol=0.01, rtol=0)  # the sound has a start
@@ -113,7 +113,7 @@ def test_other_sample_rates_are_heard_alike(sample_rate):
         (torch.zeros(16_000), 0, "sample rate in Hz, got 0"),
     ],
 )
-def test_what_is_no_sound_is_refused(samples, sample_rate, fault):
+def test_invalid_samples_are_refused(samples, sample_rate, fault):
     with pytest.raises(ValueError, match=fault):
         VGGishBackbone(None).embed(samples, sample_rate)
 

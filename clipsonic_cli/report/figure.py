@@ -183,6 +183,7 @@ def _draw(
     handles: dict[tuple[str, bool], Line2D] = {}
     titles: dict[str, str] = {}
     has_paper = False
+    # Draw each panel.
     for number, (label, panel) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, number + 1)
         for curve in panel:
@@ -204,6 +205,7 @@ def _draw(
         if len(values) == 1:
             axes.set_xlim(values[0] - 0.5, values[0] + 0.5)
         axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
+    # Collect notes.
     notes = [f"n = {_sounds(panels)}"]
     if any(score.interval for curve in curves for _, score in curve.points):
         notes.append("bands and bars: 95 % intervals")
@@ -213,6 +215,7 @@ def _draw(
             notes.append(f"not as in the paper: {', '.join(odd)}")
     if (sampling := sampling_note(results)) is not None:
         notes.append(sampling.removesuffix("."))
+    # Draw the legend.
     names = [_printable(system) for system, _ in handles]
     one_row = sum(STROKE + LETTER * len(name) for name in names) <= WIDTH * columns
     figure.legend(

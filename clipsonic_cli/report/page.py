@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +114,19 @@ def _scores(results: Results) -> str:
 
 def _outliers(results: Results) -> str:
     """Format the sounds that are farthest from the reference, folded."""
-    rows = "".join(
-        f'<tr><th scope="row">{escaped(heading(row.system, row.guidance))}</th><td class="words">'
-        + ", ".join(f"{escaped(name)} ({far:.3g})" for name, far in row.outliers.items())
-        + "</td></tr>"
+    caption = "Sounds farthest from the reference"
+    pairs = [
+        (
+            heading(row.system, row.guidance),
+            ", ".join(f"{name} ({distance:.3g})" for name, distance in row.outliers.items()),
+        )
         for row in results.rows
         if row.outliers
-    )
-    if not rows:
+    ]
+    if not pairs:
         return ""
-    caption = "Sounds farthest from the reference"
-    head = _head("system", "sounds (distance)")
-    table = f"<table><caption>{caption}</caption>{head}<tbody>{rows}</tbody></table>"
-    return f"<details><summary>{caption}</summary>{framed(table, caption)}</details>"
+    table = _two_columns(caption, ("system", "sounds (distance)"), pairs)
+    return f"<details><summary>{caption}</summary>{table}</details>"
 
 
 def _figure(svg: str) -> str:
@@ -148,20 +148,20 @@ def _notes(notes: Sequence[str]) -> str:
 def _settings(results: Results) -> str:
     if not results.settings:
         return ""
+    pairs = [(name, _text(value)) for name, value in results.settings.items()]
+    table = _two_columns("What decided the numbers", ("setting", "value"), pairs)
+    return _section("settings", "Settings", table)
+
+
+def _two_columns(caption: str, heads: tuple[str, str], pairs: Iterable[tuple[str, str]]) -> str:
+    """Format a table of names and texts, which may be long."""
     rows = "".join(
-        f'<tr><th scope="row">{escaped(name)}</th>'
-        f'<td class="words">{escaped(_text(value))}</td></tr>'
-        for name, value in results.settings.items()
+        f'<tr><th scope="row">{escaped(name)}</th><td class="text">{escaped(text)}</td></tr>'
+        for name, text in pairs
     )
-    head = _head("setting", "value")
-    table = f"<table><caption>What decided the numbers</caption>{head}<tbody>{rows}</tbody></table>"
-    return _section("settings", "Settings", framed(table, "Settings"))
-
-
-def _head(name: str, words: str) -> str:
-    """Format the head of a table of two columns."""
-    second = f'<th scope="col" class="words">{words}</th>'
-    return f'<thead><tr><th scope="col">{name}</th>{second}</tr></thead>'
+    head = f'<th scope="col">{heads[0]}</th><th scope="col" class="text">{heads[1]}</th>'
+    content = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return framed(f"<table>{content}</table>", caption)
 
 
 def _text(value: Any) -> str:

@@ -18,18 +18,18 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def judge(fakes, tmp_path):
-    """Evaluates folders and gives the results."""
+def run(fakes, tmp_path):
+    """Evaluate folders and return the results."""
 
-    def judge(*folders, metrics=("fad",), prompts=None, told=None, **more):
+    def run(*folders, metrics=("fad",), prompts=None, messages=None, **more):
         source = Folders(folders=folders, prompts=prompts)
         request = EvalRequest(
             name="x", out=tmp_path / "out", metrics=metrics, source=source, **more
         )
-        callbacks = EvalCallbacks(on_message=[].append if told is None else told.append)
+        callbacks = EvalCallbacks(on_message=[].append if messages is None else messages.append)
         return evaluate(request, device=CPU, callbacks=callbacks)
 
-    return judge
+    return run
 
 
 @pytest.fixture
@@ -37,21 +37,21 @@ def truth(fakes, tmp_path):
     return fakes.write_sounds(tmp_path / "truth", 16)
 
 
-def test_a_folder_against_itself_is_at_no_distance(judge, truth):
-    [row] = judge(truth, reference=truth).rows
+def test_a_folder_against_itself_is_at_no_distance(run, truth):
+    [row] = run(truth, reference=truth).rows
     score = row.score("fad")
     assert (row.system, row.guidance) == ("truth", None)
     assert score.value == pytest.approx(0, abs=1e-9)
     assert (score.n, score.rows, score.label, score.sample_rate) == (16, 64, "fad[mini]", 16_000)
 
 
-def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, fakes, tmp_path):
+def test_what_is_compared_with_itself_shows_no_bias_and_says_so(run, truth, fakes, tmp_path):
     noisy = fakes.write_sounds(tmp_path / "noisy", 16, snr=0)
     shared = tmp_path / "shared"
     shared.mkdir()
     for path in [*truth.iterdir()][:12] + [*noisy.iterdir()][12:]:
         (shared / path.name).symlink_to(path)
-    same, some, other = judge(truth, shared, noisy, metrics=("fad", "kad"), reference=truth).rows
+    same, some, other = run(truth, shared, noisy, metrics=("fad", "kad"), reference=truth).rows
     for row, count in ((same, 16), (some, 12)):
         assert {score.bias for score in row.scores} == {None}
         assert all(f"{count} of 16 files are among those" in s.notes[-1] for s in row.scores)
@@ -60,30 +60,30 @@ def test_what_is_compared_with_itself_shows_no_bias_and_says_so(judge, truth, fa
 
 
 @pytest.mark.parametrize("name", ["reference", "truth"])
-def test_a_folder_may_have_any_name(judge, truth, fakes, tmp_path, name):
+def test_a_folder_may_have_any_name(run, truth, fakes, tmp_path, name):
     noisy = fakes.write_sounds(tmp_path / "in" / name, 16, snr=0)
-    assert judge(noisy, reference=truth).rows[0].score("fad").value > 0.01
+    assert run(noisy, reference=truth).rows[0].score("fad").value > 0.01
 
 
-def test_scores_of_the_papers_own_network_have_no_brackets(judge, truth, monkeypatch):
+def test_scores_of_the_papers_own_network_have_no_brackets(run, truth, monkeypatch):
     monkeypatch.setitem(BACKBONES._entries, "vggish", "fake_backbones:PaperBackbone")
     monkeypatch.setattr(backbones, "is_here", lambda name: name != "clap")
-    results = judge(truth, metrics=("fad", "clap", "fad:mini"), reference=truth)
+    results = run(truth, metrics=("fad", "clap", "fad:mini"), reference=truth)
     labels = [score.label for score in results.rows[0].scores]
     assert labels == ["fad", "fad-infinity", "clap[mini]", "fad[mini]", "fad-infinity[mini]"]
     assert results.notes[0].endswith("clipsonic download clap")
 
 
-def test_noise_raises_the_distance(judge, truth, fakes, tmp_path):
+def test_noise_raises_the_distance(run, truth, fakes, tmp_path):
     noisy = [fakes.write_sounds(tmp_path / f"{snr} dB", 16, snr=snr) for snr in (20, 10, 0)]
-    results = judge(truth, *noisy, metrics=("fad", "kad"), reference=truth)
+    results = run(truth, *noisy, metrics=("fad", "kad"), reference=truth)
     for metric in ("fad", "kad"):
         values = [row.score(metric).value for row in results.rows]
         assert values == sorted(values)
         assert values[-1] > values[-2] > values[0]
 
 
-def test_swapped_prompts_lower_the_clap_score(judge, fakes, tmp_path):
+def test_swapped_prompts_lower_the_clap_score(run, fakes, tmp_path):
     folder = tmp_path / "tones"
     folder.mkdir()
     texts = ["rain", "a dog", "violin"]
@@ -95,115 +95,116 @@ def test_swapped_prompts_lower_the_clap_score(judge, fakes, tmp_path):
     for shift in (0, 1):
         rows = [f"{text},{texts[(n + shift) % 3]}" for n, text in enumerate(texts)]
         (tmp_path / "p.csv").write_text("\n".join(["file,prompt", *rows]))
-        [row] = judge(folder, metrics=("clap",), prompts=tmp_path / "p.csv").rows
+        [row] = run(folder, metrics=("clap",), prompts=tmp_path / "p.csv").rows
         values.append(row.score("clap").value)
     assert values[0] == pytest.approx(1, abs=0.02)
     assert values[1] < values[0] - 0.01
 
 
-def test_sounds_are_heard_beside_the_true_ones_of_their_names(judge, truth, fakes, tmp_path):
+def test_sounds_are_heard_beside_the_true_ones_of_their_names(run, truth, fakes, tmp_path):
     noisy = fakes.write_sounds(tmp_path / "noisy", 17, snr=10)
-    samples = judge(noisy, reference=truth).samples
+    samples = run(noisy, reference=truth).samples
     assert [set(sample.paths) for sample in samples].count({"noisy"}) == 1
     beside = [sample for sample in samples if "truth" in sample.paths]
     assert len(beside) == 16
     assert all(s.paths["truth"] == truth / s.paths["noisy"].name for s in beside)
 
 
-def test_saved_statistics_stand_for_the_folder(judge, truth, fakes, tmp_path):
+def test_saved_statistics_stand_for_the_folder(run, truth, fakes, tmp_path):
     noisy = fakes.write_sounds(tmp_path / "noisy", 16, snr=10)
     stats = tmp_path / "s.npz"
-    assert judge(reference=truth, save_stats=stats).rows == ()
-    [by_folder], [by_stats] = (judge(noisy, reference=r).rows for r in (truth, stats))
+    assert run(reference=truth, save_stats=stats).rows == ()
+    [by_folder], [by_stats] = (run(noisy, reference=r).rows for r in (truth, stats))
     assert by_stats.score("fad").value == pytest.approx(by_folder.score("fad").value, rel=1e-9)
     assert by_stats.outliers == pytest.approx(by_folder.outliers)
 
 
-def test_the_farthest_sounds_are_named(judge, truth, tmp_path, fakes):
+def test_the_farthest_sounds_are_named(run, truth, tmp_path, fakes):
     made = fakes.write_sounds(tmp_path / "made", 16)
     high = torch.sin(2 * torch.pi * 900 * torch.arange(16_000) / 16_000)
     soundfile.write(made / "odd.wav", high.numpy() / 2, 16_000)
-    [row] = judge(made, reference=truth).rows
+    [row] = run(made, reference=truth).rows
     assert next(iter(row.outliers)) == "odd"
     assert len(row.outliers) == 10
 
 
-def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(judge, fakes, tmp_path):
+def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(run, fakes, tmp_path):
     made, truth = (fakes.write_sounds(tmp_path / name, 12) for name in ("made", "reference"))
     for n in range(5):
         (made / f"broken-{n}.wav").write_bytes(b"RIFF")
     soundfile.write(truth / "brief.wav", torch.zeros(100).numpy(), 16_000)
-    results = judge(made, reference=truth)
+    results = run(made, reference=truth)
     write_json(results, tmp_path / "report.json")
-    told = json.loads((tmp_path / "report.json").read_text())
+    report = json.loads((tmp_path / "report.json").read_text())
     reason = "Format not recognised"
-    assert told["rows"][0]["left_out"] == {f"broken-{n}": reason for n in range(5)}
-    assert told["left_out_of_reference"] == {"brief": "too short for 'mini'"}
+    assert report["rows"][0]["left_out"] == {f"broken-{n}": reason for n in range(5)}
+    assert report["left_out_of_reference"] == {"brief": "too short for 'mini'"}
 
 
-def test_what_has_nothing_to_compare_with_is_left_out_and_said(judge, truth):
-    told = []
-    results = judge(truth, metrics=("fad", "clap"), told=told)
+def test_what_has_nothing_to_compare_with_is_left_out_and_said(run, truth):
+    messages = []
+    results = run(truth, metrics=("fad", "clap"), messages=messages)
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
     assert "fad[mini] left out: there are no true sounds" in results.notes[0]
     assert results.settings["metrics"] == ["fad:mini", "clap:mini"]
-    assert [line.removeprefix("note: ") for line in told] == list(results.notes)
+    assert [line.removeprefix("note: ") for line in messages] == list(results.notes)
 
 
-def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(judge, truth):
-    results = judge(truth, metrics=("clap", "similarity"))
+def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(run, truth):
+    results = run(truth, metrics=("clap", "similarity"))
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
     assert "similarity left out: it is of a model's queries" in results.notes[-2]
     with pytest.raises(UsageError, match="give `model` and `data`"):
-        judge(truth, metrics=("similarity",))
+        run(truth, metrics=("similarity",))
 
 
-def test_a_reference_of_which_no_sound_is_of_use_is_named_as_such(judge, truth, tmp_path):
+def test_a_reference_of_which_no_sound_is_of_use_is_named_as_such(run, truth, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.wav").write_bytes(b"RIFF")
     with pytest.raises(UsageError, match="Of the reference: No sound can be scored"):
-        judge(truth, reference=tmp_path / "broken")
+        run(truth, reference=tmp_path / "broken")
 
 
-def test_a_metric_that_takes_no_statistics_is_left_out(judge, truth, tmp_path):
+def test_a_metric_that_takes_no_statistics_is_left_out(run, truth, tmp_path):
     stats = tmp_path / "s.npz"
-    judge(reference=truth, save_stats=stats)
-    results = judge(truth, metrics=("fad", "kad"), reference=stats)
+    run(reference=truth, save_stats=stats)
+    results = run(truth, metrics=("fad", "kad"), reference=stats)
     assert [score.metric for score in results.rows[0].scores] == ["fad", "fad-infinity"]
     assert "kad[mini] of truth is left out" in results.notes[-1]
 
 
-def test_taggers_tell_the_prompts_apart(judge, truth, tmp_path):
+def test_taggers_tell_the_prompts_apart(run, truth, tmp_path):
     prompts = "\n".join(f"dog-{n},{'rain' if n % 2 else 'violin'}" for n in range(16))
     (tmp_path / "p.csv").write_text(f"file,prompt\n{prompts}\n")
     metrics, csv = ("kl", "accuracy"), tmp_path / "p.csv"
-    [row] = judge(truth, metrics=metrics, reference=truth, prompts=csv).rows
+    [row] = run(truth, metrics=metrics, reference=truth, prompts=csv).rows
     assert row.score("kl").value == pytest.approx(0, abs=1e-9)
     assert 0 <= row.score("accuracy").value <= 1
 
 
-def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(judge, fakes, tmp_path):
+def test_classes_are_a_systems_own_prompts_whoever_else_is_scored(run, fakes, tmp_path):
     def folder(name, *kinds, **more):
         for kind in kinds:
             place = fakes.write_sounds(tmp_path / name, 4, name=f"{kind}-{{}}", **more)
         return place
 
-    own, told = folder("own", "rain", "dog", snr=5), folder("told", "photo of rain", "photo of dog")
+    own = folder("own", "rain", "dog", snr=5)
+    other = folder("other", "photo of rain", "photo of dog")
     reference = folder("all", "rain", "dog", "photo of rain", "photo of dog")
     more = {"metrics": ("accuracy", "kl"), "reference": reference}
-    alone, beside = judge(own, **more).rows[0], judge(own, told, **more).rows[0]
+    alone, beside = run(own, **more).rows[0], run(own, other, **more).rows[0]
     assert beside == alone
     assert alone.score("accuracy").notes == ("One of 2 classes: 0.5 is chance.",)
     assert "2 classes" in alone.score("kl").notes[-1]
 
 
-def test_a_networks_own_tagger_needs_no_prompts(judge, fakes, tmp_path, monkeypatch):
+def test_a_networks_own_tagger_needs_no_prompts(run, fakes, tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES._entries, "panns", "fake_backbones:FakeTagger")
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     truth = fakes.write_sounds(tmp_path / "truth", 8)
     noisy = [fakes.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]
     metrics = ("kl:panns", "kad:panns")
-    results = judge(truth, *noisy, metrics=metrics, reference=truth)
+    results = run(truth, *noisy, metrics=metrics, reference=truth)
     rows = results.rows
     labels = [score.label for score in rows[0].scores]
     values = [row.score("kl").value for row in rows]
@@ -214,25 +215,25 @@ def test_a_networks_own_tagger_needs_no_prompts(judge, fakes, tmp_path, monkeypa
     assert results.notes == ()  # where prompts would be from does not matter
 
 
-def test_sounds_without_prompts_have_no_classes(judge, truth, fakes, tmp_path):
+def test_sounds_without_prompts_have_no_classes(run, truth, fakes, tmp_path):
     nameless = fakes.write_sounds(tmp_path / "nameless", 4, name="{}")
-    results = judge(truth, nameless, metrics=("fad", "accuracy"), reference=truth)
+    results = run(truth, nameless, metrics=("fad", "accuracy"), reference=truth)
     assert any("accuracy[mini] of nameless is left out: Nothing says" in n for n in results.notes)
 
 
-def test_what_sounds_are_compared_with_is_said_where_they_are(judge, truth):
-    for metrics, told in ((("clap",), None), (("fad", "clap"), f"16 sounds of {truth}")):
-        assert judge(truth, metrics=metrics, reference=truth).settings["reference"] == told
+def test_what_sounds_are_compared_with_is_said_where_they_are(run, truth):
+    for metrics, expected in ((("clap",), None), (("fad", "clap"), f"16 sounds of {truth}")):
+        assert run(truth, metrics=metrics, reference=truth).settings["reference"] == expected
 
 
-def test_the_weights_that_heard_are_among_the_settings(judge, truth, fakes):
-    settings = judge(truth, reference=truth).settings
+def test_the_weights_that_heard_are_among_the_settings(run, truth, fakes):
+    settings = run(truth, reference=truth).settings
     assert settings["backbones"] == {"mini": fakes.FakeBackbone().identity}
 
 
-def test_one_sound_is_scored_with_a_warning(judge, truth, fakes, tmp_path):
+def test_one_sound_is_scored_with_a_warning(run, truth, fakes, tmp_path):
     one = fakes.write_sounds(tmp_path / "one", 1)
-    [row] = judge(one, reference=truth).rows
+    [row] = run(one, reference=truth).rows
     assert row.score("fad").interval is None
     assert any("too few for an interval" in note for note in row.score("fad").notes)
 
@@ -249,7 +250,7 @@ def test_one_sound_is_scored_with_a_warning(judge, truth, fakes, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_before_any_network_is_read(
-    judge, truth, monkeypatch, more, reason
+    run, truth, monkeypatch, more, reason
 ):
     from clipsonic_cli.evaluation import scoring
 
@@ -259,16 +260,16 @@ def test_what_cannot_be_is_refused_before_any_network_is_read(
         name: truth.parent / more[name] for name in ("save_stats", "reference") if name in more
     }
     with pytest.raises(UsageError, match=reason):
-        judge(truth, **more | paths)
+        run(truth, **more | paths)
 
 
-def test_two_folders_of_one_name_are_refused(judge, fakes, tmp_path):
+def test_two_folders_of_one_name_are_refused(run, fakes, tmp_path):
     folders = [fakes.write_sounds(tmp_path / up / "same", 1) for up in "ab"]
     with pytest.raises(UsageError, match="Two folders are called 'same'"):
-        judge(*folders, reference=folders[0])
+        run(*folders, reference=folders[0])
 
 
-def test_a_folder_that_takes_no_files_is_refused(judge, truth, tmp_path):
+def test_a_folder_that_takes_no_files_is_refused(run, truth, tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(ClipsonicError, match="give another `out`"):
-        judge(truth, reference=truth)
+        run(truth, reference=truth)

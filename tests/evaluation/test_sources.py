@@ -1,4 +1,4 @@
-"""A model asked with the clips of a data set: what is made, and what is said."""
+"""A model as the source of an evaluation, with the clips of a data set."""
 
 import dataclasses
 import gc
@@ -24,24 +24,24 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def asked(micro, pets):
+def model(micro, pets):
     return Generation(model=str(micro), recipe=RECIPE, data=str(pets), split="train", count=4)
 
 
 @pytest.fixture
-def judge(fakes, tmp_path):
-    def judge(source, *metrics, told=None, **more):
+def run(fakes, tmp_path):
+    def run(source, *metrics, messages=None, **more):
         request = EvalRequest(
             name="x", out=tmp_path / "out", metrics=metrics, source=source, **more
         )
-        callbacks = EvalCallbacks(on_message=[].append if told is None else told.append)
+        callbacks = EvalCallbacks(on_message=[].append if messages is None else messages.append)
         return evaluate(request, device=CPU, callbacks=callbacks)
 
-    return judge
+    return run
 
 
-def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge, asked, tmp_path):
-    results = judge(dataclasses.replace(asked, guidance=(1.0, 2.0)), "fad", "clap")
+def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(run, model, tmp_path):
+    results = run(dataclasses.replace(model, guidance=(1.0, 2.0)), "fad", "clap")
     rows = [(row.system, row.guidance) for row in results.rows]
     assert rows == [
         *((mode, w) for mode in ("iq", "zs", "pd") for w in (1.0, 2.0)),
@@ -63,39 +63,39 @@ def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(judge,
     assert sample.prompt.startswith("a photo of ")
 
 
-def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(judge, asked, fakes, tmp_path):
+def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(run, model, fakes, tmp_path):
     recipe = dataclasses.replace(
         RECIPE, seconds=0.8
     )  # three windows each, which span the eight bands
-    asked = dataclasses.replace(asked, modes=("zs",), recipe=recipe)
-    mode, reconstruction = (row.score("fad") for row in judge(asked, "fad").rows)
+    model = dataclasses.replace(model, modes=("zs",), recipe=recipe)
+    mode, reconstruction = (row.score("fad") for row in run(model, "fad").rows)
     assert (mode.bias > 0, reconstruction.bias) == (True, None)
     assert any("Made from the same clips" in note for note in reconstruction.notes)
     assert not any("Made from the same clips" in note for note in mode.notes)
     other = fakes.write_sounds(tmp_path / "other", 4)
-    scores = [row.score("fad") for row in judge(asked, "fad", reference=other).rows]
+    scores = [row.score("fad") for row in run(model, "fad", reference=other).rows]
     assert all(score.bias > 0 for score in scores)
     assert not any("Made from the same clips" in note for score in scores for note in score.notes)
 
 
-def test_people_need_sounds_whatever_the_metrics(judge, asked):
-    asked = dataclasses.replace(asked, modes=("zs",))
-    results = judge(asked, "similarity", listening=True)
+def test_people_need_sounds_whatever_the_metrics(run, model):
+    model = dataclasses.replace(model, modes=("zs",))
+    results = run(model, "similarity", listening=True)
     assert [row.system for row in results.rows] == ["zs"]
     assert results.rows[0].score("similarity")
     assert {*results.samples[0].paths} == {"zs w=1.5", "reconstruction", "truth"}
 
 
-def test_a_second_evaluation_makes_no_sound(judge, asked, monkeypatch, tmp_path):
-    asked = dataclasses.replace(asked, modes=("zs",))
-    first = judge(asked, "clap")
+def test_a_second_evaluation_makes_no_sound(run, model, monkeypatch, tmp_path):
+    model = dataclasses.replace(model, modes=("zs",))
+    first = run(model, "clap")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.wav")}
-    again = judge(asked, "clap")
+    again = run(model, "clap")
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert again == first
 
 
-def test_the_model_is_freed_before_a_backbone_is_loaded(judge, asked, monkeypatch):
+def test_the_model_is_freed_before_a_backbone_is_loaded(run, model, monkeypatch):
     models, alive = weakref.WeakSet(), []
     load_model, load_backbone = ClipSonic.load, scoring.load
 
@@ -110,12 +110,12 @@ def test_the_model_is_freed_before_a_backbone_is_loaded(judge, asked, monkeypatc
 
     monkeypatch.setattr(ClipSonic, "load", load)
     monkeypatch.setattr(scoring, "load", count)
-    judge(dataclasses.replace(asked, modes=(), count=1), "clap")
+    run(dataclasses.replace(model, modes=(), count=1), "clap")
     assert alive == [0]
 
 
-def test_similarity_makes_no_sound_and_has_no_guidance(judge, asked, tmp_path):
-    results = judge(asked, "similarity")
+def test_similarity_makes_no_sound_and_has_no_guidance(run, model, tmp_path):
+    results = run(model, "similarity")
     assert [(row.system, row.guidance) for row in results.rows] == [("zs", None), ("pd", None)]
     assert not (tmp_path / "out" / "sounds").exists()
     score = results.rows[0].score("similarity")
@@ -123,49 +123,49 @@ def test_similarity_makes_no_sound_and_has_no_guidance(judge, asked, tmp_path):
     assert -1 <= score.value <= 1
 
 
-def test_no_modes_leave_the_reconstruction_of_longer_clips(judge, asked):
-    asked = dataclasses.replace(asked, modes=(), clip_seconds=1.5)
-    [row] = judge(asked, "clap-windows").rows
+def test_no_modes_leave_the_reconstruction_of_longer_clips(run, model):
+    model = dataclasses.replace(model, modes=(), clip_seconds=1.5)
+    [row] = run(model, "clap-windows").rows
     assert row.system == "reconstruction"
     assert row.scores[0].seconds == pytest.approx(1.5)
 
 
-def test_clips_are_as_long_as_they_are_and_not_as_asked_for(judge, asked):
-    asked = dataclasses.replace(asked, modes=(), clip_seconds=100.0)
-    results = judge(asked, "fad", "clap")
+def test_clips_are_as_long_as_they_are_and_not_as_asked_for(run, model):
+    model = dataclasses.replace(model, modes=(), clip_seconds=100.0)
+    results = run(model, "fad", "clap")
     seconds = results.rows[0].scores[0].seconds
     assert seconds < 100
     assert f", {seconds:.3g} s around the middle" in results.settings["reference"]
-    assert judge(asked, "clap").settings["reference"] is None
+    assert run(model, "clap").settings["reference"] is None
 
 
-def test_what_the_data_and_the_model_lack_is_said(judge, asked):
-    told = []
-    judge(dataclasses.replace(asked, count=20, modes=("sd", "zs")), "clap", told=told)
-    said = " ".join(told)
+def test_what_the_data_and_the_model_lack_is_said(run, model):
+    messages = []
+    run(dataclasses.replace(model, count=20, modes=("sd", "zs")), "clap", messages=messages)
+    said = " ".join(messages)
     assert "mode sd is left out" in said
     assert "clips that can be used, of 20 requested" in said
 
 
-def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(judge, asked):
-    told = []
-    results = judge(dataclasses.replace(asked, data=None, count=3), "fad", "clap", told=told)
+def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(run, model):
+    messages = []
+    results = run(dataclasses.replace(model, data=None, count=3), "fad", "clap", messages=messages)
     [row] = results.rows
     assert (row.system, [score.metric for score in row.scores]) == ("pd", ["clap"])
-    said = " ".join(told)
+    said = " ".join(messages)
     assert "fad[mini] left out: there are no true sounds" in said
     assert "'a photo of violin'; give `data`" in said
 
 
-def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path):
+def test_clips_without_labels_leave_the_mode_for_pictures(run, model, tmp_path):
     plain = write_videos(tmp_path / "plain", 4, labelled=False)
-    told = []
-    subject = dataclasses.replace(asked, data=str(plain))
-    results = judge(subject, "fad", told=told)
+    messages = []
+    subject = dataclasses.replace(model, data=str(plain))
+    results = run(subject, "fad", messages=messages)
     assert [row.system for row in results.rows] == ["iq", "reconstruction"]
-    assert "note: modes zs, pd are left out: the clips have no labels" in told
+    assert "note: modes zs, pd are left out: the clips have no labels" in messages
     with pytest.raises(UsageError, match="have no labels, which zs need"):
-        judge(dataclasses.replace(subject, modes=("zs",)), "fad")
+        run(dataclasses.replace(subject, modes=("zs",)), "fad")
 
 
 @pytest.mark.parametrize(
@@ -183,30 +183,30 @@ def test_clips_without_labels_leave_the_mode_for_pictures(judge, asked, tmp_path
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_weights_are_read(
-    asked, monkeypatch, change, error, reason
+    model, monkeypatch, change, error, reason
 ):
     from clipsonic_cli.store import bundle
 
     monkeypatch.setattr(bundle, "load", None)
     with pytest.raises(error, match=reason):
-        dataclasses.replace(asked, **change).prepare(Needs(), CPU)
+        dataclasses.replace(model, **change).prepare(Needs(), CPU)
 
 
-def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(asked, micro, tmp_path):
+def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(model, micro, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
     recipe = dataclasses.replace(RECIPE, vocoder="bigvgan")
-    request = dataclasses.replace(asked, model=str(bare), recipe=recipe, modes=())
+    request = dataclasses.replace(model, model=str(bare), recipe=recipe, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
         request.prepare(Needs(), CPU)
 
 
 @pytest.mark.parametrize(("sampler", "said"), [("ddpm", 1), ("ddim", 0)])
-def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(judge, asked, sampler, said):
-    recipe, told = dataclasses.replace(RECIPE, sampler=sampler), []
-    results = judge(
-        dataclasses.replace(asked, modes=("zs",), recipe=recipe, count=2), "clap", told=told
+def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(run, model, sampler, said):
+    recipe, messages = dataclasses.replace(RECIPE, sampler=sampler), []
+    results = run(
+        dataclasses.replace(model, modes=("zs",), recipe=recipe, count=2), "clap", messages=messages
     )
     assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
-    assert sum("2 steps are too few for ddpm" in note for note in told) == said
+    assert sum("2 steps are too few for ddpm" in note for note in messages) == said

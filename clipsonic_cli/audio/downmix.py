@@ -10,9 +10,10 @@ SILENCE_DB = -60.0
 
 SIDE = 0.5**0.5
 WEIGHTS = {
-    **{"FL": 1.0, "FR": 1.0, "FLC": 1.0, "FRC": 1.0, "DL": 1.0, "DR": 1.0, "WL": 1.0, "WR": 1.0},
-    **{"FC": 2 * SIDE, "LFE": 0.0, "LFE2": 0.0},
+    **dict.fromkeys(("FL", "FR", "FLC", "FRC", "DL", "DR", "WL", "WR"), 1.0),
     **dict.fromkeys(("BL", "BR", "SL", "SR", "BC"), SIDE),
+    **dict.fromkeys(("LFE", "LFE2"), 0.0),
+    "FC": 2 * SIDE,
 }
 """Weight of a channel in the mono mix, before division by the sum of weights.
 

@@ -24,7 +24,7 @@ class Rules:
     """When a clip has a flaw, and which flaws drop it."""
 
     sample_rate: int = 16_000
-    """Hz at which the audio is checked."""
+    """Hz."""
     window_seconds: float = 64 * 512 / 16_000
     """Least seconds of audio; the default is 64 frames of mel with a hop of 512 samples."""
     silence_db: float = SILENCE_DB
@@ -58,11 +58,6 @@ class Finding:
     flaws: tuple[Flaw, ...] = ()
     dropped: bool = False
     """Whether it is left out of training."""
-
-
-def unreadable(clip: Clip, reason: str) -> Finding:
-    """Return the finding for a clip that cannot be read."""
-    return Finding(clip=clip, flaws=(Flaw(kind="unreadable", reason=reason),), dropped=True)
 
 
 def audio_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:

@@ -97,24 +97,15 @@ def clip_details(row: ListRow) -> dict[str, Any]:
         raise BadCell(f"label is {label!r:.40}, which has no word")
     if split and split.casefold() not in SPLITS:
         raise BadCell(f"split is {split!r:.40}, none of train, valid, test")
-    start, seconds = _seconds(row, "start"), _seconds(row, "seconds")
+    start, seconds = row.number("start"), row.number("seconds")
+    for role, number in (("start", start), ("seconds", seconds)):
+        if number is not None and not 0 <= number < 1e7:
+            shown = f"{row.column(role)} is {number:g}"
+            raise BadCell(f"{shown}, no number of seconds from 0 to 10,000,000")
     if seconds == 0:
         raise BadCell("seconds is 0")
-    return {
-        "label": label or None,
-        "split": SPLITS[split.casefold()] if split else None,
-        "start": start or 0.0,
-        "seconds": seconds,
-    }
-
-
-def _seconds(row: ListRow, role: str) -> float | None:
-    number = row.number(role)
-    if number is not None and not 0 <= number < 1e7:
-        raise BadCell(
-            f"{row.column(role)} is {number:g}, no number of seconds from 0 to 10,000,000"
-        )
-    return number
+    split = SPLITS[split.casefold()] if split else None
+    return {"label": label or None, "split": split, "start": start or 0.0, "seconds": seconds}
 
 
 READER = Reader(detect=detect, read=read)

@@ -25,15 +25,10 @@ PREROLL = 1.0
 """Seconds decoded before a start that was seeked to, so that codecs are exact from there on."""
 INDEXED = ("mov", "matroska", "wav")
 """Containers in which seeking is exact."""
-REWOUND = "mov"
-"""The container in which seeking to the beginning gives the same packets as opening the file;
-Matroska, for example, leaves out those before the first key frame."""
 JOINED = ("mpegts", "mpeg")
 """Containers that are concatenated as they are, so that time may also jump ahead."""
 BACK, AHEAD = Fraction(1), Fraction(10)
 """Seconds by which time jumps back, or ahead in :data:`JOINED`, if another recording begins."""
-LAST = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-"""Dispositions of video streams that are used only if there is no other."""
 
 
 @dataclass(slots=True)
@@ -55,14 +50,10 @@ class Damage:
 
     def describe(self, what: str) -> str:
         """Return the damage as text, empty if everything was decoded."""
-        parts = []
-        if self.failed:
-            parts.append(f"{self.failed} of {self.packets} packets of its {what} cannot be decoded")
-        if self.end:
-            parts.append(
-                f"after packet {self.packets} of its {what} nothing can be read ({self.end})"
-            )
-        return "; ".join(parts)
+        failed = f"{self.failed} of {self.packets} packets of its {what} cannot be decoded"
+        end = f"after packet {self.packets} of its {what} nothing can be read ({self.end})"
+        applies = {failed: self.failed, end: self.end}
+        return "; ".join(text for text in applies if applies[text])
 
 
 class Container:
@@ -108,15 +99,15 @@ class Container:
         streams = self._input.streams.audio
         best = self._input.streams.best("audio")
         ranks = [(stream is not best, stream.codec_context is None) for stream in streams]
-        return sorted(range(len(streams)), key=lambda number: (*ranks[number], number))
+        return sorted(range(len(streams)), key=ranks.__getitem__)
 
     def video_order(self) -> list[int]:
         """Return the numbers of the video streams: no covers, and thumbnails and stills last."""
         streams = self._input.streams.video
         usable = [n for n, s in enumerate(streams) if not s.disposition & Disposition.attached_pic]
-        unknown = [streams[number].codec_context is None for number in usable]
-        last = [bool(streams[number].disposition & LAST) for number in usable]
-        return [number for *_, number in sorted(zip(unknown, last, usable, strict=True))]
+        last = Disposition.still_image | Disposition.timed_thumbnails
+        ranks = [(s.codec_context is None, bool(s.disposition & last)) for s in streams]
+        return sorted(usable, key=ranks.__getitem__)
 
     def decode(
         self, stream: Any, begin: Fraction, damage: Damage
@@ -160,7 +151,7 @@ class Container:
 
     def _rewind(self, stream: Any) -> Any:
         """Go to the first packet; if seeking may miss it, open the file again."""
-        if self.format.startswith(REWOUND):
+        if self.format.startswith("mov"):  # Matroska would miss those before the first key frame
             with suppress(av.FFmpegError):  # of a stream without packets
                 self._input.seek(-(1 << 40))  # microseconds; before any packet
                 return stream
@@ -227,9 +218,8 @@ def _decoded(source: InputContainer, stream: Any, damage: Damage) -> Iterator[An
 
 
 def _moment(frame: Any, stream: Any) -> Fraction | None:
-    if frame.pts is None:
-        return None
-    return Fraction(frame.pts * (frame.time_base or stream.time_base))
+    base = frame.time_base or stream.time_base
+    return None if frame.pts is None else Fraction(frame.pts * base)
 
 
 def duration_of(frame: Any, stream: Any) -> Fraction:

@@ -39,7 +39,6 @@ MAX_LINE = 1 << 20
 MAX_COLUMNS = 1000
 MAX_ROWS = 5_000_000
 """Bounds of a list: its bytes, those of a JSON document, a line, columns, and rows."""
-SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -221,8 +220,14 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
             yield ListRow(line=skipped + 1, cells=dict(zip(names, header, strict=True)))
         for cells in reader:
             line, start = start + skipped, reader.line_num + 1
-            if any(cell.strip() for cell in cells):
-                yield _row(line, names, cells)
+            if any(cell.strip() for cell in cells[len(names) :]):
+                columns = f"{len(names)} column{'s' if len(names) > 1 else ''}"
+                problem = f"{len(cells)} cells for {columns}; put a text with commas in quotes"
+                yield ListRow(line=line, cells={}, problem=problem)
+            elif any(cell.strip() for cell in cells):
+                pairs = zip(names, cells, strict=False)  # missing cells are empty
+                row = {name: cell for name, cell in pairs if name and cell.strip()}
+                yield ListRow(line=line, cells=row)
     except csv.Error as error:
         line = reader.line_num + skipped
         raise UsageError(f"'{path}' is no csv: line {line}: {error}.") from None
@@ -240,18 +245,9 @@ def _separator(header: str, path: Path) -> str:
             return 0
         return len(KNOWN.intersection(map(_name, cells)))
 
-    best = max(SEPARATORS, key=known)
-    return best if known(best) else max(SEPARATORS, key=header.count)  # else the one that is there
-
-
-def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> ListRow:
-    """Return a row under a header; missing cells are empty, and surplus ones must be."""
-    if any(cell.strip() for cell in cells[len(names) :]):
-        columns = f"{len(names)} column{'s' if len(names) > 1 else ''}"
-        problem = f"{len(cells)} cells for {columns}; put a text with commas in quotes"
-        return ListRow(line=line, cells={}, problem=problem)
-    pairs = zip(names, cells, strict=False)
-    return ListRow(line=line, cells={name: cell for name, cell in pairs if name and cell.strip()})
+    separators = ",;\t|"
+    best = max(separators, key=known)
+    return best if known(best) else max(separators, key=header.count)  # else the one that is there
 
 
 def _json_lines(lines: Iterator[str], path: Path) -> Iterator[ListRow]:

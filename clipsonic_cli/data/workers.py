@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
@@ -53,44 +53,35 @@ def each(
             yield task, _attempt(function, task)
         return
     pool: list[_Worker[Task, Result]] = []
-    pending: deque[_Call[Task, Result]] = deque()
+    pending: deque[tuple[Task, list[Result | Failed]]] = deque()  # empty until they are done
     source = iter(tasks)
     more = True
     try:
         while more or pending:
-            running = {worker.call for worker in pool}
-            while more and len(pending) < AHEAD * workers and len(running - {None}) < workers:
+            busy = [worker for worker in pool if worker.results is not None]
+            while more and len(pending) < AHEAD * workers and len(busy) < workers:
                 try:
-                    call = _Call[Task, Result](next(source))
+                    task = next(source)
                 except StopIteration:
                     more = False
                     break
-                idle = next((worker for worker in pool if worker.call is None), None)
+                idle = next((worker for worker in pool if worker.results is None), None)
                 if idle is None:
                     idle = _Worker(function)
                     pool.append(idle)
-                idle.start(call)
-                pending.append(call)
-                running.add(call)
-            busy = [worker for worker in pool if worker.call is not None]
+                pending.append((task, idle.start(task)))
+                busy.append(idle)
             wait([worker.connection for worker in busy], timeout=1.0)
             for worker in busy:
                 if not worker.collect(seconds):
                     worker.stop()
                     pool.remove(worker)
-            while pending and pending[0].results:
-                done = pending.popleft()
-                yield done.task, done.results[0]
+            while pending and pending[0][1]:
+                task, [result] = pending.popleft()
+                yield task, result
     finally:
         for worker in pool:
             worker.stop()
-
-
-@dataclass(eq=False, slots=True)
-class _Call(Generic[Task, Result]):
-    task: Task
-    results: list[Result | Failed] = field(default_factory=list)
-    """Empty until it is done."""
 
 
 class _Worker(Generic[Task, Result]):
@@ -103,26 +94,28 @@ class _Worker(Generic[Task, Result]):
         self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
         self._process.start()
         theirs.close()
-        self.call: _Call[Task, Result] | None = None
+        self.results: list[Result | Failed] | None = None
+        """Where the result of the task goes; None while there is no task."""
         self._began = False
         self._since = 0.0
 
-    def start(self, call: _Call[Task, Result]) -> None:
-        """Send a task; :meth:`collect` reports if the process has died."""
-        self.call, self._since = call, time.monotonic()
-        with suppress(OSError):
-            self.connection.send(call.task)
+    def start(self, task: Task) -> list[Result | Failed]:
+        """Send a task; return an empty list, to which :meth:`collect` appends the result."""
+        self.results, self._since = [], time.monotonic()
+        with suppress(OSError):  # the process has died, as collect will report
+            self.connection.send(task)
+        return self.results
 
     def collect(self, seconds: float) -> bool:
         """Store the result if there is one; return whether the process can still be used."""
-        call = self.call
-        assert call is not None
+        results = self.results
+        assert results is not None
         try:
             if self.connection.poll():
                 answer = self.connection.recv()
                 if self._began:
-                    call.results.append(answer)
-                    self.call = None
+                    results.append(answer)
+                    self.results = None
                 else:
                     self._began, self._since = True, time.monotonic()
                 return True
@@ -130,12 +123,12 @@ class _Worker(Generic[Task, Result]):
             self._process.join(timeout=5)
             code = self._process.exitcode
             how = f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
-            call.results.append(Failed(f"the process that decoded it ended {how}"))
+            results.append(Failed(f"the process that decoded it ended {how}"))
             return False
         start = (START_SECONDS, "the start of the process that decodes it")
         limit, what = (seconds, "it") if self._began else start
         if time.monotonic() - self._since > limit:
-            call.results.append(Failed(f"{what} took longer than {limit:g} seconds"))
+            results.append(Failed(f"{what} took longer than {limit:g} seconds"))
             return False
         return True
 

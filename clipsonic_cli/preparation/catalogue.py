@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.data.check import Finding, Flaw, Rules, short, unreadable
+from clipsonic_cli.data.check import Finding, Flaw, Rules, short
 from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
@@ -200,7 +200,8 @@ def collect(
         used: dict[int, int] = {}  # numbers of shards in the catalogue
         for clip in clips:
             if (found := known.get(key_of(clip))) is None:
-                yield unreadable(clip, "it changed while it was prepared")
+                changed = Flaw(kind="unreadable", reason="it changed while it was prepared")
+                yield Finding(clip=clip, flaws=(changed,), dropped=True)
                 continue
             row, place = found
             flaws = [*row.flaws, *short(row.seconds, rules)] if row.digest else list(row.flaws)

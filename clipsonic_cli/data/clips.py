@@ -25,13 +25,8 @@ class Reader:
 def read_clips(source: str, *, format: str) -> Iterator[Clip]:  # noqa: A002
     """List the clips of a data set with unique ids, and the splits that the data set states.
 
-    Args:
-        source: A folder, a file, or an address of shards; see the readers.
-        format: A name of ``READERS``.
-
-    Raises:
-        UsageError: The source is missing, empty, or of another format; at the call, or at the
-            first clip.
+    The source is a folder, a file, or an address of shards. If it is missing, empty, or of another
+    format, the call or the first clip raises a UsageError.
     """
     name = READERS.check(format)
     check_exists(source)

@@ -5,7 +5,7 @@ A packet that cannot be decoded is passed over and counted, as players do. FFmpe
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -161,15 +161,6 @@ class Container:
         """Open the file again; return the same stream of it."""
         self._open()
         return self._input.streams[stream.index]
-
-
-@contextmanager
-def container_of(clip: Clip, file: BinaryIO) -> Iterator[Container]:
-    """Open a clip's file for decoding; Unreadable if FFmpeg cannot, or fails while it is open."""
-    with explained(clip, "cut off, or no media this program reads"):
-        container = Container(file)
-    with closing(container), explained(clip, "damaged"):
-        yield container
 
 
 @contextmanager

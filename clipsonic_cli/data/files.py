@@ -42,12 +42,9 @@ def walk(root: Path, *, hidden: bool = False) -> Iterator[FoundFile]:
     """Yield the files below a folder, folder by folder, sorted by name.
 
     Links are followed after everything in the folder itself, and no folder is entered twice, so
-    that a loop ends. A folder with a video's suffix is both yielded and entered.
-
-    Args:
-        root: The folder.
-        hidden: Also yield files and folders with names that begin with a dot; such folders are not
-            entered. Files that macOS keeps for itself (._x, .DS_Store) are never yielded.
+    that a loop ends. A folder with a video's suffix is both yielded and entered. With ``hidden``,
+    names that begin with a dot are yielded too, except those that macOS keeps for itself (._x,
+    .DS_Store); such folders are not entered.
     """
     pending, entered = deque([root]), set[tuple[int, int]]()
     while pending:

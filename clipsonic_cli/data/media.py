@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from functools import cached_property, partial
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from clipsonic_cli.data.audio import Audio, decode_audio
-from clipsonic_cli.data.container import Container, Damage, container_of, duration_of
+from clipsonic_cli.data.container import Container, Damage, duration_of, explained
 from clipsonic_cli.data.files import IMAGES
 from clipsonic_cli.data.orientation import display_matrix, square_pixels, upright
 from clipsonic_cli.data.source import Unreadable, opened
@@ -31,16 +31,11 @@ ROUNDING = 0.001
 
 
 class Frame:
-    """A frame of a video, converted to an image when that is first used.
-
-    Args:
-        until: Second of the clip at which the next frame is seen, or the clip ends; 0 for a still
-            image, which has no duration.
-        convert: Returns the image.
-    """
+    """A frame of a video, converted to an image when that is first used."""
 
     def __init__(self, until: float, convert: Callable[[], Image.Image]) -> None:
         self.until = until
+        """Second of the clip at which the next frame is seen, or the clip ends; 0 for a still."""
         self._convert = convert
 
     @cached_property
@@ -64,11 +59,8 @@ class ClipReader(ExitStack):
         hashed = blake2b(f"{clip.start} {clip.seconds}".encode(), digest_size=16)
         for media in (clip.media, clip.sound):
             if media is not None:
-                own = blake2b(digest_size=16)
-                file = self._file(media)
-                while piece := file.read(1 << 20):
-                    own.update(piece)
-                hashed.update(own.digest())
+                file: Any = self._file(media)
+                hashed.update(file_digest(file, lambda: blake2b(digest_size=16)).digest())
         return hashed.digest()
 
     def audio(self, sample_rate: int | None = None) -> Audio:
@@ -179,8 +171,11 @@ class ClipReader(ExitStack):
 
     def _container(self, media: Path | Member) -> Container:
         if media not in self._containers:
-            opening = container_of(self.clip, self._file(media))
-            self._containers[media] = self.enter_context(opening)
+            file = self._file(media)
+            with explained(self.clip, "cut off, or no media this program reads"):
+                self._containers[media] = Container(file)
+            self.callback(self._containers[media].close)
+            self.enter_context(explained(self.clip, "damaged"))
         return self._containers[media]
 
 

@@ -15,7 +15,7 @@ from clipsonic_cli.types import Member
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Counts of a data set's clips."""
+    """Counts of a data set's clips; hours, labels and splits are those of the clips kept."""
 
     found: int
     """Clips listed by the reader."""
@@ -24,25 +24,20 @@ class Survey:
     flaws: Mapping[Kind, int]
     """Clips with each flaw, dropped or not; a clip may have several."""
     hours: float
-    """Hours of audio in the clips kept."""
     labels: Mapping[str, int]
-    """Clips kept by label, in order of the labels; clips without one are not counted."""
+    """In order of the labels; clips without one are not counted."""
     splits: Mapping[str, int]
-    """Clips kept by split."""
     flawed: tuple[Finding, ...]
-    """Findings with a flaw, in the order of the clips."""
+    """In the order of the clips."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Files that belong to no clip, with the reason."""
 
 
 def summarize(looked_at: Iterable[Finding]) -> Survey:
     """Count the findings."""
-    found = kept = 0
-    seconds = 0.0
+    found, kept, seconds = 0, 0, 0.0
     flaws: Counter[Kind] = Counter(dict.fromkeys(get_args(Kind), 0))
-    labels: Counter[str] = Counter()
-    splits: Counter[str] = Counter()
-    flawed = []
+    labels, splits, flawed = Counter[str](), Counter[str](), []
     for finding in looked_at:
         found += 1
         flaws.update({flaw.kind for flaw in finding.flaws})

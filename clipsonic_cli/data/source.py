@@ -32,10 +32,7 @@ class Unreadable(ClipsonicError):
 def opened(clip: Clip, media: Path | Member) -> Iterator[BinaryIO]:
     """Open one of a clip's files, its ``media`` or ``sound``, for reading at any position.
 
-    Raises:
-        Unreadable: The reader found a problem with the clip; the file is missing, empty, not
-            permitted, or not a regular file; the tar file ends before its member; or the operating
-            system fails while it is open.
+    Every failure, also of the operating system while it is open, is an :class:`Unreadable`.
     """
     if clip.problem is not None:
         raise Unreadable(clip.id, clip.problem)

@@ -16,19 +16,13 @@ JITTER = 0.05
 
 
 class Timeline:
-    """Places pieces of audio by their timestamps, and resamples them.
+    """Places pieces of audio at ``rate`` Hz by their timestamps, and resamples them.
 
-    Args:
-        clip: Named in messages.
-        rate: Sample rate of the pieces in Hz.
-        sample_rate: Sample rate wanted in Hz.
-        seconds: Length at most; None takes all there is.
+    No more than ``seconds`` are kept, if that is not None. The clip is named in messages.
     """
 
     def __init__(self, clip: Clip, rate: int, sample_rate: int, seconds: float | None) -> None:
-        self._clip = clip
-        self._rate = rate
-        self._wanted_rate = sample_rate
+        self._clip, self._rate, self._wanted_rate = clip, rate, sample_rate
         self._wanted = None if seconds is None else round(seconds * rate)
         self._resample = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
         self._expected: int | None = None

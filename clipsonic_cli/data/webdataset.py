@@ -21,8 +21,6 @@ from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Member
 
-MAX_SHARDS = 1_000_000
-
 
 def detect(source: str) -> bool:
     """Return whether it is an address, pattern or file that ends in .tar, or a folder of such."""
@@ -46,8 +44,8 @@ def expand(pattern: str) -> list[str]:
         middles = match[3].split(",")
     else:
         first, last = int(match[1]), int(match[2])
-        if last - first >= MAX_SHARDS:
-            raise UsageError(f"'{pattern}' stands for more than {MAX_SHARDS:,} shards.")
+        if last - first >= 1_000_000:
+            raise UsageError(f"'{pattern}' stands for more than 1,000,000 shards.")
         middles = [f"{number:0{len(match[1])}d}" for number in range(first, last + 1)]
     tails = expand(pattern[match.end() :])
     return [pattern[: match.start()] + middle + tail for middle in middles for tail in tails]

@@ -59,10 +59,7 @@ class ClipLocation:
 class Catalogue:
     """Clips by number, in the order of the data set, in less than 200 bytes each.
 
-    Args:
-        config: What was kept of each clip.
-        folder: Folder of the shards, a path or an address.
-        shards: Names of the shards' files.
+    The folder is a path or an address; the shards are names of files in it.
     """
 
     def __init__(self, config: PreparationConfig, folder: str, shards: Sequence[str]) -> None:

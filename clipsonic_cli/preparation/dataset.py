@@ -163,13 +163,10 @@ class FramesAndTexts(Drawn):
 
 
 class Segments(Drawn):
-    """A segment of audio and its mel, for the vocoder.
+    """A segment of audio, in samples a multiple of the hop length, and its mel, for the vocoder.
 
-    The mel is cut from that of a longer segment, so that its ends are not reflected.
-
-    Args:
-        clips: Clips with audio, none shorter than a segment.
-        segment: Samples, a multiple of the hop length.
+    The mel is cut from that of a longer segment, so that its ends are not reflected. No clip may be
+    shorter than a segment.
     """
 
     def __init__(self, clips: Prepared, *, segment: int) -> None:

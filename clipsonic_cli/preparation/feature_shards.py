@@ -122,10 +122,7 @@ def write_shard(
 ) -> Path:
     """Write a shard in a file named by its content; return the path.
 
-    Args:
-        folder: Folder of the shards.
-        rows: Its clips.
-        arrays: By tensor, the data of the clips that have any, in the order of the rows.
+    ``arrays`` are, by tensor, the data of the clips that have any, in the order of the rows.
     """
     described = {"format": FORMAT, "clips": [asdict(row) for row in rows]}
     tensors = {key: np.concatenate(parts) for key, parts in arrays.items() if parts}

@@ -14,7 +14,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -22,19 +21,10 @@ from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.data.check import Flaw, Rules
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.encoders.clip import ClipModel as ClipEncoder
+from clipsonic_cli.preparation import feature_shards
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.decode import Decoded, decode
-from clipsonic_cli.preparation.feature_shards import (
-    FORMAT,
-    PATTERN,
-    BadShard,
-    ClipTensors,
-    Index,
-    key_of,
-    read_index,
-    to_int16,
-    write_shard,
-)
+from clipsonic_cli.preparation.feature_shards import ClipTensors, Index, key_of
 from clipsonic_cli.preparation.mels import mel_of
 from clipsonic_cli.types import Clip, Report, silent
 
@@ -55,7 +45,8 @@ ABANDONED = 3600.0
 def folder_name(config: PreparationConfig, rules: Rules) -> str:
     """Return 12 hexadecimal digits that change with what is kept and how clips are checked."""
     checked = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
-    parts = json.dumps([FORMAT, dataclasses.asdict(config), checked], sort_keys=True, default=list)
+    kept = [feature_shards.FORMAT, dataclasses.asdict(config), checked]
+    parts = json.dumps(kept, sort_keys=True, default=list)
     return blake2b(parts.encode(), digest_size=6).hexdigest()
 
 
@@ -130,12 +121,12 @@ def prepare(
 
 def indices(folder: Path) -> Iterator[Index]:
     """Yield the indices of a folder's shards; delete damaged ones, which are then made again."""
-    for path in sorted(folder.glob(PATTERN)):
+    for path in sorted(folder.glob(feature_shards.PATTERN)):
         try:
-            yield read_index(str(path))
+            yield feature_shards.read_index(str(path))
         except FileNotFoundError:  # another process has deleted it
             continue
-        except BadShard:
+        except feature_shards.BadShard:
             path.unlink(missing_ok=True)
 
 
@@ -174,8 +165,11 @@ class _Shard:
         mel = mel_of(wave, self.log_mel).half().cpu().numpy()
         self.arrays["mel"] += [mel] if len(mel) else []
         if self.config.waves:
-            self.arrays["wave"].append(to_int16(result.samples))
-        self.arrays["frames"] += self._encode(result.frames)
+            self.arrays["wave"].append(feature_shards.to_int16(result.samples))
+        if self.clip_encoder is not None:
+            for start in range(0, len(result.frames), AT_ONCE):
+                batch = self.clip_encoder.embed_squares(result.frames[start : start + AT_ONCE])
+                self.arrays["frames"].append(batch.half().numpy())
         return ClipTensors(
             id=clip.id,
             key=key,
@@ -188,14 +182,8 @@ class _Shard:
             wave=len(result.samples) if self.config.waves else 0,
         )
 
-    def _encode(self, squares: NDArray[np.uint8]) -> Iterator[NDArray[np.float16]]:
-        if self.clip_encoder is None:
-            return
-        for start in range(0, len(squares), AT_ONCE):
-            yield self.clip_encoder.embed_squares(squares[start : start + AT_ONCE]).half().numpy()
-
     def write(self) -> None:
         """Write the clips collected, and begin the next shard."""
         if self.rows:
-            write_shard(self.folder, self.rows, self.arrays)
+            feature_shards.write_shard(self.folder, self.rows, self.arrays)
         self._begin()

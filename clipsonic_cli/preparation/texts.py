@@ -51,10 +51,8 @@ def encode_labels(labels: Sequence[str], encoder: ClipModel | ClapModel, folder:
             with written(path) as temporary:
                 temporary.write_bytes(save(kept))
         except OSError as error:
-            reason = error.strerror or error
-            warnings.warn(
-                f"The vectors of the labels cannot be kept in '{folder}' ({reason}).", stacklevel=2
-            )
+            why = f"cannot be kept in '{folder}' ({error.strerror or error})"
+            warnings.warn(f"The vectors of the labels {why}.", stacklevel=2)
     known = kept["known"].tolist()
     rows = {labels[number]: row for row, number in enumerate(known)}
     return Texts(embeds=kept["embeds"].float(), encodings=kept.get("encodings"), rows=rows)
@@ -70,12 +68,13 @@ def _encode(
             continue
         try:
             encoder.tokenize([words])  # the words of the prompt around it are always known
-            given = encoder.embed_text([prompt(label, space)])
+            embedded = encoder.embed_text([prompt(label, space)])
         except UsageError:  # no word that the encoder knows
             continue
         known.append(number)
-        embeds.append(given[0].squeeze(0) if isinstance(given, tuple) else given.squeeze(0))
-        encodings += [given[1].squeeze(0).half()] if isinstance(given, tuple) else []
+        embed, *encoding = embedded if isinstance(embedded, tuple) else (embedded,)
+        embeds.append(embed.squeeze(0))
+        encodings += [tokens.squeeze(0).half() for tokens in encoding]
     tensors = {"known": torch.tensor(known, dtype=torch.int64)}
     tensors["embeds"] = torch.stack(embeds) if embeds else torch.zeros(0, encoder.dim)
     if encodings:

@@ -32,8 +32,8 @@ def test_ids_are_unique_and_the_order_is_always_the_same(name, make, tmp_path):
 @every_format
 def test_ids_and_splits_do_not_depend_on_where_the_data_lie(name, make, tmp_path):
     here, there = (make[name](tmp_path / where) for where in ("here", "there"))
-    told = [[(clip.id, clip.split) for clip in clips_of(str(at))] for at in (here, there)]
-    assert told[0] == told[1]
+    rows = [[(clip.id, clip.split) for clip in clips_of(str(at))] for at in (here, there)]
+    assert rows[0] == rows[1]
 
 
 @every_format

@@ -70,7 +70,7 @@ def test_it_is_told_that_no_clips_are_for_testing_where_the_data_state_no_splits
     put(tmp_path / "b.csv", b"media,split\na.mp4,train\n")
     put(tmp_path / "c.csv", b"media\n" + b"".join(b"%d.mp4\n" % k for k in range(100)))
     notes = [list_clips(str(tmp_path / name)).notes for name in ("a.csv", "b.csv", "c.csv")]
-    assert [len(told) for told in notes] == [1, 0, 0]
+    assert [len(item) for item in notes] == [1, 0, 0]
     assert notes[0][0].startswith("no clips are held out for testing")
 
 

@@ -32,8 +32,8 @@ def test_sounds_are_judged_by_closed_forms(samples, kinds):
 
 
 def test_a_sound_that_does_not_fill_a_window_is_short():
-    told = [[flaw.reason for flaw in short(seconds, RULES)] for seconds in (0.5, 0.4)]
-    assert told == [[], ["0.40 s, a window needs 0.5"]]
+    rows = [[flaw.reason for flaw in short(seconds, RULES)] for seconds in (0.5, 0.4)]
+    assert rows == [[], ["0.40 s, a window needs 0.5"]]
 
 
 @pytest.mark.parametrize(("change", "reasons"), [(17, []), (18, ["no change in 5 looks"])])

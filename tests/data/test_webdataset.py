@@ -25,8 +25,8 @@ def test_patterns_stand_for_shards():
 
 def test_labels_come_from_text_and_json(make, tmp_path):
     clips = list(clips_of(str(make["shards"](tmp_path))))
-    told = [(clip.id, clip.label) for clip in clips]
-    assert told == [("000.tar/a", "dog"), ("000.tar/b", None), ("001.tar/a", "cat")]
+    rows = [(clip.id, clip.label) for clip in clips]
+    assert rows == [("000.tar/a", "dog"), ("000.tar/b", None), ("001.tar/a", "cat")]
 
 
 def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
@@ -110,8 +110,8 @@ def test_shards_are_read_from_the_web_without_a_copy(make, tmp_path):
         clips = list(clips_of(f"{base}/{{000..001}}.tar"))
         sounds = [read_samples(clip, 16_000) for clip in clips]
         pictures = [next(read_frames(clip, [0.1])) for clip in clips]
-    told = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
-    assert told[0] == told[1]
+    rows = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
+    assert rows[0] == rows[1]
     assert all((read_samples(c, 16_000) == s).all() for c, s in zip(local, sounds, strict=True))
     assert [next(read_frames(clip, [0.1])) for clip in local] == pictures
 

@@ -178,8 +178,8 @@ def _install(path: Path) -> None:
 
 def _listing(path: Path) -> None:
     answer = urllib3.HTTPResponse(io.BytesIO(path.read_bytes()), preload_content=False)
-    told = web.read_json(SimpleNamespace(raw=answer), "https://example.org/api")  # type: ignore[arg-type]
-    shared._listed(told, "somebody/model")
+    loaded = web.read_json(SimpleNamespace(raw=answer), "https://example.org/api")  # type: ignore[arg-type]
+    shared._listed(loaded, "somebody/model")
 
 
 def _receipt(path: Path) -> None:

@@ -81,8 +81,8 @@ def content() -> Callable[[Catalogue], dict[str, object]]:
             place = clips.place(number)
             parts = [clips.mel(place, 0, place.mel_frames), clips.frames(place, 0, place.frames)]
             parts += [clips.wave(place, 0, place.samples)] if place.samples else []
-            told = (catalogue.labels[number], catalogue.splits[number], place.frame_rate)
-            held[clip_id] = (*told, *(np.asarray(part).tobytes() for part in parts))
+            result = (catalogue.labels[number], catalogue.splits[number], place.frame_rate)
+            held[clip_id] = (*result, *(np.asarray(part).tobytes() for part in parts))
         return held
 
     return read

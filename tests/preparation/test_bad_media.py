@@ -24,11 +24,11 @@ def test_bad_media_are_reported_file_by_file_and_the_rest_is_kept(
     capfd.readouterr()
     catalogue = prepared(tmp_path / "p", clips, rules=RULES)
     assert capfd.readouterr() == ("", "")  # FFmpeg says nothing
-    told: list[dict[str, str]] = [{}, {}]
+    report: list[dict[str, str]] = [{}, {}]
     for finding in catalogue.findings:
         flaws = [f"{flaw.kind}: {flaw.reason}" for flaw in finding.flaws]
-        told[finding.dropped][finding.clip.id] = "; ".join(flaws)
-    kept, dropped = told
+        report[finding.dropped][finding.clip.id] = "; ".join(flaws)
+    kept, dropped = report
     assert kept == KEPT
     assert dropped.keys() == DROPPED.keys()
     wrong = {name: why for name, why in dropped.items() if not why.startswith(DROPPED[name])}

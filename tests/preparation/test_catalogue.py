@@ -41,8 +41,8 @@ SHARDS = ["clips-0.safetensors", "clips-1.safetensors"]
 
 def everything(catalogue):
     places = [catalogue.place(number) for number in range(len(catalogue))]
-    told = (catalogue.ids, catalogue.labels, catalogue.splits, places)
-    return catalogue.config, catalogue.folder, catalogue.shards, *told
+    result = (catalogue.ids, catalogue.labels, catalogue.splits, places)
+    return catalogue.config, catalogue.folder, catalogue.shards, *result
 
 
 @given(st.lists(CLIPS, max_size=5))

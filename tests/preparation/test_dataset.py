@@ -95,14 +95,14 @@ def test_a_shard_of_the_web_that_is_not_as_its_name_says_is_refused(
 def test_prepared_mels_and_frames_are_those_of_the_clip(catalogue, clips, encoder):
     kept, log_mel = Prepared(catalogue, range(3)), LogMel(catalogue.config.mel)
     for number, clip in enumerate(clips):
-        place, heard = kept.place(number), torch.from_numpy(read_samples(clip, 16_000))
-        mel = log_mel(heard[None])[0]
+        place, audio = kept.place(number), torch.from_numpy(read_samples(clip, 16_000))
+        mel = log_mel(audio[None])[0]
         torch.testing.assert_close(kept.mel(place, 0, mel.shape[-1]), mel, rtol=NEAR, atol=0.01)
         expected = encoder.embed_images(list(islice(read_frames(clip, every(1.0)), place.frames)))
         frames = kept.frames(place, 0, place.frames)
         torch.testing.assert_close(frames, expected, rtol=NEAR, atol=NEAR)
-        wave = kept.wave(place, 0, len(heard))
-        torch.testing.assert_close(wave, heard.clamp(-1, 1), rtol=0, atol=0.6 / 32768)
+        wave = kept.wave(place, 0, len(audio))
+        torch.testing.assert_close(wave, audio.clamp(-1, 1), rtol=0, atol=0.6 / 32768)
 
 
 def test_no_row_of_a_neighbour_is_read(catalogue):
@@ -138,10 +138,10 @@ def test_the_frame_and_the_sound_drawn_are_of_one_moment(seconds):
     whole = normalize(seconds.mel(place, 0, place.mel_frames), spec)[0]
     middles = torch.tensor([int((k + 0.5) * spec.sample_rate / spec.hop_length) for k in range(6)])
     bands = whole[:, middles].argmax(0)  # of each second
-    heard = drawn["mel"][:, 0, :, WINDOW // 2 - 1].argmax(1)
-    heard = (heard[:, None] - bands[None]).abs().argmin(1)
-    assert (seen - heard).abs().max() <= 1  # at the border between two seconds
-    assert (seen == heard).float().mean() > 0.85
+    audio = drawn["mel"][:, 0, :, WINDOW // 2 - 1].argmax(1)
+    audio = (audio[:, None] - bands[None]).abs().argmin(1)
+    assert (seen - audio).abs().max() <= 1  # at the border between two seconds
+    assert (seen == audio).float().mean() > 0.85
     assert set(seen.tolist()) == set(range(6))
 
 

@@ -36,9 +36,9 @@ def test_a_clip_shorter_than_a_frame_has_the_one_in_its_middle(tmp_path):
 def test_sound_is_what_the_reader_gives_within_full_scale(tmp_path):
     loud = tone(1.0, 16_000, gain=3.0)
     path = write_media(tmp_path / "a.mkv", sound="pcm_f32le", samples=loud)
-    heard = read_samples(Clip(id="x", media=path), 16_000)
-    assert np.abs(heard).max() > 2
-    np.testing.assert_array_equal(look(path).samples, heard.clip(-1, 1))
+    audio = read_samples(Clip(id="x", media=path), 16_000)
+    assert np.abs(audio).max() > 2
+    np.testing.assert_array_equal(look(path).samples, audio.clip(-1, 1))
 
 
 def test_frames_of_long_clips_are_fewer_but_even(tmp_path, monkeypatch):

@@ -245,6 +245,6 @@ def test_an_encoder_the_configuration_does_not_name_is_refused(pairs, tmp_path, 
 
 
 def test_progress_is_told_for_every_clip(prepared, pairs, tmp_path):
-    told = []
-    prepared(tmp_path, pairs[:2], report=lambda *progress: told.append(progress))
-    assert told == [("prepare", 0, 2), ("prepare", 1, 2), ("prepare", 2, 2)]
+    messages = []
+    prepared(tmp_path, pairs[:2], report=lambda *progress: messages.append(progress))
+    assert messages == [("prepare", 0, 2), ("prepare", 1, 2), ("prepare", 2, 2)]

@@ -29,9 +29,9 @@ def test_class_indices_are_numbers_and_spans(text, indices):
 @given(st.lists(TAKE, min_size=2, max_size=12))
 def test_no_recording_is_both_learned_and_held_out(lengths):
     splits = data.split_takes("cat", takes(lengths))
-    told = {split: {int(take[0]) for take in chosen} for split, chosen in splits.items()}
-    assert not told["train"] & (told.get("valid", set()) | told.get("test", set()))
-    assert set().union(*told.values()) == {i for i, n in enumerate(lengths) if n > 1000}
+    result = {split: {int(take[0]) for take in chosen} for split, chosen in splits.items()}
+    assert not result["train"] & (result.get("valid", set()) | result.get("test", set()))
+    assert set().union(*result.values()) == {i for i, n in enumerate(lengths) if n > 1000}
 
 
 def test_of_equal_recordings_none_is_both_learned_and_held_out():

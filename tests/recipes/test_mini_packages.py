@@ -80,9 +80,9 @@ def test_an_archive_of_another_digest_is_not_opened(tmp_path, table):
     [("debian", "apt-get download sounds=1.0"), ("pypi", "--no-deps .* sounds==1.0")],
 )
 def test_what_is_not_there_is_downloaded_at_its_version(tmp_path, monkeypatch, index, command):
-    asked = []
-    monkeypatch.setattr(packages, "run", lambda words, _: asked.append(" ".join(words)))
+    requested = []
+    monkeypatch.setattr(packages, "run", lambda words, _: requested.append(" ".join(words)))
     row = {"package": "sounds", "index": index, "version": "1.0"}
     with pytest.raises(SystemExit, match=f"^sounds was not found after: .*{command}$"):
         packages._download(tmp_path, row)
-    assert len(asked) == 1
+    assert len(requested) == 1

@@ -159,9 +159,9 @@ def test_the_videos_are_fit_for_training_as_a_list_and_as_a_folder(out, run, mic
     folder = str(out / "videos" / "train")
     assert find_format(folder) == "folder"
     assert Counter(clip.label for clip in clips_of(folder)) == {"fire truck": 6, "cat": 6}
-    told = capsys.readouterr().out
-    assert "videos: 20 of 2 labels, 20 of them made now" in told
-    assert "2 of test show a training picture; 5 clips of 1 labels left out" in told
+    captured = capsys.readouterr().out
+    assert "videos: 20 of 2 labels, 20 of them made now" in captured
+    assert "2 of test show a training picture; 5 clips of 1 labels left out" in captured
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_made_the_same(out, run, capsys):

@@ -130,10 +130,10 @@ def test_a_network_that_cannot_be_compiled_is_an_error_for_people(points, regres
     objective = regression()
     with (
         torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "fx_graph_cache": False}),
-        pytest.raises(ClipsonicError, match=r"net cannot be compiled for cpu \(InvalidCxx") as told,
+        pytest.raises(ClipsonicError, match=r"net cannot be compiled for cpu \(InvalidCxx") as item,
     ):
         train(objective, points, config, tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(item.value)
     objective.networks["net"](points.x)  # is as it was before
 
 
@@ -217,8 +217,8 @@ def losses(lines):
 @pytest.mark.parametrize("name", ["net", "unet"])
 def test_a_compiled_run_is_the_plain_run_and_either_goes_on_from_the_other(compiled, name, run):
     """In all that is logged, held-out losses by averaged weights too; sums in another order."""
-    told, _ = compiled
-    plain, other = losses(told[name]["plain"]), losses(told[name][run])
+    result, _ = compiled
+    plain, other = losses(result[name]["plain"]), losses(result[name][run])
     assert len(plain) == len(other) == 9
     for expected, line in zip(plain, other, strict=True):
         assert line == pytest.approx(expected, rel=1e-4)
@@ -228,8 +228,8 @@ def test_a_compiled_run_is_the_plain_run_and_either_goes_on_from_the_other(compi
 @pytest.mark.parametrize("name", ["net", "unet"])
 def test_looks_at_held_out_clips_compile_once_and_not_each_time(compiled, name):
     """With and without gradients, for a piece of a batch and for what is left of it."""
-    told, _ = compiled
-    assert told[name]["graphs"] <= 4
+    result, _ = compiled
+    assert result[name]["graphs"] <= 4
 
 
 def joined(saved, *, by):

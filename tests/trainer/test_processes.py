@@ -105,8 +105,8 @@ def two(tmp_path_factory):
 
 def lines(folder):
     clock = {"seconds", "clips_per_second", "waiting", "eta_seconds"}
-    told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in clock} for line in told]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in clock} for line in rows]
 
 
 @pytest.mark.slow

@@ -90,9 +90,9 @@ def test_tensorboard_has_the_very_sounds_and_pictures(tmp_path, capfd):
     log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     (sound,), (picture,) = events.Audio("sounds/tone"), events.Images("mels/tone")
-    heard, sample_rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
+    scored, sample_rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
     assert (sound.step, picture.step, sample_rate) == (3, 3, 16_000)
-    assert np.allclose(heard, TONE.samples.numpy(), atol=1e-4)
+    assert np.allclose(scored, TONE.samples.numpy(), atol=1e-4)
     shown = Image.open(io.BytesIO(picture.encoded_image_string))
     assert np.array_equal(np.asarray(shown), np.asarray(PICTURE))
     assert capfd.readouterr().out == ""

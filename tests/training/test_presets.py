@@ -117,9 +117,9 @@ def test_the_precision_is_told_with_its_reason(stage, fast, precision, reason):
 
 def test_requested_values_take_precedence_over_any_preset():
     for preset in ("default", "paper"):
-        asked = {"steps": 7, "batch_size": 5, "precision": "float32", "save_every": 3}
-        train = choose(preset, "unet", GPU, MUSIC, train=asked)[0].train
-        assert {name: getattr(train, name) for name in asked} == asked
+        requested = {"steps": 7, "batch_size": 5, "precision": "float32", "save_every": 3}
+        train = choose(preset, "unet", GPU, MUSIC, train=requested)[0].train
+        assert {name: getattr(train, name) for name in requested} == requested
 
 
 def test_a_size_asked_for_is_taken():

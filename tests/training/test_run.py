@@ -218,10 +218,10 @@ def test_a_text_condition_makes_a_unet_of_its_own(make_request, micro, tmp_path)
     header = dataclasses.replace(loaded.header, space="clip-text")
     start = tmp_path / "unet-clip-text.safetensors"
     bundle.write(start, Bundle(header=header, weights=loaded.weights))
-    asked = make_request({"steps": 1}, space="clip-text", warm_start=str(tmp_path))
-    assert begin(asked, device=CPU).command.endswith("--mode clip-tta")
-    assert published(asked, "unet-clip-text").header.space == "clip-text"
-    sonic = ClipSonic.load(asked.name)
+    requested = make_request({"steps": 1}, space="clip-text", warm_start=str(tmp_path))
+    assert begin(requested, device=CPU).command.endswith("--mode clip-tta")
+    assert published(requested, "unet-clip-text").header.space == "clip-text"
+    sonic = ClipSonic.load(requested.name)
     assert sonic("a violin", mode="clip-tta", steps=1, seconds=0.3).samples.isfinite().all()
 
 
@@ -229,12 +229,13 @@ def test_clap_conditions_a_unet_where_transformers_is_there(make_request, micro,
     pytest.importorskip("transformers")
     base = tmp_path / "base"
     write_clap_model(base, micro)
-    asked = make_request({"steps": 1}, space="clap-text", base=str(base), warm_start=str(base))
+    requested = make_request({"steps": 1}, space="clap-text", base=str(base), warm_start=str(base))
     line = "'the sound of dog barking' --mode clap-tta"
-    assert begin(asked, device=CPU).command == f"clipsonic generate --model {asked.name} {line}"
-    header = published(asked, "unet-clap-text").header
+    command = f"clipsonic generate --model {requested.name} {line}"
+    assert begin(requested, device=CPU).command == command
+    header = published(requested, "unet-clap-text").header
     assert (header.space, header.config.cond_dim) == ("clap-text", SMALL.dim)
-    sonic = ClipSonic.load(asked.name)
+    sonic = ClipSonic.load(requested.name)
     assert sonic("a violin", mode="clap-tta", steps=1, seconds=0.3).samples.isfinite().all()
 
 
@@ -356,11 +357,11 @@ def test_a_stage_that_is_not_conditioned_so_is_refused(make_request):
     ("wanted", "processes"), [({"preset": "paper"}, 3), ({"train": {"batch_size": 6}}, 4)]
 )
 def test_a_batch_that_cannot_be_shared_is_refused(make_request, wanted, processes):
-    asked = dataclasses.replace(make_request(), **({"train": {}} | wanted))
+    requested = dataclasses.replace(make_request(), **({"train": {}} | wanted))
     with pytest.raises(UsageError, match=f"cannot be shared by {processes} processes"):
-        resolve(asked, gpu=False, processes=processes)
-    resolve(asked, gpu=False, processes=2)
-    free = dataclasses.replace(asked, preset="default", train={})
+        resolve(requested, gpu=False, processes=processes)
+    resolve(requested, gpu=False, processes=2)
+    free = dataclasses.replace(requested, preset="default", train={})
     resolve(free, gpu=False, processes=processes)
 
 

@@ -68,8 +68,8 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
 )
 def test_settings_of_another_shape_are_refused(tmp_path, change, reason):
     write_run_config(tmp_path, SETTINGS)
-    told = json.loads((tmp_path / FILE).read_text()) | change
-    (tmp_path / FILE).write_text(json.dumps(told))
+    loaded = json.loads((tmp_path / FILE).read_text()) | change
+    (tmp_path / FILE).write_text(json.dumps(loaded))
     with pytest.raises(ClipsonicError, match=reason) as caught:
         read_run_config(tmp_path)
     assert "Begin another run" in str(caught.value)

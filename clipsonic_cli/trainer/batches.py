@@ -51,29 +51,17 @@ def draw_clips(dataset: Dataset, draw: Draw, seeds: Sequence[int]) -> Batch:
 class Feed:
     """An endless series of batches; the next one is drawn in the background.
 
-    Args:
-        dataset: The clips.
-        draw: The objective's draw.
-        batch_size: Clips of a batch, over all processes.
-        rows: Those of them that this process computes.
-        generator: Its state, as :meth:`position`, is the whole position in the data.
-
-    Attributes:
-        waited: Seconds spent waiting for batches.
+    Of ``batch_size`` clips over all processes, this one draws ``rows``. The generator's state, as
+    :meth:`position`, is the whole position in the data.
     """
 
     def __init__(
-        self,
-        dataset: Dataset,
-        draw: Draw,
-        *,
-        batch_size: int,
-        rows: slice,
-        generator: torch.Generator,
+        self, dataset: Dataset, draw: Draw, batch_size: int, rows: slice, generator: torch.Generator
     ) -> None:
         self.dataset, self.draw = dataset, draw
         self.batch_size, self.rows, self.generator = batch_size, rows, generator
         self.waited = 0.0
+        """Seconds spent waiting for batches."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self._state = generator.get_state()
         self._next: tuple[Future[Batch], int] | None = None
@@ -111,11 +99,7 @@ def crop(values: Tensor, starts: Tensor, size: int) -> Tensor:
 
 
 def random_starts(values: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Draw the starts (B,) int64 of windows in (B, ..., T), uniformly over all that fit.
-
-    Raises:
-        ValueError: The values are shorter than a window.
-    """
+    """Draw the starts (B,) int64 of windows in (B, ..., T), uniformly over all that fit."""
     spare = values.shape[-1] - size
     if spare < 0:
         raise ValueError(f"a window of {size} does not fit into {values.shape[-1]}")

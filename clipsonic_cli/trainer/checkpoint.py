@@ -13,10 +13,7 @@ BEST = "best.pt"
 
 
 def save(run_dir: Path, step: int, state: dict[str, Any], *, keep: int) -> Path:
-    """Write a checkpoint, and delete all but the ``keep`` newest.
-
-    The state is of tensors, numbers, strings, lists and dictionaries.
-    """
+    """Write a checkpoint of tensors, numbers, strings, lists and dicts; delete the oldest."""
     path = _write(run_dir / f"state-{step:08d}.pt", state)
     for old in sorted(run_dir.glob(PATTERN))[:-keep]:
         old.unlink()
@@ -29,11 +26,7 @@ def save_best(run_dir: Path, state: dict[str, Any]) -> Path:
 
 
 def load_best(run_dir: Path) -> dict[str, Any] | None:
-    """Read what :func:`save_best` wrote, with tensors on the CPU; None without validations.
-
-    Raises:
-        ClipsonicError: The file is damaged.
-    """
+    """Read what :func:`save_best` wrote, with tensors on the CPU; None without validations."""
     path = run_dir / BEST
     return _read(path, "Train on to write another.") if path.exists() else None
 
@@ -44,11 +37,7 @@ def newest(run_dir: Path) -> Path | None:
 
 
 def load_newest(run_dir: Path) -> dict[str, Any] | None:
-    """Read the newest checkpoint of a run, with tensors on the CPU; None for a run without one.
-
-    Raises:
-        ClipsonicError: The file is damaged.
-    """
+    """Read the newest checkpoint of a run, with tensors on the CPU; None for a run without one."""
     path = newest(run_dir)
     return None if path is None else _read(path, "Delete it to go on from the one before.")
 

@@ -10,18 +10,14 @@ from clipsonic_cli.trainer.config import TrainConfig
 
 
 class Ema:
-    """An average of a network's parameters, in float32; buffers are copied.
+    """An average of a network's parameters, in float32, which starts as a copy; buffers are copied.
 
-    Args:
-        network: The network; the average starts as a copy.
-        decay: In [0, 1).
-        warmup: Use the decay min(decay, (1 + n) / (10 + n)) at step n: a plain 0.9999 remembers
-            the random start for tens of thousands of steps.
+    The decay is in [0, 1). With a warm-up it is min(decay, (1 + n) / (10 + n)) at step n: a plain
+    0.9999 remembers the random start for tens of thousands of steps.
     """
 
     def __init__(self, network: nn.Module, decay: float, *, warmup: bool = True) -> None:
-        self.network = network
-        self.decay, self.warmup = decay, warmup
+        self.network, self.decay, self.warmup = network, decay, warmup
         self._parameters = {k: v.detach().clone() for k, v in network.named_parameters()}
 
     @torch.no_grad()

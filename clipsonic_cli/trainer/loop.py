@@ -76,16 +76,16 @@ def train(
     alone writes and calls back. All need to see ``run_dir``.
 
     Args:
-        objective: The losses; its networks are moved to the device and trained in place.
+        objective: Its networks are moved to the device and trained in place.
         dataset: The training clips.
         config: Hyperparameters.
-        run_dir: The run's folder, made if need be.
+        run_dir: Made if need be.
         held_out: Validation clips for the averaged weights, always with the same noise.
         device: Kind of device, one for each process; None is the CPU.
         minutes: Stop and save after this much time in this call.
         trackers: Names of ``tracking.TRACKERS`` to log to as well.
         on_save: Called after every checkpoint, with the log for whatever else is to be shown.
-        report: Called with progress.
+        report: Called after every step.
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
@@ -105,9 +105,8 @@ def train(
                 while run.step < config.steps:
                     run.advance()
                     report("train", run.step, config.steps)
-                    stopped, late = run.any_process(
-                        interrupted.is_set(), time.monotonic() > deadline
-                    )
+                    late = time.monotonic() > deadline
+                    stopped, late = run.any_process(interrupted.is_set(), late)
                     if stopped or late or run.due(config.save_every):
                         progress = run.save()
                         if run.log is not None and on_save is not None:
@@ -122,11 +121,7 @@ def train(
 
 
 class _Run:
-    """The state of a training, and how it advances by one step.
-
-    Raises:
-        UsageError: The processes cannot share a batch.
-    """
+    """The state of a training, and how it advances by one step."""
 
     def __init__(
         self,
@@ -137,18 +132,13 @@ class _Run:
         run_dir: Path,
         accelerator: Accelerator,
     ) -> None:
-        processes, rank = accelerator.num_processes, accelerator.process_index
-        share = share_of_batch(config.batch_size, processes)
+        share = share_of_batch(config.batch_size, accelerator.num_processes)
+        start = accelerator.process_index * share
         self.objective, self.dataset, self.held_out = objective, dataset, held_out
         self.config, self.run_dir, self.accelerator = config, run_dir, accelerator
-        self.rows = slice(rank * share, (rank + 1) * share)
-        self.feed = Feed(
-            dataset,
-            objective.draw,
-            batch_size=config.batch_size,
-            rows=self.rows,
-            generator=torch.Generator().manual_seed(config.seed),
-        )
+        self.rows = slice(start, start + share)
+        generator = torch.Generator().manual_seed(config.seed)
+        self.feed = Feed(dataset, objective.draw, config.batch_size, self.rows, generator)
         self.updater = Updater(objective, config, accelerator, share)
         self.network = self.updater.networks[objective.main]
         self.ema = Ema(self.network, config.ema_decay, warmup=config.ema_warmup)

@@ -26,15 +26,13 @@ def make_accelerator(device: torch.device) -> Accelerator:
     Raises:
         UsageError: ``accelerate launch`` is to shard networks, or the device is another.
     """
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="no",
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
-            # The main process may make samples, or wait for another's decoding, for long.
-            InitProcessGroupKwargs(timeout=timedelta(days=1)),
-        ],
-    )
+    handlers = [
+        DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+        # The main process may make samples, or wait for another's decoding, for long.
+        InitProcessGroupKwargs(timeout=timedelta(days=1)),
+    ]
+    cpu = device.type == "cpu"
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=handlers)
     plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
     if accelerator.distributed_type not in plain:
         raise UsageError(
@@ -66,17 +64,9 @@ class Updater:
     averaged (DistributedDataParallel). Rows that do not fit into a GPU's memory at once are
     computed in pieces of half the size, and half again, whose gradients add up to the same.
 
-    Args:
-        objective: The losses; its networks are moved to the device, and wrapped until
-            :meth:`release`.
-        config: Hyperparameters.
-        accelerator: The processes.
-        rows: Clips of a batch this process computes.
-
-    Attributes:
-        networks: The objective's networks, never wrapped.
-        optimizers: One for each network.
-        at_once: Clips computed at once.
+    The objective's networks are moved to the device, and wrapped from :meth:`wrap` to
+    :meth:`release`; :attr:`networks` are the same, never wrapped. ``rows`` is the number of clips
+    of a batch this process computes, :attr:`at_once` of them at once.
     """
 
     def __init__(
@@ -113,14 +103,10 @@ class Updater:
                 group["lr"] = learning_rate(self.config, step)
 
     def update(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> str | None:
-        """Update a network by the gradient of its loss.
+        """Update a network by the gradient of its loss on this process's rows.
 
-        Args:
-            name: The network.
-            batch: This process's rows, on the device.
-            step: Steps done.
-            seed: Seed of dropout, which alone draws from the global generator; that is restored.
-            means: Receives the values to log.
+        The seed is dropout's, which alone draws from the global generator; that is restored.
+        ``means`` receives the values to log.
 
         Returns:
             What is wrong if the loss or its gradient is not finite or too large; the network is
@@ -160,11 +146,7 @@ class Updater:
         return None
 
     def _gradient(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> Tensor:
-        """Compute the gradient into the network, in smaller pieces if they must be.
-
-        Returns:
-            The loss.
-        """
+        """Compute the gradient, in smaller pieces if they must be, and return the loss."""
         devices = [self.device] if self.device.type == "cuda" else []
         while True:
             # Try.
@@ -251,11 +233,7 @@ class Updater:
         return {"networks": networks, "optimizers": optimizers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state; the configuration's hyperparameters stay.
-
-        Raises:
-            KeyError | RuntimeError | ValueError: It is of other networks.
-        """
+        """Restore a state; the configuration's hyperparameters stay."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
             optimizer, saved = self.optimizers[name], state["optimizers"][name]["state"]
@@ -277,15 +255,8 @@ def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.ndim >= least_axes]},
         {"params": [p for p in parameters if p.ndim < least_axes], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        groups,
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=fused,
-        foreach=not fused,
-    )
+    usual = {name: getattr(config, name) for name in ("lr", "betas", "eps", "weight_decay")}
+    return torch.optim.AdamW(groups, fused=fused, foreach=not fused, **usual)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +22,8 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.trainer.objective import Loss
 from clipsonic_cli.types import Waveform
 
+Media = Waveform | Image.Image
+"""What a tracker can show: a waveform, on the CPU, or an RGB image."""
 MAX_LOG = 1 << 30
 """Bytes of a log of metrics at most."""
 
@@ -58,16 +59,12 @@ class Means:
         if accelerator.num_processes == 1 or not self.sums:
             return
         names = sorted(self.sums)
-        own = [
-            torch.stack([self.sums[name].double().cpu() for name in names]),
-            torch.tensor([float(self.counts[name]) for name in names], dtype=torch.float64),
-        ]
-        sums, counts = accelerator.reduce(torch.stack(own).to(accelerator.device))
+        own = [[float(self.sums[name]), float(self.counts[name])] for name in names]
+        pairs = torch.tensor(own, dtype=torch.float64, device=accelerator.device)
         share = 1 if accelerator.is_main_process else 0
-        self.sums = {name: share * total for name, total in zip(names, sums, strict=True)}
-        self.counts = {
-            name: share * int(count) for name, count in zip(names, counts.tolist(), strict=True)
-        }
+        pooled = dict(zip(names, share * accelerator.reduce(pairs), strict=True))
+        self.sums = {name: total for name, (total, _) in pooled.items()}
+        self.counts = {name: int(count) for name, (_, count) in pooled.items()}
 
     def values(self) -> dict[str, float]:
         """Return the means of the names that have values."""
@@ -78,27 +75,8 @@ class Means:
         }
 
 
-class Tracker(Protocol):
-    """A tool that shows curves, audio and images of a training."""
-
-    def curves(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each named curve."""
-
-    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
-        """Add a waveform, on the CPU, or an RGB image."""
-
-    def close(self) -> None:
-        """Close the record."""
-
-
 class TensorBoard:
-    """Events in ``run_dir/tensorboard``; those of steps that will be done again are hidden.
-
-    Args:
-        run_dir: The run's folder.
-        step: Steps done.
-        last: Last step in the log before.
-    """
+    """Events in ``run_dir/tensorboard``; those after ``step``, to be done again, are hidden."""
 
     def __init__(self, run_dir: Path, *, step: int, last: int) -> None:  # noqa: ARG002
         from torch.utils.tensorboard import SummaryWriter
@@ -111,8 +89,8 @@ class TensorBoard:
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
-    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
-        """Add a waveform, on the CPU, or an RGB image."""
+    def show(self, step: int, name: str, value: Media) -> None:
+        """Add a waveform or an image."""
         if isinstance(value, Waveform):
             self.writer.add_audio(name, value.samples[None], step, value.sample_rate)
         else:
@@ -134,10 +112,7 @@ class WeightsAndBiases:
     With ``WANDB_MODE=offline`` every resumption is a folder of its own in ``run_dir/wandb``, and
     their steps follow each other: ``wandb sync`` the first, then the others with ``--append``.
 
-    Args:
-        run_dir: The run's folder; its name is the run's.
-        step: Steps done.
-        last: Last step in the log before.
+    ``last`` is the last step that the log held before.
 
     Raises:
         UsageError: W&B cannot be logged in to or reached.
@@ -175,8 +150,8 @@ class WeightsAndBiases:
         if step >= self.first:
             self.run.log(dict(values), step=step)
 
-    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
-        """Add a waveform, on the CPU, or an RGB image."""
+    def show(self, step: int, name: str, value: Media) -> None:
+        """Add a waveform or an image."""
         import wandb
 
         if isinstance(value, Waveform):
@@ -190,7 +165,8 @@ class WeightsAndBiases:
         self.run.finish()
 
 
-TRACKERS: dict[str, tuple[type[TensorBoard] | type[WeightsAndBiases], str]] = {
+Tracker = TensorBoard | WeightsAndBiases
+TRACKERS: dict[str, tuple[type[Tracker], str]] = {
     "tensorboard": (TensorBoard, "train"),
     "wandb": (WeightsAndBiases, "wandb"),
 }
@@ -211,11 +187,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Return the whole lines of a log of metrics, each with its step.
-
-    Raises:
-        ClipsonicError: It cannot be read, or a line of it is damaged.
-    """
+    """Return the whole lines of a log of metrics, each with its step."""
     whole: list[tuple[int, str]] = []
     try:
         for line in bounded.read_text(path, MAX_LOG).splitlines(keepends=True):
@@ -233,13 +205,11 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 class MetricsLog:
     """The run's metrics.jsonl and the trackers asked for.
 
-    Args:
-        run_dir: The run's folder.
-        step: Steps done; lines of later ones, which will be done again, are dropped.
-        trackers: Names of :data:`TRACKERS`.
+    Lines after ``step`` steps, which will be done again, are dropped.
 
     Raises:
         UsageError: A tracker is unknown, not installed, or cannot be used.
+        ClipsonicError: The file cannot be read, or a line of it is damaged.
     """
 
     def __init__(self, run_dir: Path, step: int, *, trackers: Sequence[str] = ()) -> None:
@@ -253,9 +223,7 @@ class MetricsLog:
             kept = "".join(line for number, line in whole if number <= step)
             temporary.write_text(kept, encoding="utf-8")
             temporary.replace(self.path)
-        self.trackers: list[Tracker] = [
-            TRACKERS[name][0](run_dir, step=step, last=last) for name in trackers
-        ]
+        self.trackers = [TRACKERS[name][0](run_dir, step=step, last=last) for name in trackers]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write a line, and add a point to each curve."""
@@ -264,11 +232,8 @@ class MetricsLog:
         for tracker in self.trackers:
             tracker.curves(step, values)
 
-    def show(self, step: int, name: str, value: Waveform | Image.Image) -> None:
-        """Show a waveform, on the CPU, or an RGB image in the trackers.
-
-        The names of a series are equal; a slash groups.
-        """
+    def show(self, step: int, name: str, value: Media) -> None:
+        """Show a waveform or an image in the trackers: one of a series by name, a slash groups."""
         for tracker in self.trackers:
             tracker.show(step, name, value)
 

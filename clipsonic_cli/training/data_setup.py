@@ -20,12 +20,7 @@ from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.preparation.catalogue import (
-    Catalogue,
-    collect,
-    is_catalogue,
-    read_catalogue,
-)
+from clipsonic_cli.preparation.catalogue import Catalogue, collect, is_catalogue, read_catalogue
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home

@@ -200,7 +200,7 @@ STAGES: Mapping[Stage, StageRow] = {
         parts={
             "clip-image": Part(
                 name="prior-sd", encoder="clip", frames=True, labels=True, extensions=DIFFUSION
-            ),
+            )
         },
         sizes=PRIOR_SIZES,
         lr={"large": 1e-4, "base": 3e-4, "mini": 5e-4},

@@ -76,11 +76,7 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
     if header.kind != stage or isinstance(header.config, dict):
         raise BadBundle(f"{path} holds a {header.kind}, with which no {stage} can begin.")
     return WarmStart(
-        name=folder.name,
-        stage=stage,
-        path=path,
-        network=header.config,
-        diffusion=header.diffusion,
+        name=folder.name, stage=stage, path=path, network=header.config, diffusion=header.diffusion
     )
 
 

@@ -70,7 +70,7 @@ def _inside(folder: Path) -> Iterator[Path]:
 def _unreadable(error: OSError) -> UsageError:
     return UsageError(
         f"Folder '{error.filename}' cannot be read: {error.strerror}; make it readable, or give "
-        f"another."
+        "another."
     )
 
 
@@ -95,13 +95,11 @@ def embed_files(
     """Compute the features of files one by one; memory does not grow with their number.
 
     Args:
-        sounds: Files by name; each at its own sample rate, channels averaged.
+        sounds: Files by name; each keeps its sample rate, channels are averaged. Those that cannot
+            be read or embedded are noted.
         backbone: Embeds them.
         windows: How each is cut before.
         report: Receives (backbone's name, done, total).
-
-    Returns:
-        Features of the sounds that can be read and embedded; the others are noted.
 
     Raises:
         UsageError: None can; says why.
@@ -140,7 +138,9 @@ def _read_all(
             continue
         if audio.cut:
             remarks.setdefault(" cut off: shorter than the header says", []).append(name)
-        for note in (*audio.notes, *([DAMAGED] if audio.damage else [])):
+        if audio.damage:
+            remarks.setdefault(f": {DAMAGED}", []).append(name)
+        for note in audio.notes:
             remarks.setdefault(f": {note}", []).append(name)
         yield name, Waveform(samples=torch.from_numpy(audio.samples), sample_rate=audio.sample_rate)
 
@@ -148,12 +148,7 @@ def _read_all(
 def read_as_made(path: Path, sample_rate: int | None = None) -> Audio:
     """Read a sound at the level it was made at, without the gain of the guard against clipping.
 
-    Args:
-        path: See :func:`~clipsonic_cli.data.sound_files.read_sound_file`.
-        sample_rate: Hz wanted; None keeps the file's own.
-
-    Returns:
-        The sound, which may exceed [-1, 1] where its file states a gain.
+    It may exceed [-1, 1]. See :func:`~clipsonic_cli.data.sound_files.read_sound_file`.
 
     Raises:
         NotSound: The file cannot be read, or states an impossible gain.

@@ -128,7 +128,7 @@ def reconstruct(
         sonic: The model; only its vocoder is used.
         items: Test clips with their sounds.
         spec: Geometry of the mels.
-        folder: Where the sounds go; those of the same original and vocoder are used again.
+        folder: A sound there is used again if it has the same original and vocoder.
         vocoder: None is the model's default.
         report: Receives ("reconstruction", done, total).
     """
@@ -168,13 +168,8 @@ def query_vectors(
 ) -> Iterator[QueryVectors]:
     """Yield, for each mode, the vectors that condition its U-Net and those of the true images.
 
-    Args:
-        sonic: The model.
-        items: Those with a label and an image count. The prior draws with their seeds, as it does
-            for the sounds.
-        modes: Those that do not lead to a CLIP vector are left out.
-        candidates: Candidates of the prior.
-        report: Receives the encoders' progress.
+    Items without a label or an image are left out, and so are modes that do not lead to a CLIP
+    vector. The prior draws with the seeds of the items, as it does for the sounds.
 
     Raises:
         UsageError: No item has both a label and an image.

@@ -131,7 +131,7 @@ class Generation:
             )
         notes = [
             f"the queries are common sounds, such as '{common_items(1, seed=0)[0].text}'; give "
-            f"`data` for those of the model's test clips"
+            "`data` for those of the model's test clips"
         ]
         if self.modes is None:
             # The paper's main mode where the model has it.
@@ -152,7 +152,7 @@ class Generation:
             if needs.vectors or len(of_text) == len(modes):
                 raise UsageError(
                     f"The clips of '{self.data}' have no labels, which {names} need. Put each "
-                    f"video in a folder named after its sound, such as violin/."
+                    "video in a folder named after its sound, such as violin/."
                 )
             note = f"modes {names} are left out: the clips have no labels"
             return [name for name in modes if name not in of_text], list(clips), [note]
@@ -180,19 +180,16 @@ class _Prepared:
         return self.request.clip_seconds or self.request.recipe.seconds
 
     def collect(self, out: Path, report: Report) -> SystemSet:
-        """Make the sounds that are not in the folder yet.
-
-        Args:
-            out: Gets "sounds", and with data "clips".
-            report: Receives progress.
-        """
+        """Make the sounds that are not in ``out`` yet, in "sounds"; test clips go to "clips"."""
         request, sonic = self.request, self.sonic
+        # Take the test clips.
         items = self._items(out, report)
         sounds = {item.name: item.sound for item in items if item.sound is not None}
         truth = self._truth(sounds) if sounds else None
         modes = [MODES[name] for name in self.modes]
         folder = out / "sounds"
         systems: list[System] = []
+        # Generate and reconstruct.
         if self.needs.audio:
             for mode in modes:
                 for w in dict.fromkeys(request.guidance):
@@ -205,6 +202,7 @@ class _Prepared:
                     sonic, items, self.spec, place, vocoder=request.recipe.vocoder, report=report
                 )
                 systems.append(system)
+        # Encode the queries.
         vectors: list[QueryVectors] = []
         if self.needs.vectors:
             vectors += generation.query_vectors(sonic, items, modes, report=report)
@@ -250,7 +248,7 @@ class _Prepared:
     def _truth(self, sounds: Mapping[str, Path]) -> Reference:
         description = (
             f"the clips' own sounds, {self.request.split} split, {_lengths(sounds)} around the "
-            f"middle of each"
+            "middle of each"
         )
         return Reference(description=description, sounds=sounds, of_clips=True)
 

@@ -80,7 +80,7 @@ def resolve(request: EvalRequest) -> Plan:
         reference = replace(_read_reference(shipped, audio_runs), description=SHIPPED)
         notes.append(
             f"compared with {SHIPPED}: the kinds of sound requested are not those of the true "
-            f"sounds in the same shares, which alone makes a distance"
+            "sounds in the same shares, which alone makes a distance"
         )
     _check_save_stats(request, audio_runs)
     # Drop metrics of queries where there are none.
@@ -111,10 +111,7 @@ def _comparable(
 ) -> tuple[list[MetricRun], list[str]]:
     """Return the metrics that have something to compare with, and a note on the others.
 
-    Args:
-        request: May have a reference, or a source that has one.
-        runs: All metrics.
-        shipped: Whether statistics by the embedded backbone came with the model.
+    ``shipped`` is whether statistics by the embedded backbone came with the model.
     """
     known = request.reference is not None or request.source.has_truth
 
@@ -163,5 +160,5 @@ def _check_save_stats(request: EvalRequest, runs: Sequence[MetricRun]) -> None:
     if count != 1:
         raise UsageError(
             f"`save_stats` keeps those of one backbone, and the metrics have {count} that take "
-            f"statistics; give `metrics` fad, or fad with one backbone."
+            "statistics; give `metrics` fad, or fad with one backbone."
         )

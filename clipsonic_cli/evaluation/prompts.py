@@ -74,13 +74,13 @@ def find_prompts(
         notes.append(
             f"images that recipes name are not shown for {len(missing)} of {len(sounds)} sounds, "
             f"such as '{printable(missing[0])}': not in the folders given, or another image; name "
-            f"its folder by `pictures`"
+            "its folder by `pictures`"
         )
     if guessed:
         notes.append(
             f"prompts are the names of files, such as '{guessed[0]}', for {len(guessed)} of "
             f"{len(sounds)} sounds, as nothing else says what those were to be; give `prompts` "
-            f"otherwise"
+            "otherwise"
         )
     return FoundPrompts(texts, images, notes)
 
@@ -112,11 +112,8 @@ def _matched(
     Raises:
         UsageError: A name fits several files, or a file has several texts.
     """
-    by_path: dict[str, list[str]] = {}
-    by_bare_path: dict[str, list[str]] = {}
-    by_name: dict[str, list[str]] = {}
-    by_stem: dict[str, list[str]] = {}
-    indexes = (by_path, by_bare_path, by_name, by_stem)
+    # By path, by path without ending, by name, by name without ending.
+    indexes: tuple[dict[str, list[str]], ...] = ({}, {}, {}, {})
     for name, path in sounds.items():
         whole = PurePosixPath(name).with_name(path.name)
         bare = whole.with_suffix("")
@@ -130,7 +127,7 @@ def _matched(
             some = " or ".join(f"'{name}'" for name in named[:SHOWN])
             raise UsageError(
                 f"The prompt of '{key}' may be that of {some}, {len(named)} files in all; name "
-                f"each by its path in the folder, with its ending."
+                "each by its path in the folder, with its ending."
             )
         if not named:
             strays.append(key)

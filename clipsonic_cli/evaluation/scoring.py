@@ -61,7 +61,7 @@ def score(
 
     Args:
         systems: May be none, where only statistics are to be saved.
-        runs: Metrics that need audio; where there are none, no row comes back.
+        runs: Metrics that need audio; without any, there are no rows.
         reference: None where no metric needs one.
         device: Where backbones run.
         seed: Seed of the intervals.
@@ -148,14 +148,7 @@ class _Tally:
 
 
 def _note(run: MetricRun, system: System, reference: Reference | None, *, classes: int) -> str:
-    """Format what depends on the source of the sounds: their classes, overlap with the reference.
-
-    Args:
-        run: The metric.
-        system: The sounds.
-        reference: What they were compared with.
-        classes: Size of the vectors: number of classes, where the metric compares those.
-    """
+    """Format what depends on the source: number of classes, overlap with the reference."""
     metric = run.metric
     if not metric.needs_classes:
         return _overlap_note(system, reference) if reference and metric.needs_reference else ""
@@ -177,7 +170,7 @@ def _overlap_note(system: System, reference: Reference) -> str:
     if common := sum(path.resolve() in known for path in system.sounds.values()):
         return (
             f"{common} of {len(system.sounds)} files are among those they are compared with: the "
-            f"two are not drawn apart, so that this is lower than other sounds as good could reach."
+            "two are not drawn apart, so that this is lower than other sounds as good could reach."
         )
     return ""
 
@@ -195,7 +188,7 @@ class _FeatureCache:
     @property
     def reference_left_out(self) -> dict[str, str]:
         """Sounds of the reference that could not be embedded, with the reason."""
-        return {n: why for one in self._references.values() for n, why in one.left_out.items()}
+        return {n: why for f in self._references.values() for n, why in f.left_out.items()}
 
     def pair(self, system: System, run: MetricRun) -> tuple[Features, Features | Statistics]:
         """Return the two sets that a metric compares.
@@ -207,7 +200,7 @@ class _FeatureCache:
         if run.needs_prompts and not system.prompts:
             raise UsageError(
                 f"Nothing says what the sounds of '{system.name}' were to be; give `prompts`, a "
-                f"csv of file and prompt."
+                "csv of file and prompt."
             )
         against: Features | Statistics
         if metric.needs_reference:
@@ -272,7 +265,7 @@ class _FeatureCache:
         return self._prompts[key]
 
     def _zero_shot(self, system: System) -> ZeroShotTagger:
-        """Return the tagger whose classes are a system's own prompts, whoever else is scored."""
+        """Return the tagger whose classes are the prompts of one system alone."""
         classes = tuple(sorted(set(system.prompts.values())))
         if classes not in self._taggers:
             backbone = cast(AudioTextBackbone, self.backbone)

@@ -24,17 +24,14 @@ class Source(Protocol):
     @property
     def has_truth(self) -> bool:
         """Whether the true sounds come along."""
-        ...
 
     @property
     def has_queries(self) -> bool:
         """Whether sounds are made from queries, which have vectors."""
-        ...
 
     @property
     def statistics(self) -> Path | None:
         """Statistics of true sounds that came with a model, for want of any other reference."""
-        ...
 
     def prepare(self, needs: Needs, device: torch.device) -> Collect:
         """Check all that needs no weights, and return the function that collects the systems.
@@ -44,7 +41,6 @@ class Source(Protocol):
             MissingWeights: A model has none of the modes.
             BadBundle: Parts of a model do not fit each other.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

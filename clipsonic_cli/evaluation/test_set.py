@@ -83,10 +83,10 @@ def draw_clips(
     again.
 
     Args:
-        source: See :func:`~clipsonic_cli.data.listing.list_clips`.
-        format: See there.
+        source: See :func:`~clipsonic_cli.data.listing.list_clips`, also for ``format``.
+        format: Format of the data.
         split: Which clips.
-        split_seed: Seed of the training, where the data set states no split.
+        split_seed: Seed of the training, which splits data that state no split.
         seed: Seed of the draw.
 
     Raises:
@@ -100,7 +100,7 @@ def draw_clips(
         present = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise UsageError(
             f"'{source}' has no clips in the split '{split}'; it has {present}: give another "
-            f"`split`."
+            "`split`."
         )
     order = sorted(in_split, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
     return replace(listing, clips=order)
@@ -122,8 +122,7 @@ def take(
         clips: In the order in which they are drawn.
         count: How many are wanted.
         spec: What is taken.
-        folder: Where files go. A sound states the bytes it was cut from, and is cut again if they
-            change.
+        folder: A sound there states the bytes it was cut from, and is cut again if they change.
         seed: Gives each item a seed of its own.
         workers: Processes that decode; 0 is this one.
         report: Receives ("clips", done, count).

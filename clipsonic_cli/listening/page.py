@@ -78,7 +78,7 @@ def write_listening_test(
         if path.exists():
             raise UsageError(
                 f"'{folder}' holds a listening test already, and answers to it need its {KEY}; "
-                f"give another folder."
+                "give another folder."
             )
     shown, samples = _blind(systems, random.Random(seed), report)
     # Answers name their test, so that the key of another one does not fit.

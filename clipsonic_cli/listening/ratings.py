@@ -237,7 +237,7 @@ def _read_answers(
     if fields.get("test") != test:
         raise UsageError(
             f"'{path}' answers the test {fields.get('test')!r}, but the key is of {test!r}; give "
-            f"the key.json written with that page."
+            "the key.json written with that page."
         )
     ratings = {}
     for sample, answer in answers.items():

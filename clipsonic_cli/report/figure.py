@@ -1,6 +1,7 @@
 """Figure 3: scores against guidance, as an SVG that any page can hold, or as a PNG."""
 
 import io
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -127,14 +128,14 @@ def figure_3(
     if not panels:
         raise UsageError(
             f"Figure 3 shows {', '.join(metrics) or 'scores'} against w, and no such score has "
-            f"one; evaluate a model with `guidance` 1 1.5 2 3."
+            "one; evaluate a model with `guidance` 1 1.5 2 3."
         )
     check_matplotlib()
     from matplotlib import style
     from matplotlib.figure import Figure
 
     columns = min(len(panels), COLUMNS)
-    rows = -(-len(panels) // columns)
+    rows = math.ceil(len(panels) / columns)
     with style.context(["default", RC]), warnings.catch_warnings():
         # For names in letters that the font lacks; browsers have other fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)

@@ -171,7 +171,7 @@ def one_window(results: Results) -> list[str]:
         return []
     return [
         f"No sound of {', '.join(names)} has room for a second window of 4 s: max, mean and min "
-        f"are the same, and tell nothing. The paper's are of 10 s."
+        "are the same, and tell nothing. The paper's are of 10 s."
     ]
 
 

@@ -30,7 +30,7 @@ from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import model_folders
-from clipsonic_cli.types import Report, Waveform, silent
+from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
 NATIVE_FRAMES = 128
 """Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
@@ -187,8 +187,8 @@ class ClipSonic:
 
     def vocoder_parts(self, vocoder: str | None = None) -> set[str]:
         """Return the parts that a vocoder needs: one or none; None is the model's default."""
-        part: str | None = VOCODERS.load(vocoder or self.vocoder).part
-        return set() if part is None else {part}
+        network: VocoderNetwork = VOCODERS.load(vocoder or self.vocoder)
+        return set() if network.part is None else {network.part}
 
     def prepare(self, recipe: Recipe) -> None:
         """Load the networks of a recipe now, instead of when :meth:`generate` needs them.

@@ -48,7 +48,6 @@ def evaluate(
     save_stats: eval_options.SaveStats = None,
     table: eval_options.TableNumber = None,
     figure: eval_options.FigureNumber = None,
-    model: options.Model = None,
     data: eval_options.Data = None,
     format: options.Format = None,  # noqa: A002 - the option's name
     split: eval_options.Split = "test",
@@ -68,6 +67,7 @@ def evaluate(
     ratings: eval_options.Ratings = None,
     key: eval_options.Key = None,
     out: eval_options.Out = None,
+    model: options.Model = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     workers: options.Workers = None,

@@ -27,7 +27,6 @@ class TrainConfig:
     """Most clips a process computes at once, the rest of its share following before the weights
     move. None is all of them, and fewer once a GPU's memory has run out."""
     lr: float = 1e-4
-    """AdamW's learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's averaging; (0.8, 0.99) for a vocoder (Kong et al. 2020, HiFi-GAN), (0.9, 0.99) in
     dalle2-pytorch's trainer of the prior."""
@@ -36,8 +35,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     """AdamW's; 0.06 for the prior."""
     decayed: Literal["matrices", "all"] = "matrices"
-    """Which parameters decay: "matrices", those with two axes or more, as in dalle2-pytorch's
-    trainer; or "all", as in BigVGAN's."""
+    """Parameters that decay: those of two axes or more, as in dalle2-pytorch's trainer; or all,
+    as in BigVGAN's."""
     warmup: int = 0
     """Steps over which the learning rate rises from 0."""
     lr_decay: float = 1.0
@@ -45,21 +44,18 @@ class TrainConfig:
     ema_decay: float = 0.9999
     """Decay of the averaged weights, which are the ones kept."""
     ema_warmup: bool = True
-    """Let step n use at most the decay (1 + n) / (10 + n), so that an early average is not the
-    random start; improved-diffusion does without."""
+    """Let step n use at most the decay (1 + n) / (10 + n); improved-diffusion does without."""
     prior_dropout: float = 0.0
-    """Dropout in the prior's attention and feed-forward layers; 0.05 in LAION's configuration. The
-    U-Net's is in its own configuration."""
+    """0.05 in LAION's configuration. The U-Net's dropout is in its own configuration."""
     clip_norm: float | None = None
     """Norm that gradients are scaled down to; None leaves them."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass; weights and averages stay float32."""
     compile: bool = False
-    """Compile the networks (torch.compile), which takes minutes at the first step and the first
-    validation, and needs a C++ compiler. Changes nothing but rounding and the draws of dropout, so
-    that either kind of run resumes the other's."""
+    """Compile the networks, which takes minutes at the first step and the first validation, and
+    needs a C++ compiler. Changes nothing but rounding and the draws of dropout, so that either kind
+    of run resumes the other's."""
     seed: int = 0
-    """Seed of everything random in the training."""
     save_every: int = 5000
     """Steps between checkpoints."""
     keep: int = 2
@@ -69,14 +65,12 @@ class TrainConfig:
     validate_every: int = 5000
     """Steps between validations, where clips are held out."""
     validate_batches: int = 8
-    """Batches of a validation."""
     max_loss: float = 1e4
     """A loss above it, or one that is NaN, ends the training."""
     publish: Literal["best", "last"] = "best"
-    """Which average becomes the model: the last, or the one with the lowest validation loss where
-    clips are held out."""
+    """The average that becomes the model: the last, or, where clips are held out, the one with the
+    lowest validation loss."""
     publish_dtype: Literal["float16", "float32"] = "float16"
-    """Precision in which the model's weights are stored."""
 
     def __post_init__(self) -> None:
         check_fields(self, ranges.TRAIN)

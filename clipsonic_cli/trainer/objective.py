@@ -29,22 +29,15 @@ class Objective(Protocol):
     """A training objective: networks, randomness and losses."""
 
     networks: dict[str, nn.Module]
-    """The networks to train, by name: a GAN has discriminators too. During a training the loop puts
-    wrappers here that exchange gradients between processes: a loss that trains a network calls it
-    by this table."""
+    """The networks to train, by name. In a training the loop puts wrappers here that exchange
+    gradients between processes: a loss that trains a network calls it by this table."""
     main: str
-    """The name of the network that is kept: its weights are averaged."""
+    """The network that is kept: its weights are averaged."""
     criterion: str
-    """The value that the validation judges weights by: ``main``, for its loss, or the name of one
-    of the loss's parts."""
+    """What the validation judges weights by: ``main``, for its loss, or one of the loss's parts."""
 
     def draw(self, batch: Batch, generator: torch.Generator, /) -> Batch:
-        """Draw what the losses need: the data's crop, noise, time.
-
-        Args:
-            batch: From the data set, on the CPU.
-            generator: On the CPU; all the randomness there is but dropout's.
-        """
+        """Draw what the losses need on the CPU: crop, noise, time; all randomness but dropout's."""
         ...
 
     def turns(self, step: int, /) -> Sequence[str]:
@@ -52,12 +45,9 @@ class Objective(Protocol):
         ...
 
     def loss(self, network: str, batch: Batch, step: int, /) -> Loss:
-        """Compute the loss of one network.
+        """Compute the loss of the network to update; those before it in the step have been.
 
-        Args:
-            network: The network to update; those before it in the step have been updated.
-            batch: Rows of what :meth:`draw` returned, on the networks' device; integers stay on
-                the CPU, where tables are indexed.
-            step: Steps done before this one.
+        The batch is rows of what :meth:`draw` returned, on the networks' device; integers stay on
+        the CPU, where tables are indexed.
         """
         ...

@@ -34,8 +34,6 @@ class VocoderObjective:
     have no reflected ends.
 
     Args:
-        vocoder: The generator.
-        critics: The discriminators.
         segment: Samples a waveform is cropped to, a multiple of the hop.
         warmup: Steps in which the mel distance alone trains the generator, and the critics rest;
             BigVGAN's ``freeze_step``.
@@ -43,16 +41,10 @@ class VocoderObjective:
         feature_weight: Weight of feature matching.
         scales: Mels compared, summed; None is the generator's own, as in BigVGAN v1.
 
-    Raises:
-        ValueError: The segment is not a multiple of the hop.
-
-    Attributes:
-        criterion: The mel distance, as the critics change.
-
     Source: Kong et al. 2020 (HiFi-GAN), section 2.4; Lee et al. 2023 (BigVGAN), section 3.
     """
 
-    main, criterion = "vocoder", "mel"
+    main, criterion = "vocoder", "mel"  # the loss changes as the critics do
 
     def __init__(
         self,
@@ -141,15 +133,13 @@ def generator_losses(
 
     Source: Kong et al. 2020 (HiFi-GAN), eqs. 2 and 4.
     """
-    fooled = torch.stack([(1 - logits).square().mean() for logits, _ in generated]).sum()
-    matched = torch.stack(
-        [
-            F.l1_loss(fake, real)
-            for (_, reals), (_, fakes) in zip(recorded, generated, strict=True)
-            for real, fake in zip(reals, fakes, strict=True)
-        ]
-    ).sum()
-    return fooled, matched
+    fooled = [(1 - logits).square().mean() for logits, _ in generated]
+    matched = [
+        F.l1_loss(fake, real)
+        for (_, reals), (_, fakes) in zip(recorded, generated, strict=True)
+        for real, fake in zip(reals, fakes, strict=True)
+    ]
+    return torch.stack(fooled).sum(), torch.stack(matched).sum()
 
 
 @torch.inference_mode()

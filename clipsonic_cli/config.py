@@ -189,8 +189,7 @@ PAPER_COUNT = 512
 class Recipe:
     """All that decides a sound besides the weights; it travels in the sound file's metadata.
 
-    Raises:
-        UsageError: A number is out of its range, :data:`ranges.RECIPE`, or a text is none.
+    A number out of its range (:data:`ranges.RECIPE`), or a text of another type, is a UsageError.
     """
 
     text: str | None = None
@@ -227,31 +226,19 @@ class Recipe:
 
     @property
     def query(self) -> Query:
-        """The text or image query.
-
-        Raises:
-            ValueError: There is none, or both.
-        """
+        """The text or image query; a ValueError where there is none, or both."""
         return Query(text=self.text, image=None if self.image is None else Path(self.image))
 
     @property
     def negative_query(self) -> Query | None:
-        """What to steer away from, or None.
-
-        Raises:
-            ValueError: It is both a text and an image.
-        """
+        """What to steer away from, or None; a ValueError where it is both a text and an image."""
         if self.negative is None and self.negative_image is None:
             return None
         image = None if self.negative_image is None else Path(self.negative_image)
         return Query(text=self.negative, image=image)
 
     def validate(self) -> None:
-        """Check that there is one query, and at most one negative.
-
-        Raises:
-            ValueError: There are other numbers of them.
-        """
+        """Check that there is one query, and at most one negative; a ValueError if not."""
         if (self.text is None) == (self.image is None):
             raise ValueError("a recipe has either a text or an image")
         if self.negative is not None and self.negative_image is not None:

@@ -29,21 +29,14 @@ LONGEST = 16
 
 
 def check_image(path: Path) -> None:
-    """Check that an image can be used, by decoding it.
-
-    Raises:
-        UsageError: It cannot; the message names the file and the reason.
-    """
+    """Check that an image can be used, by decoding it; a UsageError says why it cannot."""
     read_image(path)
 
 
 def image_digest(image: str | Path) -> str:
     """Check an image and return the first 16 hexadecimal digits of its SHA-256.
 
-    A file is decoded once for each time of change and size.
-
-    Raises:
-        UsageError: It cannot be used.
+    A file is decoded once for each time of change and size; a UsageError says why it cannot be.
     """
     path = Path(image)
     if not path.is_file():

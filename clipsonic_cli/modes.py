@@ -99,8 +99,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
     """Return the mode of a query, or the default for its kind where no name is given.
 
-    Raises:
-        UsageError: There is no such mode, or it takes the other kind of query.
+    An unknown mode, or one that takes the other kind of query, is a UsageError.
     """
     name = name or DEFAULT_MODE[kind]
     if name not in MODES:
@@ -117,12 +116,8 @@ def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
 def negative_mode_for(mode: Mode, kind: Literal["text", "image"]) -> Mode:
     """Return the mode whose encoder turns a negative query into what another's U-Net reads.
 
-    Args:
-        mode: The query's mode.
-        kind: The negative's kind, which may be the other one: "a cat photo, but no birdsong".
-
-    Raises:
-        UsageError: No encoder for that kind leads to this U-Net.
+    The negative's kind may be the other one ("a cat photo, but no birdsong"); where no encoder for
+    it leads to this U-Net, that is a UsageError.
     """
     negative = mode if mode.query == kind else MODES[DEFAULT_MODE[kind]]
     if negative.unet != mode.unet:
@@ -141,8 +136,7 @@ def _a(kind: str) -> str:
 def query_of(value: str | os.PathLike[str]) -> Query:
     """Return a query: a Path, or a name with an image's ending, is an image; all else is text.
 
-    Raises:
-        UsageError: It is a text without a word, is not UTF-8, or neither a text nor a path.
+    A text without a word, or no UTF-8, and what is neither text nor path, are UsageErrors.
     """
     if isinstance(value, os.PathLike):
         return Query(image=Path(value))

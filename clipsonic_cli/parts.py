@@ -209,8 +209,7 @@ class Parts:
 def training_window(header: bundle.Header) -> int:
     """Return the frames of mel a U-Net saw in training: as its file says, or the paper's.
 
-    Raises:
-        BadBundle: The number is out of its range.
+    A number out of its range is a BadBundle.
     """
     settings = header.meta.get("settings")
     window = settings.get("window", TRAIN_FRAMES) if isinstance(settings, dict) else TRAIN_FRAMES

@@ -134,11 +134,7 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
 
 
 def _bundle(name: str, kind: Any, config: Any, weights: Any, **fields: Any) -> Bundle:
-    """Build a bundle that names the publisher of its weights.
-
-    Raises:
-        BadBundle: The sizes that the file's shapes state are beyond any use.
-    """
+    """Build a bundle that names its publisher; a BadBundle where the sizes are beyond any use."""
     row = find(name)
     meta = {"asset": name, "licence": row.licence, "page": row.page}
     try:
@@ -149,11 +145,7 @@ def _bundle(name: str, kind: Any, config: Any, weights: Any, **fields: Any) -> B
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON object of a publisher's.
-
-    Raises:
-        BadBundle: It is none.
-    """
+    """Read a publisher's small JSON object; a BadBundle if it is none."""
     try:
         described = bounded.read_json(path, 16 << 20)
     except ValueError as error:

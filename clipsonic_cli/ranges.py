@@ -77,7 +77,7 @@ class Range:
 def check_all(
     ranges: Mapping[str, Range], values: Mapping[str, object], name: str = "{}"
 ) -> dict[str, Any]:
-    """Check each of some numbers that has a range.
+    """Check each of some numbers that has a range; a UsageError names the first that is out of it.
 
     Args:
         ranges: By name.
@@ -86,9 +86,6 @@ def check_all(
 
     Returns:
         Those numbers as Python's own.
-
-    Raises:
-        UsageError: One is out of its range.
     """
     checked = {}
     for key in [key for key in values if key in ranges]:

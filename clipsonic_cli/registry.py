@@ -46,20 +46,12 @@ class Registry(Mapping[str, str]):
         return len(self._entries)
 
     def check(self, name: str) -> str:
-        """Return the name, without importing anything.
-
-        Raises:
-            UsageError: The name is not in the registry.
-        """
+        """Return the name, without importing anything; a UsageError where it is unknown."""
         if name not in self._entries:
             raise unknown(self.noun, name, list(self._entries))
         return name
 
     def load(self, name: str) -> Any:
-        """Import the object registered under a name.
-
-        Raises:
-            UsageError: The name is not in the registry.
-        """
+        """Import the object registered under a name; a UsageError where it is unknown."""
         module, _, attribute = self._entries[self.check(name)].partition(":")
         return getattr(importlib.import_module(module), attribute)

@@ -29,11 +29,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A text or an image, exactly one of them.
-
-    Raises:
-        ValueError: Both or none are given.
-    """
+    """A text or an image, exactly one of them; else a ValueError."""
 
     text: str | None = None  # as typed
     image: Path | None = None

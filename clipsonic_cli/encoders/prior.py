@@ -183,11 +183,7 @@ def _stored(embed: Tensor) -> bytes:
 
 
 def load_prior(bundle: Bundle, name: str) -> Prior:
-    """Build the prior a bundle describes and load its weights, in float32.
-
-    Raises:
-        BadBundle: The weights do not fit the configuration, or it describes no prior.
-    """
+    """Build the prior of a bundle, in float32; a BadBundle where it is damaged or no prior."""
     config = bundle.header.config
     if not isinstance(config, PriorConfig):
         raise BadBundle(f"A prior's bundle is needed, this one holds a {bundle.header.kind}.")

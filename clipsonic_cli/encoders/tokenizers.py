@@ -44,8 +44,7 @@ MAX_WORD = 1000
 def unpack(bundle: Bundle, kind: str, config: type[Config]) -> tuple[Config, dict[str, Tensor]]:
     """Return a CLIP's or CLAP's configuration, and its weights without the tokenizer.
 
-    Raises:
-        BadBundle: It is of another kind, or its configuration cannot be used.
+    Another kind, or a configuration that cannot be used, is a BadBundle.
     """
     if bundle.header.kind != kind or bundle.header.encoder is None:
         raise BadBundle(
@@ -61,10 +60,9 @@ def unpack(bundle: Bundle, kind: str, config: type[Config]) -> tuple[Config, dic
 
 
 def description_of(bundle: Bundle) -> bytes:
-    """Return the tokenizer.json that a bundle holds; nothing of a tensor that is not of bytes.
+    """Return the tokenizer.json that a bundle holds, which is a BadBundle if it has none.
 
-    Raises:
-        BadBundle: It has none.
+    Of a tensor that is not of bytes it is empty.
     """
     if TOKENIZER not in bundle.weights:
         raise BadBundle(f"The {bundle.header.kind.upper()} bundle lacks its '{TOKENIZER}'.")
@@ -77,8 +75,7 @@ def description_of(bundle: Bundle) -> bytes:
 def parse(description: bytes, whose: str) -> Any:
     """Build the tokenizer of a ``tokenizer.json``, which is ``whose``: "CLIP" or "CLAP".
 
-    Raises:
-        BadBundle: It is damaged, or has a stage that is not allowed.
+    A damaged one, or one with a stage that is not allowed, is a BadBundle.
     """
     from tokenizers import Tokenizer
 

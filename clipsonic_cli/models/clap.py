@@ -63,12 +63,7 @@ class ClapConfig:
 
 
 class ClapNetwork(nn.Module):
-    """CLAP around transformers' ``ClapModel``; every embedding has unit norm.
-
-    Raises:
-        ClipsonicError: transformers is not installed, too old, or cannot be imported.
-        ValueError: No network has such sizes.
-    """
+    """CLAP around transformers' ``ClapModel``; every embedding has unit norm."""
 
     def __init__(self, config: ClapConfig) -> None:
         super().__init__()
@@ -119,9 +114,7 @@ class ClapNetwork(nn.Module):
 def build_clap(config: ClapConfig, weights: Mapping[str, Tensor]) -> ClapNetwork:
     """Build a CLAP with weights of :func:`from_laion` or :func:`from_transformers`, in float32.
 
-    Raises:
-        BadBundle: The weights are not all of the network's and no others, or it cannot be built.
-        ClipsonicError: See :func:`import_transformers`.
+    Weights that do not fit are a BadBundle; see :func:`import_transformers` for its errors.
     """
     made = constants(config)
     missing = {name: made[leaf_of(name)] for name in _state(config) if leaf_of(name) in made}

@@ -11,22 +11,14 @@ from clipsonic_cli.errors import ClipsonicError
 
 
 def import_open_clip() -> Any:
-    """Import open_clip, which needs a torchvision that fits torch.
-
-    Raises:
-        ClipsonicError: The two do not fit.
-    """
+    """Import open_clip; a ClipsonicError where torchvision does not fit torch."""
     with needs_torchvision("open_clip"):
         import open_clip
     return open_clip
 
 
 def import_transformers() -> Any:
-    """Import transformers, which is optional.
-
-    Raises:
-        ClipsonicError: It is missing, older than 5, or does not fit torch; says what to do.
-    """
+    """Import transformers; a ClipsonicError says what to do if it is missing or before 5."""
     remedy = 'python -m pip install "clipsonic[clap]"'
     try:
         import transformers
@@ -45,11 +37,10 @@ def import_transformers() -> Any:
 
 @contextmanager
 def needs_torchvision(package: str) -> Iterator[None]:
-    """Explain why a package that imports torchvision cannot be imported within.
+    """Turn a failed import within the block into a ClipsonicError.
 
-    Raises:
-        ClipsonicError: The import failed. Where torchvision is of another release than torch, that
-            is the reason; else the import's own message.
+    Where torchvision is of another release than torch, that is the reason it gives; else the
+    import's own message.
     """
     try:
         yield

@@ -45,11 +45,7 @@ def build(
 
 
 def outline(make: Callable[[], Network], name: str) -> Network:
-    """Build a network without memory for its weights.
-
-    Raises:
-        BadBundle: Its configuration describes no network.
-    """
+    """Build a network without memory for its weights; a BadBundle if it cannot be built."""
     try:
         with torch.device("meta"):
             return make()

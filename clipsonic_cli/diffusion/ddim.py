@@ -37,7 +37,8 @@ def sample(
         x_0 = chain.predict_x0(x_t, t, output)
         eps = chain.eps_from_x0(x_t, t, x_0)  # from the clamped x0, so that both agree
         alpha_bar = chain.alphas_cumprod_prev[i]
-        variance = eta**2 * chain.posterior_variance[i]  # sigma^2 of eq. 16; 0 at the last step
+        # sigma^2 of Song et al. 2021, eq. 16; 0 at the last step.
+        variance = eta**2 * chain.posterior_variance[i]
         direction = (1 - alpha_bar - variance).clamp(min=0).sqrt().item()
         x_t = alpha_bar.sqrt().item() * x_0 + direction * eps
         if variance > 0:

@@ -27,13 +27,15 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, with a "+" where files differ from it."""
+    """Return the commit of this checkout, with a "+" where the package differs from it."""
 
     def git(*command: str) -> str:
         ran = subprocess.run(["git", "-C", ROOT, *command], capture_output=True, text=True)
         return ran.stdout.strip()
 
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + "+" * bool(git("status", "-s"))
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + "+" * bool(
+        git("status", "-s", "--", "clipsonic_cli")
+    )
 
 
 def add_row(page: Path, script: str, row: Mapping[str, object], *, device: str = "cpu") -> None:

@@ -14,16 +14,16 @@ Maker = Callable[[Path], Path]
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two and a half seconds of tone and moving picture."""
+    """Two and a half seconds of tone and moving images."""
     path = tmp_path_factory.mktemp("media") / "video.mp4"
     return write_media(path, seconds=2.5)
 
 
 @pytest.fixture
-def make(video: Path, picture: bytes) -> dict[str, Maker]:
+def make(video: Path, image: bytes) -> dict[str, Maker]:
     """By the name of a reader, what lays out a small data set of that format in a folder."""
     content = video.read_bytes()
-    sound = write_media(video.with_suffix(".wav"), picture=None, sound="pcm_s16le").read_bytes()
+    sound = write_media(video.with_suffix(".wav"), video=None, audio="pcm_s16le").read_bytes()
 
     def folder(root: Path) -> Path:
         for name in ("dog/a.mp4", "dog/b.mp4", "acoustic_guitar/c.mp4", "d.mp4"):
@@ -32,7 +32,7 @@ def make(video: Path, picture: bytes) -> dict[str, Maker]:
 
     def pairs(root: Path) -> Path:
         for name in ("dog/a", "dog/b", "c"):
-            put(root / f"{name}.png", picture)
+            put(root / f"{name}.png", image)
             put(root / f"{name}.wav", sound)
         return root
 
@@ -58,7 +58,7 @@ def make(video: Path, picture: bytes) -> dict[str, Maker]:
         return root
 
     def shards(root: Path) -> Path:
-        files = {"a.mp4": content, "a.txt": b"dog\n", "b.png": picture, "b.wav": sound}
+        files = {"a.mp4": content, "a.txt": b"dog\n", "b.png": image, "b.wav": sound}
         write_tar(root / "000.tar", files)
         write_tar(root / "001.tar", {"a.mp4": content, "a.json": b'{"label": "cat"}'})
         return root
@@ -68,7 +68,7 @@ def make(video: Path, picture: bytes) -> dict[str, Maker]:
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
+def image() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), (200, 100, 50)).save(buffer, "PNG")
     return buffer.getvalue()

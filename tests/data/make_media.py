@@ -15,12 +15,12 @@ from clipsonic_cli.types import Clip
 
 
 def grey(frame: int) -> int:
-    """The level of a frame, of those from 0 to 25."""
+    """Return the level of a frame, of those from 0 to 25."""
     return 20 + 8 * frame
 
 
 def frame_of(image) -> int:
-    """The number of the frame an image shows."""
+    """Return the number of the frame an image shows."""
     return round((float(np.asarray(image, dtype=float).mean()) - 20) / 8)
 
 
@@ -32,8 +32,8 @@ def write_media(
     path: Path,
     *,
     seconds: float = 1.0,
-    picture: str | None = "mpeg4",
-    sound: str | None = "aac",
+    video: str | None = "mpeg4",
+    audio: str | None = "aac",
     fps: int = 10,
     size: tuple[int, int] = (32, 32),
     pixels: str = "yuv420p",
@@ -46,20 +46,22 @@ def write_media(
     options: dict[str, str] | None = None,
     container: str | None = None,
 ) -> Path:
-    """Writes a video with frames at ``times``, and sound that begins at ``delay``."""
+    """Write a video with frames at ``times``, and audio that begins at ``delay``, by two codecs."""
     with av.open(str(path), "w", format=container, options=options or {}) as file:
-        video = audio = None
-        if picture:
-            video = file.add_stream(picture, rate=fps)
-            video.width, video.height, video.pix_fmt = *size, pixels
-            video.codec_context.time_base = Fraction(1, 1000)
-        if sound:
-            audio = file.add_stream(sound, rate=rate, layout=layout)
+        video_stream = audio_stream = None
         if video:
-            _write_frames(file, video, round(seconds * fps), level, times or (lambda k: k / fps))
+            video_stream = file.add_stream(video, rate=fps)
+            video_stream.width, video_stream.height, video_stream.pix_fmt = *size, pixels
+            video_stream.codec_context.time_base = Fraction(1, 1000)
         if audio:
+            audio_stream = file.add_stream(audio, rate=rate, layout=layout)
+        if video_stream:
+            _write_frames(
+                file, video_stream, round(seconds * fps), level, times or (lambda k: k / fps)
+            )
+        if audio_stream:
             wave = tone(seconds, rate) if samples is None else samples
-            _write_sound(file, audio, wave, rate, layout, delay)
+            _write_audio(file, audio_stream, wave, rate, layout, delay)
     return path
 
 
@@ -72,7 +74,7 @@ def _write_frames(container, stream, frames, level, times):
     container.mux(stream.encode())
 
 
-def _write_sound(container, stream, samples, rate, layout, delay):
+def _write_audio(container, stream, samples, rate, layout, delay):
     channels = stream.layout.nb_channels
     values = np.tile(samples, (channels, 1)) if samples.ndim == 1 else samples
     packed = np.ascontiguousarray(values.T.reshape(1, -1))  # planar fails for 8 channels
@@ -86,7 +88,7 @@ def _write_sound(container, stream, samples, rate, layout, delay):
 
 
 def rotate(path: Path, quarter_turns: int) -> None:
-    """Writes a clockwise rotation into the header of an MP4, as a phone held upright does."""
+    """Write a clockwise rotation into the header of an MP4, as a phone held upright does."""
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd") + 4 + 40  # version 0: the matrix of 9 numbers of 32 bits
     cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter_turns % 4]
@@ -96,7 +98,7 @@ def rotate(path: Path, quarter_turns: int) -> None:
 
 
 def set_display_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
-    """Writes the part (a, b, c, d) of the display matrix into the header of an MP4."""
+    """Write the part (a, b, c, d) of the display matrix into the header of an MP4."""
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd") + 4 + 40  # version 0: the matrix of 9 numbers of 32 bits
     a, b, c, d = linear
@@ -106,7 +108,7 @@ def set_display_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
 
 
 def clips_of(source: str, **how) -> Sequence[Clip]:
-    """The clips of a data set, in the format that is found."""
+    """List the clips of a data set, in the format that is found."""
     return list_clips(source, **how).clips
 
 

@@ -1,4 +1,4 @@
-"""Folders of small real videos, whose sounds and pictures differ."""
+"""Folders of small real videos, whose sounds and images differ."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ LABELS = ("violin", "dog barking")
 
 
 def write_videos(root: Path, count: int = 10, *, labelled: bool = True, first: int = 0) -> Path:
-    """Writes videos of 2.2 seconds, by turns in the folders of :data:`LABELS`."""
+    """Write videos of 2.2 seconds, by turns in the folders of :data:`LABELS`."""
     for number in range(first, first + count):
         folder = root / LABELS[number % len(LABELS)] if labelled else root
         folder.mkdir(parents=True, exist_ok=True)

@@ -32,8 +32,8 @@ def test_ids_are_unique_and_the_order_is_always_the_same(name, make, tmp_path):
 @every_format
 def test_ids_and_splits_do_not_depend_on_where_the_data_lie(name, make, tmp_path):
     here, there = (make[name](tmp_path / where) for where in ("here", "there"))
-    rows = [[(clip.id, clip.split) for clip in clips_of(str(at))] for at in (here, there)]
-    assert rows[0] == rows[1]
+    listed = [[(clip.id, clip.split) for clip in clips_of(str(at))] for at in (here, there)]
+    assert listed[0] == listed[1]
 
 
 @every_format
@@ -75,13 +75,13 @@ def test_another_kind_of_file_is_one_clear_line(name, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_no_format_is_refused_with_the_known_ones(tmp_path):
+def test_a_file_of_no_format_is_rejected_with_the_known_ones(tmp_path):
     (tmp_path / "page.html").write_text("<html>")
     with pytest.raises(UsageError, match=r"no known data format.*vggsound.*folder"):
         clips_of(str(tmp_path / "page.html"))
 
 
-def test_an_unknown_format_is_refused_with_the_nearest():
+def test_an_unknown_format_is_rejected_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'folder'"):
         clips_of(".", format="foldr")
 

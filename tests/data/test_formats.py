@@ -81,7 +81,7 @@ def test_a_row_that_makes_no_sense_costs_that_row(tmp_path, row, problem):
     assert good.problem is None
 
 
-def test_a_manifest_with_an_unknown_column_is_refused(tmp_path):
+def test_a_manifest_with_an_unknown_column_is_rejected(tmp_path):
     put(tmp_path / "list.csv", b"media,lable\na.mp4,dog\n")
     with pytest.raises(UsageError, match=r"Unknown column 'lable'. Did you mean 'label'"):
         rows(tmp_path / "list.csv")
@@ -131,7 +131,7 @@ def test_vggsounds_clips_are_found_in_every_spelling(tmp_path, name):
 
 
 @pytest.mark.parametrize("digits", [8, 400, 5000])
-def test_a_start_that_no_video_has_is_told_with_its_line(tmp_path, digits):
+def test_a_start_that_no_video_has_is_reported_with_its_line(tmp_path, digits):
     rest = f"-a_b-cdefgh,{'9' * digits},dog,train\n"
     put(tmp_path / "vggsound.csv", f"-a_b-cdefgh,30,dog,train\n{rest}".encode())
     assert "no row" in rows(tmp_path)["vggsound.csv:2"].problem
@@ -154,7 +154,7 @@ def test_a_whole_video_of_vggsound_is_cut_to_its_ten_seconds(tmp_path):
     assert (clip.start, clip.seconds) == (30, 10)
 
 
-def test_musics_underscores_become_blanks_and_lost_videos_are_told(make, tmp_path):
+def test_musics_underscores_become_blanks_and_lost_videos_are_reported(make, tmp_path):
     root = make["music"](tmp_path)
     (root / "b.mp4").unlink()
     clips = rows(root)
@@ -162,7 +162,7 @@ def test_musics_underscores_become_blanks_and_lost_videos_are_told(make, tmp_pat
     assert clips["b"].problem == "not found"
 
 
-def test_two_lists_of_music_in_a_folder_must_be_told_apart(make, tmp_path):
+def test_two_lists_of_music_in_a_folder_must_be_reported_apart(make, tmp_path):
     root = make["music"](tmp_path)
     put(root / "MUSIC21.json", (root / "MUSIC_solo_videos.json").read_bytes())
     with pytest.raises(UsageError, match=r"one JSON of MUSIC's \(MUSIC21.json, MUSIC_solo"):

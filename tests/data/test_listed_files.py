@@ -1,4 +1,4 @@
-"""The files that lists name are found, or the true cause is told."""
+"""The files that lists name are found, or the true cause is reported."""
 
 import os
 import sys

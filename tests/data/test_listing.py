@@ -49,7 +49,7 @@ def test_a_list_of_files_that_are_not_there_does_not_decide(tmp_path, name, cont
     assert find_format(str(tmp_path)) == "folder"
 
 
-def test_the_guess_is_told_with_its_counts_and_the_cure(tmp_path):
+def test_the_guess_is_reported_with_its_counts_and_the_cure(tmp_path):
     listing = list_clips(lay(tmp_path, DOWNLOADS))
     assert listing.notes[0] == (
         "found 2 videos, 2 audio files, 2 images, 2 other files: reading as a folder of videos; "
@@ -65,12 +65,12 @@ def test_a_named_format_is_not_a_guess_and_still_says_what_it_leaves_out(tmp_pat
     assert listing.notes[0] == "left out 1 file: not an image or audio by its name (1: 'v.mp4')"
 
 
-def test_it_is_told_that_no_clips_are_for_testing_where_the_data_state_no_splits(tmp_path):
+def test_it_is_reported_that_no_clips_are_for_testing_where_the_data_state_no_splits(tmp_path):
     put(tmp_path / "a.csv", b"media\na.mp4\n")
     put(tmp_path / "b.csv", b"media,split\na.mp4,train\n")
     put(tmp_path / "c.csv", b"media\n" + b"".join(b"%d.mp4\n" % k for k in range(100)))
     notes = [list_clips(str(tmp_path / name)).notes for name in ("a.csv", "b.csv", "c.csv")]
-    assert [len(item) for item in notes] == [1, 0, 0]
+    assert [len(lines) for lines in notes] == [1, 0, 0]
     assert notes[0][0].startswith("no clips are held out for testing")
 
 
@@ -102,7 +102,7 @@ def test_a_stream_that_was_never_joined_is_a_video(tmp_path):
     assert [clip.id for clip in list_clips(lay(tmp_path, ["a.f137.mp4"])).clips] == ["a.f137.mp4"]
 
 
-def test_videos_that_a_list_does_not_name_are_told(tmp_path):
+def test_videos_that_a_list_does_not_name_are_reported(tmp_path):
     put(tmp_path / "manifest.csv", b"media\na.mp4\n")
     listing = list_clips(lay(tmp_path, ["a.mp4", "b.mp4"]))
     assert listing.format == "manifest"
@@ -114,7 +114,7 @@ def test_a_folder_without_videos_says_what_is_there(tmp_path):
         find_format(lay(tmp_path, ["a.wav", "b.txt"]))
 
 
-def test_columns_of_a_list_that_are_not_used_are_told(tmp_path):
+def test_columns_of_a_list_that_are_not_used_are_reported(tmp_path):
     put(tmp_path / "a.csv", b"Path;Caption;uploader\na.mp4;dog;me\n")
     put(tmp_path / "a.mp4", b"x")
     listing = list_clips(str(tmp_path / "a.csv"))
@@ -129,7 +129,7 @@ def test_names_alone_are_a_list(tmp_path, name):
     assert [clip.id for clip in list_clips(str(tmp_path / name)).clips] == ["a.mp4", "sub/b.mp4"]
 
 
-def test_folders_whose_names_are_no_words_are_no_labels_and_told(tmp_path):
+def test_folders_whose_names_are_no_words_are_no_labels_and_reported(tmp_path):
     listing = list_clips(lay(tmp_path, ["dog/a.mp4", "---/b.mp4", "caf\udce9/c.mp4"]))
     assert {clip.id: clip.label for clip in listing.clips} == {
         "dog/a.mp4": "dog",

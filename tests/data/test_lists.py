@@ -128,7 +128,7 @@ def test_whole_numbers(value):
         ([1], "not a number"),
     ],
 )
-def test_what_is_no_number_is_refused_with_its_column(value, part):
+def test_what_is_no_number_is_rejected_with_its_column(value, part):
     with pytest.raises(BadCell, match=f"duration is .*{part}"):
         ListRow(line=1, cells={"duration": value}).number("seconds")
 

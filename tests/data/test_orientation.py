@@ -68,7 +68,7 @@ def test_a_video_is_turned_as_ffmpeg_turns_it(matrix, tmp_path):
 
 
 def quadrants(path) -> None:
-    """Writes a video whose four corners differ, 64 x 32."""
+    """Write a video whose four corners differ, 64 x 32."""
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:16, :32], pixels[:16, 32:], pixels[16:, :32] = 250, 150, 70
     with av.open(str(path), "w") as container:

@@ -1,4 +1,4 @@
-"""Flaws of sounds and pictures by closed forms, and the report on findings."""
+"""Flaws of sounds and images by closed forms, and the report on findings."""
 
 import csv
 from pathlib import Path
@@ -26,20 +26,20 @@ RULES = Rules(window_seconds=0.5)
         (tone(1, 16_000, gain=3).clip(-1, 1), {"clipped"}),
     ],
 )
-def test_sounds_are_judged_by_closed_forms(samples, kinds):
+def test_audio_are_judged_by_closed_forms(samples, kinds):
     # A sine of amplitude a has a mean square of a * a / 2: -60 dB is a = 0.00141.
     assert {flaw.kind for flaw in audio_flaws(samples, RULES)} == kinds
 
 
 def test_a_sound_that_does_not_fill_a_window_is_short():
-    rows = [[flaw.reason for flaw in short(seconds, RULES)] for seconds in (0.5, 0.4)]
-    assert rows == [[], ["0.40 s, a window needs 0.5"]]
+    reasons = [[flaw.reason for flaw in short(seconds, RULES)] for seconds in (0.5, 0.4)]
+    assert reasons == [[], ["0.40 s, a window needs 0.5"]]
 
 
 @pytest.mark.parametrize(("change", "reasons"), [(17, []), (18, ["no change in 5 looks"])])
-def test_a_picture_that_changes_by_the_last_look_is_not_still(tmp_path, change, reasons):
+def test_a_image_that_changes_by_the_last_look_is_not_still(tmp_path, change, reasons):
     path = tmp_path / "a.mkv"  # ten frames a second, the last look is at 1.75 s
-    write_media(path, seconds=2, sound=None, level=lambda number: grey(number // change))
+    write_media(path, seconds=2, audio=None, level=lambda number: grey(number // change))
     check = StillCheck(RULES)
     with ClipReader(Clip(id="a", media=path)) as reader:
         for frame in reader.frames():
@@ -82,7 +82,7 @@ def test_every_flaw_is_a_row(tmp_path):
     assert rows == [["é, 1", flaw.kind, flaw.reason, *end] for flaw in (SILENT, STILL)]
 
 
-def test_a_csv_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
+def test_a_csv_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path):
     (tmp_path / "dropped.csv").mkdir()
     with pytest.raises(ClipsonicError, match="Cannot write"):
         write_csv(summarize([]), tmp_path / "dropped.csv")

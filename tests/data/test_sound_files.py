@@ -14,24 +14,24 @@ from clipsonic_cli.types import Clip
 
 RATE = 16_000
 KINDS = {
-    "a.wav": {"sound": "pcm_s16le"},
-    "b.wav": {"sound": "pcm_f32le"},
-    "a.aiff": {"sound": "pcm_s16be"},
-    "a.flac": {"sound": "flac"},
-    "a.mp3": {"sound": "libmp3lame"},
-    "a.opus": {"sound": "libopus", "rate": 48_000, "container": "ogg"},
-    "a.m4a": {"sound": "aac", "container": "ipod"},
-    "a.aac": {"sound": "aac", "container": "adts"},
-    "a.wv": {"sound": "wavpack"},
-    "a.mka": {"sound": "flac", "container": "matroska"},
-    "a.ac3": {"sound": "ac3", "rate": 48_000},
-    "a.mp4": {"picture": "mpeg4", "sound": "aac"},
+    "a.wav": {"audio": "pcm_s16le"},
+    "b.wav": {"audio": "pcm_f32le"},
+    "a.aiff": {"audio": "pcm_s16be"},
+    "a.flac": {"audio": "flac"},
+    "a.mp3": {"audio": "libmp3lame"},
+    "a.opus": {"audio": "libopus", "rate": 48_000, "container": "ogg"},
+    "a.m4a": {"audio": "aac", "container": "ipod"},
+    "a.aac": {"audio": "aac", "container": "adts"},
+    "a.wv": {"audio": "wavpack"},
+    "a.mka": {"audio": "flac", "container": "matroska"},
+    "a.ac3": {"audio": "ac3", "rate": 48_000},
+    "a.mp4": {"video": "mpeg4", "audio": "aac"},
 }
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_tone_comes_back_at_its_rate_length_and_level(name, tmp_path):
-    details = {"picture": None, **KINDS[name]}
+    details = {"video": None, **KINDS[name]}
     path = write_media(tmp_path / name, seconds=2.0, **details)
     audio = read_sound_file(path)
     assert is_sound(path)
@@ -47,7 +47,7 @@ def test_training_and_evaluation_mix_channels_alike(layout, tmp_path):
     count = {"stereo": 2, "5.1": 6, "7.1": 8}[layout]
     values = np.stack([tone(1, RATE, 200 + 100 * channel, 0.1) for channel in range(count)])
     path = tmp_path / "a.wav"
-    write_media(path, picture=None, sound="pcm_s16le", layout=layout, samples=values)
+    write_media(path, video=None, audio="pcm_s16le", layout=layout, samples=values)
     trained = read_audio(Clip(id="a", media=path), RATE).samples
     np.testing.assert_allclose(read_sound_file(path).samples, trained, atol=1e-4)
 
@@ -98,4 +98,4 @@ def test_a_missing_file_or_a_folder_says_so(name, tmp_path: Path):
 
 def test_a_video_without_sound_says_so(tmp_path):
     with pytest.raises(NotSound, match="no audio"):
-        read_sound_file(write_media(tmp_path / "a.mp4", sound=None))
+        read_sound_file(write_media(tmp_path / "a.mp4", audio=None))

@@ -30,7 +30,7 @@ def pitch(samples: np.ndarray) -> float:
 
 
 def two_tracks(path: Path, first: np.ndarray, second: np.ndarray) -> Path:
-    """Writes an MP4 with two tracks of AAC."""
+    """Write an MP4 with two tracks of AAC."""
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("aac", rate=RATE, layout="mono") for _ in range(2)]
         for stream, samples in zip(streams, (first, second), strict=True):
@@ -72,7 +72,7 @@ def test_a_pause_of_the_first_track_does_not_give_way(tmp_path):
 
 
 def still_first(path: Path) -> Path:
-    """Writes a Matroska file whose first video stream is one picture, which nothing marks."""
+    """Write a Matroska file whose first video stream is one image, which nothing marks."""
     film = write_media(path.with_suffix(".mp4"), seconds=2.0)
     with av.open(str(path), "w") as container, av.open(str(film)) as source:
         still = container.add_stream("mjpeg", rate=1)
@@ -97,7 +97,7 @@ def test_a_still_gives_way_to_the_film(tmp_path):
 
 
 def break_packets(path: Path, broken: slice) -> None:
-    """Overwrites packets of a file's sound with zeros."""
+    """Overwrite packets of a file's audio with zeros."""
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
     content = path.read_bytes()
@@ -107,7 +107,7 @@ def break_packets(path: Path, broken: slice) -> None:
 
 
 def test_broken_packets_are_passed_over_and_counted(tmp_path):
-    path = write_media(tmp_path / "a.mkv", sound="flac", seconds=2.5)
+    path = write_media(tmp_path / "a.mkv", audio="flac", seconds=2.5)
     break_packets(path, slice(4, 6))
     audio = read_audio(clip(path), RATE)
     assert abs(len(audio.samples) / RATE - 2.5) < 0.01
@@ -117,18 +117,18 @@ def test_broken_packets_are_passed_over_and_counted(tmp_path):
 
 
 def test_of_a_file_without_sound_packets_that_decode_the_counts_are_the_reason(tmp_path):
-    path = write_media(tmp_path / "a.mkv", picture=None, sound="flac", seconds=2.0)
+    path = write_media(tmp_path / "a.mkv", video=None, audio="flac", seconds=2.0)
     break_packets(path, slice(None))
     with pytest.raises(Unreadable, match=r"damaged: \d+ of \d+ packets of its audio"):
         read_audio(clip(path), RATE)
 
 
 JOINED = {
-    "a.oga": {"sound": "flac", "container": "ogg"},
-    "a.opus": {"sound": "libopus", "rate": 48_000, "container": "ogg"},
-    "a.mp3": {"sound": "libmp3lame"},
-    "a.aac": {"sound": "aac", "container": "adts"},
-    "a.ts": {"sound": "mp2", "container": "mpegts"},
+    "a.oga": {"audio": "flac", "container": "ogg"},
+    "a.opus": {"audio": "libopus", "rate": 48_000, "container": "ogg"},
+    "a.mp3": {"audio": "libmp3lame"},
+    "a.aac": {"audio": "aac", "container": "adts"},
+    "a.ts": {"audio": "mp2", "container": "mpegts"},
 }
 
 
@@ -138,7 +138,7 @@ def test_recordings_joined_end_to_end_are_read_to_the_end(name, tmp_path):
     for number, hz in enumerate((440, 880)):
         rate = JOINED[name].get("rate", RATE)
         part = tmp_path / f"{number}-{name}"
-        write_media(part, picture=None, samples=tone(3, rate, hz), **JOINED[name])
+        write_media(part, video=None, samples=tone(3, rate, hz), **JOINED[name])
         parts.append(part.read_bytes())
     (tmp_path / name).write_bytes(b"".join(parts))
     samples = read_audio(clip(tmp_path / name), RATE).samples
@@ -158,7 +158,7 @@ def test_joined_vorbis_is_read_to_the_end(tmp_path):
 
 
 def test_joined_avis_are_read_to_the_end(tmp_path):
-    part = write_media(tmp_path / "0.avi", picture="mpeg4", sound="pcm_s16le", seconds=2.0)
+    part = write_media(tmp_path / "0.avi", video="mpeg4", audio="pcm_s16le", seconds=2.0)
     path = tmp_path / "a.avi"
     path.write_bytes(2 * part.read_bytes())
     audio = read_audio(clip(path), RATE)
@@ -168,7 +168,7 @@ def test_joined_avis_are_read_to_the_end(tmp_path):
 
 def test_frames_of_joined_films_go_on(tmp_path):
     for number in range(2):
-        write_media(tmp_path / f"{number}.ts", picture="libx264", sound="mp2", seconds=3.0, fps=5)
+        write_media(tmp_path / f"{number}.ts", video="libx264", audio="mp2", seconds=3.0, fps=5)
     path = tmp_path / "a.ts"
     path.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
     assert len(list(read_frames(clip(path), every(1.0)))) == 6

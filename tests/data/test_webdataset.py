@@ -25,8 +25,8 @@ def test_patterns_stand_for_shards():
 
 def test_labels_come_from_text_and_json(make, tmp_path):
     clips = list(clips_of(str(make["shards"](tmp_path))))
-    rows = [(clip.id, clip.label) for clip in clips]
-    assert rows == [("000.tar/a", "dog"), ("000.tar/b", None), ("001.tar/a", "cat")]
+    listed = [(clip.id, clip.label) for clip in clips]
+    assert listed == [("000.tar/a", "dog"), ("000.tar/b", None), ("001.tar/a", "cat")]
 
 
 def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
@@ -42,12 +42,12 @@ def test_a_truncated_shard_costs_what_is_missing(make, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../a.mp4", "/etc/a.mp4", "a\\b.mp4"])
-def test_names_that_lead_out_of_a_shard_are_refused(tmp_path, name):
+def test_names_that_lead_out_of_a_shard_are_rejected(tmp_path, name):
     [clip] = clips_of(str(write_tar(tmp_path / "a.tar", {name: b"x"})))
     assert clip.problem == "its name leads out of the shard"
 
 
-def test_links_in_a_shard_are_refused(tmp_path):
+def test_links_in_a_shard_are_rejected(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         info = tarfile.TarInfo("a.mp4")
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -66,7 +66,7 @@ def test_bad_json_costs_that_clip(tmp_path, text):
 
 @contextmanager
 def object_store(files: dict[str, bytes], busy: int = 0) -> Iterator[tuple[str, list[int]]]:
-    """Serves files in parts alone; gives its address and the sizes of what it sent."""
+    """Serve files in parts alone; yield its address and the sizes of what it sent."""
     sent: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -109,11 +109,11 @@ def test_shards_are_read_from_the_web_without_a_copy(make, tmp_path):
     with object_store(files) as (base, _):
         clips = list(clips_of(f"{base}/{{000..001}}.tar"))
         sounds = [read_samples(clip, 16_000) for clip in clips]
-        pictures = [next(read_frames(clip, [0.1])) for clip in clips]
-    rows = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
-    assert rows[0] == rows[1]
+        images = [next(read_frames(clip, [0.1])) for clip in clips]
+    listed = [[(c.id, c.label, c.split) for c in each] for each in (local, clips)]
+    assert listed[0] == listed[1]
     assert all((read_samples(c, 16_000) == s).all() for c, s in zip(local, sounds, strict=True))
-    assert [next(read_frames(clip, [0.1])) for clip in local] == pictures
+    assert [next(read_frames(clip, [0.1])) for clip in local] == images
 
 
 def test_listing_a_remote_shard_skips_what_is_large(tmp_path):
@@ -133,7 +133,7 @@ def test_a_busy_server_is_tried_again(monkeypatch):
         assert sent[:2] == [0, 0]
 
 
-def test_a_shard_that_is_not_there_or_not_in_parts_is_told():
+def test_a_shard_that_is_not_there_or_not_in_parts_is_reported():
     with Server() as server:
         url = server.serve("/a.tar", b"x" * 1000, Fault(ranges=False))
         assert "not given in parts" in clips_of(url)[0].problem

@@ -37,21 +37,21 @@ def config(encoder: ClipEncoder) -> PreparationConfig:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
-    """Two videos, and a still picture with its sound."""
+    """Two videos, and a still image with its audio."""
     root = tmp_path_factory.mktemp("clips")
     for name, seconds, hz in (("a", 3.0, 440.0), ("b", 2.5, 990.0)):
         write_media(root / f"{name}.mp4", seconds=seconds, samples=tone(seconds, 16_000, hz))
-    picture, sound = write_pair(root / "c", 4.0, 220.0)
+    image, sound = write_pair(root / "c", 4.0, 220.0)
     return [
         Clip(id="a", media=root / "a.mp4", label="dog", split="train"),
         Clip(id="b", media=root / "b.mp4", label="cat", split="train"),
-        Clip(id="c", media=picture, sound=sound, label="dog", split="valid"),
+        Clip(id="c", media=image, sound=sound, label="dog", split="valid"),
     ]
 
 
 @pytest.fixture(scope="session")
 def prepared(encoder: ClipEncoder, config: PreparationConfig) -> Prepare:
-    """Prepares clips in a folder, and gives those that are kept."""
+    """Prepare clips in a folder, and return those that are kept."""
 
     def prepare_in(
         folder: Path, clips: Sequence[Clip], config: PreparationConfig = config, **settings: object
@@ -71,7 +71,7 @@ def catalogue(tmp_path_factory, prepared: Prepare, clips: list[Clip]) -> Catalog
 
 @pytest.fixture(scope="session")
 def content() -> Callable[[Catalogue], dict[str, object]]:
-    """Gives all that a catalogue holds of each clip, wherever it lies."""
+    """Return all that a catalogue holds of each clip, wherever it is stored."""
     from clipsonic_cli.preparation.dataset import Prepared
 
     def read(catalogue: Catalogue) -> dict[str, object]:
@@ -81,8 +81,8 @@ def content() -> Callable[[Catalogue], dict[str, object]]:
             place = clips.place(number)
             parts = [clips.mel(place, 0, place.mel_frames), clips.frames(place, 0, place.frames)]
             parts += [clips.wave(place, 0, place.samples)] if place.samples else []
-            result = (catalogue.labels[number], catalogue.splits[number], place.frame_rate)
-            held[clip_id] = (*result, *(np.asarray(part).tobytes() for part in parts))
+            described = (catalogue.labels[number], catalogue.splits[number], place.frame_rate)
+            held[clip_id] = (*described, *(np.asarray(part).tobytes() for part in parts))
         return held
 
     return read
@@ -90,7 +90,7 @@ def content() -> Callable[[Catalogue], dict[str, object]]:
 
 @pytest.fixture
 def served() -> Callable[[Path], object]:
-    """Serves a folder by ranges alone, as object stores do."""
+    """Serve a folder by ranges alone, as object stores do."""
 
     @contextmanager
     def serve(folder: Path) -> Iterator[str]:

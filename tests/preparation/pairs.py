@@ -1,4 +1,4 @@
-"""Pictures with sounds, an encoder that sees their colours, and what is kept of them."""
+"""Images with audio, an encoder that sees their colours, and what is kept of them."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from clipsonic_cli.preparation.prepare import indices
 
 
 def write_pair(path: Path, seconds: float, hz: float) -> tuple[Path, Path]:
-    """Writes a picture and its sound, both of which tell the pitch."""
-    picture, sound = path.with_suffix(".png"), path.with_suffix(".wav")
+    """Write an image and its audio file, both of which tell the pitch."""
+    image, sound = path.with_suffix(".png"), path.with_suffix(".wav")
     shade = int(hz) % 256
-    Image.new("RGB", (40, 30), (shade, 255 - shade, 90)).save(picture)
+    Image.new("RGB", (40, 30), (shade, 255 - shade, 90)).save(image)
     samples = tone(seconds, 16_000, hz)
-    return picture, write_media(sound, picture=None, sound="pcm_s16le", samples=samples)
+    return image, write_media(sound, video=None, audio="pcm_s16le", samples=samples)
 
 
 class Shades(torch.nn.Module):

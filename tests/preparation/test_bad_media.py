@@ -24,11 +24,11 @@ def test_bad_media_are_reported_file_by_file_and_the_rest_is_kept(
     capfd.readouterr()
     catalogue = prepared(tmp_path / "p", clips, rules=RULES)
     assert capfd.readouterr() == ("", "")  # FFmpeg says nothing
-    report: list[dict[str, str]] = [{}, {}]
+    outcomes: list[dict[str, str]] = [{}, {}]
     for finding in catalogue.findings:
         flaws = [f"{flaw.kind}: {flaw.reason}" for flaw in finding.flaws]
-        report[finding.dropped][finding.clip.id] = "; ".join(flaws)
-    kept, dropped = report
+        outcomes[finding.dropped][finding.clip.id] = "; ".join(flaws)
+    kept, dropped = outcomes
     assert kept == KEPT
     assert dropped.keys() == DROPPED.keys()
     wrong = {name: why for name, why in dropped.items() if not why.startswith(DROPPED[name])}
@@ -50,8 +50,8 @@ def test_bad_media_are_reported_file_by_file_and_the_rest_is_kept(
 
 def test_processes_find_in_tar_files_what_one_finds(prepared, tmp_path):
     video = write_media(tmp_path / "a.mp4", seconds=2.5).read_bytes()
-    picture, sound = (path.read_bytes() for path in write_pair(tmp_path / "b", 1.0, 440.0))
-    first = {"a.mp4": video, "a.txt": b"dog\n", "b.png": picture, "b.wav": sound}
+    image, sound = (path.read_bytes() for path in write_pair(tmp_path / "b", 1.0, 440.0))
+    first = {"a.mp4": video, "a.txt": b"dog\n", "b.png": image, "b.wav": sound}
     write_tar(tmp_path / "tars" / "000.tar", first)
     write_tar(tmp_path / "tars" / "001.tar", {"a.mp4": video, "a.json": b'{"label": "cat"}'})
     clips = list(clips_of(str(tmp_path / "tars")))
@@ -71,8 +71,8 @@ def test_processes_find_in_tar_files_what_one_finds(prepared, tmp_path):
 def test_damaged_media_neither_crash_nor_hang_a_decoder(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 60.0)
     draw = random.Random(0)
-    webm = {"picture": "libvpx-vp9", "sound": "libopus", "rate": 48_000}
-    kinds = {"a.mp4": {}, "b.mkv": {"picture": "libx264"}, "c.webm": webm}
+    webm = {"video": "libvpx-vp9", "audio": "libopus", "rate": 48_000}
+    kinds = {"a.mp4": {}, "b.mkv": {"video": "libx264"}, "c.webm": webm}
     whole = [write_media(tmp_path / name, seconds=0.5, **how) for name, how in kinds.items()]
     clips = []
     for number in range(60):

@@ -41,8 +41,8 @@ SHARDS = ["clips-0.safetensors", "clips-1.safetensors"]
 
 def everything(catalogue):
     places = [catalogue.place(number) for number in range(len(catalogue))]
-    result = (catalogue.ids, catalogue.labels, catalogue.splits, places)
-    return catalogue.config, catalogue.folder, catalogue.shards, *result
+    lists = (catalogue.ids, catalogue.labels, catalogue.splits, places)
+    return catalogue.config, catalogue.folder, catalogue.shards, *lists
 
 
 @given(st.lists(CLIPS, max_size=5))
@@ -57,7 +57,7 @@ def test_what_is_written_is_read(tmp_path_factory, clips):
 
 
 def named(folder, content):
-    """Writes a file under the name of a catalogue of this content."""
+    """Write a file under the name of a catalogue of this content."""
     digest = blake2b(content, digest_size=6).hexdigest()
     return str(put(folder / f"catalogue-{digest}.jsonl", content))
 
@@ -101,7 +101,7 @@ def test_the_oracle_of_garbage_is_right(tmp_path):
     ],
     ids=lambda values: str(values)[-40:],
 )
-def test_what_is_no_catalogue_is_refused(tmp_path, values):
+def test_what_is_no_catalogue_is_rejected(tmp_path, values):
     with pytest.raises(UsageError, match="no catalogue of prepared clips"):
         read_catalogue(named(tmp_path, lines(*values)))
 
@@ -109,7 +109,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path, values):
 @pytest.mark.parametrize(
     "shard", ["../clips-0.safetensors", "/etc/x.safetensors", "x/y.safetensors", "..", "", "a.txt"]
 )
-def test_shards_outside_the_folder_are_refused(tmp_path, shard):
+def test_shards_outside_the_folder_are_rejected(tmp_path, shard):
     with pytest.raises(UsageError, match="a shard that is none, or outside its folder"):
         read_catalogue(named(tmp_path, lines(header(shards=[shard]), CLIP)))
 
@@ -144,7 +144,7 @@ def test_a_catalogue_cut_at_any_byte_is_noticed(tmp_path):
             read_catalogue(path)
 
 
-def test_a_catalogue_that_is_not_there_is_told(tmp_path):
+def test_a_catalogue_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: no such file"):
         read_catalogue(str(tmp_path / "catalogue-0.jsonl"))
 

@@ -76,7 +76,7 @@ def test_batches_from_the_web_are_those_from_the_disk_and_fetched_once(
     assert equal(dataset.sample(4, seeded(4)), dataset.sample(4, seeded(4)))
 
 
-def test_a_shard_of_the_web_that_is_not_as_its_name_says_is_refused(
+def test_a_shard_of_the_web_that_is_not_as_its_name_says_is_rejected(
     dataset, catalogue, served, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "home"))
@@ -95,14 +95,14 @@ def test_a_shard_of_the_web_that_is_not_as_its_name_says_is_refused(
 def test_prepared_mels_and_frames_are_those_of_the_clip(catalogue, clips, encoder):
     kept, log_mel = Prepared(catalogue, range(3)), LogMel(catalogue.config.mel)
     for number, clip in enumerate(clips):
-        place, audio = kept.place(number), torch.from_numpy(read_samples(clip, 16_000))
-        mel = log_mel(audio[None])[0]
+        place, samples = kept.place(number), torch.from_numpy(read_samples(clip, 16_000))
+        mel = log_mel(samples[None])[0]
         torch.testing.assert_close(kept.mel(place, 0, mel.shape[-1]), mel, rtol=NEAR, atol=0.01)
         expected = encoder.embed_images(list(islice(read_frames(clip, every(1.0)), place.frames)))
         frames = kept.frames(place, 0, place.frames)
         torch.testing.assert_close(frames, expected, rtol=NEAR, atol=NEAR)
-        wave = kept.wave(place, 0, len(audio))
-        torch.testing.assert_close(wave, audio.clamp(-1, 1), rtol=0, atol=0.6 / 32768)
+        wave = kept.wave(place, 0, len(samples))
+        torch.testing.assert_close(wave, samples.clamp(-1, 1), rtol=0, atol=0.6 / 32768)
 
 
 def test_no_row_of_a_neighbour_is_read(catalogue):
@@ -123,7 +123,7 @@ def seconds(tmp_path_factory, prepared):
         root / "a.mkv",
         seconds=6,
         samples=pitches,
-        sound="pcm_s16le",
+        audio="pcm_s16le",
         level=lambda k: 40 * (k // 10),
     )
     clip = Clip(id="a", media=path, split="train")
@@ -138,10 +138,10 @@ def test_the_frame_and_the_sound_drawn_are_of_one_moment(seconds):
     whole = normalize(seconds.mel(place, 0, place.mel_frames), spec)[0]
     middles = torch.tensor([int((k + 0.5) * spec.sample_rate / spec.hop_length) for k in range(6)])
     bands = whole[:, middles].argmax(0)  # of each second
-    audio = drawn["mel"][:, 0, :, WINDOW // 2 - 1].argmax(1)
-    audio = (audio[:, None] - bands[None]).abs().argmin(1)
-    assert (seen - audio).abs().max() <= 1  # at the border between two seconds
-    assert (seen == audio).float().mean() > 0.85
+    sounding = drawn["mel"][:, 0, :, WINDOW // 2 - 1].argmax(1)
+    sounding = (sounding[:, None] - bands[None]).abs().argmin(1)
+    assert (seen - sounding).abs().max() <= 1  # at the border between two seconds
+    assert (seen == sounding).float().mean() > 0.85
     assert set(seen.tolist()) == set(range(6))
 
 
@@ -165,7 +165,7 @@ def test_the_mean_of_more_frames_than_there_are_is_that_of_all(catalogue):
     torch.testing.assert_close(embed, torch.nn.functional.normalize(frames.mean(0), dim=-1))
 
 
-def test_a_still_picture_goes_with_every_moment(catalogue):
+def test_a_still_image_goes_with_every_moment(catalogue):
     clips = Prepared(catalogue, [2])
     place = clips.place(2)
     assert (place.frames, place.frame_rate) == (1, 0.0)
@@ -213,7 +213,7 @@ def test_texts_go_with_the_label_of_the_clip(catalogue, encoder, tmp_path):
     assert frames["embed"].norm(dim=-1).sub(1).abs().max() < 1e-5
 
 
-def test_a_shard_that_is_gone_is_told(prepared, clips, tmp_path):
+def test_a_shard_that_is_gone_is_reported(prepared, clips, tmp_path):
     catalogue = prepared(tmp_path, clips)
     for path in tmp_path.glob("clips-*"):
         path.unlink()

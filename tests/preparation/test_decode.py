@@ -29,21 +29,21 @@ def test_frames_show_the_middles_of_their_seconds(tmp_path):
 
 
 def test_a_clip_shorter_than_a_frame_has_the_one_in_its_middle(tmp_path):
-    decoded = look(write_media(tmp_path / "a.mp4", seconds=0.8, sound="pcm_s16le", container="mov"))
+    decoded = look(write_media(tmp_path / "a.mp4", seconds=0.8, audio="pcm_s16le", container="mov"))
     assert [frame_of(frame) for frame in decoded.frames] == [4]
 
 
 def test_sound_is_what_the_reader_gives_within_full_scale(tmp_path):
     loud = tone(1.0, 16_000, gain=3.0)
-    path = write_media(tmp_path / "a.mkv", sound="pcm_f32le", samples=loud)
-    audio = read_samples(Clip(id="x", media=path), 16_000)
-    assert np.abs(audio).max() > 2
-    np.testing.assert_array_equal(look(path).samples, audio.clip(-1, 1))
+    path = write_media(tmp_path / "a.mkv", audio="pcm_f32le", samples=loud)
+    samples = read_samples(Clip(id="x", media=path), 16_000)
+    assert np.abs(samples).max() > 2
+    np.testing.assert_array_equal(look(path).samples, samples.clip(-1, 1))
 
 
 def test_frames_of_long_clips_are_fewer_but_even(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_FRAMES", 3)
-    path = write_media(tmp_path / "a.mkv", seconds=2.4, sound="pcm_s16le")
+    path = write_media(tmp_path / "a.mkv", seconds=2.4, audio="pcm_s16le")
     decoded = look(path, frame_rate=10.0)
     assert decoded.frame_rate == pytest.approx(3 / 2.4)
     assert [frame_of(frame) for frame in decoded.frames] == [4, 12, 20]
@@ -54,8 +54,8 @@ def test_frames_end_with_the_sound(tmp_path):
     assert len(look(path, frame_rate=2.0).frames) == 2
 
 
-def test_without_an_encoder_pictures_are_not_looked_at(tmp_path):
-    path = write_media(tmp_path / "a.wav", picture=None, sound="pcm_s16le")
+def test_without_an_encoder_images_are_not_looked_at(tmp_path):
+    path = write_media(tmp_path / "a.wav", video=None, audio="pcm_s16le")
     assert len(look(path, size=None).frames) == 0
     assert look(path) == Flaw(kind="unreadable", reason="no image")
 
@@ -67,7 +67,7 @@ def test_a_decoding_process_needs_no_torch():
 
 @pytest.mark.parametrize(("name", "containers"), [("a.mp4", 1), ("a.mkv", 2)])
 def test_a_video_is_opened_once(name, containers, tmp_path, monkeypatch):
-    path = write_media(tmp_path / name, seconds=2.5, picture="libx264", level=lambda _: 90)
+    path = write_media(tmp_path / name, seconds=2.5, video="libx264", level=lambda _: 90)
     opened = []
 
     def noting(kind, really):
@@ -85,14 +85,14 @@ def test_a_video_is_opened_once(name, containers, tmp_path, monkeypatch):
 
 
 def test_a_still_image_has_one_frame_and_is_no_still_video(tmp_path):
-    picture, sound = write_pair(tmp_path / "a", 2.5, 440.0)
-    clip = Clip(id="x", media=picture, sound=sound)
+    image, sound = write_pair(tmp_path / "a", 2.5, 440.0)
+    clip = Clip(id="x", media=image, sound=sound)
     decoded = decode(clip, rules=RULES, frame_rate=1.0, size=32)
     assert (decoded.frames.shape, decoded.frame_rate) == ((1, 32, 32, 3), 0.0)
     assert decoded.flaws == ()
 
 
 def test_a_video_that_ends_before_the_first_frame_wanted_gives_its_last(tmp_path):
-    path = write_media(tmp_path / "a.mkv", seconds=0.3, sound="pcm_s16le", samples=tone(3, 16_000))
+    path = write_media(tmp_path / "a.mkv", seconds=0.3, audio="pcm_s16le", samples=tone(3, 16_000))
     decoded = look(path)
     assert [frame_of(frame) for frame in decoded.frames] == [2]

@@ -78,7 +78,7 @@ def test_shards_of_other_rows_have_other_names(tmp_path):
     ],
     ids=["format", "fields", "surplus", "dtype", "missing", "list"],
 )
-def test_shards_that_contradict_themselves_are_refused(tmp_path, described, tensors):
+def test_shards_that_contradict_themselves_are_rejected(tmp_path, described, tensors):
     path = put(tmp_path / "a", save(tensors, metadata={KEY: json.dumps(described)}))
     with pytest.raises(BadShard, match="no shard of prepared clips"):
         read_index(str(path))
@@ -95,7 +95,7 @@ def test_no_bytes_make_reading_fail_otherwise(tmp_path_factory, content, sized):
 @pytest.mark.parametrize(
     "where", [(-16, 0), (0, 15), (1 << 70, (1 << 70) + 16), (0.0, 16)], ids=str
 )
-def test_data_outside_the_shard_are_refused(tmp_path, where):
+def test_data_outside_the_shard_are_rejected(tmp_path, where):
     row = dataclasses.asdict(ClipTensors(id="a", key="0a", mel=1))
     described = {KEY: json.dumps({"format": 1, "clips": [row]})}
     mel = {"dtype": "F16", "shape": [1, 8], "data_offsets": where}
@@ -105,7 +105,7 @@ def test_data_outside_the_shard_are_refused(tmp_path, where):
         read_index(str(path))
 
 
-def test_rows_that_a_shard_lacks_are_refused(tmp_path):
+def test_rows_that_a_shard_lacks_are_rejected(tmp_path):
     rows = [dataclasses.replace(row, wave=0) for row in ROWS]
     index = read_index(str(write_shard(tmp_path, rows, arrays() | {"wave": []})))
     for name, start, stop in (("mel", 5, 8), ("mel", -1, 2), ("wave", 0, 1)):
@@ -113,7 +113,7 @@ def test_rows_that_a_shard_lacks_are_refused(tmp_path):
             read_rows(index, name, start, stop)
 
 
-def test_a_shard_that_goes_or_shrinks_meanwhile_is_told(tmp_path):
+def test_a_shard_that_goes_or_shrinks_meanwhile_is_reported(tmp_path):
     path = write_shard(tmp_path, ROWS, arrays())
     index = read_index(str(path))
     os.truncate(path, index.extents["mel"].begin + 1)

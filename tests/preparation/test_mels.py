@@ -30,7 +30,7 @@ def test_pieces_make_the_mel_of_the_whole(spec, monkeypatch):
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.n_fft}-{spec.hop_length}")
-def test_sounds_of_any_few_samples_have_a_mel_or_none(spec):
+def test_audio_of_any_few_samples_have_a_mel_or_none(spec):
     log_mel, pad = LogMel(spec), (spec.n_fft - spec.hop_length) // 2
     for samples in (0, 1, pad, pad + 1, spec.hop_length, spec.n_fft):
         expected = samples // spec.hop_length if samples > pad else 0

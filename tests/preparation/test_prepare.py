@@ -20,11 +20,11 @@ from clipsonic_cli.types import Clip
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory) -> list[Clip]:
-    """Nine still pictures with sounds, which are quick to prepare."""
+    """Nine still images with sounds, which are quick to prepare."""
     root, clips = tmp_path_factory.mktemp("pairs"), []
     for number in range(9):
-        picture, sound = write_pair(root / f"{number}", 2.1, 200.0 + 20 * number)
-        clips.append(Clip(id=f"{number}", media=picture, sound=sound, split="train"))
+        image, sound = write_pair(root / f"{number}", 2.1, 200.0 + 20 * number)
+        clips.append(Clip(id=f"{number}", media=image, sound=sound, split="train"))
     return clips
 
 
@@ -54,8 +54,8 @@ def test_what_is_prepared_is_not_prepared_again(prepared, clips, tmp_path, decod
 
 
 def test_a_clip_that_is_new_or_changed_or_gone_costs_itself(prepared, pairs, tmp_path, decoded):
-    picture, sound = write_pair(tmp_path / "x", 2.1, 700.0)
-    clips = [*pairs[:3], Clip(id="x", media=picture, sound=sound, split="train")]
+    image, sound = write_pair(tmp_path / "x", 2.1, 700.0)
+    clips = [*pairs[:3], Clip(id="x", media=image, sound=sound, split="train")]
     prepared(tmp_path / "p", clips)
     write_pair(tmp_path / "x", 2.2, 720.0)
     assert prepared(tmp_path / "p", [clips[3], *pairs[1:5]]).ids == ["x", "1", "2", "3", "4"]
@@ -187,7 +187,7 @@ def test_what_killed_processes_left_is_deleted_once_it_is_old(prepared, pairs, t
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits file size by rlimit")
-def test_a_full_disk_is_told_and_leaves_what_was_there(prepared, pairs, tmp_path, content):
+def test_a_full_disk_is_reported_and_leaves_what_was_there(prepared, pairs, tmp_path, content):
     import resource
 
     before = content(prepared(tmp_path, pairs[:2]))
@@ -213,8 +213,8 @@ def test_others_may_read_what_the_umask_lets_them(prepared, pairs, tmp_path):
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
-def test_a_vocoder_needs_no_pictures(prepared, tmp_path):
-    path = write_media(tmp_path / "a.wav", seconds=2.1, picture=None, sound="pcm_s16le")
+def test_a_vocoder_needs_no_images(prepared, tmp_path):
+    path = write_media(tmp_path / "a.wav", seconds=2.1, video=None, audio="pcm_s16le")
     clip, only = Clip(id="a", media=path, split="train"), PreparationConfig(waves=True)
     catalogue = prepared(tmp_path / "p", [clip], only, clip_encoder=None)
     place = catalogue.place(0)
@@ -238,13 +238,13 @@ def test_folders_differ_where_what_is_kept_differs(config):
     assert len(names) == 6
 
 
-def test_an_encoder_the_configuration_does_not_name_is_refused(pairs, tmp_path, encoder):
+def test_an_encoder_the_configuration_does_not_name_is_rejected(pairs, tmp_path, encoder):
     config = PreparationConfig(encoder="other")
     with pytest.raises(ValueError, match="names the encoder other"):
         prepare(pairs, tmp_path, config, clip_encoder=encoder, rules=Rules(), workers=0)
 
 
-def test_progress_is_told_for_every_clip(prepared, pairs, tmp_path):
-    messages = []
-    prepared(tmp_path, pairs[:2], report=lambda *progress: messages.append(progress))
-    assert messages == [("prepare", 0, 2), ("prepare", 1, 2), ("prepare", 2, 2)]
+def test_progress_is_reported_for_every_clip(prepared, pairs, tmp_path):
+    calls = []
+    prepared(tmp_path, pairs[:2], report=lambda *progress: calls.append(progress))
+    assert calls == [("prepare", 0, 2), ("prepare", 1, 2), ("prepare", 2, 2)]

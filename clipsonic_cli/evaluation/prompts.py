@@ -50,6 +50,7 @@ def find_prompts(
     if listed is not None:
         texts, strays = _matched(sounds, listed)
         return FoundPrompts(texts, {}, strays)
+    # Read recipes, or else names.
     texts, images = {}, {}
     guessed: list[str] = []
     missing: list[str] = []
@@ -69,6 +70,7 @@ def find_prompts(
             images[name] = image
         else:
             missing.append(recipe.image)
+    # Note what is uncertain.
     notes = []
     if missing:
         notes.append(

@@ -73,13 +73,8 @@ def write_listening_test(
     """
     if not systems or not all(systems.values()):
         raise ValueError("need one system or more, each with one sound or more")
-    page, key = folder / PAGE, folder / KEY
-    for path in (page, key):
-        if path.exists():
-            raise UsageError(
-                f"'{folder}' holds a listening test already, and answers to it need its {KEY}; "
-                "give another folder."
-            )
+    check_unused(folder)
+    # Fill the page.
     shown, samples = _blind(systems, random.Random(seed), report)
     # Answers name their test, so that the key of another one does not fit.
     test = hashlib.sha256(json.dumps([title, shown]).encode()).hexdigest()[:16]
@@ -90,6 +85,7 @@ def write_listening_test(
             f"A page of {len(samples)} sounds would have {len(text) / 1e6:.0f} MB, over the limit "
             f"of {MAX_BYTES // 1_000_000}; take fewer or shorter sounds."
         )
+    # Write key and page.
     key_content = {
         "format": KEY_FORMAT,
         "test": test,
@@ -98,9 +94,10 @@ def write_listening_test(
         "systems": list(systems),
         "samples": samples,
     }
+    page = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written(key) as temporary:  # first: a page without its key is useless
+        with written(folder / KEY) as temporary:  # first: a page without its key is useless
             temporary.write_text(json.dumps(key_content, indent=1), "utf-8")
         with written(page) as temporary:
             temporary.write_text(text, "utf-8")
@@ -109,6 +106,19 @@ def write_listening_test(
             f"Cannot write the listening test in '{folder}': {error.strerror}; give another folder."
         ) from error
     return page
+
+
+def check_unused(folder: Path) -> None:
+    """Check that a folder has no listening test yet.
+
+    Raises:
+        UsageError: It has one.
+    """
+    if (folder / PAGE).exists() or (folder / KEY).exists():
+        raise UsageError(
+            f"'{folder}' holds a listening test already, and answers to it need its {KEY}; give "
+            "another folder."
+        )
 
 
 def _blind(

@@ -95,6 +95,7 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
     if not paths:
         raise UsageError("There are no ratings; give the files that raters saved.")
     test, systems, made_by = _read_key(key)
+    # Collect the answers of each person.
     names: dict[str, str] = {}
     seen: dict[str, dict[str, tuple[Path, tuple[int, int]]]] = {}
     for path in paths:
@@ -109,6 +110,7 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
                     f"Rater '{rater}' answers differently on sound '{sample}' in '{before}' and "
                     f"'{path}'; leave one file out, or rename one of two raters in it."
                 )
+    # Name their systems.
     ratings = tuple(
         Rating(
             rater=names[person],

@@ -74,6 +74,7 @@ def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -
         for data in paper.DATASETS
         if any(paper.number_for(results, row, metric, data) is not None for row in group.rows)
     ]
+    # Format the head.
     caption = f"Scores {index}: " + ", ".join(group.labels)
     spans = f'<th scope="colgroup" colspan="{len(group.labels)}">measured here</th>'
     heads = [
@@ -93,6 +94,7 @@ def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -
             for metric, data in paper_columns
         )
     )
+    # Format the rows.
     body = "".join(
         f'<tr><th scope="row">{_title(results, row)}</th><td>{guidance(row)}</td>'
         + "".join(_cell(row, label, best[label], notes) for label in group.labels)

@@ -14,7 +14,6 @@ from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.eval import options as eval_options
 from clipsonic_cli.cli.eval.show import (
-    check_listening,
     print_ratings,
     write_listening,
     write_report,
@@ -112,6 +111,7 @@ def evaluate(
     from clipsonic_cli.evaluation.model_source import Generation
     from clipsonic_cli.evaluation.plan import EvalRequest
     from clipsonic_cli.evaluation.sources import Folders, Source
+    from clipsonic_cli.listening.page import check_unused
     from clipsonic_cli.report import paper
 
     place = choose_device(device or "auto")
@@ -169,7 +169,7 @@ def evaluate(
         seed=seed,
     )
     if listening_test is not None:
-        check_listening(listening_test)
+        check_unused(listening_test)
     with evaluate.held(request.out):
         with console.noting_warnings(), console.bars() as bars:
             results = evaluate.evaluate(

@@ -65,14 +65,6 @@ def _print_table(table: "Table", console: Console, elsewhere: str) -> None:
         console.note(f"note: {note}")
 
 
-def check_listening(folder: Path) -> None:
-    """Check that a folder holds no listening test yet."""
-    from clipsonic_cli.listening.page import KEY, PAGE
-
-    if any((folder / name).exists() for name in (PAGE, KEY)):
-        raise UsageError(f"'{folder}' holds a listening test already; give another folder.")
-
-
 def write_listening(
     results: "Results", folder: Path, count: int, seed: int, console: Console
 ) -> None:

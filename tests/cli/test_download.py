@@ -266,7 +266,7 @@ def test_a_model_of_the_hub_is_verified_by_what_the_hub_states(
     found = [part for result in objects(capsys) for part in result["parts"]]
     assert {f"{part}.safetensors" for part in found} == (set(parts) if honest else set())
     assert ("violins" in model_folders.names()) == honest
-    assert not any("run.py" in asked.path for asked in web.requests)
+    assert not any("run.py" in request.path for request in web.requests)
 
 
 @pytest.mark.parametrize(

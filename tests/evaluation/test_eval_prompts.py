@@ -17,8 +17,8 @@ from clipsonic_cli.store.bundle import identity
 
 def test_a_recipe_inside_says_what_a_sound_was_to_be_and_else_its_name(tmp_path, violin_picture):
     silence = torch.zeros(16)
-    for name, asked in (("1", {"text": "rain"}), ("2", {"image": str(violin_picture)})):
-        recipe = Recipe(**asked, mode="pd" if "text" in asked else "iq")
+    for name, requested in (("1", {"text": "rain"}), ("2", {"image": str(violin_picture)})):
+        recipe = Recipe(**requested, mode="pd" if "text" in requested else "iq")
         if recipe.image is not None:
             recipe = replace(recipe, image_sha256=identity(violin_picture))
         Sound(samples=silence, sample_rate=16_000, recipe=recipe).write(tmp_path / f"{name}.wav")

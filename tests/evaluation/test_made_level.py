@@ -70,8 +70,8 @@ def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_pat
     recipe = Recipe(mode="zs", steps=1, seconds=0.2)
     item = TestItem(name="q", seed=0, label="x")
     [path] = generate(sonic, [item], recipe, tmp_path).sounds.values()
-    told = files.read_metadata(path).replace("clipsonic_gain", "other")
-    files.write(path, torch.zeros(3200), RATE, metadata={"comment": told}, overwrite=True)
+    comment = files.read_metadata(path).replace("clipsonic_gain", "other")
+    files.write(path, torch.zeros(3200), RATE, metadata={"comment": comment}, overwrite=True)
     generate(sonic, [item], recipe, tmp_path)
     assert level.read_gain(path) <= 1
     assert files.read(path, RATE).abs().max() > 0

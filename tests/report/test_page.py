@@ -153,10 +153,10 @@ def test_sounds_are_those_of_the_files_the_truth_first(found, parsed):
     ]
     kind, _, packed = players[0]["src"].partition(",")
     assert kind == "data:audio/flac;base64"
-    heard, rate = soundfile.read(io.BytesIO(base64.b64decode(packed)))
+    decoded, rate = soundfile.read(io.BytesIO(base64.b64decode(packed)))
     original, _ = soundfile.read(found.samples[0].paths["truth"])
     assert rate == 16_000
-    np.testing.assert_array_equal(heard, original)
+    np.testing.assert_array_equal(decoded, original)
 
 
 def test_pictures_are_small_and_all_say_what_they_show(parsed):

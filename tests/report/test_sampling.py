@@ -74,8 +74,8 @@ def test_nothing_is_said_of_folders_whose_sounds_may_each_be_made_differently():
 def test_a_table_says_how_its_sounds_were_made(number):
     notes = " ".join(table_of(results(4.1, **QUICK), number).notes)
     assert "Sounds made by dpmpp in 25 steps, bfloat16, 4 s each; reconstructions of 4.1 s" in notes
-    told = "Not as in the paper: 25 steps of dpmpp instead of 1000 of ddpm; bfloat16 instead of"
-    assert (told in notes) is (number == 1)
+    text = "Not as in the paper: 25 steps of dpmpp instead of 1000 of ddpm; bfloat16 instead of"
+    assert (text in notes) is (number == 1)
     assert "Not as in the paper" not in " ".join(table_of(results(**PAPER), 1).notes)
 
 
@@ -88,9 +88,9 @@ def test_the_page_says_how_its_sounds_were_made(tmp_path):
 def test_the_figure_says_how_its_sounds_were_made():
     pytest.importorskip("matplotlib")
     lines = re.findall(r"<text[^>]*>([^<]*)</text>", figure_3(results(4.1, **QUICK)).decode())
-    told = " ".join(line.strip() for line in lines)
-    assert "Sounds made by dpmpp in 25 steps, bfloat16, 4 s each; reconstructions of 4.1 s" in told
-    assert "not as in the paper: 25 steps of dpmpp instead of 1000 of ddpm" in told
+    text = " ".join(line.strip() for line in lines)
+    assert "Sounds made by dpmpp in 25 steps, bfloat16, 4 s each; reconstructions of 4.1 s" in text
+    assert "not as in the paper: 25 steps of dpmpp instead of 1000 of ddpm" in text
 
 
 def test_csv_and_json_say_it_with_every_row(tmp_path):
@@ -98,8 +98,8 @@ def test_csv_and_json_say_it_with_every_row(tmp_path):
     write_csv(found, tmp_path / "report.csv")
     with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    told = [(line["sampler"], line["steps"], line["dtype"]) for line in lines]
-    assert told == [("dpmpp", "25", "bfloat16")] * 2 + [("", "", "")]
+    report = [(line["sampler"], line["steps"], line["dtype"]) for line in lines]
+    assert report == [("dpmpp", "25", "bfloat16")] * 2 + [("", "", "")]
     write_json(found, tmp_path / "report.json")
     rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["rows"]
     assert [row["steps"] for row in rows] == [25, 25, None]

@@ -241,8 +241,8 @@ def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
         ]
 
     table = opinion_table(rated("iq w=1.5"))
-    told = {(row[0], row[1]): row[-1] for row in table.rows}
-    assert told == {
+    result = {(row[0], row[1]): row[-1] for row in table.rows}
+    assert result == {
         ("iq w=1.5", "fidelity"): "3.29 ± 0.16",
         ("SpecVQGAN", "fidelity"): "2.15 ± 0.17",
         ("IM2WAV", "fidelity"): "2.19 ± 0.15",
@@ -256,11 +256,11 @@ def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
 
 def test_json_keeps_everything(results, tmp_path):
     write_json(results, tmp_path / "report.json")
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told["format"] == "clipsonic-eval/1"
-    assert told["rows"][0]["scores"][2]["label"] == "clap[mini]"
-    assert told["samples"][0]["paths"] == {"pd w=1.5": "sounds/a.wav"}
-    assert (told["notes"], told["settings"]["vocoder"]) == (["odd"], "bigvgan")
+    loaded = json.loads((tmp_path / "report.json").read_text())
+    assert loaded["format"] == "clipsonic-eval/1"
+    assert loaded["rows"][0]["scores"][2]["label"] == "clap[mini]"
+    assert loaded["samples"][0]["paths"] == {"pd w=1.5": "sounds/a.wav"}
+    assert (loaded["notes"], loaded["settings"]["vocoder"]) == (["odd"], "bigvgan")
 
 
 def test_csv_has_a_line_a_score(results, tmp_path):
@@ -287,8 +287,8 @@ def test_trials_are_the_same_queries_for_every_system(tmp_path):
     samples.append(Sample(name="alone", prompt="x", paths={"truth": tmp_path / "truth"}))
     trials = trials_of(Results(name="x", samples=tuple(samples)), 3)
     assert {name: len(some) for name, some in trials.items()} == dict.fromkeys(paths, 3)
-    asked = [[trial.prompt.text for trial in some] for some in trials.values()]
-    assert asked == [["text 0", "text 2", "text 4"]] * 3
+    requested = [[trial.prompt.text for trial in some] for some in trials.values()]
+    assert requested == [["text 0", "text 2", "text 4"]] * 3
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,8 @@ class UNetObjective(Denoiser):
 
     def predict(self, x_t: Tensor, batch: Batch) -> Tensor:
         """Compute the U-Net's output."""
-        cond = torch.where(
-            batch["keep"][:, None] > 0, batch["embed"], self.unet.null_cond
-        )  # (B, D)
+        kept = batch["keep"][:, None] > 0
+        cond = torch.where(kept, batch["embed"], self.unet.null_cond)  # (B, D)
         time = self.process.network_time(batch["t"]).to(x_t.device)
         output: Tensor = self.networks["unet"](x_t, time, cond)
         return output

@@ -49,11 +49,7 @@ def write_summary(run_dir: Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """Read the summary of a run's data.
-
-    Raises:
-        ClipsonicError: The file is missing or damaged.
-    """
+    """Read the summary of a run's data."""
     path = run_dir / SUMMARY
     try:
         summary = bounded.read_json(path, MAX_SUMMARY)
@@ -69,23 +65,14 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
 
 
 def write_card(model: ModelFolder, name: str, command: str | None) -> None:
-    """Write ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained.
-
-    Raises:
-        BadBundle: A part is damaged.
-    """
+    """Write ``MODEL_CARD.md`` into a model's folder: a chapter for each part that was trained."""
     paths = sorted(model.path.glob(f"*{SUFFIX}"))
     headers = {path.stem: bundle.read_header(path) for path in paths}
     trained = {part: header for part, header in headers.items() if "settings" in header.meta}
-    rows = [
-        (
-            part,
-            header.kind,
-            header.meta.get("licence", "not stated"),
-            "trained, see below" if part in trained else "taken over",
-        )
-        for part, header in headers.items()
-    ]
+    rows = []
+    for part, header in headers.items():
+        origin = "trained, see below" if part in trained else "taken over"
+        rows.append((part, header.kind, header.meta.get("licence", "not stated"), origin))
     text = f"""# {name}
 
 Text or an image into sound: a model of clipsonic (CLIPSonic, Dong et al. 2023). By
@@ -112,12 +99,10 @@ def _chapter(part: str, header: Header) -> str:
     splits = ", ".join(f"{split} {count:,}" for split, count in data["splits"].items())
 
     # Result.
-    kept = "the last step"
-    if best := meta.get("best"):
-        kept = (
-            f"step {best['step']:,}, which has the lowest validation loss "
-            f"({best['held_out_loss']:g})"
-        )
+    kept, best = "the last step", meta.get("best")
+    if best:
+        lowest = f"the lowest validation loss ({best['held_out_loss']:g})"
+        kept = f"step {best['step']:,}, which has {lowest}"
     averaged = meta["settings"].get("ema_decay") != 0
     weights = "weights are averages up to" if averaged else "weights are"
     vocoder = meta.get("default_vocoder")
@@ -176,10 +161,8 @@ def _compared(part: str, header: Header) -> str:
 
 
 def _departures(rows: Sequence[Departure]) -> str:
-    return _table(
-        ("what", "the paper, or its code", "here", "why"),
-        [(row.name, row.theirs, row.ours, row.why) for row in rows],
-    )
+    values = [(row.name, row.theirs, row.ours, row.why) for row in rows]
+    return _table(("what", "the paper, or its code", "here", "why"), values)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

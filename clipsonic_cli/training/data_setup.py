@@ -45,7 +45,7 @@ class PreparedData:
     path: str
     """The catalogue's own path or address."""
     survey: Survey | None
-    """The report on the data; None for a catalogue that was prepared before."""
+    """None for a catalogue that was prepared before."""
     clips: Sequence[Clip]
     """As the reader listed them; none for such a catalogue."""
 
@@ -58,14 +58,8 @@ def gather(
 ) -> PreparedData:
     """Prepare the clips that are not prepared yet, together with the other processes.
 
-    Args:
-        request: Names the data set; what is trained says what clips need.
-        encoder: The CLIP that embeds their frames, if they need any.
-        accelerator: The processes.
-        callbacks: Called with messages and progress.
-
-    Returns:
-        The catalogue, empty where no clip is fit for training, and the survey.
+    The encoder is the CLIP that embeds their frames, if they need any. The catalogue is empty where
+    no clip is fit for training.
 
     Raises:
         UsageError: There is no such data set, none of its clips has a label though they need them,
@@ -92,8 +86,7 @@ def gather(
 
     # List.
     config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
-    row, window = STAGES[request.stage], request.extensions.window
-    least_frames = row.least_frames(window, config.mel)
+    least_frames = STAGES[request.stage].least_frames(request.extensions.window, config.mel)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
         window_seconds=config.mel.seconds(least_frames),
@@ -149,12 +142,11 @@ def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:
     """Choose the folder of prepared clips: in the cache, else in ``spare``."""
     try:
         folder = cache_home() / "prepared" / name
-    except NoHome as error:
-        reason = str(error)
-    else:
         if (why := why_unwritable(folder)) is None:
             return folder
         reason = f"{folder} cannot be written ({why}). {REMEDY}"
+    except NoHome as error:
+        reason = str(error)
     on_message(f"note: prepared clips are kept in {spare}, for this run alone. {reason}")
     return spare.absolute() / name
 
@@ -205,11 +197,8 @@ def save_frames(
 ) -> list[Path]:
     """Write a frame of each of some clips as an image, held-out ones where there are any.
 
-    Args:
-        prepared: The data set.
-        folder: The folder of the images.
-        on_message: Called for every clip that is left out, as its file has changed since it was
-            prepared; and for a data set that is a catalogue, which has no videos.
+    ``on_message`` is called for every clip that is left out, as its file has changed since it was
+    prepared; and for a data set that is a catalogue, which has no videos.
     """
     if not prepared.clips:
         on_message(

@@ -1,11 +1,10 @@
 """The model a run is making: its file during training, its samples, and its publication."""
 
-import dataclasses
 import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,11 @@ class Outcome:
     """The result of a training."""
 
     name: str
-    """Name of the model."""
     path: Path
     """The model's folder."""
     run_dir: Path
     part: str
-    """File stem of the part that was trained."""
     step: int
-    """Steps done."""
     seconds: float
     """Time spent in steps."""
     losses: Mapping[str, float]
@@ -133,6 +129,13 @@ class ModelInTraining:
         """Write the part with the best average, or else the current one; score a final vocoder."""
         config, header, step = self.config, self.setup.header, progress.step
         clips = self.data["splits"].get("train", 0)
+        settings = {  # for the card: those that the file does not state elsewhere
+            "preset": config.preset,
+            "stage": config.stage,
+            "condition dropped": config.cond_drop,
+            **asdict(config.extensions),
+            **asdict(config.train),
+        }
         meta: dict[str, Any] = {
             "steps": step,
             "minutes": round(progress.seconds / 60, 1),
@@ -141,7 +144,7 @@ class ModelInTraining:
             "data": self.data,
             "warm_start": config.warm_start and Path(config.warm_start).name,
             "licence": config.licence,
-            "settings": _settings(config),
+            "settings": settings,
             "changed": changed_from_paper(config, clips, step, header.encoder),
             "run": run_id(config),
         }
@@ -153,8 +156,8 @@ class ModelInTraining:
             meta |= self._scores(plain, self.setup.held_out)
         dtype = getattr(torch, config.train.publish_dtype)
         stored = {name: weight.to(dtype) for name, weight in plain.items()}
-        header = dataclasses.replace(header, meta=meta)
-        bundle.write(self.folder / f"{self.part}{SUFFIX}", Bundle(header=header, weights=stored))
+        made = Bundle(header=replace(header, meta=meta), weights=stored)
+        bundle.write(self.folder / f"{self.part}{SUFFIX}", made)
 
     def _scores(self, weights: Mapping[str, Tensor], held_out: Segments) -> dict[str, Any]:
         """Score the vocoder and Griffin-Lim on held-out clips, and name the better one."""
@@ -209,19 +212,8 @@ class ModelInTraining:
         return command if mode == DEFAULT_MODE["text"] else f"{command} --mode {mode}"
 
 
-def _settings(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that a part's file does not state elsewhere, for its card."""
-    return {
-        "preset": config.preset,
-        "stage": config.stage,
-        "condition dropped": config.cond_drop,
-        **dataclasses.asdict(config.extensions),
-        **dataclasses.asdict(config.train),
-    }
-
-
 def run_id(config: RunConfig) -> str:
     """Return a digest that identifies a run, however long it is continued."""
-    network = dataclasses.asdict(config.network)
+    network = asdict(config.network)
     identity = [config.name, config.catalogue, config.part.name, config.train.seed, network]
     return hashlib.blake2b(json.dumps(identity).encode(), digest_size=6).hexdigest()

@@ -59,11 +59,8 @@ def held_out_fad(
     """Compute the Frechet audio distance between sounds made of held-out frames and their own.
 
     The clips' own sounds are their mels through the same vocoder, so that only the U-Net is judged.
-    So few clips make the distance larger than it is: compare it within a run, and no further.
-
-    Returns:
-        The distance over :data:`CLIPS` clips, or as many as there are; None for fewer than
-        :data:`LEAST_CLIPS`.
+    So few clips, at most :data:`CLIPS`, make the distance larger than it is: compare it within a
+    run, and no further. It is None for fewer than :data:`LEAST_CLIPS`.
 
     Source: Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics".
     """

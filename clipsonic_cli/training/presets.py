@@ -65,15 +65,9 @@ def this_machine(device: torch.device, processes: int) -> Machine:
 def choose(
     request: TrainRequest, resolved: Resolved, machine: Machine, *, catalogue: str, clips: int
 ) -> tuple[RunConfig, tuple[str, ...]]:
-    """Choose what the request leaves open.
+    """Choose what the request leaves open, for as many training clips.
 
-    Args:
-        request: What was asked for, which takes precedence.
-        resolved: The models it names. A warm start's network is trained, on its diffusion process
-            unless the paper's is asked for.
-        machine: The hardware.
-        catalogue: Path or address of the prepared clips.
-        clips: Number of training clips.
+    A warm start's network is trained, on its diffusion process unless the paper's is asked for.
 
     Returns:
         The run's configuration, and lines that say why it is so.

@@ -38,25 +38,13 @@ def make_samples(
 ) -> list[Path]:
     """Make a sound, and an image of its mel, for every query the model can answer.
 
-    Writes ``run_dir/samples/step-00001000/01-a-photo-of-violin.wav`` and ``.png``, and shows both
-    in the log. A query's seed is its position, so that steps compare. A text runs in mode "pd", an
-    image in "iq", or else in the first mode of Table 1 whose parts are there and fit. torch's
-    global generators are left as they were. A failure is a message and ends nothing.
+    Returns what it writes, ``run_dir/samples/step-00001000/01-a-photo-of-violin.wav`` and ``.png``,
+    and shows both in the log. A query's seed is its position, so that steps compare. A text runs in
+    mode "pd", an image in "iq", or else in the first mode of Table 1 whose parts are there and fit.
+    torch's global generators are left as they were. A failure is a message and ends nothing.
 
-    Args:
-        folder: The model's folder, which is read again.
-        queries: Texts and images.
-        run_dir: The run's folder.
-        step: Steps done; samples already made at it are replaced.
-        log: The log to show them in.
-        device: The device of the networks.
-        steps: Steps of the sampler "dpmpp".
-        seconds: Duration of each.
-        on_message: Called with each failure, and each query made in another mode.
-        report: Called with ``("samples", done, total)``.
-
-    Returns:
-        The files written.
+    ``steps`` are the sampler's, of ``seconds`` of audio; ``on_message`` is called with each failure
+    and each query made in another mode.
     """
     recipes = [
         Recipe(
@@ -109,8 +97,7 @@ def _make(
 def _answerable(sonic: ClipSonic, recipe: Recipe, on_message: Callable[[str], None]) -> Recipe:
     """Return a recipe, complete, in the first mode whose parts are there and fit.
 
-    Raises:
-        ClipsonicError: There is no such mode; says what the preferred one lacks.
+    Without such a mode the error says what the preferred one lacks.
     """
     kind = recipe.query.kind
     able = [mode.name for mode in MODES.values() if mode.query == kind]

@@ -31,11 +31,7 @@ def check_name(name: str) -> None:
 
 
 def target(name: str) -> ModelFolder | None:
-    """Return the folder of a finished model, whether it exists or not.
-
-    Returns:
-        None without a home folder: the model then stays in its run's folder.
-    """
+    """Return a finished model's folder, existing or not; None without a home for models."""
     try:
         return ModelFolder(data_home() / "models" / name)
     except NoHome:
@@ -53,12 +49,7 @@ def why_unpublished(name: str) -> str | None:
 
 
 def check_free(name: str, part: str, run: str | None) -> None:
-    """Check that no other run has trained a part of a model; ``run`` is this one's id, if it began.
-
-    Raises:
-        UsageError: One has.
-        BadBundle: The part is damaged.
-    """
+    """Check that no run but ``run``, an id, has trained a part of a model; None for a new run."""
     model = target(name)
     if model is None:
         return
@@ -75,15 +66,9 @@ def check_free(name: str, part: str, run: str | None) -> None:
 def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFolder:
     """Return the model that gives the CLIP, the prior and the vocoder.
 
-    Args:
-        name: The base asked for, "published", or None.
-        model: The model that is made or added to.
-        paper: Whether everything is to be as in the paper.
-        gpu: Whether the paper's CLIP would be fast.
-
-    Returns:
-        The base asked for; else the model itself if it exists; else published weights alone, where
-        they are asked for or on this machine and fast; else the built-in model.
+    That is the base asked for by ``name``; else the model that is added to, if it exists; else
+    published weights alone, where they are asked for or on this machine and fast; else the built-in
+    model.
     """
     own = target(model)
     if name is not None and name != PUBLISHED:
@@ -97,13 +82,7 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
 
 
 def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
-    """Read the header of the base's CLIP or CLAP, which conditions the training.
-
-    Raises:
-        UsageError: The model that is added to has another encoder.
-        MissingWeights: The base has none.
-        BadBundle: One is damaged.
-    """
+    """Read the header of the base's CLIP or CLAP, which must be that of the model added to."""
     base.require([kind])
     header, own = bundle.read_header(base.part(kind)), target(model)
     if own is not None and os.path.isdir(own.path) and own.has(kind):  # noqa: PTH112

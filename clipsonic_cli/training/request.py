@@ -55,7 +55,6 @@ class Source:
     seed: int = 0
     """Seed of the splits that the data set does not state."""
     frame_rate: float = 1.0
-    """Frames a second."""
     drop: tuple[Kind, ...] = ()
     """Flaws that drop a clip, besides ``data.check.DROP``."""
     workers: int | None = None
@@ -64,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What a person asks for; None leaves the choice to the preset.
+    """What a person asks for, as in RunConfig; None leaves the choice to the preset.
 
     Raises:
         UsageError: The stage is not conditioned on the space.
@@ -72,19 +71,16 @@ class TrainRequest:
 
     source: Source
     name: str
-    """Name of the model."""
     out: Path | None = None
     """The run's folder; None is "runs/NAME", and "runs/NAME-PART" for parts but "unet"."""
     stage: Stage = "unet"
     space: Space = "clip-image"
-    """The space of the condition."""
     preset: str = "default"
-    """A name of ``config.PRESETS``."""
     size: str | None = None
     base: str | None = None
     """The model that gives what is not trained, or "published"."""
     warm_start: str | None = None
-    """A model or published weights to begin with; None begins with random ones."""
+    """A model or published weights; None begins with random ones."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Fields of TrainConfig."""
     extensions: Extensions = field(default_factory=Extensions)
@@ -93,11 +89,8 @@ class TrainRequest:
     images: tuple[str, ...] = ()
     """Image files to make samples of; none are frames of the data."""
     sample_every: int | None = None
-    """Steps between samples; 0 makes none."""
     trackers: tuple[str, ...] = ()
-    """Names of ``tracking.TRACKERS``."""
     licence: str = "not stated"
-    """Licence of the weights, in words."""
     overwrite: bool = False
     """Whether a part that another run trained is replaced."""
 
@@ -124,17 +117,12 @@ class Resolved:
     base: ModelFolder
     """The model that gives what is not trained."""
     encoder: Header | None = None
-    """Header of the CLIP or CLAP that conditions the training; None for a vocoder."""
+    """Of the CLIP or CLAP that conditions the training; None for a vocoder."""
     warm_start: WarmStart | None = None
 
 
 def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     """Find and check all that a request names, before any data is read.
-
-    Args:
-        request: What is asked for.
-        gpu: Whether networks run on a GPU.
-        processes: The processes that share a batch.
 
     Raises:
         UsageError: The request contradicts itself or what is on this machine.
@@ -153,10 +141,10 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
     kind = request.part.encoder
     encoder = None if kind is None else publish.encoder_of(base, request.name, kind)
-    if request.warm_start is None:
-        return Resolved(base=base, encoder=encoder)
-    start = find_warm_start(request.warm_start, request.stage, request.space)
-    _check_warm_start(request, start, base, encoder)
+    start = None
+    if request.warm_start is not None:
+        start = find_warm_start(request.warm_start, request.stage, request.space)
+        _check_warm_start(request, start, base, encoder)
     return Resolved(base=base, encoder=encoder, warm_start=start)
 
 

@@ -68,13 +68,7 @@ def begin(
     """Prepare the data, train, and publish the model.
 
     ``run.json`` is written last, when the loop can begin: a run that is interrupted before begins
-    again with the same request.
-
-    Args:
-        request: What is asked for.
-        device: The device of the networks.
-        minutes: Stop after this much time in steps, and publish.
-        callbacks: Called with messages and progress.
+    again with the same request. After ``minutes`` in steps it stops and publishes.
 
     Returns:
         The result; None in all processes but the main one.
@@ -96,16 +90,18 @@ def begin(
 
         # Prepare data.
         encoder = _load_encoder(resolved.base, request.part, accelerator.device)
-        data = _prepare(request, encoder, accelerator, callbacks)
+        callbacks.on_message(f"preparing the clips of '{request.source.data}'")
+        data = gather(request, encoder, accelerator, callbacks)
+        if main and data.survey is not None:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            write_csv(data.survey, run_dir / "data.csv")
+            callbacks.on_survey(data.survey)
+        check_any(data, request.source.data)
 
         # Choose settings.
-        chosen = choose(
-            request,
-            resolved,
-            this_machine(accelerator.device, accelerator.num_processes),
-            catalogue=data.path,
-            clips=len(data.catalogue.numbers("train")),
-        )
+        machine = this_machine(accelerator.device, accelerator.num_processes)
+        clips = len(data.catalogue.numbers("train"))
+        chosen = choose(request, resolved, machine, catalogue=data.path, clips=clips)
         # Machines may differ, and the catalogue's path is the main process's.
         ((config, reasons),) = broadcast_object_list([chosen])
         for reason in reasons:
@@ -118,7 +114,7 @@ def begin(
             name = name_of(request.source.data)
             write_summary(run_dir, data_summary(name, data.catalogue, data.survey))
             config = _with_queries(config, request, data, callbacks)
-        return _train(config, setup, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
+        return _train(config, setup, run_dir, accelerator, minutes, callbacks)
 
 
 def resume(
@@ -133,14 +129,8 @@ def resume(
 ) -> Outcome | None:
     """Continue a run as if it had never stopped, and publish the model.
 
-    Args:
-        run_dir: The run's folder.
-        device: The device of the networks.
-        minutes: Stop after this much time in steps, and publish.
-        train_changes: Fields of TrainConfig to change, such as ``steps``.
-        changes: Other fields of RunConfig to change, such as ``trackers``.
-        overwrite: Replace a part that another run trained.
-        callbacks: Called with messages and progress.
+    ``train_changes`` are fields of TrainConfig to change, such as ``steps``; ``changes`` others of
+    RunConfig, such as ``trackers``. ``overwrite`` replaces a part that another run trained.
 
     Returns:
         The result; None in all processes but the main one.
@@ -153,12 +143,10 @@ def resume(
     check_writable(run_dir)
     accelerator = make_accelerator(device)
     with _held(run_dir, accelerator):
-        # Change settings.
+        # Change settings, and check them.
         config = read_run_config(run_dir)
         changed = replace(config.train, **(train_changes or {}))
         config = replace(config, train=changed, **(changes or {}))
-
-        # Check.
         check_trackers(config.trackers)
         if not overwrite:
             publish.check_free(config.name, config.part.name, run_id(config))
@@ -176,7 +164,7 @@ def resume(
         model = ModelFolder(run_dir / "model")
         encoder = _load_encoder(model, config.part, accelerator.device)
         setup = build(config, catalogue, encoder, start)
-        return _train(config, setup, run_dir, accelerator, minutes=minutes, callbacks=callbacks)
+        return _train(config, setup, run_dir, accelerator, minutes, callbacks)
 
 
 @contextmanager
@@ -196,35 +184,12 @@ def _held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
 
 
 def _load_encoder(model: ModelFolder, part: Part, device: torch.device) -> Encoder | None:
-    """Load the CLIP or CLAP of a model that conditions a training; none for a vocoder.
-
-    Raises:
-        MissingWeights: It is not on this machine.
-        BadBundle: It is damaged.
-    """
+    """Load the CLIP or CLAP of a model that conditions a training; none for a vocoder."""
     if part.encoder is None:
         return None
     model.require([part.encoder])
     load: Callable[[Bundle], Encoder] = load_clap if part.encoder == "clap" else load_clip
     return load(bundle.load(model.part(part.encoder), kind=part.encoder)).to(device)
-
-
-def _prepare(
-    request: TrainRequest,
-    encoder: Encoder | None,
-    accelerator: Accelerator,
-    callbacks: TrainCallbacks,
-) -> PreparedData:
-    """Prepare the clips, and report what the data set holds."""
-    data, run_dir = request.source.data, request.run_dir
-    callbacks.on_message(f"preparing the clips of '{data}'")
-    prepared = gather(request, encoder, accelerator, callbacks)
-    if accelerator.is_main_process and prepared.survey is not None:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_csv(prepared.survey, run_dir / "data.csv")
-        callbacks.on_survey(prepared.survey)
-    check_any(prepared, data)
-    return prepared
 
 
 def _with_queries(
@@ -247,7 +212,6 @@ def _train(
     setup: Setup,
     run_dir: Path,
     accelerator: Accelerator,
-    *,
     minutes: float | None,
     callbacks: TrainCallbacks,
 ) -> Outcome | None:

@@ -68,10 +68,9 @@ class Extensions:
 
     def check(self, stage: Stage, space: Space) -> None:
         """Check that each extension asked for has an effect on a stage."""
-        usual = Extensions()
-        applying = part_of(stage, space).extensions
-        for name in (field.name for field in dataclasses.fields(self)):
-            if getattr(self, name) == getattr(usual, name) or name in applying:
+        usual, applying = dataclasses.asdict(Extensions()), part_of(stage, space).extensions
+        for name, value in dataclasses.asdict(self).items():
+            if value == usual[name] or name in applying:
                 continue
             spaces = spaces_with(name, stage)
             where = f"condition '{space}'" if spaces else f"stage '{stage}'"

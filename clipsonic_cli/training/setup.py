@@ -10,7 +10,7 @@ from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.preparation.dataset import Drawn, Prepared
-from clipsonic_cli.preparation.texts import Texts, encode_labels
+from clipsonic_cli.preparation.texts import encode_labels
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.objective import Objective
@@ -42,11 +42,7 @@ def build(
 ) -> Setup:
     """Build networks with random weights, drawn from the run's seed, and their data.
 
-    Args:
-        config: The training.
-        catalogue: Its clips.
-        encoder: The CLIP or CLAP that conditions it; None for a vocoder.
-        start: Weights to load into the network that is kept.
+    A warm start's weights are loaded into the network that is kept.
 
     Raises:
         UsageError: No clip can be used.
@@ -59,7 +55,12 @@ def build(
 
     # Data.
     mel_frames = row.least_frames(config.extensions.window, spec)
-    texts = _texts(catalogue, encoder) if encoder is not None and config.part.labels else None
+    texts = None
+    if encoder is not None and config.part.labels:
+        remote = is_address(catalogue.folder)
+        folder = cache_home() / "prepared" if remote else Path(catalogue.folder)
+        labels = sorted({label for label in catalogue.labels if label is not None})
+        texts = encode_labels(labels, encoder, folder)
 
     def drawn(split: Split) -> Drawn | None:
         clips = catalogue.numbers(split, mel_frames=mel_frames)
@@ -86,11 +87,3 @@ def build(
     if start is not None:
         start_with(setup.network, start)
     return setup
-
-
-def _texts(catalogue: Catalogue, encoder: Encoder) -> Texts:
-    """Compute, or read, the embeddings of all labels of a catalogue."""
-    labels = sorted({label for label in catalogue.labels if label is not None})
-    remote = is_address(catalogue.folder)
-    folder = cache_home() / "prepared" if remote else Path(catalogue.folder)
-    return encode_labels(labels, encoder, folder)

@@ -61,18 +61,15 @@ BigVGAN's learning rate, which on a small data set would otherwise end the train
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What a stage trains for one condition."""
+    """What a stage trains for one condition, and what clips need for it besides mels."""
 
     name: str
     """File stem of the part in a model folder."""
     encoder: Literal["clip", "clap"] | None = None
     """The part whose embeddings condition it."""
     frames: bool = False
-    """Whether clips need frames."""
     labels: bool = False
-    """Whether clips need labels."""
     waves: bool = False
-    """Whether clips need waveforms besides mels."""
     extensions: frozenset[str] = frozenset()
     """The fields of ``Extensions`` that apply."""
 
@@ -82,12 +79,12 @@ class StageRow:
     """One stage of ``clipsonic train``."""
 
     parts: Mapping[Space, Part]
-    """What is trained, by the space of the condition."""
+    """By the space of the condition."""
     sizes: Mapping[str, Network]
     lr: Mapping[str, float]
     """Default learning rate of each size."""
     diffusion: Mapping[str, DiffusionConfig] = field(default_factory=dict)
-    """The diffusion process of each preset; empty for a vocoder."""
+    """By preset; empty for a vocoder."""
     encoder_fields: Mapping[str, str] = field(default_factory=dict)
     """Fields of the encoder's configuration, and the network's fields that must equal them."""
     default: Mapping[str, Any] = field(default_factory=dict)
@@ -138,21 +135,15 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
     vocoder = BigVGAN(network, spec)
     vocoder.add_weight_norm()
     channels = 8 if network.channels <= 256 else 32  # discriminators of the vocoder's own size
+    periods = MultiPeriodDiscriminator(channels=channels)
+    critics = (periods, MultiResolutionDiscriminator(channels=channels))
+    if not config.extensions.multi_scale:
+        return VocoderObjective(vocoder, critics, segment=SEGMENT)
     scales = [
         MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
         for n_fft, n_mels in SCALES
     ]
-    many = config.extensions.multi_scale
-    return VocoderObjective(
-        vocoder,
-        (
-            MultiPeriodDiscriminator(channels=channels),
-            MultiResolutionDiscriminator(channels=channels),
-        ),
-        segment=SEGMENT,
-        mel_weight=15.0 if many else 45.0,
-        scales=scales if many else None,
-    )
+    return VocoderObjective(vocoder, critics, segment=SEGMENT, mel_weight=15.0, scales=scales)
 
 
 def _moments(clips: Prepared, texts: Texts | None, extensions: "Extensions") -> Drawn:
@@ -174,6 +165,7 @@ PRIOR_PROCESS = DiffusionConfig(
 )
 DALLE2 = {"weight_decay": 0.06, "betas": (0.9, 0.99), "eps": 1e-6}
 """The paper's weight decay of the prior; else dalle2-pytorch's trainer."""
+BIGVGAN = {"betas": (0.8, 0.99), "clip_norm": 1000.0}
 
 STAGES: Mapping[Stage, StageRow] = {
     "unet": StageRow(
@@ -221,17 +213,11 @@ STAGES: Mapping[Stage, StageRow] = {
         },
         sizes=VOCODER_SIZES,
         lr={"large": 1e-4, "base": 3e-4, "mini": 4e-4},
-        default={
-            "betas": (0.8, 0.99),
-            "clip_norm": 1000.0,
-            "batch_size": 32,
-            "precision": "float32",
-        },
+        default={**BIGVGAN, "batch_size": 32, "precision": "float32"},
         cpu={"steps": 5000, "batch_size": 8},
         # BigVGAN's first version, trained as HiFi-GAN is (Kong et al. 2020, section 3): no average.
         paper={
-            "betas": (0.8, 0.99),
-            "clip_norm": 1000.0,
+            **BIGVGAN,
             "weight_decay": 0.01,
             "decayed": "all",
             "lr_decay": 0.999 ** (1 / EPOCH),

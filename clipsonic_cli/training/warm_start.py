@@ -23,11 +23,10 @@ class WarmStart:
     """A warm start that is on this machine."""
 
     name: str
-    """The published weights, or the model, found by it from any working directory."""
+    """Of the published weights, or of the model: found by it from any working directory."""
     stage: Stage
     path: Path
     network: Network
-    """The network that the weights are loaded into."""
     diffusion: DiffusionConfig | None
     """The process it was trained on; None for a vocoder."""
 
@@ -40,11 +39,8 @@ class WarmStart:
 def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
     """Find a warm start, without reading its weights.
 
-    Args:
-        name: Published weights made for this ("improved-diffusion", "bigvgan-44k"), or a model
-            that has the part: its name or folder.
-        stage: What is trained.
-        space: The space of its condition.
+    It is named by published weights made for the stage ("improved-diffusion", "bigvgan-44k"), or by
+    a model that has the part: its name or folder.
 
     Raises:
         UsageError: There is no such model, the model has no such part, or the published weights
@@ -61,13 +57,9 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
                 f"'{name}' is not a warm start for the stage '{stage}'. "
                 f"Published ones: {', '.join(able) or 'none'}; or give a model that has '{part}'."
             )
-        return WarmStart(
-            name=name,
-            stage=stage,
-            path=assets.file_of(asset),
-            network=row.sizes["large"],
-            diffusion=row.diffusion.get("paper"),
-        )
+        network, diffusion = row.sizes["large"], row.diffusion.get("paper")
+        path = assets.file_of(asset)
+        return WarmStart(name=name, stage=stage, path=path, network=network, diffusion=diffusion)
     folder = model_folders.find(name)
     path = folder.path / f"{part}{model_folders.SUFFIX}"
     if not path.is_file():
@@ -81,12 +73,7 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
 
 
 def start_with(network: nn.Module, start: WarmStart) -> None:
-    """Load the weights of a warm start.
-
-    Args:
-        network: The stage's network; changed only if everything fits. A vocoder may be
-            weight-normed, and is so again.
-        start: The warm start.
+    """Load the weights of a warm start, if they fit; a vocoder may be weight-normed and stays so.
 
     Raises:
         BadBundle: The weights are another network's; the message names what differs.

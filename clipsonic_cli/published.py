@@ -6,6 +6,7 @@ Warm starts are not converted: a training reads them through their adapter when 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -65,39 +66,30 @@ def _openai_clip(files: Files) -> Bundle:
     return _bundle("openai-clip", "clip", asdict(config), weights, encoder=OPENAI_CLIP)
 
 
-def _prior(name: str, file: str) -> Callable[[Files], Bundle]:
-    """Return the conversion of a prior of before dalle2-pytorch 1.4.3, for OpenAI's ViT-L/14."""
+def _prior(files: Files, *, name: str, file: str) -> Bundle:
+    """Convert a prior of before dalle2-pytorch 1.4.3, made for OpenAI's ViT-L/14."""
+    from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
+    from clipsonic_cli.models.laion_prior import laion_prior
+    from clipsonic_cli.store.foreign import read_foreign
 
-    def convert(files: Files) -> Bundle:
-        from clipsonic_cli.diffusion.process import cosine_alphas_cumprod
-        from clipsonic_cli.models.laion_prior import laion_prior
-        from clipsonic_cli.store.foreign import read_foreign
-
-        config, diffusion, weights = laion_prior(read_foreign(files[file]), cosine_alphas_cumprod)
-        fields: dict[str, Any] = {"diffusion": diffusion, "space": "clip-image"}
-        return _bundle(name, "prior", config, weights, encoder=OPENAI_CLIP, **fields)
-
-    return convert
+    config, diffusion, weights = laion_prior(read_foreign(files[file]), cosine_alphas_cumprod)
+    fields: dict[str, Any] = {"diffusion": diffusion, "space": "clip-image"}
+    return _bundle(name, "prior", config, weights, encoder=OPENAI_CLIP, **fields)
 
 
-def _clap(name: str, file: str, spelling: str) -> Callable[[Files], Bundle]:
-    """Return the conversion of LAION's CLAP, in either spelling, with RoBERTa's tokenizer."""
+def _clap(files: Files, *, name: str, file: str, adapter: str) -> Bundle:
+    """Convert LAION's CLAP, in either spelling, with RoBERTa's tokenizer."""
+    import torch
 
-    def convert(files: Files) -> Bundle:
-        import torch
+    from clipsonic_cli.encoders.tokenizers import TOKENIZER
+    from clipsonic_cli.models import clap
+    from clipsonic_cli.store.foreign import read_foreign
 
-        from clipsonic_cli.encoders.tokenizers import TOKENIZER
-        from clipsonic_cli.models import clap
-        from clipsonic_cli.store.foreign import read_foreign
-
-        adapt = {"laion": clap.from_laion, "transformers": clap.from_transformers}[spelling]
-        weights = adapt(read_foreign(files[file]))
-        identity = clap.clap_identity(weights)
-        tokenizer = bytearray(files["tokenizer.json"].read_bytes())
-        weights[TOKENIZER] = torch.frombuffer(tokenizer, dtype=torch.uint8)
-        return _bundle(name, "clap", asdict(clap.ClapConfig()), weights, encoder=identity)
-
-    return convert
+    weights = getattr(clap, adapter)(read_foreign(files[file]))
+    identity = clap.clap_identity(weights)
+    tokenizer = bytearray(files["tokenizer.json"].read_bytes())
+    weights[TOKENIZER] = torch.frombuffer(tokenizer, dtype=torch.uint8)
+    return _bundle(name, "clap", asdict(clap.ClapConfig()), weights, encoder=identity)
 
 
 def _vggish(files: Files) -> Bundle:
@@ -123,10 +115,12 @@ def _panns(files: Files) -> Bundle:
 
 CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
-    "laion-prior": _prior("laion-prior", "latest.pth"),
-    "conditioned-prior": _prior("conditioned-prior", "best.pth"),
-    "clap": _clap("clap", "630k-audioset-fusion-best.pt", "laion"),
-    "clap-transformers": _clap("clap-transformers", "pytorch_model.bin", "transformers"),
+    "laion-prior": partial(_prior, name="laion-prior", file="latest.pth"),
+    "conditioned-prior": partial(_prior, name="conditioned-prior", file="best.pth"),
+    "clap": partial(_clap, name="clap", file="630k-audioset-fusion-best.pt", adapter="from_laion"),
+    "clap-transformers": partial(
+        _clap, name="clap-transformers", file="pytorch_model.bin", adapter="from_transformers"
+    ),
     "vggish": _vggish,
     "panns": _panns,
 }

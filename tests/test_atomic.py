@@ -64,7 +64,7 @@ def test_why_a_block_failed_is_not_hidden_by_tidying_up(tmp_path):
         fail()
 
 
-def test_what_cannot_be_renamed_leaves_nothing_beside_it(tmp_path):
+def test_what_cannot_be_renamed_leaves_nothing_next_to_it(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"), written(tmp_path / "folder") as temporary:
         temporary.write_bytes(b"whole")
@@ -154,6 +154,6 @@ def test_a_folder_that_takes_files_or_can_be_made_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"), [("file/below", "Not a directory"), ("x" * 300, "File name too long")]
 )
-def test_a_folder_that_cannot_be_is_told_in_the_systems_words(tmp_path, name, reason):
+def test_a_folder_that_cannot_be_is_reported_in_the_systems_words(tmp_path, name, reason):
     (tmp_path / "file").touch()
     assert why_unwritable(tmp_path / name) == reason

@@ -77,7 +77,7 @@ def test_a_config_takes_no_unknown_field():
         {"candidates": 0},
     ],
 )
-def test_a_recipe_refuses_a_number_out_of_range_and_shows_it(wrong):
+def test_a_recipe_rejects_a_number_out_of_range_and_shows_it(wrong):
     ((name, value),) = wrong.items()
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     with pytest.raises(UsageError, match=shown) as raised:

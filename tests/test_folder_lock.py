@@ -40,7 +40,7 @@ def holder(tmp_path):
         process.stdin.close()
 
 
-def test_a_folder_that_another_process_holds_is_refused_with_its_name(holder, tmp_path):
+def test_a_folder_that_another_process_holds_is_rejected_with_its_name(holder, tmp_path):
     holds = rf"clipsonic train, process {holder.pid} on {socket.gethostname()}, since \d{{4}}-"
     with pytest.raises(UsageError, match=holds), owned(tmp_path, "clipsonic eval"):
         pass
@@ -102,7 +102,7 @@ def lockless(monkeypatch):
     monkeypatch.setattr(filelock.FileLock, "__enter__", refuse)
 
 
-def test_a_disk_without_locks_is_told_and_used(lockless, tmp_path):
+def test_a_disk_without_locks_is_reported_and_used(lockless, tmp_path):
     with pytest.warns(UserWarning, match="knows no locks"), owned(tmp_path, "a"):
         assert (tmp_path / folder_lock.OWNER).exists()
 

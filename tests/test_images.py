@@ -35,7 +35,7 @@ def test_the_usual_formats_are_read(tmp_path, suffix):
     assert np.abs(np.array(image.getpixel((5, 10)), int) - RED).max() < 6
 
 
-def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
+def test_a_image_taken_sideways_is_turned_upright(tmp_path):
     path = tmp_path / "phone.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show rotated by 90 degrees clockwise
@@ -76,7 +76,7 @@ def test_all_eight_orientations_come_upright(orientation, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "I;16"])
-def test_transparent_and_deep_pictures_are_turned_upright_too(tmp_path, mode):
+def test_transparent_and_deep_images_are_turned_upright_too(tmp_path, mode):
     exif = Image.Exif()
     exif[0x0112] = 6
     deep = Image.fromarray(np.array(halves().convert("L")).astype(np.uint16) * 257)
@@ -147,7 +147,7 @@ def test_cmyk_is_converted(tmp_path):
     assert read_image(tmp_path / "print.tiff").getpixel((4, 4)) == RED
 
 
-def test_a_phones_multi_picture_file_is_read_as_the_jpeg_it_is(tmp_path):
+def test_a_phones_multi_image_file_is_read_as_the_jpeg_it_is(tmp_path):
     halves().save(tmp_path / "both.jpg", "MPO", save_all=True, append_images=[halves()])
     with Image.open(tmp_path / "both.jpg") as stored:
         assert stored.format == "MPO"
@@ -184,14 +184,14 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name, content
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_picture_and_a_folder_are_told_apart(tmp_path):
+def test_a_missing_image_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(UsageError, match="There is no image"):
         check_image(tmp_path / "none.png")
     with pytest.raises(UsageError, match="not a file"):
         check_image(tmp_path)
 
 
-def test_a_large_picture_comes_reduced_without_a_warning(tmp_path, monkeypatch):
+def test_a_large_image_comes_reduced_without_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "LARGE", 1000)
     monkeypatch.setattr(images, "ROUGH", 16)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # PIL would refuse it
@@ -216,7 +216,7 @@ def test_a_large_jpeg_comes_reduced_upright(tmp_path, monkeypatch):
     assert image.getpixel((image.width // 2, 2))[0] > 200
 
 
-def test_over_the_limit_a_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_over_the_limit_a_image_is_rejected_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     halves((400, 200)).save(tmp_path / "huge.png")
     with pytest.raises(UsageError, match="400 x 200 pixels, over the limit"):
@@ -232,7 +232,7 @@ for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF"):
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 10_000), st.integers(0, 255), st.booleans())
-def test_no_damage_to_a_file_gives_anything_but_a_picture_or_a_usage_error(
+def test_no_damage_to_a_file_gives_anything_but_a_image_or_a_usage_error(
     tmp_path_factory, kind, place, value, cut
 ):
     content = bytearray(WHOLE[kind])
@@ -243,7 +243,7 @@ def test_no_damage_to_a_file_gives_anything_but_a_picture_or_a_usage_error(
         assert read_image(path).mode == "RGB"
 
 
-def test_checking_a_picture_imports_no_torch(tmp_path):
+def test_checking_a_image_imports_no_torch(tmp_path):
     import subprocess
 
     halves().save(tmp_path / "picture.png")
@@ -255,7 +255,7 @@ def test_checking_a_picture_imports_no_torch(tmp_path):
     assert subprocess.run(command, check=False).returncode == 0
 
 
-def test_what_the_system_refuses_is_no_damage_of_the_picture(tmp_path, monkeypatch):
+def test_what_the_system_rejects_is_no_damage_of_the_image(tmp_path, monkeypatch):
     put = tmp_path / "a.png"
     Image.new("RGB", (4, 4)).save(put)
 

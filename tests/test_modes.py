@@ -31,13 +31,13 @@ def test_a_kind_of_query_has_a_default_mode(kind):
     assert mode_for(None, kind) is MODES[DEFAULT_MODE[kind]]
 
 
-def test_a_mode_of_the_other_kind_is_refused_with_those_of_this_one():
+def test_a_mode_of_the_other_kind_is_rejected_with_those_of_this_one():
     with pytest.raises(
         UsageError, match=r"'pd' takes a text query, not an? image. For an? image: iq"
     ):
         mode_for("pd", "image")
 
 
-def test_an_unknown_mode_is_told_its_neighbour():
+def test_an_unknown_mode_is_reported_its_neighbour():
     with pytest.raises(UsageError, match=r"Unknown mode 'clip-ta'\. Did you mean 'clip-tta'"):
         mode_for("clip-ta", "text")

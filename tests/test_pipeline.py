@@ -39,7 +39,7 @@ def test_frames_hold_the_seconds_and_no_frame_is_idle(seconds):
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.1, 1.23456, 4.096, 4.0961, 5.3])
-def test_a_sound_has_the_samples_asked_for(sonic, seconds):
+def test_a_sound_has_the_samples_requested(sonic, seconds):
     sound = sonic("rain", mode="zs", steps=1, seconds=seconds, seed=1)
     assert sound.samples.shape == (round(seconds * 16_000),)
     assert sound.samples.abs().max() <= 1
@@ -63,7 +63,7 @@ def test_a_kept_embedding_gives_the_very_same_sound(micro, tmp_path, monkeypatch
     assert all(torch.equal(sound, sounds[0]) for sound in sounds)
 
 
-def test_a_drawn_seed_is_told_by_the_recipe(sonic):
+def test_a_drawn_seed_is_reported_by_the_recipe(sonic):
     sound = sonic("rain", mode="zs", **FAST)
     again = sonic("rain", mode="zs", seed=sound.recipe.seed, **FAST)
     assert torch.equal(sound.samples, again.samples)
@@ -132,7 +132,7 @@ def test_a_negative_may_be_of_the_other_kind(sonic, violin_picture):
         assert not torch.allclose(free.samples, steered.samples, atol=1e-4)
 
 
-def test_a_negative_that_the_u_net_cannot_read_is_refused():
+def test_a_negative_that_the_u_net_cannot_read_is_rejected():
     with pytest.raises(UsageError, match="cannot steer away from an image"):
         negative_mode_for(MODES["clip-tta"], "image")
     assert negative_mode_for(MODES["clip-tta"], "text").name == "clip-tta"
@@ -191,7 +191,7 @@ def test_the_vocoder_names_what_scored_better(micro, tmp_path):
     assert ClipSonic.load(folder, vocoder="bigvgan").vocoder == "bigvgan"
 
 
-def test_parts_of_different_geometry_are_refused(micro, tmp_path):
+def test_parts_of_different_geometry_are_rejected(micro, tmp_path):
     from clipsonic_cli.store import bundle
 
     folder = copied(micro, tmp_path / "mixed")
@@ -202,7 +202,7 @@ def test_parts_of_different_geometry_are_refused(micro, tmp_path):
         ClipSonic.load(folder)("rain", **FAST)
 
 
-def test_weights_of_another_network_are_refused(micro, tmp_path):
+def test_weights_of_another_network_are_rejected(micro, tmp_path):
     from clipsonic_cli.store import bundle
 
     folder = copied(micro, tmp_path / "torn")
@@ -228,7 +228,7 @@ def test_a_recipe_is_complete_after_a_run(sonic, micro, violin_picture):
     assert next(sonic.generate([recipe])).recipe == recipe
 
 
-def test_more_steps_than_the_model_was_trained_on_are_refused(micro, tmp_path):
+def test_more_steps_than_the_model_was_trained_on_are_rejected(micro, tmp_path):
     from clipsonic_cli.store import bundle
 
     folder = copied(micro, tmp_path / "short")
@@ -266,7 +266,9 @@ def test_rendered_vectors_sound_as_their_query_does(sonic, violin_picture):
         ({}, 3, r"shape \(3, 32\); 2 seeds and mode 'iq' need \(2, 32\)"),
     ],
 )
-def test_what_cannot_be_rendered_is_refused_before_weights_are_read(micro, fields, rows, complaint):
+def test_what_cannot_be_rendered_is_rejected_before_weights_are_read(
+    micro, fields, rows, complaint
+):
     sonic = ClipSonic.load(micro, device="cpu")
     recipe = Recipe(**{"mode": "iq", **FAST, **fields})
     with pytest.raises(UsageError, match=complaint):
@@ -384,7 +386,7 @@ def test_a_recipe_names_a_model_as_it_was_given(micro, tmp_path, monkeypatch):
     [None, 5, b"dog", ["dog"], np.zeros((4, 4, 3)), torch.zeros(3, 4, 4), Image.new("L", (4, 4))],
     ids=lambda query: type(query).__name__,
 )
-def test_what_is_neither_text_nor_a_path_is_refused_in_one_line(sonic, query):
+def test_what_is_neither_text_nor_a_path_is_rejected_in_one_line(sonic, query):
     with pytest.raises(UsageError, match=r"must be text \(str\) or the path of an image") as caught:
         sonic(query)
     assert len(str(caught.value)) < 300
@@ -413,7 +415,7 @@ def test_numbers_and_texts_of_numpy_make_a_sound_whose_recipe_is_plain(sonic, tm
         *({"mode": 5}, {"mode": ["zs"]}, {"sampler": []}, {"sampler": b"ddim"}),
     ],
 )
-def test_a_choice_of_another_type_is_refused_by_name(sonic, choice):
+def test_a_choice_of_another_type_is_rejected_by_name(sonic, choice):
     with pytest.raises(UsageError, match=next(iter(choice))):
         sonic("dog", **choice)
 

@@ -76,7 +76,7 @@ def test_a_file_of_other_things_than_weights_is_no_cnn14(tmp_path, read):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
-def test_a_clip_with_a_damaged_description_is_refused(tmp_path, text):
+def test_a_clip_with_a_damaged_description_is_rejected(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)
     save_file({"x": torch.ones(1)}, tmp_path / "open_clip_model.safetensors")
     with pytest.raises(BadBundle):

@@ -69,7 +69,7 @@ def test_numbers_of_numpy_become_floats(kind):
 @pytest.mark.parametrize(
     "value", [1.5, 2.0, np.float32(2), np.bool_(True), None, "2", b"2", [2], torch.tensor(2), 2j]
 )
-def test_what_is_no_whole_number_is_refused_with_what_was_seen(value):
+def test_what_is_no_whole_number_is_rejected_with_what_was_seen(value):
     allowed = r"^steps is .*; it must be a whole number from 1 to 4000\.$"
     with pytest.raises(UsageError, match=allowed):
         Recipe(text="a", steps=value)
@@ -92,7 +92,7 @@ def test_any_number_can_be_shown_in_few_signs(value):
     assert len(ranges.shown(value)) < 60
 
 
-def test_an_open_end_is_told_as_such():
+def test_an_open_end_is_reported_as_such():
     assert Range(low=0, high=1, above=True).allowed == "above 0 and at most 1"
     with pytest.raises(UsageError, match=r"^lr is 1e\+09; it must be above 0 and at most 1\.$"):
         ranges.TRAIN["lr"].check("lr", 1e9)

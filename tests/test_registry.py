@@ -26,7 +26,7 @@ def test_loading_gives_the_object_itself():
     assert FRUIT.load("apple") is json.loads
 
 
-def test_an_unknown_name_is_told_its_neighbour_and_the_names_there_are():
+def test_an_unknown_name_is_reported_its_neighbour_and_the_names_there_are():
     with pytest.raises(UsageError) as raised:
         SAMPLERS.load("ddin")
     assert str(raised.value) == (

@@ -209,7 +209,7 @@ def test_an_mp3_that_does_not_say_how_long_it_is_counts_as_whole(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("values", "what"), [([], "no samples"), ([float("nan")], "not finite")])
-def test_a_file_without_usable_sound_is_refused(
+def test_a_file_without_usable_sound_is_rejected(
     tmp_path: Path, values: list[float], what: str
 ) -> None:
     soundfile.write(tmp_path / "a.wav", np.array(values, dtype=np.float32), RATE, subtype="FLOAT")
@@ -228,7 +228,7 @@ def test_a_file_without_usable_sound_is_refused(
         ("folder.wav", None, "is a folder"),
     ],
 )
-def test_a_bad_destination_is_refused_early(
+def test_a_bad_destination_is_rejected_early(
     tmp_path: Path, name: str, subtype: str | None, message: str
 ) -> None:
     (tmp_path / "folder.wav").mkdir()
@@ -252,7 +252,7 @@ def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_a_folder_that_takes_no_files_is_refused_even_for_root() -> None:
+def test_a_folder_that_takes_no_files_is_rejected_even_for_root() -> None:
     with pytest.raises(UsageError, match="Cannot write in '/proc/self'"):
         check_writable(Path("/proc/self/a.wav"))
 
@@ -288,11 +288,11 @@ def test_a_write_that_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("samples", [torch.zeros(1, 4), torch.tensor([float("inf")])])
-def test_unfit_samples_are_refused(tmp_path: Path, samples: torch.Tensor) -> None:
+def test_unfit_samples_are_rejected(tmp_path: Path, samples: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="finite samples"):
         write(tmp_path / "a.wav", samples, RATE)
 
 
-def test_an_unknown_metadata_field_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_metadata_field_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="recipe"):
         write(tmp_path / "a.wav", noise(), RATE, metadata={"recipe": "{}"})

@@ -80,6 +80,6 @@ def test_a_sound_has_the_level_of_its_mel_whatever_that_is(nepers: float) -> Non
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 8), (1, 1, 80, 8), (1, 1, 64, 1)])
-def test_a_wrong_mel_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_wrong_mel_is_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="need a mel"):
         GriffinLim(SPEC)(torch.zeros(shape))

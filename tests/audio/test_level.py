@@ -42,7 +42,7 @@ def test_what_exceeds_the_ceiling_is_scaled_to_it(peak: float) -> None:
     assert guarded.abs().max().item() == pytest.approx(0.98)
 
 
-def test_numbers_that_are_not_finite_are_refused() -> None:
+def test_numbers_that_are_not_finite_are_rejected() -> None:
     with pytest.raises(ValueError, match="finite"):
         level.peak_guard(torch.tensor([float("nan")]))
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_ours_has_the_level_it_has(tmp_path: Path, comment: s
 
 
 @pytest.mark.parametrize("gain", [0, -1, 1.5, 1e-9, True, "1", None, [1], float("nan")])
-def test_a_gain_that_no_guard_has_is_refused(tmp_path: Path, gain: object) -> None:
+def test_a_gain_that_no_guard_has_is_rejected(tmp_path: Path, gain: object) -> None:
     comment = json.dumps({level.GAIN: gain})
     files.write(tmp_path / "a.wav", sound(0.5), RATE, metadata={"comment": comment})
     with pytest.raises(files.NotSound, match=r"its gain is .* not a number from 0\.001 to 1"):

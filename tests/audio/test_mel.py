@@ -77,7 +77,7 @@ def test_filters_are_librosas() -> None:
         assert filters[band, k].item() == pytest.approx(weight, abs=1e-8)
 
 
-def test_every_band_hears_something() -> None:
+def test_every_band_embeds_something() -> None:
     assert torch.all(mel_filters(SPEC).sum(dim=1) > 0)
 
 
@@ -116,12 +116,12 @@ def test_buffers_stay_out_of_the_state_dict() -> None:
 
 
 @pytest.mark.parametrize("shape", [(768,), (1, 768), (1, 1, 4096)])
-def test_a_wrong_waveform_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_wrong_waveform_is_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="768 samples"):
         LogMel(SPEC)(torch.zeros(shape))
 
 
-def test_bands_beyond_half_the_sample_rate_are_refused() -> None:
+def test_bands_beyond_half_the_sample_rate_are_rejected() -> None:
     with pytest.raises(ValueError, match="f_max"):
         mel_filters(MelSpec(sample_rate=8000))
 

@@ -112,7 +112,7 @@ def test_verify_finds_a_changed_byte_and_remove_makes_room(web, prior, home, cap
     assert not path.exists()
 
 
-def test_another_file_than_the_pinned_one_is_refused(web, prior, home, capsys):
+def test_another_file_than_the_pinned_one_is_rejected(web, prior, home, capsys):
     publish(web, "conditioned-prior", prior)
     run(["download", "conditioned-prior"])
     run(["download", "--remove", "conditioned-prior"])
@@ -223,7 +223,7 @@ def test_a_dry_run_fetches_nothing(web, home, capsys):
     assert not home.exists()
 
 
-def test_offline_nothing_is_asked_for(web, monkeypatch, capsys):
+def test_offline_nothing_is_requested(web, monkeypatch, capsys):
     monkeypatch.setenv("CLIPSONIC_OFFLINE", "1")
     assert run(["download", "improved-diffusion"]) == 1
     assert "CLIPSONIC_OFFLINE" in capsys.readouterr().err

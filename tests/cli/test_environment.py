@@ -56,7 +56,7 @@ def test_a_download_needs_a_folder_and_names_the_variable(call):
     assert call("download", "--list")[0] == 0
 
 
-def test_a_run_that_cannot_be_written_is_refused_before_clips_are_prepared(call, micro, tmp_path):
+def test_a_run_that_cannot_be_written_is_rejected_before_clips_are_prepared(call, micro, tmp_path):
     videos = write_videos(tmp_path / "music", 2)
     (tmp_path / "file").touch()
     code, _, err = call("train", "--data", videos, "--base", micro, "-o", "file/run")

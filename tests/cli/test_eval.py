@@ -175,7 +175,7 @@ def test_statistics_are_kept_and_used(call, sets):
     assert values[0] == pytest.approx(values[1], rel=1e-9)
 
 
-def test_a_model_is_scored_in_every_mode_asked_for(ask):
+def test_a_model_is_scored_in_every_mode_requested(ask):
     code, out, _ = ask("--mode", "iq", "zs", "--guidance", 1, 2, "--metrics", "fad", "--json")
     rows = [(row["system"], row["guidance"]) for row in map(json.loads, out)]
     assert code == 0
@@ -187,7 +187,7 @@ def test_a_model_is_scored_in_every_mode_asked_for(ask):
     ("number", "seen"),
     [(1, "paper: MUSIC FAD"), (2, "similarity[micro-clip] ↑"), (5, "clap[mini] ↑")],
 )
-def test_a_table_of_the_paper_has_its_numbers_beside(ask, number, seen):
+def test_a_table_of_the_paper_has_its_numbers_next_to(ask, number, seen):
     code, out, err = ask("--table", number)
     assert code == 0
     assert out[0].startswith(f"Table {number}. ")
@@ -323,7 +323,7 @@ def test_metrics_that_need_the_true_sounds_themselves_are_left_out(call):
     assert "kad[mini] left out: there are no true sounds" in err[0]
 
 
-def test_a_second_evaluation_into_a_folder_is_refused_while_the_first_runs(call, sets):
+def test_a_second_evaluation_into_a_folder_is_rejected_while_the_first_runs(call, sets):
     with ThreadPoolExecutor(1) as other:
         holding = owned(Path("out"), "clipsonic eval")
         other.submit(holding.__enter__).result()

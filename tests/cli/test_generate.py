@@ -127,7 +127,7 @@ def test_a_sound_that_another_program_converted_is_made_again(call, name):
     assert Path("again.wav").read_bytes() == Path("a.wav").read_bytes()
 
 
-def test_a_format_asked_for_beside_like_has_its_own_bits(call):
+def test_a_format_requested_next_to_like_has_its_own_bits(call):
     call("rain", *FAST, "--seed", 7, "--bits", "float", "-o", "{prompt}{seed}.wav")
     for arguments in (("--format", "flac"), ("-o", "x.flac"), ("--bits", "24", "-o", "x.wav")):
         code, (path,), _ = call("--like", "rain7.wav", *arguments)
@@ -137,7 +137,7 @@ def test_a_format_asked_for_beside_like_has_its_own_bits(call):
     assert (path, soundfile.info(path).subtype) == ("a-dog-7.wav", "FLOAT")
 
 
-def test_options_beside_like_replace_its_choices(call):
+def test_options_next_to_like_replace_its_choices(call):
     _, (first,), _ = call("rain", *FAST, "--seed", 7)
     _, lines, _ = call("--like", first, "--seconds", 0.2, "--json", "-o", "new.wav")
     recipe = json.loads(lines[0])["recipe"]
@@ -147,7 +147,7 @@ def test_options_beside_like_replace_its_choices(call):
     assert (recipe["text"], recipe["sampler"], recipe["steps"]) == ("a dog", "ddim", 50)
 
 
-def test_like_refuses_other_weights_and_changed_pictures(call, micro, tmp_path, violin_picture):
+def test_like_rejects_other_weights_and_changed_images(call, micro, tmp_path, violin_picture):
     model = tmp_path / "model"
     shutil.copytree(micro, model)
     shutil.copy(violin_picture, "cat.jpg")
@@ -167,7 +167,7 @@ def test_like_refuses_other_weights_and_changed_pictures(call, micro, tmp_path, 
     assert run(["generate", "--like", "x.wav", "-o", "z.wav", "--model", str(model)]) == 0
 
 
-def test_pictures_are_heard_by_iq_however_they_are_given(call, violin_picture):
+def test_images_are_heard_by_iq_however_they_are_given(call, violin_picture):
     shutil.copy(violin_picture, "a.jpg")
     shutil.copy(violin_picture, "b.jpg")
     _, out, err = call("--image", "a.jpg", "b.jpg", "--seed", 1, *PICTURE)
@@ -343,7 +343,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
 
 
-def test_a_folder_that_takes_no_files_is_refused(call):
+def test_a_folder_that_takes_no_files_is_rejected(call):
     if not Path("/proc").is_dir():
         pytest.skip("needs a folder that not even root can write to")
     code, out, err = call("rain", *FAST, "-o", "/proc/x.wav")
@@ -351,7 +351,7 @@ def test_a_folder_that_takes_no_files_is_refused(call):
     assert "Cannot write in '/proc'" in err[0]
 
 
-def test_a_folder_that_nobody_can_create_is_refused(call):
+def test_a_folder_that_nobody_can_create_is_rejected(call):
     if not Path("/proc").is_dir():
         pytest.skip("needs a folder that not even root can write to")
     code, out, err = call("rain", *FAST, "-o", "/proc/new/")
@@ -534,7 +534,7 @@ def test_a_score_of_one_sound_is_that_of_its_evaluation(call):
         (["--image", "cat.png", "-n", 3, "--keep", 1], "is an image"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_before_anything_is_made(call, arguments, words):
+def test_what_cannot_be_kept_is_rejected_before_anything_is_made(call, arguments, words):
     Image.new("RGB", (8, 8)).save("cat.png")
     code, out, (line,) = call(*arguments)
     assert (code, out) == (2, [])

@@ -93,7 +93,7 @@ def test_a_template_is_filled_with_safe_values():
         ("{seed:{seed}}.wav", None, "is not a width"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused(output, suffix, part):
+def test_an_output_that_cannot_be_is_rejected(output, suffix, part):
     with pytest.raises(UsageError, match="(?s)" + part.replace(".", r"\.").replace("(", r"\(")):
         paths(output, suffix, [sound()])
 
@@ -107,7 +107,7 @@ def test_any_template_gives_a_name_or_a_usage_error(template):
     assert path.suffix == ".wav"
 
 
-def test_existing_files_are_refused_unless_overwritten(tmp_path):
+def test_existing_files_are_rejected_unless_overwritten(tmp_path):
     path = tmp_path / "x.wav"
     path.touch()
     with pytest.raises(UsageError, match="--overwrite, --skip-existing"):

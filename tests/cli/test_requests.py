@@ -67,7 +67,7 @@ def test_any_file_gives_requests_or_a_usage_error(tmp_path_factory, content, suf
     ("stdin", "part"),
     [(None, "is closed"), (io.StringIO("rain\n...\n"), "line 2: The text '...' has no word")],
 )
-def test_standard_input_that_cannot_be_used_is_refused(stdin, part):
+def test_standard_input_that_cannot_be_used_is_rejected(stdin, part):
     with pytest.raises(UsageError, match=part):
         read_requests(["-"], [], None, stdin)
 
@@ -98,7 +98,7 @@ def test_prompts_images_and_standard_input_keep_their_order(tmp_path):
     assert texts(found) == ["one", "two", "three", "four"]
 
 
-def test_a_negative_is_a_picture_by_its_ending(tmp_path):
+def test_a_negative_is_a_image_by_its_ending(tmp_path):
     (tmp_path / "cat.webp").touch()
     picture = requests.negative_fields(str(tmp_path / "cat.webp"))
     assert picture["negative_image"] == str(tmp_path / "cat.webp")
@@ -132,7 +132,7 @@ def test_a_negative_is_a_picture_by_its_ending(tmp_path):
         ("x.md", "rain\n", "must end in .csv, .tsv, .jsonl, .json, .txt"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, part):
+def test_a_file_that_cannot_be_used_is_rejected(tmp_path, name, content, part):
     with pytest.raises(UsageError) as error:
         read(tmp_path / name, content)
     assert part in str(error.value)
@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, part):
         ((["-"], [], Path("-")), "given twice"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_refused(tmp_path, monkeypatch, arguments, part):
+def test_arguments_that_cannot_be_used_are_rejected(tmp_path, monkeypatch, arguments, part):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cat").touch()
     prompts, images, file = arguments

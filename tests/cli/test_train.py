@@ -87,7 +87,7 @@ def test_quiet_says_nothing_but_the_result(begin):
     assert (code, len(out), err) == (0, 1, [])
 
 
-def test_a_second_time_is_refused_and_resume_goes_on(begin, call):
+def test_a_second_time_is_rejected_and_resume_goes_on(begin, call):
     begin("--steps", 1, "--name", "again")
     code, out, err = begin("--steps", 1, "--name", "again")
     assert (code, out) == (2, [])
@@ -180,7 +180,7 @@ def test_help_and_wrong_names_load_nothing_heavy():
         assert "typer" in loaded
 
 
-def test_a_tracker_without_its_package_is_refused(call, videos, monkeypatch):
+def test_a_tracker_without_its_package_is_rejected(call, videos, monkeypatch):
     import clipsonic_cli.trainer.tracking as metrics
 
     monkeypatch.setattr(metrics, "find_spec", lambda _name: None)
@@ -189,7 +189,7 @@ def test_a_tracker_without_its_package_is_refused(call, videos, monkeypatch):
     assert "pip install 'clipsonic[wandb]'" in err[0]
 
 
-def test_what_may_change_beside_resume_are_options():
+def test_what_may_change_next_to_resume_are_options():
     names = {option.name for option in typer.main.get_command(app).commands["train"].params}
     assert set(CHANGEABLE) <= names
     assert not {"data", "size", "seed", "name"} & set(CHANGEABLE)

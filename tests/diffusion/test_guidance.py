@@ -109,6 +109,6 @@ def test_what_fits_one_window_is_not_cut():
 
 
 @pytest.mark.parametrize("hop", [0, 9])
-def test_a_hop_that_leaves_gaps_is_refused(hop):
+def test_a_hop_that_leaves_gaps_is_rejected(hop):
     with pytest.raises(ValueError, match="hop"):
         windowed(Model(), 20, 8, hop)

@@ -38,12 +38,12 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_noise_for_another_number_of_samples_is_refused():
+def test_noise_for_another_number_of_samples_is_rejected():
     with pytest.raises(ValueError, match="2 seeds cannot draw noise for 3 samples"):
         SeededNoise([1, 2])((3, 4))
 
 
 @pytest.mark.cuda
-def test_a_gpu_hears_the_same_noise():
+def test_a_gpu_embeds_the_same_noise():
     on_gpu = SeededNoise([4])((1, 8), torch.zeros(1, device="cuda"))
     assert torch.equal(on_gpu.cpu(), SeededNoise([4])((1, 8)))

@@ -122,7 +122,7 @@ def test_a_half_precision_output_is_read_in_the_precision_of_x_t():
     assert prediction.dtype == torch.float32
 
 
-def test_an_output_without_the_learned_variance_is_refused():
+def test_an_output_without_the_learned_variance_is_rejected():
     with pytest.raises(ValueError, match=r"learned_range.*\(2, 4, 3\), got \(2, 2, 3\)"):
         PAPER.split(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3))
 
@@ -134,12 +134,12 @@ def test_the_unets_time_is_a_thousand_times_the_share_of_the_schedule():
 
 
 @pytest.mark.parametrize("timesteps", [[], [4000], [-1, 3], [3, 3], [5, 1, 3]])
-def test_timesteps_out_of_range_or_order_are_refused(timesteps):
+def test_timesteps_out_of_range_or_order_are_rejected(timesteps):
     with pytest.raises(ValueError, match="timesteps must"):
         PAPER.respaced(timesteps)
 
 
-def test_an_unknown_schedule_is_refused():
+def test_an_unknown_schedule_is_rejected():
     with pytest.raises(ValueError, match="'linear'"):
         Process(DiffusionConfig(schedule="linear"))
 

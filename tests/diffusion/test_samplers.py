@@ -179,7 +179,7 @@ def test_ddim_with_eta_one_draws_what_ancestral_sampling_draws():
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1])
-def test_an_eta_outside_its_range_is_refused(eta):
+def test_an_eta_outside_its_range_is_rejected(eta):
     with pytest.raises(ValueError, match="eta"):
         ddim.sample(None, None, [0], None, noise=None, eta=eta)
 

@@ -144,7 +144,7 @@ def test_other_sample_rates_are_resampled_by_soxr(rate):
 
 
 @pytest.mark.parametrize(("samples", "rate"), [(480_480, 48_000), (160_160, 16_000)])
-def test_a_sound_over_ten_seconds_is_refused(samples, rate):
+def test_a_sound_over_ten_seconds_is_rejected(samples, rate):
     with pytest.raises(UsageError, match=r"at most 10 s, this sound lasts 10\.01 s: cut it"):
         log_mel(noise(samples, rate))
 
@@ -210,7 +210,7 @@ def test_the_encoder_gives_conditions_of_claps_text_space(clap):
     assert torch.equal(condition.embed, clap.embed_text(["rain"]))
 
 
-def test_a_picture_or_a_text_without_words_is_refused(clap, violin_picture):
+def test_a_image_or_a_text_without_words_is_rejected(clap, violin_picture):
     with pytest.raises(ValueError, match="text queries only"):
         ClapTextEncoder(clap)([Query(image=violin_picture)], noise=SeededNoise([0]))
     with pytest.raises(UsageError, match="is empty"):
@@ -248,19 +248,19 @@ def changed(bundle, weights=None, kind="clap", **config):
         ({"kind": "clip"}, "holds a clip"),
     ],
 )
-def test_a_bundle_that_describes_another_clap_is_refused(bundle, change, reason):
+def test_a_bundle_that_describes_another_clap_is_rejected(bundle, change, reason):
     with pytest.raises(BadBundle, match=reason):
         load_clap(changed(bundle, **change))
 
 
 @pytest.mark.parametrize("content", [b" ", b"{}", b"\xff\xfe", b"[" * 10_000])
-def test_a_damaged_tokenizer_is_refused(bundle, content):
+def test_a_damaged_tokenizer_is_rejected(bundle, content):
     tensor = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     with pytest.raises(BadBundle, match="tokenizer is damaged"):
         load_clap(changed(bundle, {**bundle.weights, TOKENIZER: tensor}))
 
 
-def test_a_tokenizer_that_is_not_robertas_or_missing_is_refused(bundle):
+def test_a_tokenizer_that_is_not_robertas_or_missing_is_rejected(bundle):
     other = as_tensor(Tokenizer(BPE({"a": 0, "<pad>": 5}, [])))
     with pytest.raises(BadBundle, match=r"<pad> as number 5; .* as number 1"):
         load_clap(changed(bundle, {**bundle.weights, TOKENIZER: other}))
@@ -300,7 +300,7 @@ def test_mode_clap_tta_makes_sounds_that_depend_on_the_text(model):
     assert not torch.equal(rain, dog)
 
 
-def test_a_clap_that_the_u_net_was_not_trained_on_is_refused(model, tmp_path):
+def test_a_clap_that_the_u_net_was_not_trained_on_is_rejected(model, tmp_path):
     shutil.copytree(model, tmp_path / "model")
     other = random_bundle(seed=1)
     write(tmp_path / "model" / "clap.safetensors", other)

@@ -53,7 +53,7 @@ def test_preprocessing_is_clips_own(size):
 
 
 @pytest.mark.parametrize("size", [(3, 100_001), (100_000, 3)])
-def test_of_a_very_long_picture_only_the_middle_is_resized(monkeypatch, size):
+def test_of_a_very_long_image_only_the_middle_is_resized(monkeypatch, size):
     image = Image.new("RGB", size, "red")
     image.paste("blue", tuple(n // 2 - 10 for n in size) + tuple(n // 2 + 10 for n in size))
     resize = Image.Image.resize
@@ -66,7 +66,7 @@ def test_of_a_very_long_picture_only_the_middle_is_resized(monkeypatch, size):
     assert square(image, 224).getcolors() == [(224 * 224, (0, 0, 255))]
 
 
-def test_pictures_and_texts_become_unit_vectors(clip, violin_picture):
+def test_images_and_texts_become_unit_vectors(clip, violin_picture):
     noise = SeededNoise([0, 1])
     image = ClipImageEncoder(clip)([Query(image=violin_picture)] * 2, noise=noise)
     text = ClipTextEncoder(clip)([Query(text="violin"), Query(text="cat")], noise=noise)
@@ -85,7 +85,7 @@ def test_the_batch_around_a_query_changes_nothing(clip):
     torch.testing.assert_close(encodings[1:], alone_encodings, atol=1e-4, rtol=1e-3)
 
 
-def test_many_pictures_are_the_same_as_one_at_a_time(clip):
+def test_many_images_are_the_same_as_one_at_a_time(clip):
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(35)]
     seen = []
@@ -101,7 +101,7 @@ def test_what_goes_beyond_the_longest_text_is_cut_off(clip):
     torch.testing.assert_close(cut, clip.embed_text(["a" * limit])[0])
 
 
-def test_a_text_that_is_cut_is_told_once_in_one_line_with_the_last_words_read(clip):
+def test_a_text_that_is_cut_is_reported_once_in_one_line_with_the_last_words_read(clip):
     text = "one\ntwo " + "three four " * 6 + "five"  # 5 times fit into 64 letters
     with pytest.warns(UserWarning, match="CLIP reads") as caught:
         clip.embed_text(["rain", text])
@@ -122,13 +122,13 @@ def test_open_clips_tokens_are_counted_with_start_and_end():
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "?!"])
-def test_a_prompt_without_words_is_refused(clip, text):
+def test_a_prompt_without_words_is_rejected(clip, text):
     with pytest.raises(UsageError, match=r"is empty|has no word"):
         ClipTextEncoder(clip)([Query(text=text)], noise=SeededNoise([0]))
 
 
 @pytest.mark.parametrize("text", ["雨の音", "🎻!", "\u4e00" * 100])
-def test_a_prompt_of_which_no_word_is_known_is_refused(clip, text):
+def test_a_prompt_of_which_no_word_is_known_is_rejected(clip, text):
     with pytest.raises(UsageError, match=r"none of the words in .*; use English words\.") as e:
         clip.embed_text(["violin", text])
     assert repr(text) in str(e.value)
@@ -148,7 +148,7 @@ def test_tokens_around_a_text_do_not_count_as_its_words():
         tokenize(["дождь"])
 
 
-def test_each_encoder_refuses_the_other_kind_of_query(clip, violin_picture):
+def test_each_encoder_rejects_the_other_kind_of_query(clip, violin_picture):
     noise = SeededNoise([0])
     with pytest.raises(ValueError, match="image queries only"):
         ClipImageEncoder(clip)([Query(text="cat")], noise=noise)
@@ -156,24 +156,24 @@ def test_each_encoder_refuses_the_other_kind_of_query(clip, violin_picture):
         ClipTextEncoder(clip)([Query(image=violin_picture)], noise=noise)
 
 
-def test_a_bundle_of_another_size_is_refused(bundle):
+def test_a_bundle_of_another_size_is_rejected(bundle):
     with pytest.raises(BadBundle, match="do not fit"):
         load_clip(changed(bundle, dim=bundle.header.config["dim"] + 1))
 
 
-def test_a_config_of_another_shape_is_refused(bundle):
+def test_a_config_of_another_shape_is_rejected(bundle):
     with pytest.raises(BadBundle, match="layers"):
         load_clip(changed(bundle, layers=7))
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe"])
-def test_a_damaged_tokenizer_is_refused(bundle, content):
+def test_a_damaged_tokenizer_is_rejected(bundle, content):
     tensor = torch.frombuffer(bytearray(content or b" "), dtype=torch.uint8)
     with pytest.raises(BadBundle, match="tokenizer is damaged"):
         load_clip(changed(bundle, {**bundle.weights, TOKENIZER: tensor}))
 
 
-def test_a_missing_tokenizer_is_refused(bundle):
+def test_a_missing_tokenizer_is_rejected(bundle):
     weights = {name: w for name, w in bundle.weights.items() if name != TOKENIZER}
     with pytest.raises(BadBundle, match="lacks its 'tokenizer'"):
         load_clip(changed(bundle, weights))

@@ -83,7 +83,7 @@ def test_a_prior_that_knows_the_answer_gives_it(encoder, clip, prior, monkeypatc
     torch.testing.assert_close(ask(encoder(), ["cat"], [0]).embed[0], answer)
 
 
-def test_every_candidate_is_told_its_own_text_and_the_training_step(
+def test_every_candidate_is_reported_its_own_text_and_the_training_step(
     encoder, clip, prior, monkeypatch
 ):
     seen = []
@@ -186,7 +186,7 @@ def test_of_a_batch_nothing_is_kept_as_the_others_round_it(encoder, tmp_path):
     assert torch.equal(ask(encoder(cache=tmp_path), ["cat", "dog"], [0, 1]).embed[:1], alone)
 
 
-def test_what_cannot_be_kept_is_told_once_and_the_answer_given(encoder, tmp_path):
+def test_what_cannot_be_kept_is_reported_once_and_the_answer_given(encoder, tmp_path):
     (tmp_path / "file").touch()
     made = encoder(cache=tmp_path / "file" / "prior")
     with pytest.warns(UserWarning, match=r"cannot be kept .* in '.*prior' \(Not a directory\)\."):
@@ -215,7 +215,7 @@ def test_the_oldest_embeddings_make_room(encoder, tmp_path, monkeypatch):
     assert {file.name for file in tmp_path.iterdir()} == {"0.npy", "1.npy"}
 
 
-def test_a_cut_text_is_told_of_whether_or_not_it_was_drawn_before(encoder, tmp_path):
+def test_a_cut_text_is_reported_whether_or_not_it_was_drawn_before(encoder, tmp_path):
     for _ in range(2):
         with pytest.warns(UserWarning, match="CLIP reads 64 of the 70 tokens") as caught:
             ask(encoder(cache=tmp_path), ["a" * 70], [0])
@@ -228,7 +228,7 @@ def test_progress_is_reported_as_the_priors(encoder):
     assert seen == [("prior", i, 4) for i in (1, 2, 3, 4)]
 
 
-def test_impossible_options_are_refused(encoder, clip, prior):
+def test_impossible_options_are_rejected(encoder, clip, prior):
     with pytest.raises(ValueError, match="at least 1"):
         encoder(candidates=0)
     with pytest.raises(UsageError, match="1001 steps"):

@@ -43,7 +43,7 @@ def test_our_own_kind_is_taken():
         ({"padding": {"strategy": {"Fixed": 10**9}}}, "a padding of its own"),
     ],
 )
-def test_a_stage_that_could_run_away_is_refused(changes, reason):
+def test_a_stage_that_could_run_away_is_rejected(changes, reason):
     with pytest.raises(BadBundle, match=reason):
         checked(described(**changes), "CLIP")
 

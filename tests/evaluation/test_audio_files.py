@@ -33,7 +33,7 @@ def test_no_two_files_have_one_name(tmp_path):
     }
 
 
-def test_a_folder_within_that_cannot_be_read_is_refused_by_its_name(fakes, tmp_path, monkeypatch):
+def test_a_folder_within_that_cannot_be_read_is_rejected_by_its_name(fakes, tmp_path, monkeypatch):
     fakes.write_sounds(tmp_path, 1)
     locked = fakes.write_sounds(tmp_path / "locked", 1)
     _forbid(monkeypatch, locked)
@@ -41,7 +41,7 @@ def test_a_folder_within_that_cannot_be_read_is_refused_by_its_name(fakes, tmp_p
         sound_files(tmp_path)
 
 
-def test_a_folder_within_one_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+def test_a_folder_within_one_that_cannot_be_read_is_rejected(tmp_path, monkeypatch):
     def stat(path, **_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
@@ -79,13 +79,13 @@ def test_a_link_to_nothing_is_named(fakes, tmp_path):
 @pytest.mark.parametrize(
     ("place", "reason"), [("nowhere", "does not exist"), ("file", "is a file")]
 )
-def test_what_is_no_folder_is_refused(tmp_path, place, reason):
+def test_what_is_no_folder_is_rejected(tmp_path, place, reason):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=reason):
         sound_files(tmp_path / place)
 
 
-def test_an_empty_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_rejected(tmp_path):
     with pytest.raises(UsageError, match="holds no sounds"):
         sound_files(tmp_path)
 
@@ -118,7 +118,9 @@ def test_nothing_but_broken_files_is_an_error_that_says_every_reason(tmp_path, f
         embed_files(sound_files(tmp_path), fakes.FakeBackbone())
 
 
-def test_where_no_file_is_of_use_what_is_broken_is_told_beside_what_is_too_short(tmp_path, fakes):
+def test_where_no_file_is_of_use_what_is_broken_is_reported_next_to_what_is_too_short(
+    tmp_path, fakes
+):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     soundfile.write(tmp_path / "brief.wav", np.ones(9), 16_000)
     with pytest.raises(UsageError, match=r"\(brief\) left out: too short.*\(broken\) left out"):

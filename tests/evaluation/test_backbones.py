@@ -64,7 +64,7 @@ def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
         ("fad:clpa", "Did you mean 'clap'"),
     ],
 )
-def test_what_does_not_go_together_is_refused(name, reason):
+def test_what_does_not_go_together_is_rejected(name, reason):
     with pytest.raises(UsageError, match=reason):
         choose([name])
 
@@ -106,6 +106,6 @@ def test_a_tone_is_a_whistle_rather_than_a_drum_kit(ranking, tone):
     assert whistle > drums
 
 
-def test_a_sound_of_nothing_is_refused(ranking):
+def test_a_sound_of_nothing_is_rejected(ranking):
     with pytest.raises(UsageError, match="no samples"):
         ranking(Waveform(samples=torch.zeros(0), sample_rate=16_000), TEXTS[0])

@@ -33,7 +33,7 @@ def test_a_recipe_inside_says_what_a_sound_was_to_be_and_else_its_name(tmp_path,
 
 
 @pytest.mark.parametrize("digest", ["0" * 16, None])
-def test_a_picture_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_picture, digest):
+def test_a_image_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_picture, digest):
     recipe = Recipe(image=str(violin_picture), image_sha256=digest, mode="iq")
     Sound(samples=torch.zeros(16), sample_rate=16_000, recipe=recipe).write(tmp_path / "a.wav")
     _, images, notes = find_prompts(sound_files(tmp_path), None, folders=[violin_picture.parent])
@@ -41,7 +41,7 @@ def test_a_picture_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_pic
     assert notes[0].startswith("images that recipes name are not shown for 1 of 1 sounds")
 
 
-def test_a_picture_outside_the_folders_is_shown_only_where_its_folder_is_named(
+def test_a_image_outside_the_folders_is_shown_only_where_its_folder_is_named(
     tmp_path, violin_picture
 ):
     private = tmp_path / "private" / "passport.png"
@@ -84,7 +84,7 @@ def sounds_at(*paths):
 
 
 @pytest.mark.parametrize("key", ["1.wav", "1"])
-def test_a_name_that_may_be_of_several_files_is_refused(key):
+def test_a_name_that_may_be_of_several_files_is_rejected(key):
     with pytest.raises(UsageError, match=rf"'{key}' may be that of 'cat/1' or 'dog/1', 2 files"):
         find_prompts(sounds_at("cat/1.wav", "dog/1.wav", "dog/2.wav"), {key: "rain"})
 
@@ -103,7 +103,7 @@ def test_endings_tell_files_apart_in_a_list():
         find_prompts(sounds, {"x": "rain"})
 
 
-def test_two_prompts_of_one_file_are_refused_however_it_is_named():
+def test_two_prompts_of_one_file_are_rejected_however_it_is_named():
     sounds = sounds_at("cat/1.wav")
     assert find_prompts(sounds, {"1": "rain", "cat/1": "rain"})[0] == {"cat/1": "rain"}
     with pytest.raises(UsageError, match="'cat/1' has two prompts, 'rain' and 'snow'"):
@@ -129,12 +129,12 @@ def test_a_name_may_be_listed_twice_with_one_prompt_but_not_with_two(tmp_path):
         (b'file,prompt\n"x"y,rain\n', "no csv"),
     ],
 )
-def test_a_list_that_is_of_no_use_is_refused(tmp_path, content, reason):
+def test_a_list_that_is_of_no_use_is_rejected(tmp_path, content, reason):
     (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(UsageError, match=reason):
         read_prompts(tmp_path / "p.csv")
 
 
-def test_a_list_that_is_not_there_is_refused(tmp_path):
+def test_a_list_that_is_not_there_is_rejected(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         read_prompts(tmp_path / "p.csv")

@@ -101,7 +101,7 @@ def test_swapped_prompts_lower_the_clap_score(run, fakes, tmp_path):
     assert values[1] < values[0] - 0.01
 
 
-def test_sounds_are_heard_beside_the_true_ones_of_their_names(run, truth, fakes, tmp_path):
+def test_sounds_are_heard_next_to_the_true_ones_of_their_names(run, truth, fakes, tmp_path):
     noisy = fakes.write_sounds(tmp_path / "noisy", 17, snr=10)
     samples = run(noisy, reference=truth).samples
     assert [set(sample.paths) for sample in samples].count({"noisy"}) == 1
@@ -249,7 +249,7 @@ def test_one_sound_is_scored_with_a_warning(run, truth, fakes, tmp_path):
         ({"metrics": ("clap",), "save_stats": "x.npz"}, "keeps the statistics of the true sounds"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_network_is_read(
+def test_what_cannot_be_is_rejected_before_any_network_is_read(
     run, truth, monkeypatch, more, reason
 ):
     from clipsonic_cli.evaluation import scoring
@@ -263,13 +263,13 @@ def test_what_cannot_be_is_refused_before_any_network_is_read(
         run(truth, **more | paths)
 
 
-def test_two_folders_of_one_name_are_refused(run, fakes, tmp_path):
+def test_two_folders_of_one_name_are_rejected(run, fakes, tmp_path):
     folders = [fakes.write_sounds(tmp_path / up / "same", 1) for up in "ab"]
     with pytest.raises(UsageError, match="Two folders are called 'same'"):
         run(*folders, reference=folders[0])
 
 
-def test_a_folder_that_takes_no_files_is_refused(run, truth, tmp_path):
+def test_a_folder_that_takes_no_files_is_rejected(run, truth, tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(ClipsonicError, match="give another `out`"):
         run(truth, reference=truth)

@@ -90,14 +90,14 @@ def test_what_was_made_before_an_interruption_is_kept(sonic, items, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"seconds": 0.2}, {"vocoder": "griffin-lim"}])
-def test_a_sound_of_another_recipe_is_made_anew(sonic, items, tmp_path, change):
+def test_a_sound_of_another_recipe_is_made_again(sonic, items, tmp_path, change):
     before = times(generate(sonic, items, of("zs"), tmp_path))
     recipe = dataclasses.replace(RECIPE, **change)
     after = times(generate(sonic, items, of("zs", recipe), tmp_path))
     assert all(after[name] != before[name] for name in before)
 
 
-def test_a_picture_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
+def test_a_image_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
     before = times(generate(sonic, items, of("iq"), tmp_path))
     moved = tmp_path / "moved.jpg"
     shutil.copy(items[0].image, moved)
@@ -105,7 +105,7 @@ def test_a_picture_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
     assert times(generate(sonic, there, of("iq"), tmp_path)) == before
 
 
-def test_a_damaged_file_is_made_anew(sonic, items, tmp_path):
+def test_a_damaged_file_is_made_again(sonic, items, tmp_path):
     path = generate(sonic, items, of("zs"), tmp_path).sounds["q0"]
     good = path.read_bytes()
     path.write_bytes(good[:100])
@@ -136,19 +136,19 @@ def test_vectors_are_those_the_unet_is_given(sonic, items):
     assert torch.allclose(pd.made.rows.norm(dim=1), torch.ones(2), atol=1e-5)
 
 
-def test_without_pictures_and_words_for_one_clip_there_are_no_query_vectors(sonic, items):
+def test_without_images_and_words_for_one_clip_there_are_no_query_vectors(sonic, items):
     wordless = [dataclasses.replace(item, label=None) for item in items]
     with pytest.raises(UsageError, match="no clip has both"):
         list(query_vectors(sonic, wordless, [MODES["zs"]]))
 
 
-def test_modes_the_model_lacks_parts_for_are_told(sonic):
+def test_modes_the_model_lacks_parts_for_are_reported(sonic):
     modes, skipped = playable_modes(sonic, ["iq", "sd", "pd"], RECIPE)
     assert modes == ["iq", "pd"]
     assert "mode sd is left out" in skipped[0]
     assert "prior-sd.safetensors" in skipped[0]
 
 
-def test_steps_beyond_the_schedule_are_refused(sonic):
+def test_steps_beyond_the_schedule_are_rejected(sonic):
     with pytest.raises((UsageError, ValueError), match="4000"):
         playable_modes(sonic, ["iq"], dataclasses.replace(RECIPE, steps=4001))

@@ -63,7 +63,7 @@ def test_every_mode_and_guidance_is_a_row_and_the_reconstruction_the_last(run, m
     assert sample.prompt.startswith("a photo of ")
 
 
-def test_reconstructions_show_no_bias_beside_the_clips_they_are_of(run, model, fakes, tmp_path):
+def test_reconstructions_show_no_bias_next_to_the_clips_they_are_of(run, model, fakes, tmp_path):
     recipe = dataclasses.replace(
         RECIPE, seconds=0.8
     )  # three windows each, which span the eight bands
@@ -130,7 +130,7 @@ def test_no_modes_leave_the_reconstruction_of_longer_clips(run, model):
     assert row.scores[0].seconds == pytest.approx(1.5)
 
 
-def test_clips_are_as_long_as_they_are_and_not_as_asked_for(run, model):
+def test_clips_are_as_long_as_they_are_and_not_as_requested(run, model):
     model = dataclasses.replace(model, modes=(), clip_seconds=100.0)
     results = run(model, "fad", "clap")
     seconds = results.rows[0].scores[0].seconds
@@ -147,7 +147,7 @@ def test_what_the_data_and_the_model_lack_is_said(run, model):
     assert "clips that can be used, of 20 requested" in said
 
 
-def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(run, model):
+def test_without_data_common_sounds_are_requested_and_nothing_is_compared(run, model):
     messages = []
     results = run(dataclasses.replace(model, data=None, count=3), "fad", "clap", messages=messages)
     [row] = results.rows
@@ -157,7 +157,7 @@ def test_without_data_common_sounds_are_asked_for_and_nothing_is_compared(run, m
     assert "'a photo of violin'; give `data`" in said
 
 
-def test_clips_without_labels_leave_the_mode_for_pictures(run, model, tmp_path):
+def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
     plain = write_videos(tmp_path / "plain", 4, labelled=False)
     messages = []
     subject = dataclasses.replace(model, data=str(plain))
@@ -182,7 +182,7 @@ def test_clips_without_labels_leave_the_mode_for_pictures(run, model, tmp_path):
         ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_weights_are_read(
+def test_what_cannot_be_asked_is_rejected_before_weights_are_read(
     model, monkeypatch, change, error, reason
 ):
     from clipsonic_cli.store import bundle
@@ -192,7 +192,7 @@ def test_what_cannot_be_asked_is_refused_before_weights_are_read(
         dataclasses.replace(model, **change).prepare(Needs(), CPU)
 
 
-def test_a_trained_vocoder_that_is_asked_for_has_to_be_there(model, micro, tmp_path):
+def test_a_trained_vocoder_that_is_requested_has_to_be_there(model, micro, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")

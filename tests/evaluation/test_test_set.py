@@ -48,7 +48,7 @@ def test_the_sound_is_the_middle_of_the_clip(clips, tmp_path):
     assert item.text == f"a photo of {item.label}"
 
 
-def test_the_picture_is_the_frame_in_the_middle(clips, tmp_path):
+def test_the_image_is_the_frame_in_the_middle(clips, tmp_path):
     [item], _ = take(clips, 1, SPEC, tmp_path, seed=0, workers=0)
     number = int(item.name.split(".")[0][-2:])
     grey = np.asarray(Image.open(item.image).convert("L"), dtype=float).mean()
@@ -105,7 +105,7 @@ def test_what_was_taken_is_not_taken_again_unless_something_changed(clips, tmp_p
     assert read_description(sound)["seconds"] == 0.5
 
 
-def test_a_sound_stays_the_same_whether_pictures_are_wanted_or_not(clips, tmp_path):
+def test_a_sound_stays_the_same_whether_images_are_wanted_or_not(clips, tmp_path):
     times = set()
     for picture in (True, False, True):
         spec = dataclasses.replace(SPEC, image=picture)
@@ -114,7 +114,7 @@ def test_a_sound_stays_the_same_whether_pictures_are_wanted_or_not(clips, tmp_pa
     assert len(times) == 1
 
 
-def test_a_picture_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
+def test_a_image_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
     one, other, *_ = (clip for clip in clips if clip.media.name != "bad.mp4")
     clip = dataclasses.replace(one, media=tmp_path / "clip.mp4")
     shutil.copyfile(one.media, clip.media)
@@ -124,7 +124,7 @@ def test_a_picture_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
     assert not item.image.exists()
 
 
-def test_an_empty_split_is_refused(pets):
+def test_an_empty_split_is_rejected(pets):
     with pytest.raises(UsageError, match=r"no clips in the split 'valid'; it has \w+ \d+"):
         draw_clips(str(pets), format=None, split="valid", split_seed=0, seed=0)
 
@@ -142,7 +142,7 @@ def test_a_plain_name_stays():
     assert file_name("video_1@2.5") == "video_1@2.5"
 
 
-def test_without_data_common_sounds_are_asked_for_each_with_its_seed():
+def test_without_data_common_sounds_are_requested_each_with_its_seed():
     items = common_items(len(COMMON) + 1, seed=5)
     assert [q.label for q in items] == [*COMMON, COMMON[0]]
     assert len({q.name for q in items}) == len({q.seed for q in items}) == len(items)

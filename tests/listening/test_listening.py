@@ -139,7 +139,7 @@ def test_a_test_is_never_overwritten(material, page_file):
     assert page_file.read_bytes() == before
 
 
-def test_what_cannot_be_shown_is_refused_and_nothing_written(material, tmp_path, monkeypatch):
+def test_what_cannot_be_shown_is_rejected_and_nothing_written(material, tmp_path, monkeypatch):
     folder = tmp_path / "test"
     with pytest.raises(ValueError, match="one sound or more"):
         write_listening_test({"a": []}, folder, seed=0)

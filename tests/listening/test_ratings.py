@@ -81,7 +81,7 @@ def test_a_rater_who_sends_several_files_counts_once(tmp_path, key):
     assert len(read.ratings) == 2
 
 
-def test_a_rater_who_contradicts_oneself_is_refused(tmp_path, key):
+def test_a_rater_who_contradicts_oneself_is_rejected(tmp_path, key):
     one = saved(tmp_path / "1.json", "Anna", {"a1": (3, 4)})
     other = saved(tmp_path / "2.json", "Anna", {"a1": (3, 5)})
     with pytest.raises(
@@ -91,7 +91,7 @@ def test_a_rater_who_contradicts_oneself_is_refused(tmp_path, key):
 
 
 @pytest.mark.parametrize("number", [0, 6, 3.0, True, "4", None, [4], math.nan, 10**30])
-def test_an_answer_off_the_scale_is_refused(tmp_path, key, number):
+def test_an_answer_off_the_scale_is_rejected(tmp_path, key, number):
     path = saved(tmp_path / "a.json", "Anna", {"a1": (3, number)})
     with pytest.raises(UsageError, match=r"relevance of sound 'a1'; allowed are whole numbers"):
         read_ratings([path], key)
@@ -109,7 +109,7 @@ def test_an_answer_off_the_scale_is_refused(tmp_path, key, number):
         ({"answers": {"a1": 4}}, "None for the fidelity"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path, key, change, said):
+def test_a_file_that_does_not_fit_is_rejected_in_one_line(tmp_path, key, change, said):
     path = saved(tmp_path / "a.json", "Anna", {"a1": (3, 3)}, **change)
     with pytest.raises(UsageError, match=said) as caught:
         read_ratings([path], key)
@@ -118,7 +118,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path, key, change, 
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"{", b"[" * 100_000, b"9" * 5000])
-def test_a_damaged_file_is_refused_whether_answers_or_key(tmp_path, key, content):
+def test_a_damaged_file_is_rejected_whether_answers_or_key(tmp_path, key, content):
     broken = tmp_path / "broken.json"
     broken.write_bytes(content)
     with pytest.raises(UsageError, match="give a file that a rater saved"):
@@ -137,7 +137,7 @@ def test_missing_files_are_named(tmp_path, key):
 @pytest.mark.parametrize(
     "change", [{"samples": {}}, {"samples": {"a1": 3}}, {"systems": ["zs"]}, {"test": 1}]
 )
-def test_a_damaged_key_is_refused(tmp_path, key, change):
+def test_a_damaged_key_is_rejected(tmp_path, key, change):
     write(key, json.loads(key.read_text()) | change)
     with pytest.raises(UsageError, match="is a damaged key"):
         read_ratings([tmp_path / "unread.json"], key)
@@ -155,7 +155,7 @@ ANY_JSON = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=ANY_JSON, rater=ANY_JSON)
-def test_whatever_a_file_holds_is_read_right_or_refused(tmp_path, key, answers, rater):
+def test_whatever_a_file_holds_is_read_right_or_rejected(tmp_path, key, answers, rater):
     path = saved(tmp_path / "a.json", "Anna", {}, answers=answers, rater=rater)
     try:
         read = read_ratings([path], key)

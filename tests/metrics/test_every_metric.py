@@ -65,7 +65,7 @@ def test_the_seed_decides_all_that_is_drawn(metric):
     assert (first != other) == (metric.name != "accuracy")  # of which nothing is drawn
 
 
-def test_too_few_sounds_are_scored_without_an_interval_or_refused_in_one_line(metric):
+def test_too_few_sounds_are_scored_without_an_interval_or_rejected_in_one_line(metric):
     one = vectors(1, windows=1)
     if metric.min_rows == 1:
         assert {s.interval for s in metric(one, one, generator=generator())} == {None}
@@ -75,14 +75,14 @@ def test_too_few_sounds_are_scored_without_an_interval_or_refused_in_one_line(me
     assert "\n" not in str(caught.value)
 
 
-def test_vectors_of_another_backbone_are_refused(metric):
+def test_vectors_of_another_backbone_are_rejected(metric):
     with pytest.raises(ValueError, match="one backbone, got 'vectors' of size 6 and 'clap'"):
         metric(vectors(4), vectors(4, backbone="clap"), generator=generator())
     with pytest.raises(ValueError, match="size 6 and 'vectors' of size 5"):
         metric(vectors(4), vectors(4, dim=5), generator=generator())
 
 
-def test_statistics_are_enough_or_refused(metric):
+def test_statistics_are_enough_or_rejected(metric):
     made = vectors(40)
     statistics = made.statistics()
     if metric.takes_statistics:
@@ -93,7 +93,7 @@ def test_statistics_are_enough_or_refused(metric):
         metric(made, statistics, generator=generator())
 
 
-def test_statistics_of_vectors_of_another_size_are_refused_in_one_line():
+def test_statistics_of_vectors_of_another_size_are_rejected_in_one_line():
     with pytest.raises(UsageError, match="of size 5, those of 'vectors' have size 6; ") as caught:
         METRICS.load("fad")(vectors(9), vectors(9, dim=5).statistics(), generator=generator())
     assert "\n" not in str(caught.value)

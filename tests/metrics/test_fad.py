@@ -184,7 +184,7 @@ def test_fewer_windows_than_dimensions_are_scored_and_said():
     assert (fad.interval, fad.bias) == (None, None)
 
 
-def test_the_bias_that_is_told_of_few_windows_is_no_more_than_there_is():
+def test_the_bias_that_is_reported_few_windows_is_no_more_than_there_is():
     """Draws of one distribution whose 64 dimensions are not spanned."""
     scores = [scored(*(flat(20, seed=2 * s + k) for k in (0, 1)))["fad"] for s in range(10)]
     stated = [float(score.notes[2].partition("would be ")[2].split()[0]) for score in scores]

@@ -103,7 +103,7 @@ def test_many_names_are_cut_to_a_line():
     ("sounds", "why"),
     [([], "There are none."), ([("a.wav", sound([]))], "1 sound (a.wav) left out: no samples.")],
 )
-def test_a_set_of_nothing_is_refused_in_one_line(sounds, why):
+def test_a_set_of_nothing_is_rejected_in_one_line(sounds, why):
     with pytest.raises(UsageError) as caught:
         embed_sounds(sounds, Bands())
     assert str(caught.value) == f"No sound can be scored. {why} Give one sound or more."
@@ -243,7 +243,7 @@ def test_equal_prompts_are_read_once_and_given_to_each():
         ({"names": (), "counts": (), "rows": torch.zeros(0, 3)}, "of one sound or more"),
     ],
 )
-def test_invalid_sets_are_refused(change, fault):
+def test_invalid_sets_are_rejected(change, fault):
     good = {"backbone": "b", "names": ("a", "b"), "counts": (1, 1), "rows": torch.zeros(2, 3)}
     with pytest.raises(ValueError, match=fault):
         Features(**(good | change))

@@ -190,7 +190,7 @@ def test_rows_of_single_and_half_precision_are_summed_in_double():
         (torch.tensor([[0.0, 1, 2, math.nan]]), "not finite"),
     ],
 )
-def test_invalid_rows_are_refused_and_none_is_added(rows, fault):
+def test_invalid_rows_are_rejected_and_none_is_added(rows, fault):
     moments = Moments(4)
     with pytest.raises(ValueError, match=fault):
         moments.add(rows)
@@ -239,7 +239,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_statistics_that_cannot_be_are_refused_with_the_reason(tmp_path, fault):
+def test_statistics_that_cannot_be_are_rejected_with_the_reason(tmp_path, fault):
     np.savez(tmp_path / "stats.npz", **({} if BAD[fault] is None else GOOD | BAD[fault]))
     with pytest.raises(
         UsageError, match=rf"stats\.npz' holds no statistics of features \(.*{fault}"
@@ -267,7 +267,7 @@ def test_sounds_of_mixed_rates_have_none_when_they_come_back(tmp_path):
     assert (back.sample_rate, back.seconds) == (None, None)
 
 
-def test_statistics_of_another_backbone_are_refused(tmp_path):
+def test_statistics_of_another_backbone_are_rejected(tmp_path):
     save(tmp_path / "stats.npz", backbone="mini")
     with pytest.raises(
         UsageError, match=r"of 'mini' features, which cannot be compared .* 'vggish'"
@@ -275,7 +275,7 @@ def test_statistics_of_another_backbone_are_refused(tmp_path):
         read_statistics(tmp_path / "stats.npz", backbone="vggish")
 
 
-def test_statistics_by_other_weights_are_refused_in_one_line(tmp_path):
+def test_statistics_by_other_weights_are_rejected_in_one_line(tmp_path):
     save(tmp_path / "stats.npz", identity="older")
     read_statistics(tmp_path / "stats.npz", backbone="vggish", identity="older")
     wanted = r"by other weights of 'vggish' \(older\) than are installed \(newer\); save them again"
@@ -301,7 +301,7 @@ def test_statistics_without_their_weights_identity_are_to_be_saved_again(tmp_pat
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", b"PK\3\4", b"\x93NUMPY\1\0v\0{}"])
-def test_files_that_are_no_statistics_are_refused_in_one_line(tmp_path, content):
+def test_files_that_are_no_statistics_are_rejected_in_one_line(tmp_path, content):
     path = tmp_path / "stats.npz"
     if content is not None:
         path.write_bytes(content)
@@ -312,7 +312,7 @@ def test_files_that_are_no_statistics_are_refused_in_one_line(tmp_path, content)
 
 
 @given(st.data())
-def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path_factory, data):
+def test_a_damaged_file_is_rejected_or_read_as_it_was(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     whole = drawn(9, 3)
     save(path, whole)

@@ -103,7 +103,7 @@ def test_other_sample_rates_make_no_difference(backbone, sample_rate):
     assert (seen * expected).sum(1).min() > 0.99
 
 
-def test_texts_are_put_beside_the_sounds(backbone):
+def test_texts_are_put_next_to_the_sounds(backbone):
     texts = backbone.embed_text(["a photo of rain", "a dog barking"])
     assert texts.shape == (2, backbone.dim)
     torch.testing.assert_close(texts.norm(dim=1), torch.ones(2))
@@ -120,7 +120,7 @@ def test_texts_are_put_beside_the_sounds(backbone):
         (torch.zeros(16_000), 0, "sample rate in Hz, got 0"),
     ],
 )
-def test_invalid_samples_are_refused(backbone, samples, sample_rate, fault):
+def test_invalid_samples_are_rejected(backbone, samples, sample_rate, fault):
     with pytest.raises(ValueError, match=fault):
         backbone.embed(samples, sample_rate)
 
@@ -132,7 +132,7 @@ def test_it_is_known_by_its_listener(backbone, folder):
     assert not MiniBackbone(backbone.listener, backbone.clip).identity
 
 
-def test_a_clip_whose_texts_it_was_not_trained_on_is_refused(folder):
+def test_a_clip_whose_texts_it_was_not_trained_on_is_rejected(folder):
     rewritten(folder, encoder="another-clip")
     with pytest.raises(BadBundle, match=r"texts of encoder 'another-clip', the CLIP next to it"):
         MiniBackbone.read(folder, CPU)

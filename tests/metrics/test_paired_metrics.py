@@ -179,7 +179,7 @@ def test_tags_are_the_softmax_of_the_scaled_cosines():
 
 
 @pytest.mark.parametrize("name", ["kl", "accuracy"])
-def test_rows_that_are_not_probabilities_are_refused(name):
+def test_rows_that_are_not_probabilities_are_rejected(name):
     with pytest.raises(ValueError, match="rows of 'b' are not class probabilities"):
         scored(name, rows([0.5, 0.5]), rows([-1.0, 2.0]))
     with pytest.raises(ValueError, match="not class probabilities"):
@@ -187,7 +187,7 @@ def test_rows_that_are_not_probabilities_are_refused(name):
 
 
 @pytest.mark.parametrize(("classes", "got"), [([], 0), (["240 Hz"], 1), (["240 Hz"] * 2, 1)])
-def test_a_tagger_of_less_than_two_classes_is_refused(classes, got):
+def test_a_tagger_of_less_than_two_classes_is_rejected(classes, got):
     wanted = f"'accuracy' and 'kl' need two or more different prompts, got {got}; give `prompts`, "
     with pytest.raises(UsageError, match=wanted):
         ZeroShotTagger(Bands(), classes)
@@ -198,7 +198,7 @@ def test_a_tagger_takes_each_class_once():
         ZeroShotTagger(Bands(), ["240 Hz", "240 Hz", "900 Hz"])
 
 
-def test_labels_the_tagger_does_not_know_are_refused():
+def test_labels_the_tagger_does_not_know_are_rejected():
     tagger = ZeroShotTagger(Bands(), TEXTS)
     with pytest.raises(UsageError, match=r"knows no class 'a dog'; it has 8, such as '240.0 Hz'"):
         tagger.labels({"a": "a dog"})

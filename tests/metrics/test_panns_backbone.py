@@ -102,7 +102,7 @@ def test_ten_seconds_are_embedded_at_once(backbone, monkeypatch, samples, sample
 
 
 @pytest.mark.parametrize("samples", [torch.zeros(2, 16_000), torch.tensor([0.0, math.nan])])
-def test_invalid_samples_are_refused(backbone, samples):
+def test_invalid_samples_are_rejected(backbone, samples):
     with pytest.raises(ValueError, match=r"need finite samples \(N,\)"):
         backbone.embed(samples, 16_000)
 
@@ -113,7 +113,7 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
         PannsBackbone.load(CPU)
 
 
-def test_weights_of_another_network_are_refused(put):
+def test_weights_of_another_network_are_rejected(put):
     put("panns", {"fc1.bias": torch.zeros(2048)})
     with pytest.raises(BadBundle, match="'Cnn14' do not fit"):
         PannsBackbone.load(CPU)

@@ -113,7 +113,7 @@ def test_other_sample_rates_make_no_difference(sample_rate):
         (torch.zeros(16_000), 0, "sample rate in Hz, got 0"),
     ],
 )
-def test_invalid_samples_are_refused(samples, sample_rate, fault):
+def test_invalid_samples_are_rejected(samples, sample_rate, fault):
     with pytest.raises(ValueError, match=fault):
         VGGishBackbone(None).embed(samples, sample_rate)
 
@@ -124,7 +124,7 @@ def test_weights_that_are_not_here_are_named_with_their_command(tmp_path, monkey
         VGGishBackbone.load(torch.device("cpu"))
 
 
-def test_weights_of_another_network_are_refused(put):
+def test_weights_of_another_network_are_rejected(put):
     put("vggish", {"features.0.weight": torch.zeros(64, 1, 3, 3)})
     with pytest.raises(BadBundle, match="'VGGish' do not fit"):
         VGGishBackbone.load(torch.device("cpu"))

@@ -49,6 +49,6 @@ def test_no_samples_stay_none():
         (torch.zeros(9), 0, "sample rate in Hz, got 0"),
     ],
 )
-def test_invalid_samples_are_refused(samples, sample_rate, fault):
+def test_invalid_samples_are_rejected(samples, sample_rate, fault):
     with pytest.raises(ValueError, match=fault):
         at_rate(samples, sample_rate, 16_000)

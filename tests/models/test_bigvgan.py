@@ -174,7 +174,7 @@ def test_folding_changes_gain_with_g_and_not_with_the_length_of_v() -> None:
     assert torch.allclose(folded["a.weight"][0], 2 * v[0] / v[0].norm())
 
 
-def test_weights_of_another_size_are_refused_in_one_line() -> None:
+def test_weights_of_another_size_are_rejected_in_one_line() -> None:
     state = build(replace(TINY, channels=64)).state_dict()
     with pytest.raises(BadBundle, match="where") as caught:
         load(build(), state, "vocoder")
@@ -182,7 +182,7 @@ def test_weights_of_another_size_are_refused_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(("drop", "add"), [("conv_pre.bias", None), (None, "conv_mid.weight")])
-def test_missing_and_unknown_weights_are_refused(drop: str | None, add: str | None) -> None:
+def test_missing_and_unknown_weights_are_rejected(drop: str | None, add: str | None) -> None:
     state = build().state_dict()
     if drop:
         del state[drop]
@@ -202,13 +202,13 @@ def test_missing_and_unknown_weights_are_refused(drop: str | None, add: str | No
         ({"channels": 24}, "halved 4 times"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(change: dict[str, object], message: str) -> None:
+def test_a_config_that_does_not_fit_is_rejected(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BigVGAN(replace(TINY, **change), SPEC)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 4), (1, 1, 80, 4), (1, 2, 64, 4)])
-def test_a_wrong_mel_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_wrong_mel_is_rejected(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="need a mel"):
         build()(torch.zeros(shape))
 

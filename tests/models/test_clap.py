@@ -186,7 +186,7 @@ def test_a_checkpoint_without_the_constants_of_its_day_is_as_good(network, weigh
 
 
 @pytest.mark.parametrize("made", [None, [], {}, {"state_dict": {}}, {"state_dict": {"a": 1}}, 3])
-def test_what_is_no_checkpoint_is_refused(made):
+def test_what_is_no_checkpoint_is_rejected(made):
     for adapter in (from_laion, from_transformers):
         with pytest.raises(BadBundle, match="no checkpoint of CLAP"):
             adapter(made, SMALL)
@@ -202,7 +202,7 @@ def test_laions_file_is_read_with_the_numbers_of_its_training(tmp_path, network,
     assert all(torch.equal(read[name], weight) for name, weight in weights.items())
 
 
-def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path, network):
+def test_a_malicious_checkpoint_is_rejected_and_not_executed(tmp_path, network):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
@@ -222,7 +222,7 @@ def test_the_identity_changes_with_any_weight(weights):
 
 
 @pytest.mark.parametrize("change", [{"text_dim": 15}, {"audio_heads": (3, 3, 3, 3)}])
-def test_sizes_of_no_network_are_refused(change):
+def test_sizes_of_no_network_are_rejected(change):
     with pytest.raises(BadBundle, match=r"^'clap' describes a network .* be built: [^\n]+$"):
         outline(lambda: ClapNetwork(replace(SMALL, **change)), "clap")
 

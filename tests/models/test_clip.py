@@ -108,7 +108,7 @@ def test_both_embeddings_have_unit_norm(network):
 
 
 @pytest.mark.parametrize("fault", ["missing", "superfluous", "misshapen"])
-def test_weights_that_do_not_fit_are_refused(network, fault):
+def test_weights_that_do_not_fit_are_rejected(network, fault):
     weights = dict(network.state_dict())
     match fault:
         case "missing":
@@ -136,7 +136,7 @@ def test_the_identity_changes_with_any_weight(network):
     assert before.startswith("mini-clip-")
 
 
-def test_an_architecture_open_clip_does_not_know_is_refused():
+def test_an_architecture_open_clip_does_not_know_is_rejected():
     with pytest.raises(BadBundle, match="ViT-X-99"):
         build_clip(ClipConfig(architecture="ViT-X-99"))
 
@@ -145,7 +145,7 @@ def test_an_architecture_open_clip_does_not_know_is_refused():
     "architecture",
     ["roberta-ViT-B-32", "ViT-L-14-CLIPA", "ViT-B-16-SigLIP", "coca_ViT-B-32", "MobileCLIP-B"],
 )
-def test_an_architecture_with_text_of_its_own_is_refused_before_it_is_built(
+def test_an_architecture_with_text_of_its_own_is_rejected_before_it_is_built(
     monkeypatch, architecture
 ):
     monkeypatch.setattr(import_open_clip(), "create_model", None)
@@ -154,7 +154,7 @@ def test_an_architecture_with_text_of_its_own_is_refused_before_it_is_built(
 
 
 @pytest.mark.parametrize("architecture", [PAPER, "RN50-quickgelu", "ViT-B-32", "convnext_base"])
-def test_openais_architectures_and_those_with_its_text_are_not_refused(architecture):
+def test_openais_architectures_and_those_with_its_text_are_not_rejected(architecture):
     assert has_openais_text(import_open_clip().get_model_config(architecture))
 
 
@@ -245,7 +245,7 @@ def test_openais_activation_is_quick_gelu(tiny_open_clip):
     assert kinds == {QuickGELU.__name__}
 
 
-def test_an_architecture_of_gigabytes_over_few_bytes_is_refused_before_it_is_built():
+def test_an_architecture_of_gigabytes_over_few_bytes_is_rejected_before_it_is_built():
     config = clip.ClipConfig(architecture="ViT-bigG-14-quickgelu")
     with pytest.raises(BadBundle, match=r"'clip' do not fit its network \(\d{3} faults"):
         build(lambda: build_clip(config), {"a": torch.zeros(1)}, "clip")

@@ -51,7 +51,7 @@ def test_a_period_critic_keeps_the_phases_of_its_period_apart() -> None:
     assert all(change.tolist() == [False, True, False] for change in changes)
 
 
-def test_a_resolution_critic_hears_magnitudes_only() -> None:
+def test_a_resolution_critic_embeds_magnitudes_only() -> None:
     critic = MultiResolutionDiscriminator(channels=2)
     waveform = noise(1, 1, 4096)
     for (a, _), (b, _) in zip(critic(waveform), critic(-waveform), strict=True):

@@ -46,7 +46,7 @@ def test_the_condition_is_left_alone():
     assert all(torch.equal(unet.state_dict()[k], v) for k, v in before.items())
 
 
-def test_the_first_convolution_answers_a_mel_as_it_answered_a_grey_picture():
+def test_the_first_convolution_answers_a_mel_as_it_answered_a_grey_image():
     unet, weights = UNet(SMALL), picture_weights()
     load_trunk(unet, weights)
     mel = torch.randn(1, 1, 8, 8)
@@ -99,7 +99,7 @@ def test_missing_and_unexpected_keys_are_all_named():
     assert "\n" not in message
 
 
-def test_another_width_is_refused_and_nothing_is_changed():
+def test_another_width_is_rejected_and_nothing_is_changed():
     unet = UNet(SMALL)
     before = {k: v.clone() for k, v in unet.state_dict().items()}
     wider = picture_weights(UNetConfig(channels=64, num_res_blocks=1, cond_dim=16))
@@ -108,6 +108,6 @@ def test_another_width_is_refused_and_nothing_is_changed():
     assert all(torch.equal(v, before[k]) for k, v in unet.state_dict().items())
 
 
-def test_a_checkpoint_without_learned_variance_is_refused_where_one_is_learned():
+def test_a_checkpoint_without_learned_variance_is_rejected_where_one_is_learned():
     with pytest.raises(BadBundle, match=r"out\.2\.bias is \(3,\) where \(6,\) is needed"):
         load_trunk(UNet(SMALL), picture_weights(learn_sigma=False))

@@ -156,13 +156,13 @@ def test_every_weight_that_lacks_is_named(name):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_computed_anew_may_lack():
+def test_what_is_computed_again_may_lack():
     weights = adapted({k: t for k, t in FILE.items() if k not in LEFT_OUT})[2]
     assert weights.keys() == adapted()[2].keys()
 
 
 @given(st.sampled_from(sorted(FILE.keys() - LEFT_OUT)))
-def test_a_weight_of_another_shape_is_refused(name):
+def test_a_weight_of_another_shape_is_rejected(name):
     longer = torch.cat([FILE[name], FILE[name]])
     with pytest.raises(BadBundle, match=r" is |contradicts"):
         adapted(FILE | {name: longer})
@@ -179,7 +179,7 @@ def test_a_weight_of_another_shape_is_refused(name):
         "step",
     ],
 )
-def test_what_an_adapter_does_not_know_is_refused(name):
+def test_what_an_adapter_does_not_know_is_rejected(name):
     with pytest.raises(BadBundle, match=f"unexpected {name}"):
         adapted(FILE | {name: torch.zeros(1)})
 
@@ -187,24 +187,24 @@ def test_what_an_adapter_does_not_know_is_refused(name):
 @pytest.mark.parametrize(
     "file", [{}, {"ema_model": FILE}, FILE | {"net.null_text_embed": torch.tensor(0.0)}]
 )
-def test_what_is_no_state_dict_of_a_prior_is_refused(file):
+def test_what_is_no_state_dict_of_a_prior_is_rejected(file):
     with pytest.raises(BadBundle, match="not a diffusion prior as LAION's"):
         adapted(file)
 
 
-def test_another_noise_schedule_is_refused_with_both_values():
+def test_another_noise_schedule_is_rejected_with_both_values():
     linear = (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0)
     with pytest.raises(BadBundle, match=r"alpha_bar of step \d+ is 0\.\d+, .* 0\.\d+") as caught:
         adapted(FILE | {"noise_scheduler.alphas_cumprod": linear})
     assert "\n" not in str(caught.value)
 
 
-def test_a_schedule_that_contradicts_the_table_of_times_is_refused():
+def test_a_schedule_that_contradicts_the_table_of_times_is_rejected():
     with pytest.raises(BadBundle, match=r"\(500,\) levels, its table of times 1000"):
         adapted(FILE | {"noise_scheduler.alphas_cumprod": cosine_alphas_cumprod(500)})
 
 
-def test_other_rotations_are_refused():
+def test_other_rotations_are_rejected():
     name = "net.causal_transformer.layers.1.0.rotary_emb.freqs"
     with pytest.raises(BadBundle, match="other rotations are not known"):
         adapted(FILE | {name: 2 * FILE[name]})

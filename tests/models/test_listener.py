@@ -39,7 +39,7 @@ def test_every_window_is_compared_with_every_text(listener):
     torch.testing.assert_close(listener(mel, embed), cosines / 0.07)
 
 
-def test_a_window_does_not_depend_on_those_beside_it(listener):
+def test_a_window_does_not_depend_on_those_next_to_it(listener):
     mel = noise(3, 1, 64, 16)
     alone = torch.cat([listener.embed_sounds(one[None]) for one in mel])
     torch.testing.assert_close(listener.embed_sounds(mel), alone)
@@ -59,12 +59,12 @@ def test_the_scale_is_learned_up_to_its_limit(listener):
 
 
 @pytest.mark.parametrize("shape", [(2, 64, 16), (2, 1, 64, 15), (2, 1, 32, 16), (2, 2, 64, 16)])
-def test_mels_of_another_geometry_are_refused(listener, shape):
+def test_mels_of_another_geometry_are_rejected(listener, shape):
     with pytest.raises(ValueError, match=r"need mels \(B, 1, 64, 16\), got"):
         listener.embed_sounds(torch.zeros(shape))
 
 
-def test_bands_and_frames_that_cannot_be_halved_are_refused():
+def test_bands_and_frames_that_cannot_be_halved_are_rejected():
     with pytest.raises(ValueError, match="64 bands and 18 frames cannot be halved 2 times"):
         Listener(ListenerConfig(channels=(4, 8, 16), frames=18), MelSpec())
     with pytest.raises(ValueError, match="66 bands and 16 frames"):

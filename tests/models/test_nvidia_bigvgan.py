@@ -72,7 +72,7 @@ def test_a_generator_of_as_many_bands_and_a_last_bias_is_taken_whole():
         (replace(SMALL, bias_at_final=False), {"bias": True}, "unexpected conv_post.bias"),
     ],
 )
-def test_another_network_is_refused_and_nothing_is_changed(config, sizes, fault):
+def test_another_network_is_rejected_and_nothing_is_changed(config, sizes, fault):
     vocoder = build(config)
     before = {k: w.clone() for k, w in vocoder.state_dict().items()}
     with pytest.raises(BadBundle, match=f"is another network.*{fault}") as caught:
@@ -90,7 +90,7 @@ def test_another_network_is_refused_and_nothing_is_changed(config, sizes, fault)
         {"conv_post.weight_v": torch.tensor(0.0)},
     ],
 )
-def test_a_damaged_file_is_refused(change):
+def test_a_damaged_file_is_rejected(change):
     state = {k: w for k, w in (generator() | change).items() if w is not None}
     with pytest.raises(BadBundle, match=next(iter(change)).rsplit(".", 1)[0]):
         warm_start(build(), state)

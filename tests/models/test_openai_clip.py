@@ -93,7 +93,7 @@ def test_weights_of_mixed_precision_are_computed_in_single(small):
         ({"vision_cfg": "ViT"}, "unusable 'vision_cfg'"),
     ],
 )
-def test_another_activation_preprocessing_or_size_is_refused_with_both_values(
+def test_another_activation_preprocessing_or_size_is_rejected_with_both_values(
     small, change, message
 ):
     with pytest.raises(BadBundle, match=message) as caught:
@@ -107,7 +107,7 @@ def test_what_a_description_leaves_to_open_clips_defaults_is_not_missed(small):
     assert from_openai(short, published.openai_clip(SMALL), small)[0].dim == 16
 
 
-def test_a_description_without_an_activation_is_refused(small):
+def test_a_description_without_an_activation_is_rejected(small):
     plain = described()
     del plain["model_cfg"]["quick_gelu"]
     with pytest.raises(BadBundle, match=r"says quick_gelu False, OpenAI's .* has True"):
@@ -115,7 +115,7 @@ def test_a_description_without_an_activation_is_refused(small):
 
 
 @pytest.mark.parametrize("described", [{}, {"model_cfg": SMALL}, {"model_cfg": 1}])
-def test_a_description_without_its_parts_is_refused(small, described):
+def test_a_description_without_its_parts_is_rejected(small, described):
     with pytest.raises(BadBundle, match="lacks 'model_cfg' or 'preprocess_cfg'"):
         from_openai(described, published.openai_clip(SMALL), small)
 
@@ -128,7 +128,7 @@ def test_a_description_without_its_parts_is_refused(small, described):
         ({"logit_scale": torch.zeros(2)}, r"clip.logit_scale is \(2,\) where \(\) is needed"),
     ],
 )
-def test_other_weights_are_refused(small, change, fault):
+def test_other_weights_are_rejected(small, change, fault):
     state = {k: w for k, w in (published.openai_clip(SMALL) | change).items() if w is not None}
     with pytest.raises(BadBundle, match=fault):
         from_openai(DESCRIBED, state, small)

@@ -53,12 +53,12 @@ def test_a_block_is_its_definition(network):
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (1, 2, 64, 64), (1, 1, 64, 32)])
-def test_mels_of_another_shape_are_refused(network, shape):
+def test_mels_of_another_shape_are_rejected(network, shape):
     with pytest.raises(ValueError, match=r"need mels \(B, 1, T, 64\)"):
         network(torch.zeros(shape))
 
 
-def test_fewer_frames_than_one_place_needs_are_refused(network):
+def test_fewer_frames_than_one_place_needs_are_rejected(network):
     with pytest.raises(ValueError, match="need 32 frames or more, got 31"):
         network(mels(31))
 
@@ -75,14 +75,14 @@ def test_fewer_frames_than_one_place_needs_are_refused(network):
         ({"fc1.bias": torch.full((2048,), torch.inf)}, r"fc1\.bias .* not finite"),
     ],
 )
-def test_other_weights_are_refused(checkpoint, change, fault):
+def test_other_weights_are_rejected(checkpoint, change, fault):
     state = {k: w for k, w in {**checkpoint["model"], **change}.items() if w is not None}
     with pytest.raises(BadBundle, match=fault):
         from_panns({"model": state}, mel_filters(SPEC))
 
 
 @pytest.mark.parametrize("read", [None, 3, [1], {}, {"model": 3}])
-def test_what_is_no_checkpoint_is_refused(read):
+def test_what_is_no_checkpoint_is_rejected(read):
     with pytest.raises(BadBundle, match="no checkpoint of PANNs"):
         from_panns(read, mel_filters(SPEC))
 

@@ -193,7 +193,7 @@ def test_the_paper_model_has_laions_size_and_two_placeholders_more():
         ("keep", torch.ones(2, 1, dtype=torch.bool), r"keep must be \(2,\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(name, value, message):
+def test_shapes_that_do_not_fit_are_rejected(name, value, message):
     arguments = dict(zip(("x_t", "t", "text_embed", "text_encodings"), inputs(), strict=True))
     with pytest.raises(ValueError, match=message):
         Prior(SMALL)(**(arguments | {name: value}))

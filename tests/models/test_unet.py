@@ -185,7 +185,7 @@ def test_every_parameter_learns(unet):
         (((2, 1, 16, 16), (2,), (1, 16)), r"cond must be \(2, 16\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(unet, shapes, message):
+def test_shapes_that_do_not_fit_are_rejected(unet, shapes, message):
     x_t, time, cond = map(torch.zeros, shapes)
     with pytest.raises(ValueError, match=message):
         unet(x_t, time, cond)
@@ -198,6 +198,6 @@ def test_shapes_that_do_not_fit_are_refused(unet, shapes, message):
         (UNetConfig(channels=32, num_heads=5), "num_heads 5 does not divide"),
     ],
 )
-def test_widths_that_do_not_divide_are_refused(config, message):
+def test_widths_that_do_not_divide_are_rejected(config, message):
     with pytest.raises(ValueError, match=message):
         UNet(config)

@@ -55,7 +55,7 @@ def test_it_is_its_definition_with_channels_last(network, weights):
 
 
 @pytest.mark.parametrize("shape", [(2, 96, 64), (2, 1, 64, 96), (2, 2, 96, 64)])
-def test_windows_of_another_shape_are_refused(network, shape):
+def test_windows_of_another_shape_are_rejected(network, shape):
     with pytest.raises(ValueError, match=r"need windows \(B, 1, 96, 64\)"):
         network(torch.zeros(shape))
 
@@ -68,7 +68,7 @@ def test_windows_of_another_shape_are_refused(network, shape):
         ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, r"features.0.weight is \(64, 3, 3, 3\)"),
     ],
 )
-def test_other_weights_are_refused(weights, change, fault):
+def test_other_weights_are_rejected(weights, change, fault):
     state = {k: w for k, w in {**weights, **change}.items() if w is not None}
     with pytest.raises(BadBundle, match=f"'VGGish' do not fit.*{fault}"):
         build(VGGish, state, "VGGish")
@@ -94,7 +94,7 @@ def test_principal_components_are_read_from_arrays_in_both_shapes():
         ({"pca_means": "none"}, "no numbers"),
     ],
 )
-def test_other_principal_components_are_refused(change, fault):
+def test_other_principal_components_are_rejected(change, fault):
     params = {k: v for k, v in (published.vggish_pca() | change).items() if v is not None}
     with pytest.raises(BadBundle, match=fault):
         vggish_pca(params)

@@ -87,14 +87,14 @@ def test_a_row_of_the_tables_is_found_where_it_was_unpacked(path, place):
     assert data.locate(Path("pkg"), Path("unpacked"), row) == Path(place)
 
 
-def test_a_picture_is_saved_on_white_within_its_size(tmp_path):
+def test_a_image_is_saved_on_white_within_its_size(tmp_path):
     Image.new("RGBA", (400, 100), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert data.save_picture(tmp_path / "clear.png", tmp_path / "a" / "b.png", 200)
     with Image.open(tmp_path / "a" / "b.png") as saved:
         assert (saved.size, saved.getpixel((5, 5))) == ((200, 50), (255, 255, 255))
 
 
-def test_what_is_no_picture_is_left_out(tmp_path):
+def test_what_is_no_image_is_left_out(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no picture")
     assert not data.save_picture(tmp_path / "x.png", tmp_path / "y.png", 200)
     assert not (tmp_path / "y.png").exists()
@@ -119,7 +119,7 @@ def test_lines_are_read_as_they_were_written(tmp_path):
     assert read_lines(tmp_path / "x.jsonl") == rows
 
 
-def test_a_missing_program_is_told_in_a_line(tmp_path, monkeypatch):
+def test_a_missing_program_is_reported_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(data.shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "argv", ["data.py", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="fluidsynth is missing: apt-get install fluidsynth"):

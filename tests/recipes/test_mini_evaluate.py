@@ -11,7 +11,7 @@ from clipsonic_cli.config import MelSpec
 LABELS = ["cat", "dog", "violin"]
 
 
-def test_shares_are_counted_per_label_that_was_asked_for():
+def test_shares_are_counted_per_label_that_was_requested():
     wanted = torch.tensor([0, 0, 0, 0, 2, 2])
     named = torch.tensor([0, 0, 0, 1, 0, 1])
     assert evaluate.by_label(named, wanted, LABELS) == {"cat": 0.75, "violin": 0.0}
@@ -35,7 +35,7 @@ def test_the_nearest_training_clip_is_a_root_mean_square_away():
     assert evaluate.nearest(train, train)["median"] == 0
 
 
-def test_words_outside_the_labels_are_asked_for_with_each_seed():
+def test_words_outside_the_labels_are_requested_with_each_seed():
     recipes = evaluate.words(3)
     assert len(recipes) == 3 * len(evaluate.OTHER_WORDS)
     assert {recipe.seed for recipe in recipes.values()} == {0, 1, 2}
@@ -56,7 +56,7 @@ def test_results_are_written_with_gaps_where_a_label_has_no_sounds(tmp_path, mon
 
 
 @pytest.mark.parametrize("samples", [1000, 65_536, 90_000])
-def test_the_judge_hears_four_seconds_whatever_the_level(samples):
+def test_the_judge_embeds_four_seconds_whatever_the_level(samples):
     waves = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
     mel = classifier.mel_of(waves, MelSpec())
     assert mel.shape == (2, 1, 64, classifier.FRAMES)

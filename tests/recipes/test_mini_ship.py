@@ -32,5 +32,5 @@ def test_the_soundfonts_notice_is_part_of_the_licence(tmp_path):
         ({"losses": {"a": 1, "b": 2}}, "a 1.000, b 2.000"),
     ],
 )
-def test_losses_are_told_without_gradients(meta, told):
+def test_losses_are_reported_without_gradients(meta, told):
     assert ship._losses(meta) == told

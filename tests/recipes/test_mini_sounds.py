@@ -41,7 +41,7 @@ def drawn(dataset, count=200):
     return dataset.sample(count, torch.Generator().manual_seed(0))
 
 
-def test_no_sound_is_paired_with_a_held_out_picture_or_another_label(sounds, features):
+def test_no_sound_is_paired_with_a_held_out_image_or_another_label(sounds, features):
     batch = drawn(PictureSounds(sounds, features))
     seen = batch["embed"].argmax(dim=1)
     dog = batch["clip"] == 1
@@ -49,7 +49,7 @@ def test_no_sound_is_paired_with_a_held_out_picture_or_another_label(sounds, fea
     assert set(seen[dog].tolist()) == {4, 5}
 
 
-def test_a_label_without_any_training_picture_is_refused(sounds, features):
+def test_a_label_without_any_training_image_is_rejected(sounds, features):
     features.picture_is_test[:] = True
     with pytest.raises(ValueError, match="label 'cat' has no training picture"):
         PictureSounds(sounds, features)
@@ -62,7 +62,7 @@ def test_labelled_sounds_have_the_text_of_their_label(sounds, features):
     assert [dataset.name(clip) for clip in range(len(dataset))] == ["a", "b", "c"]
 
 
-def test_titled_pictures_draw_each_source_as_often(features):
+def test_titled_images_draw_each_source_as_often(features):
     dataset = TitledPictures(features, max_text_len=5, sources=(0, 1))
     batch = drawn(dataset, 1000)
     titled = batch["clip"] == 2
@@ -78,13 +78,13 @@ def test_encodings_of_texts_are_zero_after_their_end(features):
     assert encodings[:, :, 0].tolist() == [[2, 3, 0, 0], [1, 0, 0, 0]]
 
 
-def test_waves_are_in_range_beside_their_mels(sounds):
+def test_waves_are_in_range_next_to_their_mels(sounds):
     batch = drawn(Waves(sounds), 50)
     torch.testing.assert_close(batch["wave"][:, 0], batch["clip"] * 1000 / 32768)
     assert batch["mel"].shape == (50, 1, 64, 2)
 
 
-def test_a_synthetic_picture_is_taken_for_its_class():
+def test_a_synthetic_image_is_taken_for_its_class():
     generator = torch.Generator().manual_seed(0)
     real = torch.rand(200, 12, generator=generator)
     weight = torch.randn(3, 12, generator=generator)

@@ -32,7 +32,7 @@ def test_a_program_gives_its_output():
     assert run(python("print('made', end='')"), keep=True) == b"made"
 
 
-def test_a_program_runs_in_the_folder_asked_for(tmp_path):
+def test_a_program_runs_in_the_folder_requested(tmp_path):
     run(python("open('here', 'w').close()"), tmp_path)
     assert (tmp_path / "here").exists()
 
@@ -44,13 +44,13 @@ def test_a_program_runs_in_the_folder_asked_for(tmp_path):
         ("raise SystemExit(3)", r"failed \(3\): no message$"),
     ],
 )
-def test_a_program_that_fails_is_told_in_a_line_with_its_last(code, told):
+def test_a_program_that_fails_is_reported_in_a_line_with_its_last(code, told):
     with pytest.raises(SystemExit, match=told) as caught:
         run(python(code))
     assert "\n" not in str(caught.value)
 
 
-def test_a_program_that_is_not_there_is_told():
+def test_a_program_that_is_not_there_is_reported():
     with pytest.raises(SystemExit, match=r"^no-such-program is missing: install it\.$"):
         run(["no-such-program", "-x"])
 

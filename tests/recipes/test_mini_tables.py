@@ -28,12 +28,12 @@ def test_a_table_has_its_command_and_every_score(tmp_path):
     ]
 
 
-def test_every_table_of_scores_is_asked_for():
+def test_every_table_of_scores_is_requested():
     assert {f"table-{number}" for number in TABLES} | {"figure-3"} == {*tables.REPORTS}
 
 
 @pytest.mark.parametrize("name", tables.REPORTS)
-def test_the_page_says_what_the_scores_beside_it_say(name):
+def test_the_page_says_what_the_scores_next_to_it_say(name):
     page = (tables.RESULTS / "tables.md").read_text(encoding="utf-8")
     commands = {line for line in page.splitlines() if re.match(r" {4}clipsonic eval ", line)}
     (command,) = (line for line in commands if shlex.join(tables.REPORTS[name]) in line)

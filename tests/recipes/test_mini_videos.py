@@ -84,18 +84,18 @@ def planned(repeat=1, labels=("fire truck", "cat")):
     return list(videos.plan(shown, pictures, Path(), repeat))
 
 
-def test_no_clip_to_train_on_shows_a_picture_to_test_on():
+def test_no_clip_to_train_on_shows_a_image_to_test_on():
     for video in planned(repeat=4, labels=["fire truck"]):
         assert (video.picture.name == "f3.png") == (video.split == "test")
         assert not video.substitute
 
 
-def test_a_test_clip_of_a_label_without_test_picture_shows_a_training_picture():
+def test_a_test_clip_of_a_label_without_test_image_shows_a_training_image():
     [video] = [video for video in planned(labels=["cat"]) if video.split == "test"]
     assert (video.picture.name, video.substitute) == ("c4.png", True)
 
 
-def test_versions_of_a_clip_differ_in_picture_where_there_are_several_and_in_name():
+def test_versions_of_a_clip_differ_in_image_where_there_are_several_and_in_name():
     versions = planned(repeat=3)
     assert len({video.path for video in versions}) == len({v.name for v in versions}) == 30
     first, *others = [v for v in versions if v.sound.name == "f0.wav"]

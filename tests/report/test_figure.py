@@ -126,7 +126,7 @@ def test_colours_stand_out_on_a_light_and_on_a_dark_page():
         assert (luminance + 0.05) / (dark + 0.05) >= 3
 
 
-def test_the_papers_numbers_are_beside_its_own_networks_scores_alone():
+def test_the_papers_numbers_are_next_to_its_own_networks_scores_alone():
     own, other = (
         {text.text for text in drawn(results(paper=paper)).iter(f"{SVG}text")}
         for paper in (True, False)
@@ -157,7 +157,7 @@ def test_a_page_with_a_strict_policy_can_hold_it():
     assert not any(element.tag.endswith(("metadata", "script")) for element in svg.iter())
 
 
-def test_a_png_is_a_picture():
+def test_a_png_is_a_image():
     with Image.open(io.BytesIO(figure_3(results(), ["fad", "clap"], suffix=".png"))) as image:
         assert image.format == "PNG"
         assert image.width > image.height > 500

@@ -69,7 +69,7 @@ def test_a_photo_shrinks_to_its_longer_side_and_tells_nothing_of_its_file(tmp_pa
             assert image.size == size
 
 
-def test_a_photo_that_cannot_be_read_is_refused(tmp_path):
+def test_a_photo_that_cannot_be_read_is_rejected(tmp_path):
     with pytest.raises(UsageError, match="There is no image"):
         photo_uri(tmp_path / "absent.png", 100)
 

@@ -159,7 +159,7 @@ def test_sounds_are_those_of_the_files_the_truth_first(found, parsed):
     np.testing.assert_array_equal(decoded, original)
 
 
-def test_pictures_are_small_and_all_say_what_they_show(parsed):
+def test_images_are_small_and_all_say_what_they_show(parsed):
     pictures = parsed.all("img")
     assert len(pictures) == 3 + 12
     assert all(picture["alt"] for picture in pictures)

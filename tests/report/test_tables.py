@@ -62,7 +62,7 @@ def cells(table, row):
     return dict(zip(table.columns, table.rows[row], strict=True))
 
 
-def test_table_1_has_the_papers_numbers_beside(results):
+def test_table_1_has_the_papers_numbers_next_to(results):
     table = table_of(results, 1)
     row = cells(table, 0)
     assert row["fad ↓"] == "3.50 (3.25 to 3.75)"
@@ -79,13 +79,13 @@ def test_table_1_has_the_papers_numbers_beside(results):
         (["fad:vggish"], ["fad ↓", "paper: VGGSound FAD", "paper: MUSIC FAD"]),
     ],
 )
-def test_table_1_has_columns_of_what_was_asked_for_alone(results, asked, heads):
+def test_table_1_has_columns_of_what_was_requested_alone(results, asked, heads):
     settings = {**results.settings, "metrics": asked}
     table = table_of(replace(results, settings=settings), 1)
     assert [name for name in table.columns if name not in ("model", "w", "n", "Hz", "s")] == heads
 
 
-def test_what_was_asked_for_and_has_no_score_is_shown_empty(results):
+def test_what_was_requested_and_has_no_score_is_shown_empty(results):
     settings = {**results.settings, "metrics": ["fad:vggish", "clap:clap"]}
     rows = (ScoreRow(system="pd", scores=(score("clap", 0.2, better="higher"),)),)
     table = table_of(replace(results, rows=rows, settings=settings), 1)
@@ -118,7 +118,7 @@ def test_windows_and_whole_sounds_are_of_one_network(results):
     assert [row[3] for row in table.rows] == ["0.200"]
 
 
-def test_the_papers_numbers_stand_beside_modes_at_its_w_alone(results):
+def test_the_papers_numbers_stand_next_to_modes_at_its_w_alone(results):
     fad = (score("fad", 3.5),)
     rows = tuple(ScoreRow(system="pd", guidance=w, scores=fad) for w in (1.0, 1.5))
     table = table_of(replace(results, rows=rows), 1)
@@ -212,7 +212,7 @@ def test_the_papers_numbers_say_what_its_text_says():
     assert below == {("pd", "MUSIC")}
 
 
-def test_opinions_stand_beside_those_of_the_same_mode_at_its_w():
+def test_opinions_stand_next_to_those_of_the_same_mode_at_its_w():
     made = [
         OpinionScore(
             system=system,
@@ -232,7 +232,7 @@ def test_opinions_stand_beside_those_of_the_same_mode_at_its_w():
     assert "paper: ImageHear" not in table.columns
 
 
-def test_other_authors_systems_stand_below_a_listening_test_of_pictures():
+def test_other_authors_systems_stand_below_a_listening_test_of_images():
     def rated(system):
         mean = Mean(n=6, value=3.0, half_width=0.5)
         questions = ("fidelity", "relevance")
@@ -294,7 +294,7 @@ def test_trials_are_the_same_queries_for_every_system(tmp_path):
 @pytest.mark.parametrize(
     ("systems", "prompt"), [(("iq w=1", "truth"), "text"), (("ours", "theirs"), None)]
 )
-def test_pictures_are_shown_where_nobody_was_asked_in_words(tmp_path, systems, prompt):
+def test_images_are_shown_where_nobody_was_asked_in_words(tmp_path, systems, prompt):
     picture = tmp_path / "p.png"
     sample = Sample(name="a", prompt=prompt, image=picture, paths=dict.fromkeys(systems, tmp_path))
     trials = trials_of(Results(name="x", samples=(sample,)), 1)

@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_is_said_to_be_full(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_another_kind_is_refused_with_both_named(path):
+def test_another_kind_is_rejected_with_both_named(path):
     with pytest.raises(BadBundle, match="holds a unet, not a prior"):
         load(path, kind="prior")
 
@@ -153,7 +153,7 @@ def test_a_folder_is_a_bad_bundle(tmp_path):
 
 
 @pytest.mark.parametrize("version", [2, None, "1", True, 1.5])
-def test_another_format_version_is_refused_with_both_named(path, version):
+def test_another_format_version_is_rejected_with_both_named(path, version):
     rewrite(path, lambda header: header | {"format": version})
     with pytest.raises(BadBundle, match=rf"version {version!r}; this clipsonic reads 1"):
         read_header(path)
@@ -190,14 +190,14 @@ def test_another_format_version_is_refused_with_both_named(path, version):
         (lambda _: [1], "no JSON object"),
     ],
 )
-def test_a_header_that_is_not_exactly_right_is_refused(path, change, complaint):
+def test_a_header_that_is_not_exactly_right_is_rejected(path, change, complaint):
     rewrite(path, change)
     with pytest.raises(BadBundle, match=complaint):
         read_header(path)
 
 
 @pytest.mark.parametrize("place", ["mel.f_max", "config.dropout", "config.channels"])
-def test_a_number_that_no_float_holds_is_refused(path, place):
+def test_a_number_that_no_float_holds_is_rejected(path, place):
     part, name = place.split(".")
 
     def change(header):
@@ -208,7 +208,7 @@ def test_a_number_that_no_float_holds_is_refused(path, place):
         read_header(path)
 
 
-def test_a_foreign_safetensors_file_is_refused(tmp_path):
+def test_a_foreign_safetensors_file_is_rejected(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, tmp_path / "foreign")
@@ -222,7 +222,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("dump", [pickle.dump, torch.save], ids=["pickle", "torch"])
-def test_a_pickle_is_refused_and_not_executed(tmp_path, dump):
+def test_a_pickle_is_rejected_and_not_executed(tmp_path, dump):
     with (tmp_path / "bomb").open("wb") as file:
         dump(Bomb(), file)
     with pytest.raises(BadBundle, match="no safetensors file"):

@@ -28,7 +28,7 @@ def test_parts_of_one_model_fit():
         ({"trained_on": "clip-text"}, "clip-text.*clip-image"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused_with_both_values(others, complaint):
+def test_parts_that_do_not_fit_are_rejected_with_both_values(others, complaint):
     with pytest.raises(BadBundle, match=complaint):
         check_fits(unet=UNET, **others)
 

@@ -81,7 +81,7 @@ def test_a_fault_that_stays_ends_in_one_clear_line(server, get, target, fault, l
 
 
 @pytest.mark.parametrize("fault", [FINE, Fault(chunked=True)])
-def test_a_body_of_another_length_than_known_is_refused(server, get, target, fault):
+def test_a_body_of_another_length_than_known_is_rejected(server, get, target, fault):
     for size in (len(CONTENT) - 1, len(CONTENT) + 1):
         with pytest.raises(FetchFailed, match=f"not {size}"):
             get(server.serve("/a", CONTENT, fault), size=size)
@@ -120,7 +120,7 @@ def test_what_another_address_began_is_not_gone_on_with(server, get):
     assert requested_ranges(server) == [None, RESUMED, None]
 
 
-def test_a_wrong_file_is_deleted_and_asked_for_once(server, get, target):
+def test_a_wrong_file_is_deleted_and_requested_once(server, get, target):
     with pytest.raises(FetchFailed, match=f"of SHA-256 {hashlib.sha256(OTHER).hexdigest()}, not"):
         get(server.serve("/a", OTHER), sha256=DIGEST)
     assert len(server.requests) == 1

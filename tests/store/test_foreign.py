@@ -83,7 +83,7 @@ def test_numbers_of_numpy_are_read_as_either_version_wrote_them(tmp_path, numpy)
     assert set(torch.serialization.get_safe_globals()) == before  # no global state is left
 
 
-def test_arrays_of_anything_but_numbers_are_refused(tmp_path):
+def test_arrays_of_anything_but_numbers_are_rejected(tmp_path):
     torch.save({"seen": np.array([{"a": 1}, None], dtype=object)}, tmp_path / "a.pt")
     with pytest.raises(BadBundle, match="which was not done"):
         read_foreign(tmp_path / "a.pt")

@@ -58,7 +58,7 @@ def test_a_tilde_without_a_home_is_a_name_like_any_other(homeless, tmp_path, mon
         model_folders.find("~nobody/x")
 
 
-def test_a_home_that_cannot_be_read_is_told_where_something_is_missed(monkeypatch, tmp_path):
+def test_a_home_that_cannot_be_read_is_reported_where_something_is_missed(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("CLIPSONIC_HOME", str(tmp_path / "file"))
     assert model_folders.names() == ["mini"]

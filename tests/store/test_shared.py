@@ -129,7 +129,7 @@ def test_a_damaged_download_is_thrown_away_so_that_the_next_recovers(micro, tmp_
     install_twice(served, monkeypatch)
 
 
-def test_a_member_that_wants_gigabytes_to_be_unpacked_is_refused(micro, tmp_path):
+def test_a_member_that_wants_gigabytes_to_be_unpacked_is_rejected(micro, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_LZMA) as file:
         file.writestr("vocoder.safetensors", parts_of(micro)["vocoder.safetensors"])
     content = bytearray((tmp_path / "m.zip").read_bytes())
@@ -155,7 +155,7 @@ def packed_parts(path, micro):
     return path.read_bytes()
 
 
-def test_an_archive_of_countless_entries_is_refused(tmp_path, monkeypatch):
+def test_an_archive_of_countless_entries_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "MEMBERS", 5)
     source = archive(tmp_path / "m.zip", {f"{number}.txt": b"" for number in range(6)})
     with pytest.raises(BadBundle, match="6 entries, at most 5"):
@@ -168,7 +168,7 @@ def test_what_is_no_address_is_one_line(source):
         install(source)
 
 
-def test_a_part_under_the_name_of_another_is_refused(micro, tmp_path):
+def test_a_part_under_the_name_of_another_is_rejected(micro, tmp_path):
     parts = parts_of(micro)
     parts["vocoder.safetensors"] = parts["unet.safetensors"]
     with pytest.raises(BadBundle, match="holds a unet"):
@@ -182,7 +182,7 @@ def test_an_archive_that_would_fill_the_disk_is_not_unpacked(tmp_path, home):
     assert not [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_two_files_of_one_name_in_an_archive_are_refused(micro, tmp_path):
+def test_two_files_of_one_name_in_an_archive_are_rejected(micro, tmp_path):
     source = archive(tmp_path / "m.zip", parts_of(micro) | parts_of(micro, "music/"))
     with pytest.raises(BadBundle, match="more than one file"):
         install(source)
@@ -254,12 +254,12 @@ def test_a_hub_that_speaks_nonsense_ends_in_one_line(monkeypatch, listing):
         install("hf:owner/m")
 
 
-def test_the_name_of_published_weights_is_refused(micro):
+def test_the_name_of_published_weights_is_rejected(micro):
     with pytest.raises(UsageError, match="another `name`"):
         install(micro, "vggish")
 
 
-def test_a_disk_that_refuses_ends_in_one_line(micro, home):
+def test_a_disk_that_rejects_ends_in_one_line(micro, home):
     home.mkdir()
     (home / "incoming").write_bytes(b"")
     with pytest.raises(FetchFailed, match="CLIPSONIC_HOME"):
@@ -274,18 +274,18 @@ def test_a_model_that_is_a_link_is_removed_and_what_it_points_to_is_kept(micro, 
     assert parts_of(micro)
 
 
-def test_an_archive_without_parts_is_refused(tmp_path):
+def test_an_archive_without_parts_is_rejected(tmp_path):
     with pytest.raises(BadBundle, match="no part"):
         install(archive(tmp_path / "m.zip", {"README.md": b"hello"}))
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 65, "a b"])
-def test_a_name_that_leaves_the_folder_is_refused(micro, name):
+def test_a_name_that_leaves_the_folder_is_rejected(micro, name):
     with pytest.raises(UsageError, match="another `name`"):
         shared.install(str(micro), name=name or "-", report=lambda *_: None)
 
 
-def test_a_taken_name_is_refused_and_a_removed_one_is_free(micro):
+def test_a_taken_name_is_rejected_and_a_removed_one_is_free(micro):
     install(micro, "music")
     with pytest.raises(UsageError, match="--remove music"):
         install(micro, "music")
@@ -312,6 +312,6 @@ def test_a_shared_model_is_called_what_its_source_is(source, name):
 
 
 @pytest.mark.parametrize("source", ["hf:owner", "hf:../../etc", "https://example.org/model.pt"])
-def test_what_is_no_source_is_refused(source):
+def test_what_is_no_source_is_rejected(source):
     with pytest.raises(UsageError):
         install(source, "x")

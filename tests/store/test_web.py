@@ -54,7 +54,7 @@ def test_a_long_wait_is_said_and_bounded(server, get, waits, caplog):
         *("http://a:0/m.zip", "http://a:b/m.zip", "http://a b/m.zip", "file:///etc/passwd.zip"),
     ],
 )
-def test_what_is_no_address_is_refused_before_anything_is_asked(url):
+def test_what_is_no_address_is_rejected_before_anything_is_asked(url):
     with pytest.raises(UsageError, match="not like https://example"):
         sources([url])
 
@@ -154,7 +154,7 @@ def test_a_gated_file_says_how_to_be_let_in(hub, get):
         get("https://huggingface.co/o/m/resolve/main/a")
 
 
-def test_a_redirect_from_https_to_http_is_refused(hub, server, get):
+def test_a_redirect_from_https_to_http_is_rejected(hub, server, get):
     hub.redirect("/r", server.serve("/a", CONTENT))
     with pytest.raises(FetchFailed, match="which is not https"):
         get("https://huggingface.co/r")

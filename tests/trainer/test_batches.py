@@ -21,7 +21,7 @@ def test_a_window_as_long_as_the_clip_is_the_clip():
     assert random_starts(torch.zeros(9, 4), 4, torch.Generator()).tolist() == [0] * 9
 
 
-def test_a_window_longer_than_the_clip_is_refused():
+def test_a_window_longer_than_the_clip_is_rejected():
     with pytest.raises(ValueError, match="window of 64 does not fit into 63"):
         random_starts(torch.zeros(1, 63), 64, torch.Generator())
 

@@ -83,7 +83,7 @@ def test_a_checkpoint_whose_names_are_no_text_is_named(tmp_path, old, new):
         checkpoint.load_newest(tmp_path)
 
 
-def test_the_best_is_kept_beside_the_newest(tmp_path):
+def test_the_best_is_kept_next_to_the_newest(tmp_path):
     assert checkpoint.load_best(tmp_path) is None
     checkpoint.save_best(tmp_path, {"step": 1, "score": 0.5})
     for step in (1, 2, 3):

@@ -95,7 +95,7 @@ def test_windows_are_drawn_from_the_whole_clip():
     assert starts.unique().tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_the_unet_sees_noise_at_the_time_it_is_told():
+def test_the_unet_sees_noise_at_the_time_it_is_reported():
     """With silence as data the spread of x_t is the schedule's sigma at its time."""
     (x_t, time, _, _), _, _ = unet_call(clips(64, 32), window=32)
     process = Process(DiffusionConfig(train_steps=100))
@@ -117,7 +117,7 @@ def test_a_blind_unet_predicting_eps_has_the_squared_error_of_noise():
     assert loss.mean.item() == pytest.approx(1.0, abs=0.02)
 
 
-def test_the_loss_is_told_for_each_quarter_of_the_schedule():
+def test_the_loss_is_reported_for_each_quarter_of_the_schedule():
     _, drawn, loss = unet_call(clips(200, 8), window=8, variance="fixed")
     errors = drawn["eps"].square().mean(dim=(1, 2, 3))
     for quarter in range(4):
@@ -193,7 +193,7 @@ def test_a_tiny_unet_learns_two_clips(tmp_path):
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_a_tiny_prior_learns_which_picture_goes_with_which_text(tmp_path):
+def test_a_tiny_prior_learns_which_image_goes_with_which_text(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         prior = Prior(PRIOR)

@@ -205,7 +205,7 @@ def test_saves_hand_over_the_average_not_the_last_weights(points, regression, tm
     assert not equal(saved[-1].weights, objective.networks["net"].state_dict())
 
 
-def test_a_folder_of_another_network_is_refused(points, regression, tmp_path):
+def test_a_folder_of_another_network_is_rejected(points, regression, tmp_path):
     train(regression(), points, CONFIG, tmp_path)
     other = regression()
     other.networks = {"net": nn.Linear(2, 1)}

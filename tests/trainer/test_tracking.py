@@ -80,7 +80,7 @@ def test_tensorboard_reads_the_curves_and_forgets_steps_done_again(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
-def test_tensorboard_has_the_very_sounds_and_pictures(tmp_path, capfd):
+def test_tensorboard_has_the_very_sounds_and_images(tmp_path, capfd):
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", exc_type=ImportError
     )
@@ -98,7 +98,7 @@ def test_tensorboard_has_the_very_sounds_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_without_trackers_sounds_and_pictures_go_nowhere(tmp_path):
+def test_without_trackers_sounds_and_images_go_nowhere(tmp_path):
     log = MetricsLog(tmp_path, 0)
     log.show(1, "tone", TONE)
     log.show(1, "tone", PICTURE)
@@ -121,7 +121,7 @@ def test_a_folder_of_runs_is_no_installed_tracker(tmp_path, monkeypatch):
         check_trackers(["runs_of_a_tracker"])
 
 
-def test_an_unknown_tracker_is_refused_with_the_nearest(tmp_path):
+def test_an_unknown_tracker_is_rejected_with_the_nearest(tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'tensorboard'"):
         MetricsLog(tmp_path, 0, trackers=["tensorbord"])
 
@@ -154,7 +154,7 @@ def test_wandb_is_sent_what_its_server_lacks(tmp_path, wandb):
     assert wandb.rows == [(8, {"start": 0}), (7, {"start": 5}), (8, {"start": 5})]
 
 
-def test_wandb_gets_sounds_and_pictures(tmp_path, wandb):
+def test_wandb_gets_sounds_and_images(tmp_path, wandb):
     log = MetricsLog(tmp_path, 0, trackers=["wandb"])
     log.show(3, "sounds/tone", TONE)
     log.show(3, "mels/tone", PICTURE)

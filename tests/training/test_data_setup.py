@@ -74,7 +74,7 @@ def test_a_catalogue_that_holds_more_than_is_needed_will_do(prepared):
     assert len(gathered(prepared.path, None).catalogue) == 8
 
 
-def test_a_catalogue_for_something_else_is_refused(prepared, videos, clip):
+def test_a_catalogue_for_something_else_is_rejected(prepared, videos, clip):
     with pytest.raises(UsageError, match="needs sounds, there are frames seen by 'micro-clip'"):
         gathered(prepared.path, None, waves=True)
     mels = gathered(videos, None)
@@ -88,14 +88,14 @@ def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):
     assert (len(wide.catalogue), wide.survey.flaws["short"]) == (0, 8)
 
 
-def test_without_any_clip_the_reason_is_told(tmp_path):
+def test_without_any_clip_the_reason_is_reported(tmp_path):
     put(tmp_path / "data" / "bad.mp4", b"nonsense")
     prepared = gathered(tmp_path / "data")
     with pytest.raises(UsageError, match=r"None of the 1 clips .*1 unreadable.*'bad.mp4' is unre"):
         check_any(prepared, "data")
 
 
-def test_without_a_training_clip_the_splits_are_told(tmp_path):
+def test_without_a_training_clip_the_splits_are_reported(tmp_path):
     write_videos(tmp_path / "data", 1)
     (tmp_path / "data" / "manifest.csv").write_text("media,split\nviolin/00.mp4,test\n")
     with pytest.raises(UsageError, match=r"all are held out \(1 test\).*`seed`"):
@@ -136,7 +136,7 @@ def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
         ("file.xyz", None, "no known data format"),
     ],
 )
-def test_what_is_no_data_set_is_refused_unread(tmp_path, data, given, reason):
+def test_what_is_no_data_set_is_rejected_unread(tmp_path, data, given, reason):
     put(tmp_path / "file.xyz", b"words")
     with pytest.raises(UsageError, match=reason):
         check_source(Source(data=str(tmp_path / data), format=given))
@@ -181,7 +181,7 @@ def test_samples_are_made_of_frames(prepared, tmp_path):
     assert messages == []
 
 
-def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tmp_path):
+def test_a_frame_whose_video_is_gone_is_reported_and_the_others_are_written(clip, tmp_path):
     prepared = gathered(write_videos(tmp_path / "gone", 4), clip)
     prepared.catalogue.splits[:] = ["train"] * 4  # pictures are of all, as none is held out
     first = prepared.clips[0]
@@ -194,7 +194,9 @@ def test_a_frame_whose_video_is_gone_is_told_and_the_others_are_written(clip, tm
     ]
 
 
-def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_told(prepared, clip, tmp_path):
+def test_a_catalogue_has_no_frames_to_make_samples_of_and_that_is_reported(
+    prepared, clip, tmp_path
+):
     messages = []
     again = gathered(prepared.path, clip)
     assert save_frames(again, tmp_path / "queries", on_message=messages.append) == []

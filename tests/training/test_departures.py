@@ -337,7 +337,7 @@ def test_the_card_lists_what_was_changed_by_hand(run):
         assert line in card
 
 
-def test_nothing_is_changed_where_nothing_was_asked_for(run):
+def test_nothing_is_changed_where_nothing_was_requested(run):
     settings = read_run_config(run[0])
     plain = {}
     for stage in ("unet", "prior", "vocoder"):

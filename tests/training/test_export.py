@@ -60,7 +60,7 @@ def test_the_weights_are_those_that_did_best_on_held_out_clips(run):
     assert all(torch.equal(w, best["weights"][n].half()) for n, w in kept.weights.items())
 
 
-def test_samples_are_made_when_due_of_what_was_asked_for(run):
+def test_samples_are_made_when_due_of_what_was_requested(run):
     run_dir, _, messages = run
     assert [path.name for path in (run_dir / "samples").iterdir()] == ["step-00000002"]
     made = {path.name for path in (run_dir / "samples" / "step-00000002").iterdir()}

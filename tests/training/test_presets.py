@@ -109,7 +109,7 @@ def test_the_default_batch_can_be_shared(stage, processes):
         ("vocoder", True, "float32", "float32, which suits it"),
     ],
 )
-def test_the_precision_is_told_with_its_reason(stage, fast, precision, reason):
+def test_the_precision_is_reported_with_its_reason(stage, fast, precision, reason):
     chosen, (*_, of_loop) = choose("default", stage, replace(CPU, bfloat16=fast), MUSIC)
     assert chosen.train.precision == precision
     assert of_loop.endswith(reason)
@@ -122,7 +122,7 @@ def test_requested_values_take_precedence_over_any_preset():
         assert {name: getattr(train, name) for name in requested} == requested
 
 
-def test_a_size_asked_for_is_taken():
+def test_a_size_requested_is_taken():
     chosen, reasons = choose("paper", "unet", CPU, MUSIC, size="mini")
     assert (size_of(chosen.network, "unet"), reasons[1]) == ("mini", "size mini (asked for)")
 

@@ -47,7 +47,7 @@ def rewrite(path, change):
     bundle.write(path, change(bundle.load(path, kind=kind)))
 
 
-def test_texts_and_pictures_become_files_with_recipes_and_are_shown(tmp_path, violin_picture, log):
+def test_texts_and_images_become_files_with_recipes_and_are_shown(tmp_path, violin_picture, log):
     queries = [TEXT, Query(image=violin_picture)]
     files = make_samples(
         BUNDLED / "mini", queries, tmp_path, 1000, log, **FAST, on_message=pytest.fail
@@ -105,7 +105,7 @@ def test_a_part_that_does_not_fit_is_passed_over_with_a_note(model, tmp_path, lo
     assert "another-clip" in note
 
 
-def test_a_query_no_mode_answers_is_told_and_the_others_are_made(micro, tmp_path, log):
+def test_a_query_no_mode_answers_is_reported_and_the_others_are_made(micro, tmp_path, log):
     queries = [Query(image=tmp_path / "absent.png"), TEXT]
     notes = []
     files = make_samples(micro, queries, tmp_path, 1, log, **FAST, on_message=notes.append)
@@ -143,7 +143,7 @@ def test_a_damaged_vocoder_ends_nothing(model, tmp_path, log):
     assert "vocoder" in notes[0]
 
 
-def test_steps_out_of_range_are_refused_before_anything_is_made(micro, tmp_path, log):
+def test_steps_out_of_range_are_rejected_before_anything_is_made(micro, tmp_path, log):
     with pytest.raises(UsageError, match="steps is 0"):
         make_samples(micro, [TEXT], tmp_path, 1, log, device=CPU, steps=0)
     assert not (tmp_path / "samples").exists()

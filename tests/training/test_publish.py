@@ -34,12 +34,12 @@ def trained_by(path, run):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "a\nb"])
-def test_a_name_that_is_no_folders_is_refused(home, name):
+def test_a_name_that_is_no_folders_is_rejected(home, name):
     with pytest.raises(UsageError, match="cannot be a model's name"):
         publish.check_name(name)
 
 
-def test_a_built_in_models_name_is_refused(home):
+def test_a_built_in_models_name_is_rejected(home):
     with pytest.raises(UsageError, match=r"'mini' is built in.*`name`"):
         publish.check_name("mini")
 
@@ -54,7 +54,7 @@ def test_a_part_is_free_unless_another_run_trained_it(own):
             publish.check_free("own", "unet", run=run)
 
 
-def test_the_base_is_what_is_asked_for_else_the_model_else_the_built_in_one(own, micro):
+def test_the_base_is_what_is_requested_else_the_model_else_the_built_in_one(own, micro):
     def base(name, model="own", *, paper=False, gpu=False):
         return publish.base_of(name, model, paper=paper, gpu=gpu).name
 
@@ -64,7 +64,7 @@ def test_the_base_is_what_is_asked_for_else_the_model_else_the_built_in_one(own,
     assert base(None, "new", paper=True) == base("published") == "published"
 
 
-def test_an_unknown_base_is_refused(home):
+def test_an_unknown_base_is_rejected(home):
     with pytest.raises(UsageError, match=r"no model 'minni'. Did you mean 'mini'"):
         publish.base_of("minni", "new", paper=False, gpu=False)
 

@@ -348,7 +348,7 @@ def test_what_cannot_be_is_said_before_anything_is_prepared(make_request, wanted
     assert not refused.run_dir.exists()
 
 
-def test_a_stage_that_is_not_conditioned_so_is_refused(make_request):
+def test_a_stage_that_is_not_conditioned_so_is_rejected(make_request):
     with pytest.raises(UsageError, match="'prior' is conditioned on clip-image, not on clap-text"):
         make_request(stage="prior", space="clap-text")
 
@@ -356,7 +356,7 @@ def test_a_stage_that_is_not_conditioned_so_is_refused(make_request):
 @pytest.mark.parametrize(
     ("wanted", "processes"), [({"preset": "paper"}, 3), ({"train": {"batch_size": 6}}, 4)]
 )
-def test_a_batch_that_cannot_be_shared_is_refused(make_request, wanted, processes):
+def test_a_batch_that_cannot_be_shared_is_rejected(make_request, wanted, processes):
     requested = dataclasses.replace(make_request(), **({"train": {}} | wanted))
     with pytest.raises(UsageError, match=f"cannot be shared by {processes} processes"):
         resolve(requested, gpu=False, processes=processes)

@@ -47,7 +47,7 @@ def test_what_is_written_is_read(tmp_path, changes):
     assert read_run_config(tmp_path) == settings
 
 
-def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
+def test_a_folder_without_a_run_is_reported_with_the_next_step(tmp_path):
     with pytest.raises(UsageError, match=r"holds no run \(run\.json is missing\).*--data FOLDER"):
         read_run_config(tmp_path)
 
@@ -66,7 +66,7 @@ def test_a_folder_without_a_run_is_told_with_the_next_step(tmp_path):
         ({"network": {"channels": 4}}, "none of"),
     ],
 )
-def test_settings_of_another_shape_are_refused(tmp_path, change, reason):
+def test_settings_of_another_shape_are_rejected(tmp_path, change, reason):
     write_run_config(tmp_path, SETTINGS)
     loaded = json.loads((tmp_path / FILE).read_text()) | change
     (tmp_path / FILE).write_text(json.dumps(loaded))
@@ -86,7 +86,7 @@ def test_the_settings_of_a_run_of_the_first_version_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}'])
-def test_a_damaged_file_is_refused(tmp_path, content):
+def test_a_damaged_file_is_rejected(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     with pytest.raises(ClipsonicError, match="cannot be used"):
         read_run_config(tmp_path)
@@ -133,6 +133,6 @@ def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
         (Extensions(mean_of=3), "unet", "clip-text", "condition 'clip-text', but for: clip-image"),
     ],
 )
-def test_what_would_change_nothing_is_refused(extensions, stage, space, reason):
+def test_what_would_change_nothing_is_rejected(extensions, stage, space, reason):
     with pytest.raises(UsageError, match=reason):
         extensions.check(stage, space)

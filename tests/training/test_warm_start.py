@@ -67,12 +67,12 @@ def test_a_model_gives_the_file_of_its_part(micro_sd, part):
         ("bigvgan-44k", "vocoder", "clip-image", MissingWeights, "clipsonic download bigvgan"),
     ],
 )
-def test_what_is_no_start_is_told(name, stage, space, error, reason):
+def test_what_is_no_start_is_reported(name, stage, space, error, reason):
     with pytest.raises(error, match=reason):
         find_warm_start(name, stage, space)
 
 
-def test_a_file_of_another_stage_is_refused(micro, tmp_path):
+def test_a_file_of_another_stage_is_rejected(micro, tmp_path):
     shutil.copy(micro / "unet.safetensors", tmp_path / "prior-sd.safetensors")
     with pytest.raises(BadBundle, match="holds a unet, with which no prior"):
         find_warm_start(str(tmp_path), "prior", "clip-image")
@@ -152,7 +152,7 @@ def test_nvidias_generator_for_other_mels_becomes_a_weight_normed_start(publishe
         ("bigvgan-44k", "vocoder", tiny_vocoder, lambda: bigvgan(channels=32, rates=(8, 8, 8))),
     ],
 )
-def test_published_weights_of_another_size_are_refused(published, name, stage, network, weights):
+def test_published_weights_of_another_size_are_rejected(published, name, stage, network, weights):
     start = published(name, stage, weights())
     with pytest.raises(BadBundle, match=r"32 channels|16 channels"):
         start_with(network(), start)

@@ -33,7 +33,7 @@ def vggish(monkeypatch, tmp_path):
     monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
 
 
-def test_too_few_held_out_clips_are_told_with_what_would_help():
+def test_too_few_held_out_clips_are_reported_with_what_would_help():
     reason = why_none(FramesAndSounds(clips(600)), FramesAndSounds(clips(31)), GPU)
     assert reason == (
         "no FAD of held-out frames: it takes 32 held-out clips of 4.1 s or longer, here are 31 "
@@ -48,13 +48,13 @@ def test_held_out_clips_that_are_too_short_do_not_count():
     assert "here are 0" in why_none(short, None, GPU)
 
 
-def test_the_line_is_told_just_where_clips_are_too_few_for_a_distance(micro):
+def test_the_line_is_reported_just_where_clips_are_too_few_for_a_distance(micro):
     few = FramesAndSounds(clips(31))
     assert why_none(few, few, GPU) is not None
     assert held_out_fad(micro, few, None, device=CPU) is None
 
 
-def test_a_cpu_without_vggish_is_told_with_what_would_help():
+def test_a_cpu_without_vggish_is_reported_with_what_would_help():
     enough = FramesAndSounds(clips(32))
     assert backbone_for(CPU) is None
     assert why_none(enough, enough, CPU) == (
@@ -69,13 +69,13 @@ def test_all_that_a_distance_lacks_is_one_line():
     assert "\n" not in reason
 
 
-def test_nothing_is_told_of_a_cpu_with_vggish(vggish):
+def test_nothing_is_reported_a_cpu_with_vggish(vggish):
     enough = FramesAndSounds(clips(32))
     assert backbone_for(CPU) is VGGishBackbone
     assert why_none(enough, enough, CPU) is None
 
 
-def test_nothing_is_told_where_no_frames_are_learnt_from():
+def test_nothing_is_reported_where_no_frames_are_learnt_from():
     assert why_none(TextsAndSounds(clips(9), None), None, CPU) is None
 
 

@@ -190,6 +190,7 @@ def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
 
 def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[ListRow]:
     """Yield the rows under a header."""
+    # Skip blank lines.
     separator = None
     for skipped, first in enumerate(lines):  # noqa: B007 - both are used below
         said = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
@@ -199,6 +200,8 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
             break
     else:
         return
+
+    # Read the header.
     separator = separator or _separator(first, path)
     reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
     try:

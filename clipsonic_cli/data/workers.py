@@ -58,6 +58,7 @@ def each(
     more = True
     try:
         while more or pending:
+            # Give tasks to idle workers.
             busy = [worker for worker in pool if worker.results is not None]
             while more and len(pending) < AHEAD * workers and len(busy) < workers:
                 try:
@@ -71,6 +72,8 @@ def each(
                     pool.append(idle)
                 pending.append((task, idle.start(task)))
                 busy.append(idle)
+
+            # Collect their results.
             wait([worker.connection for worker in busy], timeout=1.0)
             for worker in busy:
                 if not worker.collect(seconds):

@@ -170,6 +170,7 @@ def collect(
         An empty catalogue, and an iterator over a finding for each clip, which adds those that are
         not dropped to the catalogue.
     """
+    # Locate what the shards hold.
     known: dict[str, tuple[ClipTensors, ClipLocation]] = {}
     names = []
     for number, index in enumerate(shards):
@@ -192,6 +193,7 @@ def collect(
             mel, frame, wave = mel + row.mel, frame + row.frames, wave + row.wave
     catalogue = Catalogue(config, str(folder), [])
 
+    # Judge and add the clips.
     def findings() -> Iterator[Finding]:
         first: dict[str, str] = {}
         used: dict[int, int] = {}  # numbers of shards in the catalogue

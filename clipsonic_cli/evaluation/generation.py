@@ -108,7 +108,7 @@ def generate(
         name=name,
         guidance=guidance,
         sounds=sounds,
-        prompts=_texts(queries),
+        prompts={i.name: text for i, r in queries if (text := r.text or i.text) is not None},
         images={item.name: item.image for item, _ in queries if item.image is not None},
     )
 
@@ -232,9 +232,3 @@ def _is_made(path: Path, recipe: Recipe) -> bool:
         return replace(read_recipe(path), image=recipe.image) == recipe
     except UsageError:
         return False
-
-
-def _texts(queries: Sequence[tuple[TestItem, Recipe]]) -> dict[str, str]:
-    """Return the prompt of each sound, or else its label's."""
-    texts = {item.name: recipe.text or item.text for item, recipe in queries}
-    return {name: text for name, text in texts.items() if text is not None}

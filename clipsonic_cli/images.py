@@ -132,8 +132,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
     Of an image more than 16 times as long as it is wide, only the middle is resized, as only the
     centre is kept anyway: a line of a million pixels would become 200 gigabytes.
 
-    Source:
-        Radford et al. 2021, the published preprocessing.
+    Source: Radford et al. 2021, the published preprocessing.
     """
     short = min(image.size)
     # As much from either end, so that the centre stays where it is.

@@ -54,8 +54,7 @@ class PriorEncoder:
         ValueError: ``candidates`` is not positive, or the two networks differ in D.
         UsageError: ``steps`` is not in 1 .. ``diffusion.train_steps``.
 
-    Source:
-        CLIPSonic section 3 and appendix A; Ramesh et al. 2022, section 2.2.
+    Source: CLIPSonic section 3 and appendix A; Ramesh et al. 2022, section 2.2.
     """
 
     def __init__(

@@ -19,7 +19,19 @@ RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 SLOPE = 0.1
 
 
-class MultiPeriodDiscriminator(nn.Module):
+class Discriminator(nn.Module):
+    """Several critics, each of which judges the whole waveform."""
+
+    def __init__(self, critics: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.discriminators = nn.ModuleList(critics)
+
+    def forward(self, waveform: torch.Tensor) -> list[Judgement]:
+        """Judge (B, 1, N), N above half of any n_fft; one judgement for each critic."""
+        return [critic(waveform) for critic in self.discriminators]
+
+
+class MultiPeriodDiscriminator(Discriminator):
     """Judges every 2nd, 3rd, 5th, 7th and 11th sample: periodic structure.
 
     Args:
@@ -30,17 +42,10 @@ class MultiPeriodDiscriminator(nn.Module):
     """
 
     def __init__(self, periods: Iterable[int] = PERIODS, *, channels: int = 32) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
-            PeriodDiscriminator(period, channels) for period in periods
-        )
-
-    def forward(self, waveform: torch.Tensor) -> list[Judgement]:
-        """Judge (B, 1, N); one judgement for each period."""
-        return [critic(waveform) for critic in self.discriminators]
+        super().__init__(PeriodDiscriminator(period, channels) for period in periods)
 
 
-class MultiResolutionDiscriminator(nn.Module):
+class MultiResolutionDiscriminator(Discriminator):
     """Judges magnitude spectrograms of three resolutions: spectral structure.
 
     Args:
@@ -51,19 +56,11 @@ class MultiResolutionDiscriminator(nn.Module):
     """
 
     def __init__(
-        self,
-        resolutions: Iterable[tuple[int, int, int]] = RESOLUTIONS,
-        *,
-        channels: int = 32,
+        self, resolutions: Iterable[tuple[int, int, int]] = RESOLUTIONS, *, channels: int = 32
     ) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
+        super().__init__(
             ResolutionDiscriminator(resolution, channels) for resolution in resolutions
         )
-
-    def forward(self, waveform: torch.Tensor) -> list[Judgement]:
-        """Judge (B, 1, N), N above half the largest n_fft; one judgement for each resolution."""
-        return [critic(waveform) for critic in self.discriminators]
 
 
 class PeriodDiscriminator(nn.Module):

@@ -106,8 +106,7 @@ def log_mel_windows(samples: Tensor) -> Tensor:
     Returns:
         (W, 1, 96, 64) float32, time before frequency; W is 0 for a sound under 0.975 s.
 
-    Source:
-        Hershey et al. 2017, section 3, and AudioSet's code as torchvggish carries it over.
+    Source: Hershey et al. 2017, section 3, and AudioSet's code as torchvggish carries it over.
     """
     mels = [torch.empty(0, *WINDOW)]
     if len(samples) >= WINDOW_SAMPLES:
@@ -130,8 +129,7 @@ def _log_mel(windows: Tensor) -> Tensor:
 def mel_filters() -> Tensor:
     """Compute triangles of height 1 that are straight over mel, not over Hz: (257, 64) float64.
 
-    Source:
-        Young et al., The HTK Book: mel = 1127 ln(1 + Hz / 700).
+    Source: Young et al., The HTK Book: mel = 1127 ln(1 + Hz / 700).
     """
 
     def mel(hz: Tensor) -> Tensor:

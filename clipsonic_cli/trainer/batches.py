@@ -25,15 +25,12 @@ class Dataset(Protocol):
 
     def __len__(self) -> int:
         """Return the number of clips."""
-        ...
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Draw a batch, on the CPU."""
-        ...
 
     def name(self, clip: int) -> str:
         """Return the id of a clip, for messages."""
-        ...
 
 
 def draw_clips(dataset: Dataset, draw: Draw, seeds: Sequence[int]) -> Batch:

@@ -38,11 +38,9 @@ class Objective(Protocol):
 
     def draw(self, batch: Batch, generator: torch.Generator, /) -> Batch:
         """Draw what the losses need on the CPU: crop, noise, time; all randomness but dropout's."""
-        ...
 
     def turns(self, step: int, /) -> Sequence[str]:
         """Return the names of the networks a step updates, in this order."""
-        ...
 
     def loss(self, network: str, batch: Batch, step: int, /) -> Loss:
         """Compute the loss of the network to update; those before it in the step have been.
@@ -50,4 +48,3 @@ class Objective(Protocol):
         The batch is rows of what :meth:`draw` returned, on the networks' device; integers stay on
         the CPU, where tables are indexed.
         """
-        ...

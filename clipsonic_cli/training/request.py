@@ -129,27 +129,7 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
         MissingWeights: The encoder, or the warm start, is not on this machine.
         BadBundle: A file of a model is damaged.
     """
-    _check_choices(request, processes)
-    for image in request.images:
-        read_image(Path(image))
-    check_new(request.run_dir)
-    check_writable(request.run_dir)
-    check_source(request.source)
-    publish.check_name(request.name)
-    if not request.overwrite:
-        publish.check_free(request.name, request.part.name, run=None)
-    base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
-    kind = request.part.encoder
-    encoder = None if kind is None else publish.encoder_of(base, request.name, kind)
-    start = None
-    if request.warm_start is not None:
-        start = find_warm_start(request.warm_start, request.stage, request.space)
-        _check_warm_start(request, start, base, encoder)
-    return Resolved(base=base, encoder=encoder, warm_start=start)
-
-
-def _check_choices(request: TrainRequest, processes: int) -> None:
-    """Check names and numbers of a request."""
+    # Check names and numbers.
     sizes = STAGES[request.stage].sizes
     if request.preset not in PRESETS:
         raise unknown("preset", request.preset, list(PRESETS))
@@ -159,6 +139,26 @@ def _check_choices(request: TrainRequest, processes: int) -> None:
     check_trackers(request.trackers)
     usual = TrainConfig().batch_size if request.preset == "paper" else processes
     share_of_batch(request.train.get("batch_size", usual), processes)
+
+    # Check files and folders.
+    for image in request.images:
+        read_image(Path(image))
+    check_new(request.run_dir)
+    check_writable(request.run_dir)
+    check_source(request.source)
+    publish.check_name(request.name)
+    if not request.overwrite:
+        publish.check_free(request.name, request.part.name, run=None)
+
+    # Find models.
+    base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
+    kind = request.part.encoder
+    encoder = None if kind is None else publish.encoder_of(base, request.name, kind)
+    start = None
+    if request.warm_start is not None:
+        start = find_warm_start(request.warm_start, request.stage, request.space)
+        _check_warm_start(request, start, base, encoder)
+    return Resolved(base=base, encoder=encoder, warm_start=start)
 
 
 def check_source(source: Source) -> None:

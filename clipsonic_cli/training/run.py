@@ -28,16 +28,8 @@ from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
-from clipsonic_cli.training import publish
+from clipsonic_cli.training import data_setup, publish
 from clipsonic_cli.training.card import data_summary, write_summary
-from clipsonic_cli.training.data_setup import (
-    PreparedData,
-    check_any,
-    gather,
-    name_of,
-    prompts_of,
-    save_frames,
-)
 from clipsonic_cli.training.export import ModelInTraining, Outcome, run_id
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import choose, this_machine
@@ -91,12 +83,12 @@ def begin(
         # Prepare data.
         encoder = _load_encoder(resolved.base, request.part, accelerator.device)
         callbacks.on_message(f"preparing the clips of '{request.source.data}'")
-        data = gather(request, encoder, accelerator, callbacks)
+        data = data_setup.gather(request, encoder, accelerator, callbacks)
         if main and data.survey is not None:
             run_dir.mkdir(parents=True, exist_ok=True)
             write_csv(data.survey, run_dir / "data.csv")
             callbacks.on_survey(data.survey)
-        check_any(data, request.source.data)
+        data_setup.check_any(data, request.source.data)
 
         # Choose settings.
         machine = this_machine(accelerator.device, accelerator.num_processes)
@@ -111,7 +103,7 @@ def begin(
         setup = build(config, data.catalogue, encoder, resolved.warm_start)
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
-            name = name_of(request.source.data)
+            name = data_setup.name_of(request.source.data)
             write_summary(run_dir, data_summary(name, data.catalogue, data.survey))
             config = _with_queries(config, request, data, callbacks)
         return _train(config, setup, run_dir, accelerator, minutes, callbacks)
@@ -193,16 +185,19 @@ def _load_encoder(model: ModelFolder, part: Part, device: torch.device) -> Encod
 
 
 def _with_queries(
-    config: RunConfig, request: TrainRequest, data: PreparedData, callbacks: TrainCallbacks
+    config: RunConfig,
+    request: TrainRequest,
+    data: data_setup.PreparedData,
+    callbacks: TrainCallbacks,
 ) -> RunConfig:
     """Choose the queries of the samples: those asked for, else some labels and frames."""
     prompts = request.prompts
     images = tuple(str(Path(path).absolute()) for path in request.images)
     if not prompts and not images:
-        prompts = tuple(prompts_of(data, request.space))
+        prompts = tuple(data_setup.prompts_of(data, request.space))
         if request.part.frames and config.sample_every:
             folder = request.run_dir / "samples" / "queries"
-            frames = save_frames(data, folder, on_message=callbacks.on_message)
+            frames = data_setup.save_frames(data, folder, on_message=callbacks.on_message)
             images = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
     return replace(config, prompts=prompts, images=images)
 

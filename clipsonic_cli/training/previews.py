@@ -38,8 +38,8 @@ def make_samples(
 ) -> list[Path]:
     """Make a sound, and an image of its mel, for every query the model can answer.
 
-    Returns what it writes, ``run_dir/samples/step-00001000/01-a-photo-of-violin.wav`` and ``.png``,
-    and shows both in the log. A query's seed is its position, so that steps compare. A text runs in
+    The files returned are ``run_dir/samples/step-00001000/01-a-photo-of-violin.wav`` and ``.png``;
+    both are shown in the log. A query's seed is its position, so that steps compare. A text runs in
     mode "pd", an image in "iq", or else in the first mode of Table 1 whose parts are there and fit.
     torch's global generators are left as they were. A failure is a message and ends nothing.
 

@@ -20,20 +20,15 @@ from clipsonic_cli.types import Query, Report, silent
 TEMPLATE = Path(__file__).with_name("page.html")
 PAGE = "index.html"
 KEY = "key.json"
-MAX_BYTES = 100_000_000
-"""Most bytes of a page, for browsers and mail."""
-IMAGE_PIXELS = 960
-"""Longer side of an image."""
+MAX_BYTES = 100_000_000  # of a page, for browsers and mail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One sound to be rated."""
+    """A file to be rated, mixed to mono, and the query it should be relevant to."""
 
     prompt: Query
-    """What it should be relevant to."""
     sound: Path
-    """A file of any readable format; channels are averaged."""
 
 
 def write_listening_test(
@@ -46,9 +41,9 @@ def write_listening_test(
 ) -> Path:
     """Write a page on which people rate fidelity and relevance of every sound, from 1 to 5.
 
-    The page is one file without links to the network, for browsers and phones. Sounds are 16-bit
-    FLAC at their own sample rate and level, without names and metadata that would reveal their
-    system; every rater hears them in another order. Raters save files for
+    The page, which is returned, is one file without links to the network, for browsers and
+    phones. Sounds are 16-bit FLAC at their own sample rate and level, without names and metadata
+    that would reveal their system; every rater hears them in another order. Raters save files for
     :func:`~clipsonic_cli.listening.ratings.read_ratings`.
 
     Args:
@@ -58,18 +53,13 @@ def write_listening_test(
         title: Title of the page.
         report: Receives ("Listening test", done, total) sounds.
 
-    Returns:
-        The page.
-
     Raises:
-        ValueError: There is no system, or one without sounds.
         UsageError: A sound or an image cannot be read, the page would be too large, or the folder
             holds a test already, whose key would be lost.
-        ClipsonicError: The folder cannot be written.
 
     Source:
-        CLIPSonic section 3, "Subjective test": the two questions and their scale. The
-        words of the first scale are those of ITU-T P.800; the paper gives none.
+        CLIPSonic section 3, "Subjective test": the two questions and their scale. The words of the
+        first scale are those of ITU-T P.800; the paper gives none.
     """
     if not systems or not all(systems.values()):
         raise ValueError("need one system or more, each with one sound or more")
@@ -86,21 +76,15 @@ def write_listening_test(
             f"of {MAX_BYTES // 1_000_000}; take fewer or shorter sounds."
         )
     # Write key and page.
-    key_content = {
-        "format": KEY_FORMAT,
-        "test": test,
-        "title": title,
-        "seed": seed,
-        "systems": list(systems),
-        "samples": samples,
-    }
     page = folder / PAGE
+    meanings = {"format": KEY_FORMAT, "test": test, "title": title, "seed": seed}
+    meanings |= {"systems": list(systems), "samples": samples}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written(folder / KEY) as temporary:  # first: a page without its key is useless
-            temporary.write_text(json.dumps(key_content, indent=1), "utf-8")
-        with written(page) as temporary:
-            temporary.write_text(text, "utf-8")
+        # The key is first: a page without it is useless.
+        for path, content in ((folder / KEY, json.dumps(meanings, indent=1)), (page, text)):
+            with written(path) as temporary:
+                temporary.write_text(content, "utf-8")
     except OSError as error:
         raise ClipsonicError(
             f"Cannot write the listening test in '{folder}': {error.strerror}; give another folder."
@@ -109,11 +93,7 @@ def write_listening_test(
 
 
 def check_unused(folder: Path) -> None:
-    """Check that a folder has no listening test yet.
-
-    Raises:
-        UsageError: It has one.
-    """
+    """Check that a folder has no listening test yet."""
     if (folder / PAGE).exists() or (folder / KEY).exists():
         raise UsageError(
             f"'{folder}' holds a listening test already, and answers to it need its {KEY}; give "
@@ -131,21 +111,17 @@ def _blind(
     prompts = list(dict.fromkeys(trial.prompt for _, trial in trials))
     shown, meanings = [], {}
     for done, (name, (system, trial)) in enumerate(zip(names, trials, strict=True), start=1):
+        # Encoded again, sounds lose format, names and recipe, which would reveal the system.
+        audio = read_sound_file(trial.sound)
+        sound = sound_uri(torch.from_numpy(audio.samples), audio.sample_rate)
         prompt = prompts.index(trial.prompt)
-        shown.append({"id": name, "prompt": prompt, "sound": _sound(trial.sound)})
+        shown.append({"id": name, "prompt": prompt, "sound": sound})
         meanings[name] = {"system": system, "prompt": trial.prompt.name, "sound": trial.sound.name}
         report("Listening test", done, len(trials))
     return {"prompts": [_prompt(prompt) for prompt in prompts], "samples": shown}, meanings
 
 
 def _prompt(query: Query) -> dict[str, str]:
-    """Return a prompt as the page holds it."""
     if query.image is None:
         return {"text": str(query.text)}
-    return {"image": photo_uri(query.image, IMAGE_PIXELS)}
-
-
-def _sound(path: Path) -> str:
-    """Encode a sound without its format, names and recipe, which would reveal the system."""
-    audio = read_sound_file(path)
-    return sound_uri(torch.from_numpy(audio.samples), audio.sample_rate)
+    return {"image": photo_uri(query.image, 960)}

@@ -4,11 +4,10 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from clipsonic_cli import bounded
 from clipsonic_cli.errors import UsageError
@@ -16,12 +15,10 @@ from clipsonic_cli.errors import UsageError
 Question = Literal["fidelity", "relevance"]
 
 FORMAT = "clipsonic-ratings/1"
-MAX_BYTES = 64 << 20
-"""Most bytes of a file of ratings, or of a key."""
 KEY_FORMAT = "clipsonic-listening-key/1"
-QUESTIONS: tuple[Question, ...] = ("fidelity", "relevance")
+MAX_BYTES = 64 << 20  # of a file of ratings, or of a key
+QUESTIONS: tuple[Question, ...] = get_args(Question)
 SCALE = range(1, 6)
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +27,7 @@ class Rating:
 
     rater: str
     system: str
-    sample: str
-    """Code of the sound on the page."""
+    sample: str  # code of the sound on the page
     fidelity: int
     relevance: int
 
@@ -41,12 +37,9 @@ class Ratings:
     """The ratings of all raters, each sound once per rater."""
 
     ratings: tuple[Rating, ...]
-    answered: Mapping[str, int]
-    """Number of sounds rated, by rater; may be 0."""
-    systems: tuple[str, ...]
-    """All systems of the test, rated or not."""
-    samples: int
-    """Number of sounds of the test."""
+    answered: Mapping[str, int]  # number of sounds rated, by rater; may be 0
+    systems: tuple[str, ...]  # all systems of the test, rated or not
+    samples: int  # number of sounds of the test
 
     @property
     def partial(self) -> tuple[str, ...]:
@@ -60,32 +53,27 @@ class Mean:
 
     n: int
     value: float
-    half_width: float | None
-    """None for a single number."""
+    half_width: float | None  # None for a single number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpinionScore:
-    """The mean opinion score of one system on one question, counted in two ways."""
+    """The mean opinion score of one system on one question; the means are None without ratings."""
 
     system: str
     question: Question
     ratings: Mean | None
-    """Each rating is one number. None without ratings."""
+    """Each rating is one number."""
     raters: Mean | None
     """Each rater's mean is one number: the safer interval where some raters are stricter than
     others, as the ratings of one rater are then not independent."""
 
 
 def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
-    """Read the files of raters, and find the systems they rated by the key.
+    """Read the files of raters, complete or not, and find the systems they rated by the key.
 
     Several files of one rater count once. Raters are identified by name, whatever its case and
     spaces.
-
-    Args:
-        paths: The files, complete or not.
-        key: The ``key.json`` written with the page.
 
     Raises:
         UsageError: There are no files, or one is missing, damaged, of another test, has an unknown
@@ -97,12 +85,11 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
     test, systems, made_by = _read_key(key)
     # Collect the answers of each person.
     names: dict[str, str] = {}
-    seen: dict[str, dict[str, tuple[Path, tuple[int, int]]]] = {}
+    answered: dict[str, dict[str, tuple[Path, dict[Question, int]]]] = {}
     for path in paths:
         rater, answers = _read_answers(path, test, made_by)
-        person = _folded(rater)
-        names.setdefault(person, rater)
-        earlier = seen.setdefault(person, {})
+        folded = " ".join(unicodedata.normalize("NFC", rater).casefold().split())
+        earlier = answered.setdefault(names.setdefault(folded, rater), {})
         for sample, answer in answers.items():
             before, known = earlier.setdefault(sample, (path, answer))
             if known != answer:
@@ -110,31 +97,20 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
                     f"Rater '{rater}' answers differently on sound '{sample}' in '{before}' and "
                     f"'{path}'; leave one file out, or rename one of two raters in it."
                 )
-    # Name their systems.
-    ratings = tuple(
-        Rating(
-            rater=names[person],
-            system=made_by[sample],
-            sample=sample,
-            fidelity=fidelity,
-            relevance=relevance,
-        )
-        for person, answers in seen.items()
-        for sample, (_, (fidelity, relevance)) in answers.items()
-    )
     return Ratings(
-        ratings=ratings,
-        answered={names[person]: len(answers) for person, answers in seen.items()},
+        ratings=tuple(
+            Rating(rater=rater, system=made_by[sample], sample=sample, **answer)
+            for rater, answers_of_rater in answered.items()
+            for sample, (_, answer) in answers_of_rater.items()
+        ),
+        answered={rater: len(answers) for rater, answers in answered.items()},
         systems=tuple(systems),
         samples=len(made_by),
     )
 
 
 def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
-    """Compute the mean opinion score of every system on every question.
-
-    Returns:
-        In the order of the systems, then of :data:`QUESTIONS`.
+    """Compute the mean opinion score of every system on every question, in their order.
 
     Source:
         CLIPSonic tables 3 and 4. The paper gives means and half-widths over 21 raters, and states
@@ -142,19 +118,17 @@ def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
     """
     scores = []
     for system in ratings.systems:
-        own = sorted((r for r in ratings.ratings if r.system == system), key=attrgetter("rater"))
         for question in QUESTIONS:
-            by_rater = [
-                [getattr(rating, question) for rating in group]
-                for _, group in groupby(own, key=attrgetter("rater"))
-            ]
-            every = [number for numbers in by_rater for number in numbers]
+            by_rater: dict[str, list[int]] = {}
+            for rating in ratings.ratings:
+                if rating.system == system:
+                    by_rater.setdefault(rating.rater, []).append(getattr(rating, question))
             scores.append(
                 OpinionScore(
                     system=system,
                     question=question,
-                    ratings=mean(every) if every else None,
-                    raters=mean([fmean(numbers) for numbers in by_rater]) if every else None,
+                    ratings=mean([*chain(*by_rater.values())]) if by_rater else None,
+                    raters=mean([*map(fmean, by_rater.values())]) if by_rater else None,
                 )
             )
     return scores
@@ -166,9 +140,6 @@ def mean(numbers: Sequence[float]) -> Mean:
     .. math:: m \pm t_{0.975, n - 1} s / \sqrt{n}
 
     with s^2 the unbiased variance, for independent numbers.
-
-    Raises:
-        ValueError: There are none.
     """
     n = len(numbers)
     if not n:
@@ -177,7 +148,7 @@ def mean(numbers: Sequence[float]) -> Mean:
     return Mean(n=n, value=fmean(numbers), half_width=half_width)
 
 
-def student_t(freedom: int, level: float = LEVEL) -> float:
+def student_t(freedom: int, level: float = 0.95) -> float:
     """Compute the t for which [-t, t] holds the share ``level`` of Student's distribution.
 
     Args:
@@ -210,10 +181,6 @@ def _share(freedom: int, theta: float) -> float:
     return 2 / math.pi * (theta + total) if odd else total
 
 
-def _folded(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
-
-
 def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
     """Return the test's id, its systems in order, and the system of every sound."""
     fields = _read_json(path, KEY_FORMAT, "the key.json written with the test")
@@ -230,8 +197,8 @@ def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
 
 def _read_answers(
     path: Path, test: str, made_by: Mapping[str, str]
-) -> tuple[str, dict[str, tuple[int, int]]]:
-    """Return the rater's name, and the answers to :data:`QUESTIONS` by sound."""
+) -> tuple[str, dict[str, dict[Question, int]]]:
+    """Return the rater's name, and the answers by sound and question."""
     fields = _read_json(path, FORMAT, "a file that a rater saved")
     rater, answers = fields.get("rater"), fields.get("answers")
     if not isinstance(rater, str) or not rater.strip() or not isinstance(answers, dict):
@@ -241,23 +208,20 @@ def _read_answers(
             f"'{path}' answers the test {fields.get('test')!r}, but the key is of {test!r}; give "
             "the key.json written with that page."
         )
-    ratings = {}
     for sample, answer in answers.items():
         if sample not in made_by:
             raise UsageError(f"'{path}' rates a sound '{sample}' that the test does not have.")
-        fidelity, relevance = (_number(path, sample, answer, question) for question in QUESTIONS)
-        ratings[sample] = (fidelity, relevance)
-    return rater, ratings
-
-
-def _number(path: Path, sample: str, answer: object, question: Question) -> int:
-    number = answer.get(question) if isinstance(answer, dict) else None
-    if type(number) is int and number in SCALE:  # True is an int to isinstance
-        return number
-    raise UsageError(
-        f"'{path}' has {number!r} for the {question} of sound '{sample}'; allowed are whole "
-        f"numbers from {SCALE[0]} to {SCALE[-1]}."
-    )
+        for question in QUESTIONS:
+            number = answer.get(question) if isinstance(answer, dict) else None
+            if type(number) is not int or number not in SCALE:  # True is an int to isinstance
+                raise UsageError(
+                    f"'{path}' has {number!r} for the {question} of sound '{sample}'; allowed are "
+                    f"whole numbers from {SCALE[0]} to {SCALE[-1]}."
+                )
+    return rater, {
+        sample: {question: answer[question] for question in QUESTIONS}
+        for sample, answer in answers.items()
+    }
 
 
 def _read_json(path: Path, format_: str, wanted: str) -> dict[str, Any]:

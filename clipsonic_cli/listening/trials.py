@@ -8,19 +8,12 @@ from clipsonic_cli.types import Query
 
 
 def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
-    """Return the trials of every system, by system and guidance.
+    """Return the trials of every system, by system and guidance, on ``count`` queries at most.
 
     All systems are rated on the same queries, spread over those that every system has a sound for.
     A query is shown alike for all, or it would reveal the system: as text, or as its image where
     all modes start from images or there is no text. The clip's own sound is a system too, as in
     Table 3.
-
-    Args:
-        results: Results with samples.
-        count: Most queries.
-
-    Raises:
-        UsageError: No query has a sound of every system and a text or an image.
     """
     systems = list(dict.fromkeys(name for sample in results.samples for name in sample.paths))
     modes = [mode for name in systems if (mode := MODES.get(name.partition(" w=")[0])) is not None]

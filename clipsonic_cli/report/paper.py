@@ -14,8 +14,7 @@ from clipsonic_cli.evaluation.results import Results, ScoreRow
 
 DATASETS = ("VGGSound", "MUSIC")
 RECONSTRUCTION = "reconstruction"
-W = 1.5
-"""The guidance scale that the paper settles on."""
+W = 1.5  # the guidance scale that the paper settles on
 
 TITLES: Mapping[str, str] = {
     "iq": "CLIPSonic-IQ (image-queried)",
@@ -59,50 +58,31 @@ TABLE_5: Mapping[str, Mapping[str, float]] = {
 """CLAP scores of reconstructions of 10 s: of windows of 4 s, and of the whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """A mean opinion score and half its 95 % interval, of 21 raters."""
-
-    value: float
-    half_width: float
-
-
-TABLE_3: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
-    "zs": {
-        "VGGSound": {"fidelity": Opinion(2.55, 0.22), "relevance": Opinion(2.01, 0.27)},
-        "MUSIC": {"fidelity": Opinion(2.98, 0.23), "relevance": Opinion(3.87, 0.24)},
-    },
-    "pd": {
-        "VGGSound": {"fidelity": Opinion(3.04, 0.20), "relevance": Opinion(2.86, 0.25)},
-        "MUSIC": {"fidelity": Opinion(3.67, 0.18), "relevance": Opinion(3.91, 0.24)},
-    },
-    "sd": {
-        "VGGSound": {"fidelity": Opinion(2.96, 0.21), "relevance": Opinion(3.49, 0.28)},
-        "MUSIC": {"fidelity": Opinion(3.36, 0.20), "relevance": Opinion(4.07, 0.22)},
-    },
-    "truth": {
-        "VGGSound": {"fidelity": Opinion(3.78, 0.19), "relevance": Opinion(3.54, 0.29)},
-        "MUSIC": {"fidelity": Opinion(3.90, 0.17), "relevance": Opinion(4.34, 0.18)},
-    },
+OPINIONS: Mapping[tuple[str, str], Mapping[str, tuple[float, float]]] = {
+    # Table 3: sounds from texts.
+    ("zs", "VGGSound"): {"fidelity": (2.55, 0.22), "relevance": (2.01, 0.27)},
+    ("zs", "MUSIC"): {"fidelity": (2.98, 0.23), "relevance": (3.87, 0.24)},
+    ("pd", "VGGSound"): {"fidelity": (3.04, 0.20), "relevance": (2.86, 0.25)},
+    ("pd", "MUSIC"): {"fidelity": (3.67, 0.18), "relevance": (3.91, 0.24)},
+    ("sd", "VGGSound"): {"fidelity": (2.96, 0.21), "relevance": (3.49, 0.28)},
+    ("sd", "MUSIC"): {"fidelity": (3.36, 0.20), "relevance": (4.07, 0.22)},
+    ("truth", "VGGSound"): {"fidelity": (3.78, 0.19), "relevance": (3.54, 0.29)},
+    ("truth", "MUSIC"): {"fidelity": (3.90, 0.17), "relevance": (4.34, 0.18)},
+    # Table 4: sounds from images, trained on VGGSound.
+    ("iq", "ImageHear"): {"fidelity": (3.29, 0.16), "relevance": (3.80, 0.19)},
+    ("SpecVQGAN", "ImageHear"): {"fidelity": (2.15, 0.17), "relevance": (2.54, 0.23)},
+    ("IM2WAV", "ImageHear"): {"fidelity": (2.19, 0.15), "relevance": (3.90, 0.22)},
 }
-"""Listening test of sounds from texts."""
-
-TABLE_4: Mapping[str, Mapping[str, Mapping[str, Opinion]]] = {
-    "iq": {"ImageHear": {"fidelity": Opinion(3.29, 0.16), "relevance": Opinion(3.80, 0.19)}},
-    "SpecVQGAN": {"ImageHear": {"fidelity": Opinion(2.15, 0.17), "relevance": Opinion(2.54, 0.23)}},
-    "IM2WAV": {"ImageHear": {"fidelity": Opinion(2.19, 0.15), "relevance": Opinion(3.90, 0.22)}},
-}
-"""Listening test of sounds from images, trained on VGGSound."""
-BASELINES = tuple(name for name in TABLE_4 if name not in TABLE_1)
+"""Mean opinion scores and half their 95 % intervals, of 21 raters, by system and data set."""
+BASELINES = ("SpecVQGAN", "IM2WAV")
 """Systems of other authors, which only the paper's listening test of images has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperRequest:
-    """What to evaluate for a table or a figure."""
+    """What to evaluate for a table or a figure, by the paper's title."""
 
     title: str
-    """The paper's."""
     metrics: tuple[str, ...]
     modes: tuple[str, ...] | None = None
     """None is all that the model has."""
@@ -140,11 +120,9 @@ def of_model(results: Results) -> bool:
 
 
 def number_for(results: Results, row: ScoreRow, metric: str, data: str) -> float | None:
-    """Return the paper's own number next to a score.
+    """Return the paper's own number next to a score, if it has one for the metric and w.
 
-    Returns:
-        None where the paper has none for the metric, where the system is not a mode of a model (a
-        folder may have any name), or w is not the paper's.
+    Systems that are not modes of a model have none: a folder may have any name.
     """
     if not of_model(results) or row.guidance not in (None, W):
         return None

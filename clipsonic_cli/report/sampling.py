@@ -6,16 +6,13 @@ from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_COUNT, PAPER_SAMPLING
 from clipsonic_cli.evaluation.results import SAMPLING, Results
 from clipsonic_cli.report.paper import RECONSTRUCTION, of_model
 
-TOLERANCE = 0.1
-"""Seconds that a mean length may differ from the paper's: a clip of "10 s" has 9.99."""
+TOLERANCE = 0.1  # seconds: a clip of "10 s" has 9.99
 
 
 def sampling_note(results: Results) -> str | None:
     """Format how a model's sounds were made: sampler, steps, precision, length, vocoder.
 
-    Returns:
-        None for results of folders, whose sounds may each have been made differently, or where
-        no sounds were scored.
+    None for folders, whose sounds may each have been made differently, or where no sounds are.
     """
     settings, parts = results.settings, []
     made = _mean_seconds(results, guided=True)
@@ -28,8 +25,7 @@ def sampling_note(results: Results) -> str | None:
         parts.append(f"reconstructions of {seconds:.3g} s")
     if not parts or not of_model(results):
         return None
-    vocoder = settings.get("vocoder")
-    if vocoder:
+    if vocoder := settings.get("vocoder"):
         parts.append(f"vocoder {vocoder}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
@@ -38,8 +34,7 @@ def sampling_note(results: Results) -> str | None:
 def differences(results: Results) -> list[str]:
     """Return how a model's scores differ from the paper's, besides model and data.
 
-    Returns:
-        A phrase for each, such as "25 steps of dpmpp instead of 1000 of ddpm"; none for folders.
+    Each phrase is as "25 steps of dpmpp instead of 1000 of ddpm"; folders have none.
     """
     if not of_model(results):
         return []
@@ -49,10 +44,8 @@ def differences(results: Results) -> list[str]:
         theirs: dict[str, Any] = PAPER_SAMPLING
         ours = {name: settings.get(name, value) for name, value in theirs.items()}
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
-            odd.append(
-                f"{ours['steps']} steps of {ours['sampler']} instead of {theirs['steps']} of "
-                f"{theirs['sampler']}"
-            )
+            paper = f"{theirs['steps']} of {theirs['sampler']}"
+            odd.append(f"{ours['steps']} steps of {ours['sampler']} instead of {paper}")
         if ours["dtype"] != theirs["dtype"]:
             odd.append(f"{ours['dtype']} instead of {theirs['dtype']}")
         if abs(made - theirs["seconds"]) > TOLERANCE:
@@ -60,8 +53,7 @@ def differences(results: Results) -> list[str]:
     if rebuilt is not None and abs(rebuilt - PAPER_CLIP_SECONDS) > TOLERANCE:
         odd.append(f"reconstructions of {rebuilt:.3g} s instead of {PAPER_CLIP_SECONDS:g}")
     if (made, rebuilt) != (None, None):
-        vocoder = settings.get("vocoder", PAPER_VOCODER)
-        if vocoder != PAPER_VOCODER:
+        if (vocoder := settings.get("vocoder", PAPER_VOCODER)) != PAPER_VOCODER:
             odd.append(f"{vocoder} instead of BigVGAN")
         counts = {score.n for row in results.rows for score in row.scores if score.seconds}
         if others := sorted(counts - {PAPER_COUNT}):
@@ -71,10 +63,9 @@ def differences(results: Results) -> list[str]:
 
 def _mean_seconds(results: Results, *, guided: bool) -> float | None:
     """Return the mean length in seconds of the sounds that were sampled, or reconstructed."""
-    rows = [
-        row
-        for row in results.rows
-        if (row.guidance is not None if guided else row.system == RECONSTRUCTION)
-    ]
-    lengths = [score.seconds for row in rows for score in row.scores if score.seconds is not None]
-    return lengths[0] if lengths else None
+    for row in results.rows:
+        if row.guidance is not None if guided else row.system == RECONSTRUCTION:
+            for score in row.scores:
+                if score.seconds is not None:
+                    return score.seconds
+    return None

@@ -10,14 +10,12 @@ from clipsonic_cli.types import Score
 
 NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
-DIGITS = {"fad": 2, "fad-infinity": 2}
-"""Decimals, by the paper's networks; 3 for other metrics, and 4 for distances by others."""
+DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metrics
 WORDS = ("system", "model", "metric", "backbone", "question", "mode")
 """Columns of text, which may be folded; the others hold numbers."""
 DETAILS = ("windows", "against", "backbone", "Hz", "s")
 """Columns that a narrow screen may leave out."""
-PAPER = "paper: "
-"""Prefix of the headings of the paper's own numbers."""
+PAPER = "paper: "  # prefix of the headings of the paper's own numbers
 INTERVAL = (
     "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
     "of sounds."
@@ -35,17 +33,12 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    """Headings; those of the paper's numbers begin with :data:`PAPER`."""
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
 
 
 def table_of(results: Results, number: int | None) -> Table:
-    """Build a table of the paper, or for None one of all scores.
-
-    Raises:
-        ValueError: The paper has no such table of scores.
-    """
+    """Build a table of the paper, or for None one of all scores."""
     tables = {None: all_scores, 1: table_1, 2: table_2, 5: table_5}
     if number not in tables:
         raise ValueError(f"need a table of 1, 2, 5 or None, got {number}")
@@ -58,47 +51,36 @@ def all_scores(results: Results) -> Table:
         *("system", "w", "metric", "value", "95 % interval", "bias", "n", "windows", "against"),
         *("backbone", "Hz", "s"),
     )
-    rows = []
-    for row in results.rows:
-        for score in row.scores:
-            cells = (
-                *(row.system, guidance(row), f"{score.label} {ARROWS[score.better]}"),
-                *(number(score), interval(score)),
-                _shown(score.bias, _digits(score)),
-                f"{score.n}",
-                f"{score.rows}",
-                f"{score.against}",
-                score.backbone,
-                NONE if score.sample_rate is None else f"{score.sample_rate}",
-                NONE if score.seconds is None else f"{score.seconds:.2f}",
-            )
-            rows.append(cells)
+    rows = tuple(
+        (
+            *(row.system, guidance(row), f"{score.label} {ARROWS[score.better]}"),
+            *(number(score), interval(score), _shown(score.bias, _digits(score))),
+            *(f"{score.n}", f"{score.rows}", f"{score.against}", score.backbone),
+            NONE if score.sample_rate is None else f"{score.sample_rate}",
+            _shown(score.seconds, 2),
+        )
+        for row in results.rows
+        for score in row.scores
+    )
     notes = notes_of(results)
     if any(score.bias is not None for row in results.rows for score in row.scores):
         notes.insert(0, BIAS)
-    return Table(title=results.name, columns=columns, rows=tuple(rows), notes=tuple(notes))
+    return Table(title=results.name, columns=columns, rows=rows, notes=tuple(notes))
 
 
 def table_1(results: Results) -> Table:
     """Build Table 1: those of FAD and CLAP score that were requested, and the paper's."""
-    columns = paper.TABLES[1].metrics
-    requested = {name.partition(":")[0] for name in results.settings.get("metrics", columns)}
-    metrics = [metric for metric in columns if metric in requested]
+    metrics = paper.TABLES[1].metrics
+    requested = {name.partition(":")[0] for name in results.settings.get("metrics", metrics)}
+    metrics = tuple(metric for metric in metrics if metric in requested)
     shown = [_Column.choose(results, metric) for metric in metrics]
     rows = []
     for row in results.rows:
         scores = [column.of(row, column.title) for column in shown]
-        paper_cells = (
-            _shown(paper.number_for(results, row, metric, data), DIGITS.get(metric, 3))
-            for data in paper.DATASETS
-            for metric in metrics
-        )
-        sizes = _sizes([score for score in scores if score is not None])
-        cells = (_title(results, row), guidance(row), *map(with_interval, scores))
-        rows.append((*cells, *sizes, *paper_cells))
-    heads = (f"{PAPER}{data} {metric.upper()}" for data in paper.DATASETS for metric in metrics)
-    columns = ("model", "w", *(column.heading for column in shown), "n", "Hz", "s", *heads)
-    return _table(1, results, shown, columns, rows)
+        cells = (_title(results, row), guidance(row), *map(with_interval, scores), *_sizes(scores))
+        rows.append((*cells, *_paper_cells(results, row, *metrics)))
+    columns = ("model", "w", *(column.heading for column in shown), "n", "Hz", "s")
+    return _table(1, results, shown, columns, rows, [f" {metric.upper()}" for metric in metrics])
 
 
 def table_2(results: Results) -> Table:
@@ -107,11 +89,9 @@ def table_2(results: Results) -> Table:
     rows = []
     for row in results.rows:
         if (score := column.of(row, "similarity")) is not None:
-            numbers = (paper.number_for(results, row, "similarity", d) for d in paper.DATASETS)
             cells = (_title(results, row), with_interval(score), f"{score.n}")
-            rows.append((*cells, *(_shown(value, 3) for value in numbers)))
-    columns = ("model", column.heading, "n", *(f"{PAPER}{data}" for data in paper.DATASETS))
-    return _table(2, results, [column], columns, rows)
+            rows.append((*cells, *_paper_cells(results, row, "similarity")))
+    return _table(2, results, [column], ("model", column.heading, "n"), rows)
 
 
 def table_5(results: Results) -> Table:
@@ -121,25 +101,26 @@ def table_5(results: Results) -> Table:
     for row in results.rows:
         for metric in paper.TABLE_5:
             if (score := column.of(row, metric)) is not None:
-                windows = metric.rpartition("windows-")[2] if "windows" in metric else NONE
+                _, windows, mode = metric.rpartition("windows-")
                 seconds = score.seconds or 0.0
-                size = f"{min(seconds, 4.0) if 'windows' in metric else seconds:.1f} s"
-                numbers: list[float | None] = [None for _ in paper.DATASETS]
-                if row.system == paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
-                    numbers = [paper.number_for(results, row, metric, d) for d in paper.DATASETS]
-                cells = (row.system, size, windows, with_interval(score), f"{score.n}")
-                rows.append((*cells, *(_shown(value, 3) for value in numbers)))
-    heads = (f"{PAPER}{data}" for data in paper.DATASETS)
-    columns = ("system", "window size", "mode", column.heading, "n", *heads)
+                if windows:
+                    seconds = min(seconds, 4.0)
+                numbers = _paper_cells(results, row, metric)
+                if row.system != paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
+                    numbers = [NONE for _ in numbers]
+                cells = (row.system, f"{seconds:.1f} s", mode if windows else NONE)
+                rows.append((*cells, with_interval(score), f"{score.n}", *numbers))
+    columns = ("system", "window size", "mode", column.heading, "n")
     return _table(5, results, [column], columns, rows)
 
 
 def notes_of(results: Results) -> list[str]:
     """Return what a reader must know of the scores: each note once, with its first score."""
-    notes = []
-    for name, title in {"reference": "Compared with", "prompt": "Prompts"}.items():
-        if results.settings.get(name) is not None:
-            notes.append(f"{title}: {results.settings[name]}")
+    notes = [
+        f"{title}: {results.settings[name]}"
+        for name, title in (("reference", "Compared with"), ("prompt", "Prompts"))
+        if results.settings.get(name) is not None
+    ]
     if (sampling := sampling_note(results)) is not None:
         notes.append(sampling)
     scores = [(row, score) for row in results.rows for score in row.scores]
@@ -157,16 +138,15 @@ def notes_of(results: Results) -> list[str]:
 
 def one_window(results: Results) -> list[str]:
     """Return a note on systems whose sounds all have one window of 4 s at a hop of 0.5 s."""
-
-    def values(row: ScoreRow, end: str) -> list[float]:
-        ends = (score for score in row.scores if score.metric == f"clap-windows-{end}")
-        return [score.value for score in ends if (score.seconds or 0.0) < 4.5]
-
-    names = [
-        heading(row.system, row.guidance)
-        for row in results.rows
-        if values(row, "max") and values(row, "max") == values(row, "min")
-    ]
+    names = []
+    for row in results.rows:
+        short = [score for score in row.scores if (score.seconds or 0.0) < 4.5]
+        highest, lowest = (
+            [score.value for score in short if score.metric == f"clap-windows-{end}"]
+            for end in ("max", "min")
+        )
+        if highest and highest == lowest:
+            names.append(heading(row.system, row.guidance))
     if not names:
         return []
     return [
@@ -182,9 +162,7 @@ def number(score: Score) -> str:
 
 def interval(score: Score) -> str:
     """Format the interval of a score."""
-    if score.interval is None:
-        return NONE
-    return " to ".join(_shown(end, _digits(score)) for end in score.interval)
+    return " to ".join(_shown(end, _digits(score)) for end in score.interval or ()) or NONE
 
 
 def with_interval(score: Score | None) -> str:
@@ -224,35 +202,41 @@ class _Column:
 
     def of(self, row: ScoreRow, metric: str) -> Score | None:
         """Return the score of a row, by this network."""
-        if self.first is None:
-            return None
-        backbone = self.first.backbone
-        scores = (s for s in row.scores if (s.metric, s.backbone) == (metric, backbone))
-        return next(scores, None)
+        wanted = (metric, self.first and self.first.backbone)
+        return next((s for s in row.scores if (s.metric, s.backbone) == wanted), None)
 
 
 def _title(results: Results, row: ScoreRow) -> str:
     """Return the paper's title of a mode."""
     if not paper.of_model(results):
         return row.system
-    title = paper.TITLES.get(row.system, row.system)
-    is_vocoded = row.system == paper.RECONSTRUCTION
-    return f"{title} ({results.settings.get('vocoder')})" if is_vocoded else title
+    vocoder = f" ({results.settings.get('vocoder')})" if row.system == paper.RECONSTRUCTION else ""
+    return paper.TITLES.get(row.system, row.system) + vocoder
 
 
-def _sizes(scores: Sequence[Score]) -> tuple[str, str, str]:
+def _sizes(scores: Sequence[Score | None]) -> list[str]:
     """Format number, sample rate and length of the sounds of scores."""
-    known = (
-        [f"{score.n}" for score in scores],
-        [f"{score.sample_rate}" for score in scores if score.sample_rate is not None],
-        [f"{score.seconds:.2f}" for score in scores if score.seconds is not None],
+    known = [score for score in scores if score is not None]
+    columns = (
+        [f"{score.n}" for score in known],
+        [f"{score.sample_rate}" for score in known if score.sample_rate is not None],
+        [f"{score.seconds:.2f}" for score in known if score.seconds is not None],
     )
-    n, rate, seconds = (", ".join(dict.fromkeys(values)) or NONE for values in known)
-    return n, rate, seconds
+    return [", ".join(dict.fromkeys(texts)) or NONE for texts in columns]
+
+
+def _paper_cells(results: Results, row: ScoreRow, *metrics: str) -> list[str]:
+    """Format the paper's numbers next to a row, by data set and then metric."""
+    return [
+        _shown(paper.number_for(results, row, metric, data), DIGITS.get(metric, 3))
+        for data in paper.DATASETS
+        for metric in metrics
+    ]
 
 
 def _digits(score: Score) -> int:
-    return DIGITS.get(score.metric, 3) if score.as_paper or score.better == "higher" else 4
+    """Return the decimals of a score: as the paper, but 4 for distances by other networks."""
+    return 4 if score.better == "lower" and not score.as_paper else DIGITS.get(score.metric, 3)
 
 
 def _shown(value: float | None, digits: int) -> str:
@@ -263,16 +247,17 @@ def _table(
     which: int,
     results: Results,
     shown: Sequence[_Column],
-    columns: tuple[str, ...],
+    columns: Sequence[str],
     rows: Sequence[tuple[str, ...]],
+    suffixes: Sequence[str] = ("",),
 ) -> Table:
+    """Build a table of the paper; ``suffixes`` end the headings of its numbers per data set."""
     scores = [(row, score) for row in results.rows for score in row.scores]
     about = "The paper's columns are its own numbers, of its own models and data, for orientation."
     if any(not score.as_paper for _, score in scores):
         about += " Scores with another network in brackets compare with none of them."
     if odd := differences(results):
         about += f" Not as in the paper: {'; '.join(odd)}."
-    title = f"Table {which}. {paper.TABLES[which].title}: {results.name}"
     others = dict.fromkeys(
         score.label
         for row, score in scores
@@ -282,24 +267,20 @@ def _table(
     notes = notes_of(results)
     if others:
         notes.insert(0, f"By other networks, and in the report alone: {', '.join(others)}")
-    return without_blanks(title, columns, rows, about_paper=about, notes=notes)
+    title = f"Table {which}. {paper.TABLES[which].title}: {results.name}"
+    heads = (f"{PAPER}{data}{suffix}" for data in paper.DATASETS for suffix in suffixes)
+    table = Table(title=title, columns=(*columns, *heads), rows=tuple(rows), notes=tuple(notes))
+    return without_blanks(table, about)
 
 
-def without_blanks(
-    title: str,
-    columns: tuple[str, ...],
-    rows: Sequence[tuple[str, ...]],
-    *,
-    about_paper: str,
-    notes: Sequence[str] = (),
-) -> Table:
-    """Build a table without the paper's columns that are empty, and a note on those left."""
+def without_blanks(table: Table, about_paper: str) -> Table:
+    """Leave out the paper's columns that are empty; put a note on any others first."""
     kept = [
         place
-        for place, column in enumerate(columns)
-        if not column.startswith(PAPER) or any(row[place] != NONE for row in rows)
+        for place, column in enumerate(table.columns)
+        if not column.startswith(PAPER) or any(row[place] != NONE for row in table.rows)
     ]
-    heads, *lines = (tuple(row[place] for place in kept) for row in (columns, *rows))
-    if any(head.startswith(PAPER) for head in heads):
-        notes = (about_paper, *notes)
-    return Table(title=title, columns=heads, rows=tuple(lines), notes=tuple(notes))
+    heads, *rows = (tuple(row[place] for place in kept) for row in (table.columns, *table.rows))
+    has_paper = any(head.startswith(PAPER) for head in heads)
+    notes = (about_paper, *table.notes) if has_paper else table.notes
+    return Table(title=table.title, columns=heads, rows=tuple(rows), notes=notes)

@@ -25,21 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Suffix = Literal[".svg", ".png"]
-INK = "#1a1f26"
-"""Colour of all but curves; a dark page replaces it."""
-GROUND = "ground"
-"""Id of the background."""
+INK = "#1a1f26"  # colour of all but curves; a dark page replaces it
+# Each has a contrast of 3 to 1 or more on white and on a dark page.
 COLOURS = ("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316")
-"""Each with a contrast of 3 to 1 or more on white and on a dark page."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Strokes of curves over w, and of levels without w.
 DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3)))
 LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
-"""Strokes of curves over w, and of levels without w."""
-STROKE, LETTER = 0.95, 0.085
-"""Approximate width of a legend line, and of a letter, in inches."""
-COLUMNS = 3
-WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7
-"""In inches: a panel, and the height of the legend below."""
+WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7  # inches: a panel, and the height of the legend below
+STROKE, LETTER = 0.95, 0.085  # inches: about the width of a legend line, and of a letter
 RC = {
     "axes.edgecolor": INK,
     "axes.formatter.useoffset": False,
@@ -61,21 +55,13 @@ class Curve:
     """The scores of one system in one panel."""
 
     system: str
-    points: tuple[tuple[float | None, Score], ...]
+    guided: bool
+    points: Sequence[tuple[float | None, Score]]
     """By ascending w; a single one, of None, where nothing was guided."""
-
-    @property
-    def guided(self) -> bool:
-        """Whether there is a w."""
-        return self.points[0][0] is not None
 
 
 def check_matplotlib() -> None:
-    """Check that matplotlib is installed.
-
-    Raises:
-        UsageError: matplotlib is not installed.
-    """
+    """Check that matplotlib is installed; a UsageError says how to install it."""
     if find_spec("matplotlib") is None:
         raise UsageError(
             "Figures are drawn with matplotlib, which is not installed; "
@@ -84,16 +70,11 @@ def check_matplotlib() -> None:
 
 
 def write_figures(results: Results, stem: Path) -> list[Path]:
-    """Write :func:`figure_3` in every format, next to each other.
-
-    Raises:
-        UsageError: There is nothing to draw, or matplotlib is not installed.
-        ClipsonicError: A file cannot be written.
-    """
-    paths = {suffix: stem.with_suffix(suffix) for suffix in get_args(Suffix)}
-    for suffix, path in paths.items():
+    """Write :func:`figure_3` in every format, next to each other."""
+    paths = [stem.with_suffix(suffix) for suffix in get_args(Suffix)]
+    for path, suffix in zip(paths, get_args(Suffix), strict=True):
         save(path, figure_3(results, suffix=suffix))
-    return list(paths.values())
+    return paths
 
 
 def figure_3(
@@ -110,11 +91,8 @@ def figure_3(
         results: Results at several w.
         metrics: Names of scores, such as "fad" and "clap"; those without a w are left out. None
             is all.
-        suffix: Format. An SVG needs no style sheet and no font file, so that a page with a strict
-            policy can hold it.
-
-    Returns:
-        The content of the file.
+        suffix: Format of the bytes. An SVG needs no style sheet and no font file, so that a page
+            with a strict policy can hold it.
 
     Raises:
         UsageError: No score has a w, or matplotlib is not installed.
@@ -124,7 +102,7 @@ def figure_3(
     """
     if metrics is None:
         metrics = list(dict.fromkeys(score.metric for r in results.rows for score in r.scores))
-    panels = {label: curves for label, curves in _panels(results, metrics).items() if curves}
+    panels = _panels(results, metrics)
     if not panels:
         raise UsageError(
             f"Figure 3 shows {', '.join(metrics) or 'scores'} against w, and no such score has "
@@ -134,13 +112,13 @@ def figure_3(
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    columns = min(len(panels), COLUMNS)
+    columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     with style.context(["default", RC]), warnings.catch_warnings():
         # For names in letters that the font lacks; browsers have other fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows + LEGEND), layout="constrained")
-        figure.patch.set_gid(GROUND)
+        figure.patch.set_gid("ground")  # page.css makes it transparent
         titles = _draw(figure, results, panels, columns, rows)
         buffer = io.BytesIO()
         if suffix == ".png":
@@ -151,30 +129,25 @@ def figure_3(
 
 
 def _panels(results: Results, metrics: Sequence[str]) -> dict[str, list[Curve]]:
-    """Return the curves of each label, in the order of metrics; none where nothing has a w."""
+    """Return the curves of each label of which one has a w, in the order of metrics."""
     panels: dict[str, list[Curve]] = {}
     scores = [(row, score) for row in results.rows for score in row.scores]
-    labels = [s.label for metric in metrics for _, s in scores if s.metric == metric]
-    for label in dict.fromkeys(labels):
+    for label in dict.fromkeys(s.label for m in metrics for _, s in scores if s.metric == m):
         points_of: dict[tuple[str, bool], list[tuple[float | None, Score]]] = {}
         for row, score in scores:
             if score.label == label:
-                points = points_of.setdefault((row.system, row.guidance is None), [])
+                points = points_of.setdefault((row.system, row.guidance is not None), [])
                 points.append((row.guidance, score))
-        curves = []
-        for (system, level), points in points_of.items():
-            points.sort(key=lambda point: point[0] or 0.0)
-            curves.append(Curve(system=system, points=tuple(points[:1] if level else points)))
-        panels[label] = curves if any(curve.guided for curve in curves) else []
+        if any(guided for _, guided in points_of):
+            panels[label] = curves = []
+            for (system, guided), points in points_of.items():
+                points = sorted(points, key=lambda point: point[0] or 0.0) if guided else points[:1]
+                curves.append(Curve(system=system, guided=guided, points=points))
     return panels
 
 
 def _draw(
-    figure: "Figure",
-    results: Results,
-    panels: dict[str, list[Curve]],
-    columns: int,
-    rows: int,
+    figure: "Figure", results: Results, panels: dict[str, list[Curve]], columns: int, rows: int
 ) -> dict[str, str]:
     """Draw all panels and the legend; return the text of each line, by its id."""
     curves = [curve for panel in panels.values() for curve in panel]
@@ -194,10 +167,9 @@ def _draw(
             line = (_line if curve.guided else _level)(axes, curve, systems.index(curve.system))
             gid = f"curve-{number + 1}-{len(titles) + 1}"
             line.set_gid(gid)
-            titles[gid] = f"{_printable(curve.system)}: {_text(curve)}"
+            titles[gid] = _text(curve)
             handles.setdefault((curve.system, curve.guided), line)
-        guided = [(c, handles[c.system, True]) for c in panel if c.guided]
-        has_paper |= _draw_paper(axes, guided)
+        has_paper |= _draw_paper(axes, [(c, handles[c.system, True]) for c in panel if c.guided])
         better = panel[0].points[0][1].better
         axes.set_ylabel(f"{label}   {ARROWS[better]} {better} is better")
         axes.set_xlabel("guidance w")
@@ -297,9 +269,8 @@ def _plain(svg: bytes, description: str, titles: dict[str, str]) -> bytes:
     root = ElementTree.fromstring(svg)
     for element in list(root.iter()):
         element.tag = element.tag.rpartition("}")[2]
-        for name in list(element.attrib):
-            if name.endswith("}href"):
-                element.set("href", element.attrib.pop(name))
+        if (target := element.attrib.pop("{http://www.w3.org/1999/xlink}href", None)) is not None:
+            element.set("href", target)
         for part in element.attrib.pop("style", "").split(";"):
             name, _, value = part.partition(":")
             if value:
@@ -325,8 +296,7 @@ def _plain(svg: bytes, description: str, titles: dict[str, str]) -> bytes:
 def _description(panels: dict[str, list[Curve]]) -> str:
     """Format the figure as text."""
     parts = [
-        f"{label} ({curves[0].points[0][1].better} is better) of "
-        + "; ".join(f"{_printable(curve.system)}: {_text(curve)}" for curve in curves)
+        f"{label} ({curves[0].points[0][1].better} is better) of {'; '.join(map(_text, curves))}"
         for label, curves in panels.items()
     ]
     return f"Scores against guidance w, n = {_sounds(panels)}. {'. '.join(parts)}."
@@ -339,10 +309,9 @@ def _sounds(panels: dict[str, list[Curve]]) -> str:
 
 
 def _text(curve: Curve) -> str:
-    """Format a curve as text."""
-    return ", ".join(
-        f"{score.value:.4g}" + ("" if w is None else f" at w={w:g}") for w, score in curve.points
-    )
+    """Format a curve as text: "pd: 2.643 at w=1, 2.714 at w=1.5"."""
+    points = (f"{s.value:.4g}" + ("" if w is None else f" at w={w:g}") for w, s in curve.points)
+    return f"{_printable(curve.system)}: {', '.join(points)}"
 
 
 def _printable(text: str) -> str:

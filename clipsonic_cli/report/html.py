@@ -5,7 +5,7 @@ import hashlib
 import html
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +15,6 @@ from clipsonic_cli.audio import files
 from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.images import read_image
 
-JPEG_QUALITY = 90
-
 
 def escaped(value: object) -> str:
     """Return a text escaped for HTML, in an element or in quotes."""
@@ -25,29 +23,19 @@ def escaped(value: object) -> str:
 
 
 def sound_uri(samples: torch.Tensor, sample_rate: int) -> str:
-    """Return a sound as a data URI: 16-bit FLAC without metadata, scaled if it would clip.
-
-    Args:
-        samples: (N,) float32, mono, finite.
-        sample_rate: In Hz.
-    """
+    """Return (N,) mono samples as a data URI: FLAC of 16 bits, scaled if it would clip."""
     sound = files.encode(peak_guard(samples)[0], sample_rate, ".flac", "PCM_16", None)
     return _uri("audio/flac", sound)
 
 
 def photo_uri(path: Path, pixels: int) -> str:
-    """Return an image file as a data URI: JPEG, upright, without its name and metadata.
+    """Return an image file as a data URI: an upright JPEG without its name and metadata.
 
-    Args:
-        path: The file.
-        pixels: Its longer side at most; smaller images keep their size.
-
-    Raises:
-        UsageError: The file is no image that can be read.
+    Its longer side is shrunk to ``pixels``; a file that is no image is a UsageError.
     """
     image = read_image(path)
     image.thumbnail((pixels, pixels))
-    return _image_uri(image, "JPEG", quality=JPEG_QUALITY)
+    return _image_uri(image, "JPEG", quality=90)
 
 
 def drawing_uri(image: Image.Image) -> str:
@@ -55,14 +43,40 @@ def drawing_uri(image: Image.Image) -> str:
     return _image_uri(image, "PNG")
 
 
-def filled(template: Path, blanks: Mapping[str, str]) -> str:
-    """Fill a page with its own style sheet and script, the only ones that its policy allows.
+def table(caption: str, head: str, rows: Iterable[str]) -> str:
+    """Build a table from the HTML of its rows; it can be wider than a phone, and scrolled by keys.
 
     Args:
-        template: HTML, in which every ``{{name}}`` is replaced once. ``{{style}}`` and
-            ``{{script}}`` are the files of its name with ``.css`` and ``.js``, ``{{style-hash}}``
-            and ``{{script-hash}}`` their hashes for the Content-Security-Policy.
-        blanks: HTML for the other names.
+        caption: Text.
+        head: Cells of the heading.
+        rows: Cells of each row.
+    """
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    content = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escaped(caption)}">'
+        f"<table><caption>{escaped(caption)}</caption>{content}</table></div>"
+    )
+
+
+def text_table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = ""
+) -> str:
+    """Build a table of texts; ``attributes`` are for the cells of all but the first column."""
+    first, *others = map(escaped, columns)
+    head = "".join(f'<th scope="col"{attributes}>{column}</th>' for column in others)
+    lines = []
+    for name, *cells in rows:
+        shown = "".join(f"<td{attributes}>{escaped(cell)}</td>" for cell in cells)
+        lines.append(f'<th scope="row">{escaped(name)}</th>{shown}')
+    return table(caption, f'<th scope="col">{first}</th>{head}', lines)
+
+
+def filled(template: Path, blanks: Mapping[str, str]) -> str:
+    """Replace every ``{{name}}`` of a page by the HTML in ``blanks``.
+
+    ``{{style}}`` and ``{{script}}`` are the files of its name with ``.css`` and ``.js``, the only
+    ones that its policy allows: by ``{{style-hash}}`` and ``{{script-hash}}``.
     """
     parts = dict(blanks)
     for name, suffix in (("style", ".css"), ("script", ".js")):

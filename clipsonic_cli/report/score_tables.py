@@ -1,21 +1,12 @@
 """The scores of a page as HTML tables, the best marked, next to the paper's own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import paper
-from clipsonic_cli.report.html import escaped
-from clipsonic_cli.report.tables import ARROWS, NONE, Table, guidance, interval, number
+from clipsonic_cli.report.html import escaped, table
+from clipsonic_cli.report.tables import ARROWS, NONE, guidance, interval, number
 from clipsonic_cli.types import Score
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows that share labels of scores, for one table."""
-
-    rows: list[ScoreRow] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
 
 
 def score_tables(results: Results) -> str:
@@ -23,95 +14,58 @@ def score_tables(results: Results) -> str:
 
     Every number is in a ``data`` element, whose value is exact.
     """
+    groups: list[tuple[list[ScoreRow], dict[str, Score]]] = []
+    for row in filter(lambda row: row.scores, results.rows):
+        scores = {score.label: score for score in row.scores}
+        group = next((group for group in groups if group[1].keys() & scores), None)
+        if group is None:
+            groups.append(group := ([], {}))
+        group[0].append(row)
+        group[1].update(scores)
     notes: dict[str, int] = {}
-    tables = [_table(results, g, index, notes) for index, g in enumerate(_groups(results), start=1)]
+    tables = [_table(results, *group, n, notes) for n, group in enumerate(groups, start=1)]
     listed = "".join(f'<li id="note-{n}">{escaped(note)}</li>' for note, n in notes.items())
     return "".join(tables) + (f'<ol class="soft notes">{listed}</ol>' if listed else "")
 
 
-def plain_table(table: Table, caption: str) -> str:
-    """Format a table of texts as HTML."""
-    head = "".join(f'<th scope="col">{escaped(column)}</th>' for column in table.columns)
-    rows = "".join(
-        f'<tr><th scope="row">{escaped(row[0])}</th>'
-        + "".join(f"<td>{escaped(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in table.rows
-    )
-    content = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-    return framed(f"<table><caption>{escaped(caption)}</caption>{content}</table>", caption)
-
-
-def framed(table: str, name: str) -> str:
-    """Wrap a table so that it can be wider than a phone and scrolled by keys."""
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escaped(name)}">{table}</div>'
-    )
-
-
-def _groups(results: Results) -> list[_Group]:
-    """Group rows that share a label."""
-    groups: list[_Group] = []
-    for row in results.rows:
-        labels = [score.label for score in row.scores]
-        if not labels:
-            continue
-        group = next((g for g in groups if set(g.labels) & set(labels)), None)
-        if group is None:
-            groups.append(group := _Group())
-        group.rows.append(row)
-        group.labels.extend(label for label in labels if label not in group.labels)
-    return groups
-
-
-def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -> str:
-    """Format one table; number its notes after those in ``notes``."""
-    first = {score.label: score for row in reversed(group.rows) for score in row.scores}
-    best = {label: _best(group.rows, label) for label in group.labels}
+def _table(
+    results: Results,
+    rows: Sequence[ScoreRow],
+    columns: dict[str, Score],
+    index: int,
+    notes: dict[str, int],
+) -> str:
+    """Format rows with a column for each label; number their notes after those in ``notes``."""
+    best = {label: _best(rows, label) for label in columns}
     paper_columns = [
         (metric, data)
-        for metric in dict.fromkeys(first[label].metric for label in group.labels)
+        for metric in dict.fromkeys(score.metric for score in columns.values())
         for data in paper.DATASETS
-        if any(paper.number_for(results, row, metric, data) is not None for row in group.rows)
+        if any(paper.number_for(results, row, metric, data) is not None for row in rows)
     ]
-    # Format the head.
-    caption = f"Scores {index}: " + ", ".join(group.labels)
-    spans = f'<th scope="colgroup" colspan="{len(group.labels)}">measured here</th>'
-    heads = [
-        f"{escaped(label)} {ARROWS[first[label].better]}"
-        f"<small>{first[label].better} is better</small>"
-        for label in group.labels
-    ]
-    if paper_columns:
-        span = f'colspan="{len(paper_columns)}"'
-        spans += f'<th scope="colgroup" class="paper" {span}>the paper’s own</th>'
+    # Format two rows of headings.
     head = (
         '<th scope="col" rowspan="2">system</th><th scope="col" rowspan="2">w</th>'
-        f"{spans}</tr><tr>"
-        + "".join(f'<th scope="col">{text}</th>' for text in heads)
-        + "".join(
-            f'<th scope="col" class="paper">{metric}<small>{data}</small></th>'
-            for metric, data in paper_columns
-        )
+        f'<th scope="colgroup" colspan="{len(columns)}">measured here</th>'
     )
-    # Format the rows.
-    body = "".join(
-        f'<tr><th scope="row">{_title(results, row)}</th><td>{guidance(row)}</td>'
-        + "".join(_cell(row, label, best[label], notes) for label in group.labels)
-        + "".join(_paper_cell(results, row, *column) for column in paper_columns)
-        + "</tr>"
-        for row in group.rows
-    )
-    table = (
-        f"<table><caption>{escaped(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
-    return framed(table, caption)
-
-
-def _title(results: Results, row: ScoreRow) -> str:
-    name = paper.TITLES.get(row.system) if paper.of_model(results) else None
-    return escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
+    if paper_columns:
+        span = f'colspan="{len(paper_columns)}"'
+        head += f'<th scope="colgroup" class="paper" {span}>the paper’s own</th>'
+    head += "</tr><tr>"
+    for label, score in columns.items():
+        hint = f"<small>{score.better} is better</small>"
+        head += f'<th scope="col">{escaped(label)} {ARROWS[score.better]}{hint}</th>'
+    for metric, data in paper_columns:
+        head += f'<th scope="col" class="paper">{metric}<small>{data}</small></th>'
+    # Format the scores.
+    lines = []
+    for row in rows:
+        name = paper.TITLES.get(row.system) if paper.of_model(results) else None
+        title = escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
+        cells = [_cell(row, label, best[label], notes) for label in columns]
+        cells += [_paper_cell(results, row, *column) for column in paper_columns]
+        lines.append(f'<th scope="row">{title}</th><td>{guidance(row)}</td>{"".join(cells)}')
+    return table(f"Scores {index}: {', '.join(columns)}", head, lines)
 
 
 def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) -> str:
@@ -131,18 +85,12 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
 
 
 def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
-    """Return the best value but for reconstructions, which are an upper bound.
+    """Return the best of two values or more of as many sounds each, reconstructions aside.
 
-    Returns:
-        None for fewer than two values, or different numbers of sounds.
+    They are an upper bound.
     """
-    scores: list[Score] = [
-        score
-        for row in rows
-        if row.system != paper.RECONSTRUCTION
-        for score in row.scores
-        if score.label == label
-    ]
+    rows = [row for row in rows if row.system != paper.RECONSTRUCTION]
+    scores = [score for row in rows for score in row.scores if score.label == label]
     if len(scores) < 2 or len({score.n for score in scores}) > 1:
         return None
     return (min if scores[0].better == "lower" else max)(score.value for score in scores)
@@ -152,6 +100,5 @@ def _paper_cell(results: Results, row: ScoreRow, metric: str, data: str) -> str:
     value = paper.number_for(results, row, metric, data)
     shown = NONE
     if value is not None:
-        digits = 2 if metric == "fad" else 3
-        shown = f'<data value="{value!r}">{value:.{digits}f}</data>'
+        shown = f'<data value="{value!r}">{value:.{2 if metric == "fad" else 3}f}</data>'
     return f'<td class="paper">{shown}</td>'

@@ -63,7 +63,7 @@ def _clipsonic(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
-    debug: options.Debug = False,
+    debug: Annotated[bool, options.DEBUG] = False,
 ) -> None:
     """Hold the options before the command."""
 

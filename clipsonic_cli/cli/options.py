@@ -1,8 +1,8 @@
 """How an option is declared, and the options that several commands share."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
 import typer
 
@@ -20,47 +20,42 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Recipe fields of ``generate --preset``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A group of options in the help of a command."""
+def option(
+    panel: str,
+    usage: str,
+    text: str,
+    parser: Callable[[Any], Any] | None = None,
+    *,
+    names: Collection[str] = (),
+    only: Collection[str] = (),
+) -> Any:
+    """Declare an option, for ``Annotated``.
 
-    title: str
+    Args:
+        panel: Title of its group in the help of a command.
+        usage: Its spellings and what stands for its value, such as "--steps N".
+        text: Its help.
+        parser: Reads the value.
+        names: Values that the shell completes.
+        only: All values that are allowed.
+    """
+    *spellings, last = usage.split()
+    is_flag = last.startswith("-")
 
-    def option(
-        self,
-        usage: str,
-        text: str,
-        parser: Callable[[Any], Any] | None = None,
-        *,
-        names: Collection[str] = (),
-        only: Collection[str] = (),
-    ) -> Any:
-        """Build an option.
+    def parse_name(name: str) -> str:
+        if name not in only:
+            raise unknown(spellings[0].lstrip("-"), name, list(only))
+        return name
 
-        Args:
-            usage: Its spellings and what stands for its value, such as "--steps N".
-            text: Its help.
-            parser: Reads the value.
-            names: Values that the shell completes.
-            only: All values that are allowed.
-        """
-        *spellings, last = usage.split()
-        is_flag = last.startswith("-")
-
-        def parse_name(name: str) -> str:
-            if name not in only:
-                raise unknown(spellings[0].lstrip("-"), name, list(only))
-            return name
-
-        return typer.Option(
-            *spellings,
-            *([last] if is_flag else []),
-            metavar="" if is_flag else last,
-            help=text,
-            parser=parse_name if only else parser,
-            autocompletion=(lambda: list(only or names)) if only or names else None,
-            rich_help_panel=self.title,
-        )
+    return typer.Option(
+        *spellings,
+        *([last] if is_flag else []),
+        metavar="" if is_flag else last,
+        help=text,
+        parser=parse_name if only else parser,
+        autocompletion=(lambda: list(only or names)) if only or names else None,
+        rich_help_panel=panel,
+    )
 
 
 def number(text: str | float) -> float:
@@ -96,58 +91,42 @@ def on_command_line(ctx: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-QUERY = Panel("Query")
-SAMPLING = Panel("Sampling")
-DATA = Panel("Data")
-OUTPUT = Panel("Output")
-RUN = Panel("Run")
+# One builder of options for each group in the help.
+query = partial(option, "Query")
+sampling = partial(option, "Sampling")
+data = partial(option, "Data")
+output = partial(option, "Output")
+run = partial(option, "Run")
 
-MODE_HELP = (
+MODE = sampling(
+    "--mode -m MODE",
     "How the query reaches the U-Net: "
     + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
-    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images."
+    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images.",
+    names=MODES,
 )
-STEPS_HELP = "Sampling steps, 1 to 4000. Default: {}.".format(
-    ", ".join(f"{DEFAULT_STEPS[name]} for {name}" for name in SAMPLERS)
+SAMPLER = sampling("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS)
+STEPS = sampling(
+    "--steps N",
+    "Sampling steps, 1 to 4000. Default: "
+    f"{', '.join(f'{DEFAULT_STEPS[name]} for {name}' for name in SAMPLERS)}.",
+    whole,
 )
-VOCODER_HELP = (
+VOCODER = sampling(
+    "--vocoder NAME",
     f"{', '.join(VOCODERS)}. Default: the one that scored better when the model was made; the "
-    "model's own if nothing was scored."
+    "model's own if nothing was scored.",
+    names=VOCODERS,
 )
-
-Mode = Annotated[str | None, SAMPLING.option("--mode -m MODE", MODE_HELP, names=MODES)]
-Sampler = Annotated[
-    str | None,
-    SAMPLING.option("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS),
-]
-Steps = Annotated[int | None, SAMPLING.option("--steps N", STEPS_HELP, whole)]
-Vocoder = Annotated[str | None, SAMPLING.option("--vocoder NAME", VOCODER_HELP, names=VOCODERS)]
-Format = Annotated[
-    str | None,
-    DATA.option(
-        "--format NAME",
-        f"Layout of the data: {', '.join(READERS)}. Default: detected.",
-        names=READERS,
-    ),
-]
-Workers = Annotated[
-    int | None, DATA.option("--workers N", "Processes that decode. Default: one per core.", whole)
-]
-Model = Annotated[
-    str | None,
-    RUN.option("--model NAME", "Name or folder of a model. Default: mini, the built-in one."),
-]
-Device = Annotated[
-    str | None, RUN.option("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)
-]
-Dtype = Annotated[
-    str | None,
-    RUN.option(
-        "--dtype NAME", f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.", names=DTYPES
-    ),
-]
-Quiet = Annotated[bool, RUN.option("--quiet -q", "Print only results and errors.")]
-Json = Annotated[bool, RUN.option("--json", "Print one JSON object per line.")]
-Debug = Annotated[
-    bool, RUN.option("--debug", "Show the traceback of an error; also CLIPSONIC_DEBUG=1.")
-]
+FORMAT = data(
+    "--format NAME", f"Layout of the data: {', '.join(READERS)}. Default: detected.", names=READERS
+)
+WORKERS = data("--workers N", "Processes that decode. Default: one per core.", whole)
+MODEL = run("--model NAME", "Name or folder of a model. Default: mini, the built-in one.")
+DEVICE = run("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)
+DTYPE = run(
+    "--dtype NAME", f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.", names=DTYPES
+)
+QUIET = run("--quiet -q", "Print only results and errors.")
+JSON = run("--json", "Print one JSON object per line.")
+DEBUG = run("--debug", "Show the traceback of an error; also CLIPSONIC_DEBUG=1.")

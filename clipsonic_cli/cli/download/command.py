@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,48 +19,41 @@ from clipsonic_cli.types import Report
 AT_ONCE = 4
 """Assets fetched at the same time."""
 
+option = partial(options.option, "Options")
 
-GET = options.Panel("Options")
-
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="NAME",
-        help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., hf:owner/name, an "
-        "archive, a file or a folder.",
-    ),
-]
-Purposes = Annotated[
-    list[str] | None,
-    GET.option(
-        "--for PURPOSE",
-        "What is needed for a mode, for eval or one of its metrics, or for train: "
-        f"{', '.join(repr(name) if ' ' in name else name for name in purposes())}.",
-        names=purposes(),
-    ),
-]
-All = Annotated[bool, GET.option("--all", "All published weights of the list.")]
-Listing = Annotated[bool, GET.option("--list", "List weights and models, and which are here.")]
-Verify = Annotated[bool, GET.option("--verify", "Hash what is here again and compare.")]
-Remove = Annotated[bool, GET.option("--remove", "Delete weights or a model from this machine.")]
-DryRun = Annotated[bool, GET.option("--dry-run", "Show what would be fetched; fetch nothing.")]
-Name = Annotated[str | None, GET.option("--as NAME", "What to call a shared model.")]
-Yes = Annotated[bool, GET.option("--yes -y", "Remove a model without asking.")]
+NAMES = typer.Argument(
+    metavar="NAME",
+    help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., hf:owner/name, an "
+    "archive, a file or a folder.",
+)
+PURPOSES = option(
+    "--for PURPOSE",
+    "What is needed for a mode, for eval or one of its metrics, or for train: "
+    f"{', '.join(repr(name) if ' ' in name else name for name in purposes())}.",
+    names=purposes(),
+)
+ALL = option("--all", "All published weights of the list.")
+LISTING = option("--list", "List weights and models, and which are here.")
+VERIFY = option("--verify", "Hash what is here again and compare.")
+REMOVE = option("--remove", "Delete weights or a model from this machine.")
+DRY_RUN = option("--dry-run", "Show what would be fetched; fetch nothing.")
+NAME = option("--as NAME", "What to call a shared model.")
+YES = option("--yes -y", "Remove a model without asking.")
 
 
 def download(
-    names: Names = None,
-    purpose: Purposes = None,
-    everything: All = False,
-    listing: Listing = False,
-    verify: Verify = False,
-    remove: Remove = False,
-    dry_run: DryRun = False,
-    name: Name = None,
-    yes: Yes = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+    names: Annotated[list[str] | None, NAMES] = None,
+    purpose: Annotated[list[str] | None, PURPOSES] = None,
+    everything: Annotated[bool, ALL] = False,
+    listing: Annotated[bool, LISTING] = False,
+    verify: Annotated[bool, VERIFY] = False,
+    remove: Annotated[bool, REMOVE] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    name: Annotated[str | None, NAME] = None,
+    yes: Annotated[bool, YES] = False,
+    as_json: Annotated[bool, options.JSON] = False,
+    quiet: Annotated[bool, options.QUIET] = False,
+    debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
 ) -> None:
     """Get weights that others published, or a model that someone shared.
 

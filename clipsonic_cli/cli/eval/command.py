@@ -6,10 +6,11 @@ All that a person can get wrong is checked before weights are read.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from clipsonic_cli import ranges
+from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.eval import options as eval_options
@@ -39,40 +40,40 @@ ABOUT_SOUNDS = (
 
 def evaluate(
     ctx: typer.Context,
-    metrics: eval_options.Metrics = None,
-    generated: eval_options.Generated = None,
-    reference: eval_options.Reference = None,
-    prompts: eval_options.Prompts = None,
-    pictures: eval_options.Pictures = None,
-    save_stats: eval_options.SaveStats = None,
-    table: eval_options.TableNumber = None,
-    figure: eval_options.FigureNumber = None,
-    data: eval_options.Data = None,
-    format: options.Format = None,  # noqa: A002 - the option's name
-    split: eval_options.Split = "test",
-    split_seed: eval_options.SplitSeed = 0,
-    count: eval_options.Count = None,
-    modes: eval_options.Modes = None,
-    guidance: eval_options.Guidance = None,
-    clip_seconds: eval_options.ClipSeconds = None,
-    preset: eval_options.Preset = "default",
-    sampler: options.Sampler = None,
-    steps: options.Steps = None,
-    seconds: eval_options.Seconds = 4.0,
-    seed: eval_options.Seed = 0,
-    vocoder: options.Vocoder = None,
-    listening_test: eval_options.ListeningTest = None,
-    trials: eval_options.Trials = 10,
-    ratings: eval_options.Ratings = None,
-    key: eval_options.Key = None,
-    out: eval_options.Out = None,
-    model: options.Model = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    workers: options.Workers = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+    metrics: Annotated[list[str] | None, eval_options.METRIC_NAMES] = None,
+    generated: Annotated[list[Path] | None, eval_options.GENERATED] = None,
+    reference: Annotated[Path | None, eval_options.REFERENCE] = None,
+    prompts: Annotated[Path | None, eval_options.PROMPTS] = None,
+    pictures: Annotated[list[Path] | None, eval_options.PICTURES] = None,
+    save_stats: Annotated[Path | None, eval_options.SAVE_STATS] = None,
+    table: Annotated[int | None, eval_options.TABLE_NUMBER] = None,
+    figure: Annotated[int | None, eval_options.FIGURE_NUMBER] = None,
+    data: Annotated[str | None, eval_options.DATA] = None,
+    format: Annotated[str | None, options.FORMAT] = None,  # noqa: A002 - the option's name
+    split: Annotated[types.Split, eval_options.SPLIT] = "test",
+    split_seed: Annotated[int, eval_options.SPLIT_SEED] = 0,
+    count: Annotated[int | None, eval_options.COUNT] = None,
+    modes: Annotated[list[str] | None, eval_options.MODE_NAMES] = None,
+    guidance: Annotated[list[float] | None, eval_options.GUIDANCE] = None,
+    clip_seconds: Annotated[float | None, eval_options.CLIP_SECONDS] = None,
+    preset: Annotated[str, eval_options.PRESET] = "default",
+    sampler: Annotated[str | None, options.SAMPLER] = None,
+    steps: Annotated[int | None, options.STEPS] = None,
+    seconds: Annotated[float, eval_options.SECONDS] = 4.0,
+    seed: Annotated[int, eval_options.SEED] = 0,
+    vocoder: Annotated[str | None, options.VOCODER] = None,
+    listening_test: Annotated[Path | None, eval_options.LISTENING_TEST] = None,
+    trials: Annotated[int, eval_options.TRIALS] = 10,
+    ratings: Annotated[list[Path] | None, eval_options.RATINGS] = None,
+    key: Annotated[Path | None, eval_options.KEY] = None,
+    out: Annotated[Path | None, eval_options.OUT] = None,
+    model: Annotated[str | None, options.MODEL] = None,
+    device: Annotated[str | None, options.DEVICE] = None,
+    dtype: Annotated[str | None, options.DTYPE] = None,
+    workers: Annotated[int | None, options.WORKERS] = None,
+    as_json: Annotated[bool, options.JSON] = False,
+    quiet: Annotated[bool, options.QUIET] = False,
+    debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
 ) -> None:
     """Score a model, or any sounds, by the paper's metrics.
 

@@ -1,22 +1,22 @@
 """The options of ``clipsonic eval``, and how one takes several words."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from functools import partial
+from typing import Any, get_args
 
 from typer.core import TyperCommand
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import DATA, OUTPUT, SAMPLING, Panel, number, whole
+from clipsonic_cli.cli.options import data, number, option, output, sampling, whole
 from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_SAMPLING, PRESETS
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
 SPLITS = get_args(types.Split)
 TABLES, FIGURES = (1, 2, 5), (3,)
-SCORES = Panel("Scores")
-MODEL = Panel("Sounds of a model")
-LISTENING = Panel("Listening test")
+scores = partial(option, "Scores")
+model = partial(option, "Sounds of a model")
+listening = partial(option, "Listening test")
 
 
 class WordsCommand(TyperCommand):
@@ -55,143 +55,73 @@ def repeated(args: Sequence[str], several: set[str]) -> list[str]:
     return expanded
 
 
-Metrics = Annotated[
-    list[str] | None,
-    SCORES.option(
-        "--metrics NAME...",
-        f"{', '.join(METRICS)}; 'fad:clap' chooses the backbone: {', '.join(BACKBONES)}. Default: "
-        "fad clap, with the paper's networks if downloaded, else the built-in one.",
-        names=METRICS,
-    ),
-]
-Generated = Annotated[
-    list[Path] | None,
-    SCORES.option("--generated DIR...", "Folders of sounds, one per system, instead of a model."),
-]
-Reference = Annotated[
-    Path | None,
-    SCORES.option(
-        "--reference DIR|NPZ", "Real sounds, or their statistics. Default: those of --data."
-    ),
-]
-Prompts = Annotated[
-    Path | None,
-    SCORES.option(
-        "--prompts LIST",
-        "The prompt of each sound: csv, tsv, json or jsonl with columns file and prompt. Default: "
-        "the recipe in each file, or its name.",
-    ),
-]
-Pictures = Annotated[
-    list[Path] | None,
-    SCORES.option(
-        "--pictures FOLDER...",
-        "Folders of images that recipes in the sounds may name. No other image is read, as a "
-        "recipe may come from anybody.",
-    ),
-]
-SaveStats = Annotated[
-    Path | None,
-    SCORES.option("--save-stats NPZ", "Save statistics of the real sounds, for --reference."),
-]
-TableNumber = Annotated[
-    int | None,
-    SCORES.option(
-        "--table N",
-        f"A table of the paper: {', '.join(map(str, TABLES))}, next to the paper's own numbers.",
-        whole,
-    ),
-]
-FigureNumber = Annotated[
-    int | None,
-    SCORES.option("--figure N", "Figure 3 of the paper, scores over w, as SVG and PNG.", whole),
-]
-Data = Annotated[
-    str | None,
-    DATA.option(
-        "--data -d PATH",
-        "Clips to query the model with, and their sounds to compare with. Default: names of common "
-        "sounds; mini is compared with statistics of its own test clips.",
-    ),
-]
-Split = Annotated[types.Split, DATA.option("--split NAME", f"{', '.join(SPLITS)}.", only=SPLITS)]
-SplitSeed = Annotated[
-    int,
-    DATA.option(
-        "--split-seed N", "The --seed of the training, which split data without a split.", whole
-    ),
-]
-ClipSeconds = Annotated[
-    float | None,
-    DATA.option(
-        "--clip-seconds S",
-        "Length of the clips' own sounds, from their middle. Default: --seconds; 10 with --table 5 "
-        "or --preset paper.",
-        number,
-    ),
-]
-Count = Annotated[
-    int | None,
-    MODEL.option(
-        "--count -n N",
-        "Sounds per system. Default: 512, as in the paper; 16 without --data.",
-        whole,
-    ),
-]
-Modes = Annotated[
-    list[str] | None,
-    MODEL.option(
-        "--modes --mode -m MODE...",
-        f"{', '.join(MODES)}. Default: all that the model has; pd without --data.",
-        names=MODES,
-    ),
-]
-Guidance = Annotated[
-    list[float] | None, MODEL.option("--guidance -w W...", "The paper's w. Default: 1.5.", number)
-]
-Preset = Annotated[
-    str,
-    SAMPLING.option(
-        "--preset NAME",
-        "default: fast; paper: its sampling, {sampler} in {steps} steps, {dtype}, sounds of "
-        "{seconds:g} s, ".format(**PAPER_SAMPLING)
-        + f"clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
-        only=PRESETS,
-    ),
-]
-Seconds = Annotated[
-    float, SAMPLING.option("--seconds -s S", "Length of the generated sounds.", number)
-]
-Seed = Annotated[
-    int,
-    SAMPLING.option(
-        "--seed N", "Seed of everything random: clips, noise, confidence intervals.", whole
-    ),
-]
-Out = Annotated[
-    Path | None,
-    OUTPUT.option(
-        "--out -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME."
-    ),
-]
-ListeningTest = Annotated[
-    Path | None,
-    LISTENING.option(
-        "--listening-test DIR",
-        "Write a page on which people rate the sounds without knowing the system.",
-    ),
-]
-Trials = Annotated[
-    int,
-    LISTENING.option("--trials N", "Sounds per system on the page, of the same queries.", whole),
-]
-Ratings = Annotated[
-    list[Path] | None,
-    LISTENING.option(
-        "--ratings FILE...",
-        "Files that raters sent back: mean opinion scores, as in tables 3 and 4.",
-    ),
-]
-Key = Annotated[
-    Path | None, LISTENING.option("--key FILE", "The key.json written next to the page.")
-]
+METRIC_NAMES = scores(
+    "--metrics NAME...",
+    f"{', '.join(METRICS)}; 'fad:clap' chooses the backbone: {', '.join(BACKBONES)}. Default: "
+    "fad clap, with the paper's networks if downloaded, else the built-in one.",
+    names=METRICS,
+)
+GENERATED = scores("--generated DIR...", "Folders of sounds, one per system, instead of a model.")
+REFERENCE = scores(
+    "--reference DIR|NPZ", "Real sounds, or their statistics. Default: those of --data."
+)
+PROMPTS = scores(
+    "--prompts LIST",
+    "The prompt of each sound: csv, tsv, json or jsonl with columns file and prompt. Default: the "
+    "recipe in each file, or its name.",
+)
+PICTURES = scores(
+    "--pictures FOLDER...",
+    "Folders of images that recipes in the sounds may name. No other image is read, as a recipe "
+    "may come from anybody.",
+)
+SAVE_STATS = scores("--save-stats NPZ", "Save statistics of the real sounds, for --reference.")
+TABLE_NUMBER = scores(
+    "--table N",
+    f"A table of the paper: {', '.join(map(str, TABLES))}, next to the paper's own numbers.",
+    whole,
+)
+FIGURE_NUMBER = scores("--figure N", "Figure 3 of the paper, scores over w, as SVG and PNG.", whole)
+DATA = data(
+    "--data -d PATH",
+    "Clips to query the model with, and their sounds to compare with. Default: names of common "
+    "sounds; mini is compared with statistics of its own test clips.",
+)
+SPLIT = data("--split NAME", f"{', '.join(SPLITS)}.", only=SPLITS)
+SPLIT_SEED = data(
+    "--split-seed N", "The --seed of the training, which split data without a split.", whole
+)
+CLIP_SECONDS = data(
+    "--clip-seconds S",
+    "Length of the clips' own sounds, from their middle. Default: --seconds; 10 with --table 5 or "
+    "--preset paper.",
+    number,
+)
+COUNT = model(
+    "--count -n N", "Sounds per system. Default: 512, as in the paper; 16 without --data.", whole
+)
+MODE_NAMES = model(
+    "--modes --mode -m MODE...",
+    f"{', '.join(MODES)}. Default: all that the model has; pd without --data.",
+    names=MODES,
+)
+GUIDANCE = model("--guidance -w W...", "The paper's w. Default: 1.5.", number)
+PRESET = sampling(
+    "--preset NAME",
+    "default: fast; paper: its sampling, {sampler} in {steps} steps, {dtype}, sounds of "
+    "{seconds:g} s, ".format_map(PAPER_SAMPLING)
+    + f"clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
+    only=PRESETS,
+)
+SECONDS = sampling("--seconds -s S", "Length of the generated sounds.", number)
+SEED = sampling("--seed N", "Seed of everything random: clips, noise, confidence intervals.", whole)
+OUT = output("--out -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME.")
+LISTENING_TEST = listening(
+    "--listening-test DIR",
+    "Write a page on which people rate the sounds without knowing the system.",
+)
+TRIALS = listening("--trials N", "Sounds per system on the page, of the same queries.", whole)
+RATINGS = listening(
+    "--ratings FILE...", "Files that raters sent back: mean opinion scores, as in tables 3 and 4."
+)
+KEY = listening("--key FILE", "The key.json written next to the page.")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
@@ -35,32 +35,32 @@ ENGINE = ("model", "device", "dtype")
 
 
 def generate(
-    prompts: generate_options.Prompts = None,
-    image: generate_options.Images = None,
-    file: generate_options.File = None,
-    like: generate_options.Like = None,
-    negative: generate_options.Negative = None,
-    mode: options.Mode = None,
-    guidance_scale: generate_options.Guidance = None,
-    preset: generate_options.Preset = None,
-    sampler: options.Sampler = None,
-    steps: options.Steps = None,
-    seconds: generate_options.Seconds = None,
-    seed: generate_options.Seed = None,
-    variations: generate_options.Variations = 1,
-    keep: generate_options.Keep = None,
-    vocoder: options.Vocoder = None,
-    output: generate_options.Output = None,
-    suffix: generate_options.Suffix = None,
-    bits: generate_options.Bits = None,
-    overwrite: generate_options.Overwrite = False,
-    skip_existing: generate_options.SkipExisting = False,
-    model: options.Model = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+    prompts: Annotated[list[str] | None, generate_options.PROMPTS] = None,
+    image: Annotated[list[Path] | None, generate_options.IMAGES] = None,
+    file: Annotated[Path | None, generate_options.FILE] = None,
+    like: Annotated[Path | None, generate_options.LIKE] = None,
+    negative: Annotated[str | None, generate_options.NEGATIVE] = None,
+    mode: Annotated[str | None, options.MODE] = None,
+    guidance_scale: Annotated[float | None, generate_options.GUIDANCE] = None,
+    preset: Annotated[str | None, generate_options.PRESET] = None,
+    sampler: Annotated[str | None, options.SAMPLER] = None,
+    steps: Annotated[int | None, options.STEPS] = None,
+    seconds: Annotated[float | None, generate_options.SECONDS] = None,
+    seed: Annotated[int | None, generate_options.SEED] = None,
+    variations: Annotated[int, generate_options.VARIATIONS] = 1,
+    keep: Annotated[int | None, generate_options.KEEP] = None,
+    vocoder: Annotated[str | None, options.VOCODER] = None,
+    output: Annotated[str | None, generate_options.OUTPUT] = None,
+    suffix: Annotated[str | None, generate_options.SUFFIX] = None,
+    bits: Annotated[str | None, generate_options.BITS] = None,
+    overwrite: Annotated[bool, generate_options.OVERWRITE] = False,
+    skip_existing: Annotated[bool, generate_options.SKIP_EXISTING] = False,
+    model: Annotated[str | None, options.MODEL] = None,
+    device: Annotated[str | None, options.DEVICE] = None,
+    dtype: Annotated[str | None, options.DTYPE] = None,
+    as_json: Annotated[bool, options.JSON] = False,
+    quiet: Annotated[bool, options.QUIET] = False,
+    debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
 ) -> None:
     """Make sound from text or images.
 

@@ -7,12 +7,12 @@ by ``accelerate launch``; only the first process prints.
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from clipsonic_cli import ranges
+from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options, signals
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
@@ -34,45 +34,45 @@ CHANGEABLE = {
 
 def train(
     ctx: typer.Context,
-    data: train_options.Data = None,
-    format: options.Format = None,  # noqa: A002 - the option's name
-    frame_rate: train_options.FrameRate = 1.0,
-    drop: train_options.Drop = None,
-    workers: options.Workers = None,
-    stage: train_options.Stage = "unet",
-    condition: train_options.Condition = "clip-image",
-    preset: train_options.Preset = "default",
-    size: train_options.Size = None,
-    base: train_options.Base = None,
-    warm_start: train_options.WarmStart = None,
-    name: train_options.Name = None,
-    licence: train_options.Licence = "not stated",
-    out: train_options.Out = None,
-    resume: train_options.Resume = None,
-    steps: train_options.Steps = None,
-    minutes: train_options.Minutes = None,
-    batch_size: train_options.BatchSize = None,
-    micro_batch: train_options.MicroBatch = None,
-    lr: train_options.Lr = None,
-    precision: train_options.Precision = None,
-    seed: train_options.Seed = 0,
-    save_every: train_options.SaveEvery = None,
-    validate_every: train_options.ValidateEvery = None,
-    sample_every: train_options.SampleEvery = None,
-    prompts: train_options.Prompts = None,
-    trackers: train_options.Trackers = None,
-    overwrite: train_options.Overwrite = False,
-    window: train_options.Window = 64,
-    mean_of: train_options.MeanOf = 1,
-    cond_noise: train_options.CondNoise = 0.0,
-    min_snr: train_options.MinSnr = None,
-    zero_snr: train_options.ZeroSnr = False,
-    multi_scale: train_options.MultiScale = False,
-    device: options.Device = None,
-    compiled: train_options.Compiled = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by cli.run, which outlives the command
+    data: Annotated[str | None, train_options.DATA] = None,
+    format: Annotated[str | None, options.FORMAT] = None,  # noqa: A002 - the option's name
+    frame_rate: Annotated[float, train_options.FRAME_RATE] = 1.0,
+    drop: Annotated[list[Any] | None, train_options.DROP] = None,
+    workers: Annotated[int | None, options.WORKERS] = None,
+    stage: Annotated[types.Stage, train_options.STAGE] = "unet",
+    condition: Annotated[types.Space, train_options.CONDITION] = "clip-image",
+    preset: Annotated[str, train_options.PRESET] = "default",
+    size: Annotated[str | None, train_options.SIZE] = None,
+    base: Annotated[str | None, train_options.BASE] = None,
+    warm_start: Annotated[str | None, train_options.WARM_START] = None,
+    name: Annotated[str | None, train_options.NAME] = None,
+    licence: Annotated[str, train_options.LICENCE] = "not stated",
+    out: Annotated[Path | None, train_options.OUT] = None,
+    resume: Annotated[Path | None, train_options.RESUME] = None,
+    steps: Annotated[int | None, train_options.STEPS] = None,
+    minutes: Annotated[float | None, train_options.MINUTES] = None,
+    batch_size: Annotated[int | None, train_options.BATCH_SIZE] = None,
+    micro_batch: Annotated[int | None, train_options.MICRO_BATCH] = None,
+    lr: Annotated[float | None, train_options.LR] = None,
+    precision: Annotated[str | None, train_options.PRECISION] = None,
+    seed: Annotated[int, train_options.SEED] = 0,
+    save_every: Annotated[int | None, train_options.SAVE_EVERY] = None,
+    validate_every: Annotated[int | None, train_options.VALIDATE_EVERY] = None,
+    sample_every: Annotated[int | None, train_options.SAMPLE_EVERY] = None,
+    prompts: Annotated[list[str] | None, train_options.PROMPTS] = None,
+    trackers: Annotated[list[str] | None, train_options.TRACKERS] = None,
+    overwrite: Annotated[bool, train_options.OVERWRITE] = False,
+    window: Annotated[int, train_options.WINDOW] = 64,
+    mean_of: Annotated[int, train_options.MEAN_OF] = 1,
+    cond_noise: Annotated[float, train_options.COND_NOISE] = 0.0,
+    min_snr: Annotated[float | None, train_options.MIN_SNR] = None,
+    zero_snr: Annotated[bool, train_options.ZERO_SNR] = False,
+    multi_scale: Annotated[bool, train_options.MULTI_SCALE] = False,
+    device: Annotated[str | None, options.DEVICE] = None,
+    compiled: Annotated[bool | None, train_options.COMPILED] = None,
+    as_json: Annotated[bool, options.JSON] = False,
+    quiet: Annotated[bool, options.QUIET] = False,
+    debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
 ) -> None:
     """Train a model of your own from a folder of videos.
 

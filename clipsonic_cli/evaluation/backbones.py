@@ -120,11 +120,7 @@ def is_here(backbone: str) -> bool:
 
 
 def load(backbone: str, device: torch.device) -> Backbone:
-    """Load a backbone.
-
-    Raises:
-        ClipsonicError: Its weights are missing or damaged, or a package is missing.
-    """
+    """Load a backbone from its weights."""
     loaded: Backbone = BACKBONES.load(backbone).load(device)
     return loaded
 

@@ -109,10 +109,7 @@ def _matched(
     """Return the text of each sound that is listed, and a note on entries without a file.
 
     A list may name a file by its path in the folder or by its name alone, with or without its
-    ending: the first of these that fits any file counts.
-
-    Raises:
-        UsageError: A name fits several files, or a file has several texts.
+    ending: the first of these that fits any file counts, and it must be a single one.
     """
     # By path, by path without ending, by name, by name without ending.
     indexes: tuple[dict[str, list[str]], ...] = ({}, {}, {}, {})

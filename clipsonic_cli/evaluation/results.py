@@ -97,11 +97,7 @@ def details(results: Results, row: ScoreRow) -> dict[str, Any]:
 
 
 def write_json(results: Results, path: Path) -> None:
-    """Write everything; files next to ``path`` are named relative to it.
-
-    Raises:
-        ClipsonicError: The file cannot be written.
-    """
+    """Write everything as :func:`save` does; files next to ``path`` are named relative to it."""
 
     def named(file: Path) -> str:
         inside = file.is_relative_to(path.parent)
@@ -129,11 +125,7 @@ def write_json(results: Results, path: Path) -> None:
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """Write the scores as a table of :data:`COLUMNS`.
-
-    Raises:
-        ClipsonicError: The file cannot be written.
-    """
+    """Write the scores as a table of :data:`COLUMNS`, as :func:`save` does."""
     lines = []
     for row in results.rows:
         for score in row.scores:

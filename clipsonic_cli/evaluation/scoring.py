@@ -119,11 +119,7 @@ class _Tally:
         return heading(self.system.name, self.system.guidance)
 
     def add(self, run: MetricRun, cache: "_FeatureCache", seed: int) -> None:
-        """Score the system by one more metric.
-
-        Raises:
-            UsageError: It cannot be scored by that.
-        """
+        """Score the system by one more metric; a UsageError says why it cannot be."""
         made, against = cache.pair(self.system, run)
         self.left_out |= made.left_out
         scores = run.metric(made, against, generator=torch.Generator().manual_seed(seed))

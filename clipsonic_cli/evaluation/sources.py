@@ -58,11 +58,7 @@ class Folders:
     statistics = None
 
     def prepare(self, needs: Needs, device: torch.device) -> Collect:  # noqa: ARG002 - no network runs
-        """Find the sounds; none is read, but recipes inside files are.
-
-        Raises:
-            UsageError: A folder has no sounds, two have one name, or the list is of no use.
-        """
+        """Find the sounds; none is read, but recipes inside files are."""
         listed = None if self.prompts is None else read_prompts(self.prompts)
         systems: list[System] = []
         notes: list[str] = []

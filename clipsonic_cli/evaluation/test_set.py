@@ -80,14 +80,7 @@ def draw_clips(
     """List the clips of a split in the order in which they are drawn.
 
     The first clips are the same whatever their number, so that sounds made from them can be used
-    again.
-
-    Args:
-        source: See :func:`~clipsonic_cli.data.listing.list_clips`, also for ``format``.
-        format: Format of the data.
-        split: Which clips.
-        split_seed: Seed of the training, which splits data that state no split.
-        seed: Seed of the draw.
+    again. ``split_seed`` is that of the training, which splits data that state no split.
 
     Raises:
         UsageError: There are no such data, or none in the split.

@@ -163,10 +163,11 @@ def _catalogue() -> str:
     place = catalogue.ClipLocation(
         shard=0, mel=0, mel_frames=64, frame=0, frames=2, wave=0, samples=0, frame_rate=1.0
     )
-    made = catalogue.Catalogue(PreparationConfig(), "x", ["clips-0.safetensors"])
-    for name in ("a", "b"):
-        made.add(name, "rain", "train", place)
-    return "".join(f"{json.dumps(line)}\n" for line in made._lines())
+    with tempfile.TemporaryDirectory() as folder:
+        made = catalogue.Catalogue(PreparationConfig(), folder, ["clips-0.safetensors"])
+        for name in ("a", "b"):
+            made.add(name, "rain", "train", place)
+        return made.write().read_text(encoding="utf-8")
 
 
 def _read_catalogue(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Mean opinion scores of a listening test as a table, next to the paper's Tables 3 and 4."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from clipsonic_cli.evaluation.results import heading
 from clipsonic_cli.listening.ratings import QUESTIONS, Mean, OpinionScore
@@ -10,16 +11,11 @@ from clipsonic_cli.report.tables import NONE, PAPER, Table, without_blanks
 
 def opinion_table(scores: Sequence[OpinionScore]) -> Table:
     """Build a table of mean opinion scores and those of the paper's tables 3 and 4."""
+    scores = list(scores)
     datasets = (*paper.DATASETS, "ImageHear")
     if any(score.system.split(" ")[0] == "iq" for score in scores):  # images, as in Table 4
-        scores = [
-            *scores,
-            *(
-                OpinionScore(system=name, question=question, ratings=None, raters=None)
-                for name in paper.BASELINES
-                for question in QUESTIONS
-            ),
-        ]
+        for name, question in product(paper.BASELINES, QUESTIONS):
+            scores.append(OpinionScore(system=name, question=question, ratings=None, raters=None))
     names = {heading(mode, paper.W): mode for mode in paper.TABLE_1}
     names |= {name: name for name in ("truth", *paper.BASELINES)}
     rows = []

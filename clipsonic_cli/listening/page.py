@@ -46,16 +46,9 @@ def write_listening_test(
     that would reveal their system; every rater hears them in another order. Raters save files for
     :func:`~clipsonic_cli.listening.ratings.read_ratings`.
 
-    Args:
-        systems: The sounds of each system, commonly of the same prompts.
-        folder: Gets the page, ``index.html``, and ``key.json``, which raters must not see.
-        seed: Seed of the codes of sounds; the same seed and sounds give the same page.
-        title: Title of the page.
-        report: Receives ("Listening test", done, total) sounds.
-
-    Raises:
-        UsageError: A sound or an image cannot be read, the page would be too large, or the folder
-            holds a test already, whose key would be lost.
+    The folder also gets ``key.json``, which raters must not see; a folder that holds a test already
+    is a UsageError, as its key would be lost. The same ``seed`` of the codes of sounds and the same
+    sounds give the same page. ``report`` receives ("Listening test", done, total) sounds.
 
     Source:
         CLIPSonic section 3, "Subjective test": the two questions and their scale. The words of the
@@ -118,10 +111,8 @@ def _blind(
         shown.append({"id": name, "prompt": prompt, "sound": sound})
         meanings[name] = {"system": system, "prompt": trial.prompt.name, "sound": trial.sound.name}
         report("Listening test", done, len(trials))
-    return {"prompts": [_prompt(prompt) for prompt in prompts], "samples": shown}, meanings
-
-
-def _prompt(query: Query) -> dict[str, str]:
-    if query.image is None:
-        return {"text": str(query.text)}
-    return {"image": photo_uri(query.image, 960)}
+    queries = [
+        {"text": str(query.text)} if query.image is None else {"image": photo_uri(query.image, 960)}
+        for query in prompts
+    ]
+    return {"prompts": queries, "samples": shown}, meanings

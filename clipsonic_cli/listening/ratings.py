@@ -62,8 +62,7 @@ class OpinionScore:
 
     system: str
     question: Question
-    ratings: Mean | None
-    """Each rating is one number."""
+    ratings: Mean | None  # each rating is one number
     raters: Mean | None
     """Each rater's mean is one number: the safer interval where some raters are stricter than
     others, as the ratings of one rater are then not independent."""
@@ -76,8 +75,7 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
     spaces.
 
     Raises:
-        UsageError: There are no files, or one is missing, damaged, of another test, has an unknown
-            sound or an answer that is not a whole number from 1 to 5, or contradicts another file
+        UsageError: There are no files, or one is damaged, of another test, or contradicts another
             of the same rater.
     """
     if not paths:
@@ -151,10 +149,6 @@ def mean(numbers: Sequence[float]) -> Mean:
 def student_t(freedom: int, level: float = 0.95) -> float:
     """Compute the t for which [-t, t] holds the share ``level`` of Student's distribution.
 
-    Args:
-        freedom: Degrees of freedom, 1 or more.
-        level: In (0, 1).
-
     Source:
         Abramowitz & Stegun 1964, 26.7.3 and 26.7.4: the share as a finite sum of powers of
         cos(theta), t = sqrt(freedom) tan(theta).
@@ -208,6 +202,7 @@ def _read_answers(
             f"'{path}' answers the test {fields.get('test')!r}, but the key is of {test!r}; give "
             "the key.json written with that page."
         )
+    ratings: dict[str, dict[Question, int]] = {sample: {} for sample in answers}
     for sample, answer in answers.items():
         if sample not in made_by:
             raise UsageError(f"'{path}' rates a sound '{sample}' that the test does not have.")
@@ -218,10 +213,8 @@ def _read_answers(
                     f"'{path}' has {number!r} for the {question} of sound '{sample}'; allowed are "
                     f"whole numbers from {SCALE[0]} to {SCALE[-1]}."
                 )
-    return rater, {
-        sample: {question: answer[question] for question in QUESTIONS}
-        for sample, answer in answers.items()
-    }
+            ratings[sample][question] = number
+    return rater, ratings
 
 
 def _read_json(path: Path, format_: str, wanted: str) -> dict[str, Any]:

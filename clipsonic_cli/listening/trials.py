@@ -1,7 +1,7 @@
 """The sounds of an evaluation as trials of a listening test."""
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.results import Results, Sample
+from clipsonic_cli.evaluation.results import Results
 from clipsonic_cli.listening.page import Trial
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.types import Query
@@ -20,8 +20,13 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     by_image = bool(modes) and all(mode.query == "image" for mode in modes)
     fit = []
     for sample in results.samples:
-        query = _query(sample, by_image=by_image)
-        if query is not None and sample.paths.keys() >= {*systems}:
+        if sample.image is not None and (by_image or sample.prompt is None):
+            query = Query(image=sample.image)
+        elif sample.prompt is not None:
+            query = Query(text=sample.prompt)
+        else:
+            continue
+        if sample.paths.keys() >= {*systems}:
             fit.append((query, sample))
     if not fit:
         raise UsageError(
@@ -34,10 +39,3 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
         name: [Trial(prompt=query, sound=sample.paths[name]) for query, sample in picked]
         for name in systems
     }
-
-
-def _query(sample: Sample, *, by_image: bool) -> Query | None:
-    """Return what raters compare a sound with."""
-    if sample.image is not None and (by_image or sample.prompt is None):
-        return Query(image=sample.image)
-    return None if sample.prompt is None else Query(text=sample.prompt)

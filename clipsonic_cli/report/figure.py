@@ -35,18 +35,13 @@ LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
 WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7  # inches: a panel, and the height of the legend below
 STROKE, LETTER = 0.95, 0.085  # inches: about the width of a legend line, and of a letter
 RC = {
-    "axes.edgecolor": INK,
-    "axes.formatter.useoffset": False,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.spines.right", "axes.spines.top", "axes.formatter.useoffset"), False),
     "font.size": 10,
     "svg.fonttype": "none",  # text stays text: smaller, and readable by screen readers
     "svg.hashsalt": "clipsonic",
-    "text.color": INK,
     "text.parse_math": False,  # a folder may be called $x$
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
 
 
@@ -85,17 +80,11 @@ def figure_3(
     Systems differ by marker and stroke, so that grey print is enough, and a mode looks the same in
     every figure; bands are 95 % intervals. Systems without w are horizontal lines. Scores by
     another backbone than the usual one have a panel of their own, without the paper's numbers,
-    which are faint at w = 1.5. The same results give the same bytes with the same matplotlib.
+    which are faint at w = 1.5. The same results give the same bytes with the same matplotlib. An
+    SVG needs no style sheet and no font file, so that a page with a strict policy can hold it.
 
-    Args:
-        results: Results at several w.
-        metrics: Names of scores, such as "fad" and "clap"; those without a w are left out. None
-            is all.
-        suffix: Format of the bytes. An SVG needs no style sheet and no font file, so that a page
-            with a strict policy can hold it.
-
-    Raises:
-        UsageError: No score has a w, or matplotlib is not installed.
+    Without ``metrics``, such as "fad" and "clap", it shows all that have a w. It is a
+    UsageError if none has one, or if matplotlib is not installed.
 
     Source:
         CLIPSonic figure 3; its numbers are not printed, so that those of table 1 are drawn.

@@ -29,10 +29,7 @@ def sound_uri(samples: torch.Tensor, sample_rate: int) -> str:
 
 
 def photo_uri(path: Path, pixels: int) -> str:
-    """Return an image file as a data URI: an upright JPEG without its name and metadata.
-
-    Its longer side is shrunk to ``pixels``; a file that is no image is a UsageError.
-    """
+    """Return an image file as a data URI: an upright JPEG of ``pixels`` at most, no metadata."""
     image = read_image(path)
     image.thumbnail((pixels, pixels))
     return _image_uri(image, "JPEG", quality=90)
@@ -44,13 +41,7 @@ def drawing_uri(image: Image.Image) -> str:
 
 
 def table(caption: str, head: str, rows: Iterable[str]) -> str:
-    """Build a table from the HTML of its rows; it can be wider than a phone, and scrolled by keys.
-
-    Args:
-        caption: Text.
-        head: Cells of the heading.
-        rows: Cells of each row.
-    """
+    """Build a table from the HTML of its cells; if wider than a phone, it scrolls, also by keys."""
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     content = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
     return (

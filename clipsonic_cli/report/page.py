@@ -31,8 +31,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 TRUTH = "truth"
 MAX_BYTES = 50_000_000  # of all samples, for browsers and mail
 LONG = ' class="text"'  # of cells that wrap
-MAX_SECONDS = 30.0
-"""Longest excerpt of a sound; the page states where more is left out."""
+MAX_SECONDS = 30.0  # longest excerpt of a sound; the page states where more is left out
 
 
 def write_html(
@@ -49,14 +48,10 @@ def write_html(
     queries the sound of every system as a player and a mel; and the settings. The same results and
     sounds give the same bytes.
 
-    Args:
-        results: What to show. A sound or an image that cannot be read is named in its place.
-        path: The file; its folder must exist.
-        figure: An SVG without style sheets, as :func:`~clipsonic_cli.report.figure.figure_3`
-            draws it; trusted.
-        samples: Most queries, spread evenly over all; fewer where :data:`MAX_BYTES` are full, which
-            the page states.
-        report: Receives ``("report", done, total)`` queries.
+    A sound or an image that cannot be read is named in its place. ``figure`` is an SVG without
+    style sheets, as :func:`~clipsonic_cli.report.figure.figure_3` draws it; trusted. ``samples`` is
+    the most queries, spread evenly over all; the page states if :data:`MAX_BYTES` allow fewer.
+    ``report`` receives ``("report", done, total)`` queries.
     """
     if samples < 0:
         raise ValueError(f"need samples of 0 or more, got {samples}")

@@ -74,8 +74,7 @@ OPINIONS: Mapping[tuple[str, str], Mapping[str, tuple[float, float]]] = {
     ("IM2WAV", "ImageHear"): {"fidelity": (2.19, 0.15), "relevance": (3.90, 0.22)},
 }
 """Mean opinion scores and half their 95 % intervals, of 21 raters, by system and data set."""
-BASELINES = ("SpecVQGAN", "IM2WAV")
-"""Systems of other authors, which only the paper's listening test of images has."""
+BASELINES = ("SpecVQGAN", "IM2WAV")  # other authors' systems, which only Table 4 has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +83,7 @@ class PaperRequest:
 
     title: str
     metrics: tuple[str, ...]
-    modes: tuple[str, ...] | None = None
-    """None is all that the model has."""
+    modes: tuple[str, ...] | None = None  # None is all that the model has
     guidance: tuple[float, ...] = (W,)
     clip_seconds: float | None = None
     """Length of the test clips' own sounds; None is that of the sounds that are made."""

@@ -42,7 +42,7 @@ def differences(results: Results) -> list[str]:
     made, rebuilt = _mean_seconds(results, guided=True), _mean_seconds(results, guided=False)
     if made is not None:
         theirs: dict[str, Any] = PAPER_SAMPLING
-        ours = {name: settings.get(name, value) for name, value in theirs.items()}
+        ours = theirs | dict(settings)
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
             paper = f"{theirs['steps']} of {theirs['sampler']}"
             odd.append(f"{ours['steps']} steps of {ours['sampler']} instead of {paper}")

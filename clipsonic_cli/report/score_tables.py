@@ -8,13 +8,16 @@ from clipsonic_cli.report.html import escaped, table
 from clipsonic_cli.report.tables import ARROWS, NONE, guidance, interval, number
 from clipsonic_cli.types import Score
 
+_Group = tuple[list[ScoreRow], dict[str, Score]]
+"""Rows that share labels, and a score of each label."""
+
 
 def score_tables(results: Results) -> str:
     """Format the scores as HTML: a table for each group of systems with the same metrics.
 
     Every number is in a ``data`` element, whose value is exact.
     """
-    groups: list[tuple[list[ScoreRow], dict[str, Score]]] = []
+    groups: list[_Group] = []
     for row in filter(lambda row: row.scores, results.rows):
         scores = {score.label: score for score in row.scores}
         group = next((group for group in groups if group[1].keys() & scores), None)
@@ -23,19 +26,14 @@ def score_tables(results: Results) -> str:
         group[0].append(row)
         group[1].update(scores)
     notes: dict[str, int] = {}
-    tables = [_table(results, *group, n, notes) for n, group in enumerate(groups, start=1)]
+    tables = [_table(results, group, n, notes) for n, group in enumerate(groups, start=1)]
     listed = "".join(f'<li id="note-{n}">{escaped(note)}</li>' for note, n in notes.items())
     return "".join(tables) + (f'<ol class="soft notes">{listed}</ol>' if listed else "")
 
 
-def _table(
-    results: Results,
-    rows: Sequence[ScoreRow],
-    columns: dict[str, Score],
-    index: int,
-    notes: dict[str, int],
-) -> str:
-    """Format rows with a column for each label; number their notes after those in ``notes``."""
+def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -> str:
+    """Format one table; number its notes after those in ``notes``."""
+    rows, columns = group
     best = {label: _best(rows, label) for label in columns}
     paper_columns = [
         (metric, data)
@@ -73,7 +71,7 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
     score = next((score for score in row.scores if score.label == label), None)
     if score is None:
         return f"<td>{NONE}</td>"
-    value = f'<data value="{score.value!r}">{number(score)}</data>'
+    value = f'<data value="{score.value!r}">{number(score.value, score)}</data>'
     if score.value == best and row.system != paper.RECONSTRUCTION:
         value = f'<b>{value} <span role="img" aria-label="best">★</span></b>'
     for note in score.notes:
@@ -85,10 +83,8 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
 
 
 def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
-    """Return the best of two values or more of as many sounds each, reconstructions aside.
-
-    They are an upper bound.
-    """
+    """Return the best of two values or more, if they are of as many sounds each."""
+    # Reconstructions are an upper bound.
     rows = [row for row in rows if row.system != paper.RECONSTRUCTION]
     scores = [score for row in rows for score in row.scores if score.label == label]
     if len(scores) < 2 or len({score.n for score in scores}) > 1:

@@ -11,10 +11,8 @@ from clipsonic_cli.types import Score
 NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metrics
-WORDS = ("system", "model", "metric", "backbone", "question", "mode")
-"""Columns of text, which may be folded; the others hold numbers."""
-DETAILS = ("windows", "against", "backbone", "Hz", "s")
-"""Columns that a narrow screen may leave out."""
+WORDS = ("system", "model", "metric", "backbone", "question", "mode")  # columns that may fold
+DETAILS = ("windows", "against", "backbone", "Hz", "s")  # columns that a narrow screen may lack
 PAPER = "paper: "  # prefix of the headings of the paper's own numbers
 INTERVAL = (
     "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
@@ -54,7 +52,7 @@ def all_scores(results: Results) -> Table:
     rows = tuple(
         (
             *(row.system, guidance(row), f"{score.label} {ARROWS[score.better]}"),
-            *(number(score), interval(score), _shown(score.bias, _digits(score))),
+            *(number(score.value, score), interval(score), number(score.bias, score)),
             *(f"{score.n}", f"{score.rows}", f"{score.against}", score.backbone),
             NONE if score.sample_rate is None else f"{score.sample_rate}",
             _shown(score.seconds, 2),
@@ -102,13 +100,15 @@ def table_5(results: Results) -> Table:
         for metric in paper.TABLE_5:
             if (score := column.of(row, metric)) is not None:
                 _, windows, mode = metric.rpartition("windows-")
-                seconds = score.seconds or 0.0
-                if windows:
-                    seconds = min(seconds, 4.0)
+                size = min(score.seconds or 0.0, 4.0) if windows else score.seconds or 0.0
                 numbers = _paper_cells(results, row, metric)
                 if row.system != paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
                     numbers = [NONE for _ in numbers]
-                cells = (row.system, f"{seconds:.1f} s", mode if windows else NONE)
+                cells = (
+                    row.system,
+                    f"{size:.1f} s",
+                    mode if windows else NONE,
+                )
                 rows.append((*cells, with_interval(score), f"{score.n}", *numbers))
     columns = ("system", "window size", "mode", column.heading, "n")
     return _table(5, results, [column], columns, rows)
@@ -155,21 +155,22 @@ def one_window(results: Results) -> list[str]:
     ]
 
 
-def number(score: Score) -> str:
-    """Format the value of a score."""
-    return _shown(score.value, _digits(score))
+def number(value: float | None, score: Score) -> str:
+    """Format a value with the decimals of a score: the paper's, but 4 for other distances."""
+    is_other = score.better == "lower" and not score.as_paper
+    return _shown(value, 4 if is_other else DIGITS.get(score.metric, 3))
 
 
 def interval(score: Score) -> str:
     """Format the interval of a score."""
-    return " to ".join(_shown(end, _digits(score)) for end in score.interval or ()) or NONE
+    return " to ".join(number(end, score) for end in score.interval or ()) or NONE
 
 
 def with_interval(score: Score | None) -> str:
     """Format a score with its interval."""
     if score is None:
         return NONE
-    return number(score) + (f" ({interval(score)})" if score.interval else "")
+    return number(score.value, score) + (f" ({interval(score)})" if score.interval else "")
 
 
 def guidance(row: ScoreRow) -> str:
@@ -232,11 +233,6 @@ def _paper_cells(results: Results, row: ScoreRow, *metrics: str) -> list[str]:
         for data in paper.DATASETS
         for metric in metrics
     ]
-
-
-def _digits(score: Score) -> int:
-    """Return the decimals of a score: as the paper, but 4 for distances by other networks."""
-    return 4 if score.better == "lower" and not score.as_paper else DIGITS.get(score.metric, 3)
 
 
 def _shown(value: float | None, digits: int) -> str:

@@ -29,7 +29,6 @@ except ImportError:
     from click import ClickException  # type: ignore[assignment]
 
 INTERRUPTED = 130
-STOPPED = "Interrupted. What was finished is kept, nothing is half written."
 
 REMEDIES = {
     errno.ENOSPC: " Free some space there, or choose another folder.",
@@ -69,10 +68,9 @@ def _clipsonic(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code; an error becomes one line on standard error.
+    """Run a command by the arguments that follow the program's name, and return its exit code.
 
-    Args:
-        arguments: What follows the program's name.
+    An error becomes one line on standard error.
     """
     debugging = "--debug" in arguments or os.environ.get("CLIPSONIC_DEBUG", "0") not in ("", "0")
     if debugging:
@@ -88,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
             else:
                 return _explain(error, _options_of(arguments))
         if code == INTERRUPTED:  # which newer versions of Typer return
-            complain(STOPPED)
+            complain("Interrupted. What was finished is kept, nothing is half written.")
         return code if isinstance(code, int) else 0
 
 

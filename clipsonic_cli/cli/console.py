@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import (
@@ -85,17 +85,9 @@ class Console:
         words: Collection[str],
         details: Collection[str],
     ) -> tuple[str, ...]:
-        """Print a table of numbers as result; no number is cut, however narrow the terminal.
+        """Print a table of numbers as result, and return the columns that were left out.
 
-        Args:
-            title: Above the table.
-            columns: Headings.
-            rows: As many cells each.
-            words: Columns of words, which are folded on a narrow terminal.
-            details: Columns that are left out on a narrower one.
-
-        Returns:
-            The columns that were left out.
+        On a narrow terminal columns of words are folded, then details left out; no number is cut.
         """
         columns = [printable(column) for column in columns]
         rows = [[printable(cell) for cell in row] for row in rows]
@@ -112,15 +104,13 @@ class Console:
         return Bars(self.console, title, shown=shown, of_bytes=of_bytes)
 
 
-class Bars:
+class Bars(Progress):
     """A progress bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
 
     Print no results while bars are drawn; they are erased at the end.
 
     Args:
-        console: Where to draw.
         title: Put before the name of every stage.
-        shown: Whether to draw.
         of_bytes: Whether progress is counted in bytes: show megabytes and their speed.
     """
 
@@ -132,7 +122,7 @@ class Bars:
         counts: list[ProgressColumn] = (
             [DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]
         )
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             *counts,
@@ -145,19 +135,12 @@ class Bars:
             redirect_stderr=False,
         )
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of a stage; a total of 0 is unknown."""
         if stage not in self._stages:
             title = printable(f"{self.title}{stage}")
-            self._stages[stage] = self._progress.add_task(title, total=None)
-        self._progress.update(self._stages[stage], completed=done, total=total or None)
+            self._stages[stage] = self.add_task(title, total=None)
+        self.update(self._stages[stage], completed=done, total=total or None)
 
 
 def name_options(message: str, options: Mapping[str, str]) -> str:

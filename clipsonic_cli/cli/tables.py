@@ -9,9 +9,6 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-UNFOLDED = 24
-"""Least width of a column of words."""
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -34,15 +31,8 @@ class Layout:
     ) -> "Layout":
         """Choose the first layout that fits: all; no details; no lines; cells folded at spaces.
 
-        Args:
-            columns: Headings.
-            rows: Cells.
-            words: Columns of text, which can be folded.
-            details: Columns that can be left out.
-            width: Width of the terminal; None is unlimited.
-
-        Returns:
-            The narrowest where none fits: a number is never folded or cut.
+        Where none fits, choose the narrowest: words can be folded and details left out, but a
+        number is never folded or cut. A width of None is unlimited.
         """
         # Measure the columns.
         cells = [[row[place] for row in rows] for place in range(len(columns))]
@@ -62,7 +52,7 @@ class Layout:
         ):
             shown = [p for p, name in enumerate(columns) if detailed or name not in details]
             widths = {p: folded[p] if folds else max(folded[p], whole[p]) for p in shown}
-            widths |= {p: min(folded[p], UNFOLDED) for p in texts if p in shown}
+            widths |= {p: min(folded[p], 24) for p in texts if p in shown}  # legible when folded
             layout = cls(widths, roomy=roomy)
             if layout.total <= width:
                 break

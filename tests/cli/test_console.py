@@ -18,7 +18,7 @@ def test_a_stage_has_a_bar_with_its_count_and_time_left():
     console = screen()
     with Bars(console, "1/2 ", shown=True) as bars:
         bars("sample", 3, 25)
-        bars._progress.refresh()
+        bars.refresh()
     drawn = console.file.getvalue()
     assert "1/2 sample" in drawn
     assert "3/25" in drawn

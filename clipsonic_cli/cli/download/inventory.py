@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -47,16 +48,7 @@ def describe_asset(row: Asset) -> dict[str, Any]:
         "page": row.page,
         "modes": row.modes,
         "metrics": row.metrics,
-        "files": [
-            {
-                "name": file.name,
-                "urls": file.urls,
-                "bytes": file.bytes,
-                "sha256": file.sha256,
-                "digest_from": file.digest_from,
-            }
-            for file in row.files
-        ],
+        "files": [asdict(file) for file in row.files],
     }
 
 

@@ -14,11 +14,7 @@ from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.eval import options as eval_options
-from clipsonic_cli.cli.eval.show import (
-    print_ratings,
-    write_listening,
-    write_report,
-)
+from clipsonic_cli.cli.eval import show
 from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
@@ -91,7 +87,7 @@ def evaluate(
     # Read ratings.
     if ratings is not None or key is not None:
         _check_meaning(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
-        print_ratings(ratings, key, console)
+        show.print_ratings(ratings, key, console)
         return
     # Check options.
     if generated:
@@ -119,7 +115,12 @@ def evaluate(
     # Choose what the paper has of a table or figure.
     asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
     if table is not None:
-        _check_columns(table, metrics or (), paper.TABLES[table].metrics)
+        columns = paper.TABLES[table].metrics
+        if odd := [name for name in metrics or () if name.partition(":")[0] not in columns]:
+            raise UsageError(
+                f"Table {table} has no column for {', '.join(odd)}; its metrics are "
+                f"{', '.join(columns)}. Leave --table out for others."
+            )
     if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     # Choose the source of the sounds.
@@ -128,7 +129,8 @@ def evaluate(
         if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
             raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
         source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
-        name = _names_of(generated)
+        more = f" and {len(generated) - 1} more" if len(generated) > 1 else ""
+        name = f"{_name_of(generated[0])}{more}"
     elif pictures:
         raise UsageError("--pictures is for recipes in the sounds of --generated; give both.")
     elif prompts is not None:
@@ -181,20 +183,14 @@ def evaluate(
         if save_stats is not None:
             console.note(f"statistics: {save_stats}")
         if results.rows:
-            write_report(results, request.out, table, figure, console)
+            show.write_report(results, request.out, table, figure, console)
     if listening_test is not None:
-        write_listening(results, listening_test, trials, seed, console)
+        show.write_listening(results, listening_test, trials, seed, console)
 
 
 def _name_of(path: Path) -> str:
     """Return the name of a folder or model, also for "." and ".."."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
-
-
-def _names_of(paths: Sequence[Path]) -> str:
-    """Return one name for several folders."""
-    names = [_name_of(path) for path in paths]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:
@@ -243,12 +239,3 @@ def _check_paper(
         if not of_model:
             raise UsageError(f"{requested} is of a model, whose w is known; leave --generated out.")
         check_matplotlib()
-
-
-def _check_columns(table: int, metrics: Sequence[str], columns: Sequence[str]) -> None:
-    """Check that each metric has a column."""
-    if odd := [name for name in metrics if name.partition(":")[0] not in columns]:
-        raise UsageError(
-            f"Table {table} has no column for {', '.join(odd)}; its metrics are "
-            f"{', '.join(columns)}. Leave --table out for others."
-        )

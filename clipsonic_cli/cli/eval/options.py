@@ -34,12 +34,7 @@ class WordsCommand(TyperCommand):
 
 
 def repeated(args: Sequence[str], several: set[str]) -> list[str]:
-    """Repeat an option before each of the words that follow it.
-
-    Args:
-        args: A command line.
-        several: Options that may take several words.
-    """
+    """Repeat an option before each of the words that follow it, if it may take several."""
     expanded: list[str] = []
     option, words = None, 0
     for word in args:

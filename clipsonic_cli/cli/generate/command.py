@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from clipsonic_cli.sound import Sound
     from clipsonic_cli.types import Score
 
-ENGINE = ("model", "device", "dtype")
-"""Fields of a recipe that hold for a whole run."""
-
 
 def generate(
     prompts: Annotated[list[str] | None, generate_options.PROMPTS] = None,
@@ -123,7 +120,7 @@ def generate(
 
     engine = options.not_none(model=model, device=device, dtype=dtype)
     if recipe is not None:
-        engine = {name: getattr(recipe, name) for name in ENGINE} | engine
+        engine = {"model": recipe.model, "device": recipe.device, "dtype": recipe.dtype} | engine
     with console.noting_warnings():
         sonic = ClipSonic.load(**engine)
         if original is not None:
@@ -202,7 +199,7 @@ def _make(
             score = None if ranking is None else ranking(sound, job.recipe.query.name)
             made = Made(job=job, sound=sound, elapsed=elapsed, score=score)
             _note_made(made, console)
-            best = sorted([*best, made], key=_rank)[: one.keep]
+            best = sorted([*best, made], key=lambda m: -m.score.value if m.score else 0)[: one.keep]
         # Write them.
         for place, made in enumerate(best):
             path = one.path(made.job, place)
@@ -212,10 +209,6 @@ def _make(
                 seed = made.job.recipe.seed
                 console.note(f"kept {place + 1} of {len(one.jobs)}: seed {seed}")
             _print_result(made, path, console)
-
-
-def _rank(made: Made) -> float:
-    return 0.0 if made.score is None else -made.score.value
 
 
 def _note_engine(sonic: "ClipSonic", job: Job, console: Console) -> None:

@@ -92,12 +92,8 @@ def plan_rounds(
 ) -> list[Round]:
     """Name the file of every recipe, and group the recipes of which the best are kept.
 
-    Args:
-        requests: All queries.
-        recipes: The variations of each.
-        template: The name of a file.
-        variations: How many there are of each query.
-        keep: How many of each are written; None is all, one after the other.
+    The variations of each request stand one after the other, of which so many are kept; None is
+    all, each in a group of its own.
 
     Raises:
         UsageError: Sounds of an image would have to be ranked, which no network can.

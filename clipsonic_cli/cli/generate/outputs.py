@@ -18,9 +18,6 @@ SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
 """Values of ``--bits``, with their names in ``audio.files``."""
 FIELDS = ("prompt", "seed", "mode", "index")
 DEFAULT_NAME = "{prompt}-{seed}.wav"
-WIDTH = "0[1-9]d?"
-"""What may follow a field of a template, after a colon."""
-MAX_NAME_BYTES = 240  # room for "-1000" and for the name of the temporary file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,8 @@ class Template:
         path, ending, creates = Path(output or ""), suffix or usual, False
         if output is not None and ("\0" in output or not output):
             raise UsageError(f"Output {output!r} is no file name.")
-        if output is not None and not _is_folder(output):
+        # Path.is_dir raises for a name that is too long.
+        if output is not None and not os.path.isdir(output):  # noqa: PTH112
             creates = output.endswith(("/", os.sep))
             if creates and fields_of(output):
                 raise UsageError(
@@ -71,14 +69,10 @@ class Template:
         return cls(folder=path, stem=stem, ending=ending, fields=fields, creates=creates)
 
     def paths(self, sounds: Sequence[Mapping[str, str | int]]) -> list[Path]:
-        """Name the file of every sound.
+        """Name the file of every sound by its values of ``FIELDS`` and any more fields.
 
-        Args:
-            sounds: For each the values of ``FIELDS``, and any more that the template may use.
-
-        Returns:
-            Paths that differ even where a file system ignores case: equal ones are numbered "-2",
-            "-3" and so on, which depends on nothing but the arguments.
+        Paths differ even where a file system ignores case: equal ones are numbered "-2", "-3" and
+        so on, which depends on nothing but the arguments.
 
         Raises:
             UsageError: The template names an unknown field, or formats a text as a number.
@@ -87,7 +81,8 @@ class Template:
         paths = []
         for values in sounds:
             safe = {k: slug(v) if isinstance(v, str) else v for k, v in values.items()}
-            stem = truncated(self._fill(safe), MAX_NAME_BYTES)
+            # Of 255 bytes, some are for "-1000" and for the name of the temporary file.
+            stem = truncated(self._fill(safe), 240)
             unique, count = stem, 1
             while unicodedata.normalize("NFC", unique).casefold() in taken:
                 count += 1
@@ -120,14 +115,6 @@ def _ending_of(path: Path, suffix: str | None) -> str:
     return ending
 
 
-def _is_folder(path: str) -> bool:
-    """Return whether there is a folder; not where Path raises, as for a name that is too long."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-MAX_NAME_BYTES = 240  # room for "-1000" and for the name of the temporary file
-
-
 def fields_of(template: str) -> set[str]:
     """Return the fields of a template: names in braces, with a width as in ``{index:03}``."""
     try:
@@ -139,7 +126,7 @@ def fields_of(template: str) -> set[str]:
     if bad := [name for name in names if not name.isidentifier()]:
         raise UsageError(f"Output template '{template}': '{{{bad[0]}}}' is no field name.")
     # Other formats can be of any width, or of the width that another field states.
-    if wide := [spec for _, spec in parsed if spec and not re.fullmatch(WIDTH, spec)]:
+    if wide := [spec for _, spec in parsed if spec and not re.fullmatch("0[1-9]d?", spec)]:
         raise UsageError(
             f"Output template '{template}' is malformed: ':{wide[0]}' is not a width; allowed are "
             f"':01' to ':09', which put zeros before a number."
@@ -150,13 +137,9 @@ def fields_of(template: str) -> set[str]:
 def check_paths(
     paths: Sequence[Path], subtype: str | None, *, overwrite: bool, creates: bool = False
 ) -> None:
-    """Check that files can be written.
+    """Check that files can be written, in a folder that is new where ``creates`` says so.
 
-    Args:
-        paths: The files.
-        subtype: A name of ``audio.files``; None leaves it to the format.
-        overwrite: Whether files may exist.
-        creates: Whether their folder, one for all, is new.
+    A subtype is a name of ``audio.files``; None leaves it to the format.
 
     Raises:
         UsageError: A file exists, its folder is missing, takes no files or cannot be created, or

@@ -103,8 +103,11 @@ def train(
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
         )
-    if resume is not None:
-        _check_changeable(ctx)
+    if resume is not None and (fixed := sorted(options.on_command_line(ctx) - CHANGEABLE)):
+        raise UsageError(
+            f"`{fixed[0]}` was decided when the run began, and --resume goes on with it. Leave out "
+            f"`{fixed[0]}`, or begin another run with --data."
+        )
 
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.modes import query_of
@@ -150,9 +153,7 @@ def train(
             licence=licence,
             overwrite=overwrite,
         )
-    else:
-        assert resume is not None  # one of the two was given
-        more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
+    more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
     # Train.
     try:
@@ -174,31 +175,22 @@ def train(
         console.note(f"to go on: {_resuming(run_dir, overwrite=overwrite)}")
         raise
     finally:
-        _destroy_group()
+        import torch.distributed
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # torch warns otherwise
     if outcome is not None:
         _print_outcome(console, outcome)
-
-
-def _check_changeable(ctx: typer.Context) -> None:
-    """Check that no option is given with ``--resume`` that would change nothing."""
-    if fixed := sorted(options.on_command_line(ctx) - CHANGEABLE):
-        name = fixed[0]
-        raise UsageError(
-            f"`{name}` was decided when the run began, and --resume goes on with it. Leave out "
-            f"`{name}`, or begin another run with --data."
-        )
 
 
 def _resuming(run_dir: Path, *, overwrite: bool) -> str:
     """Format the command that resumes a run, for people."""
     from clipsonic_cli.training.run_config import FILE
 
-    if (run_dir / FILE).is_file():
-        command = ["clipsonic", "train", "--resume", str(run_dir)]
-        if overwrite:
-            command.append("--overwrite")
-        return shlex.join(command)
-    return "the same command again; what was prepared is kept"
+    if not (run_dir / FILE).is_file():
+        return "the same command again; what was prepared is kept"
+    more = ["--overwrite"] if overwrite else []
+    return shlex.join(["clipsonic", "train", "--resume", str(run_dir), *more])
 
 
 def _callbacks(console: Console, bars: Bars) -> "TrainCallbacks":
@@ -261,11 +253,3 @@ def _print_outcome(console: Console, outcome: "Outcome") -> None:
             "command": outcome.command,
         },
     )
-
-
-def _destroy_group() -> None:
-    """Destroy the process group; torch warns otherwise."""
-    import torch.distributed
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

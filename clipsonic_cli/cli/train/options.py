@@ -7,7 +7,6 @@ from clipsonic_cli import types
 from clipsonic_cli.cli.options import data, number, option, run, whole
 from clipsonic_cli.config import PRESETS, UNET_SIZES
 
-STAGES, SPACES = get_args(types.Stage), get_args(types.Space)
 PRECISIONS = ("float32", "bfloat16")
 DROPPABLE = ("clipped", "still", "damaged")
 """Flaws that drop a clip only on request."""
@@ -31,13 +30,13 @@ DROP = data(
 STAGE = model(
     "--stage NAME",
     "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN.",
-    only=STAGES,
+    only=get_args(types.Stage),
 )
 CONDITION = model(
     "--condition NAME",
     "clip-image: frames, as in the paper; clip-text and clap-text: labels, for the modes clip-tta "
     "and clap-tta.",
-    only=SPACES,
+    only=get_args(types.Space),
 )
 PRESET = model(
     "--preset NAME",

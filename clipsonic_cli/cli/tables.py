@@ -37,7 +37,8 @@ class Layout:
         # Measure the columns.
         cells = [[row[place] for row in rows] for place in range(len(columns))]
         whole = [max(map(cell_len, some), default=0) for some in cells]
-        folded = [max(_longest(text) for text in some) for some in zip(columns, *rows, strict=True)]
+        split = [" ".join(some).split() for some in zip(columns, *rows, strict=True)]
+        folded = [max(map(cell_len, parts), default=0) for parts in split]
         full = [max(cell_len(head), size) for head, size in zip(columns, whole, strict=True)]
         if width is None:
             return cls(dict(enumerate(full)), roomy=True)
@@ -98,8 +99,3 @@ class Layout:
         for row in rows:
             table.add_row(*(Text(row[place]) for place in self.widths))
         return table
-
-
-def _longest(text: str) -> int:
-    """Return the width of the longest word."""
-    return max(map(cell_len, text.split()), default=0)

@@ -76,7 +76,7 @@ def plan_recipes(
             same_kind = original is not None and original.query.kind == query.kind
             mode = chosen.get("mode", base["mode"] if same_kind else None)
             fields = base | chosen
-            fields |= {"text": query.text, "image": query.image and str(query.image)}
+            fields |= {"text": query.text, "image": query.path}
             fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
             seed = fields.setdefault("seed", drawn)
             recipes += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]

@@ -96,8 +96,7 @@ def located(where: str) -> Iterator[None]:
 def negative_fields(negative: str) -> dict[str, str | None]:
     """Return the recipe's fields for a negative text or image, which must exist."""
     query = _checked(query_of(negative))
-    image = None if query.image is None else str(query.image)
-    return {"negative": query.text, "negative_image": image, "negative_image_sha256": None}
+    return {"negative": query.text, "negative_image": query.path, "negative_image_sha256": None}
 
 
 def _checked(query: Query) -> Query:

@@ -107,8 +107,7 @@ def _blind(
         # Encoded again, sounds lose format, names and recipe, which would reveal the system.
         audio = read_sound_file(trial.sound)
         sound = sound_uri(torch.from_numpy(audio.samples), audio.sample_rate)
-        prompt = prompts.index(trial.prompt)
-        shown.append({"id": name, "prompt": prompt, "sound": sound})
+        shown.append({"id": name, "prompt": prompts.index(trial.prompt), "sound": sound})
         meanings[name] = {"system": system, "prompt": trial.prompt.name, "sound": trial.sound.name}
         report("Listening test", done, len(trials))
     queries = [

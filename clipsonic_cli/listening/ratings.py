@@ -133,11 +133,9 @@ def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
 
 
 def mean(numbers: Sequence[float]) -> Mean:
-    r"""Compute the mean of numbers, with the 95 % interval by Student's t.
+    r"""Compute the mean of independent numbers, with the 95 % interval by the unbiased variance.
 
     .. math:: m \pm t_{0.975, n - 1} s / \sqrt{n}
-
-    with s^2 the unbiased variance, for independent numbers.
     """
     n = len(numbers)
     if not n:
@@ -157,10 +155,7 @@ def student_t(freedom: int, level: float = 0.95) -> float:
         raise ValueError(f"need freedom >= 1 and 0 < level < 1, got {freedom} and {level}")
     low, high = 0.0, math.pi / 2
     while low < (theta := (low + high) / 2) < high:  # until no float lies between
-        if _share(freedom, theta) < level:
-            low = theta
-        else:
-            high = theta
+        low, high = (theta, high) if _share(freedom, theta) < level else (low, theta)
     return math.sqrt(freedom) * math.tan(theta)
 
 

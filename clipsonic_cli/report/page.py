@@ -14,14 +14,7 @@ from clipsonic_cli.config import MelSpec
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
-from clipsonic_cli.report.html import (
-    drawing_uri,
-    escaped,
-    filled,
-    photo_uri,
-    sound_uri,
-    text_table,
-)
+from clipsonic_cli.report import html
 from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.score_tables import score_tables
 from clipsonic_cli.report.tables import BIAS, INTERVAL, NONE, all_scores, one_window
@@ -56,24 +49,24 @@ def write_html(
     if samples < 0:
         raise ValueError(f"need samples of 0 or more, got {samples}")
     reference = results.settings.get("reference")
-    notes = [f"<li>{escaped(note)}</li>" for note in (*results.notes, *one_window(results))]
+    notes = [f"<li>{html.escaped(note)}</li>" for note in (*results.notes, *one_window(results))]
     settings = [(name, _text(value)) for name, value in results.settings.items()]
-    table = text_table("What decided the numbers", ("setting", "value"), settings, LONG)
+    table = html.text_table("What decided the numbers", ("setting", "value"), settings, LONG)
     parts = {
-        "title": escaped(results.name),
-        "summary": "" if reference is None else f"Compared with {escaped(reference)}.",
+        "title": html.escaped(results.name),
+        "summary": "" if reference is None else f"Compared with {html.escaped(reference)}.",
         "scores": _scores(results),
         "figure": "" if figure is None else _figure(figure),
         "notes": _section("notes", "Notes", f"<ul>{''.join(notes)}</ul>") if notes else "",
         "samples": _samples(results.samples, samples, report),
         "settings": _section("settings", "Settings", table) if settings else "",
     }
-    save(path, filled(TEMPLATE, parts))
+    save(path, html.filled(TEMPLATE, parts))
     return path
 
 
 def _section(name: str, title: str, content: str) -> str:
-    head = f'<h2 id="{name}">{escaped(title)}</h2>'
+    head = f'<h2 id="{name}">{html.escaped(title)}</h2>'
     return f'<section aria-labelledby="{name}">{head}{content}</section>'
 
 
@@ -102,9 +95,10 @@ def _scores(results: Results) -> str:
             "of the paper’s."
         )
     # Format the tables.
-    content = f'{score_tables(results)}<p class="soft">{escaped(" ".join(legend))}</p>'
-    table = all_scores(results)
-    content += _folded("Every score in full", text_table("Every score", table.columns, table.rows))
+    content = f'{score_tables(results)}<p class="soft">{html.escaped(" ".join(legend))}</p>'
+    every = all_scores(results)
+    table = html.text_table("Every score", every.columns, every.rows)
+    content += _folded("Every score in full", table)
     outliers = [
         (
             heading(row.system, row.guidance),
@@ -116,7 +110,7 @@ def _scores(results: Results) -> str:
     if outliers:
         caption = "Sounds farthest from the reference"
         columns = ("system", "sounds (distance)")
-        content += _folded(caption, text_table(caption, columns, outliers, LONG))
+        content += _folded(caption, html.text_table(caption, columns, outliers, LONG))
     return _section("scores", "Scores", content)
 
 
@@ -171,9 +165,9 @@ def _samples(samples: Sequence[Sample], count: int, report: Report) -> str:
 def _sample(sample: Sample, number: int) -> str:
     """Format a query and its sounds, the clip's own first."""
     query = sample.name if sample.prompt is None else sample.prompt
-    title = f'<h3 id="sample-{number}">{escaped(query)}</h3>'
+    title = f'<h3 id="sample-{number}">{html.escaped(query)}</h3>'
     if sample.prompt is not None:
-        title += f'<p class="soft">{escaped(sample.name)}</p>'
+        title += f'<p class="soft">{html.escaped(sample.name)}</p>'
     names = sorted(sample.paths, key=lambda name: name != TRUTH)
     sounds = "".join(_sound(name, sample.paths[name], query) for name in names)
     return (
@@ -187,22 +181,22 @@ def _image(sample: Sample) -> str:
     if sample.image is None:
         return ""
     try:
-        uri = photo_uri(sample.image, 480)
+        uri = html.photo_uri(sample.image, 480)
     except UsageError as error:
-        return f'<p class="warn">{escaped(error)}</p>'
-    return f'<img class="image" src="{uri}" alt="Image of the query {escaped(sample.name)}">'
+        return f'<p class="warn">{html.escaped(error)}</p>'
+    return f'<img class="image" src="{uri}" alt="Image of the query {html.escaped(sample.name)}">'
 
 
 def _sound(system: str, path: Path, query: str) -> str:
     """Format a player and a mel of a sound, or why it cannot be read."""
     kind = ' class="truth"' if system == TRUTH else ""
     name = "truth: the clip’s own sound" if system == TRUTH else system
-    caption = f"<b>{escaped(name)}</b>"
+    caption = f"<b>{html.escaped(name)}</b>"
     spec = MelSpec()
     try:
         audio, resampled = read_as_made(path), read_as_made(path, spec.sample_rate)
     except UsageError as error:
-        why = f'<p class="warn">{escaped(error)}</p>'
+        why = f'<p class="warn">{html.escaped(error)}</p>'
         return f"<figure{kind}><figcaption>{caption}</figcaption>{why}</figure>"
     # Describe what is played.
     samples, sample_rate = torch.from_numpy(audio.samples), audio.sample_rate
@@ -215,10 +209,10 @@ def _sound(system: str, path: Path, query: str) -> str:
     # Draw the mel.
     mel_input = torch.from_numpy(resampled.samples)[: round(MAX_SECONDS * spec.sample_rate)]
     mel = draw_mel(Waveform(samples=mel_input, sample_rate=spec.sample_rate), spec)
-    label = escaped(f"{system}, for {query}")
+    label = html.escaped(f"{system}, for {query}")
     return (
         f'<figure{kind}><figcaption>{caption} <span class="soft">{seconds}</span></figcaption>'
-        f'<img src="{drawing_uri(mel)}" width="{mel.width}" height="{mel.height}" '
+        f'<img src="{html.drawing_uri(mel)}" width="{mel.width}" height="{mel.height}" '
         f'alt="Mel spectrogram of {label}"><audio controls preload="none" '
-        f'src="{sound_uri(shown, sample_rate)}" aria-label="{label}"></audio></figure>'
+        f'src="{html.sound_uri(shown, sample_rate)}" aria-label="{label}"></audio></figure>'
     )

@@ -79,37 +79,22 @@ BASELINES = ("SpecVQGAN", "IM2WAV")  # other authors' systems, which only Table 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperRequest:
-    """What to evaluate for a table or a figure, by the paper's title."""
+    """What to evaluate for a table or a figure."""
 
-    title: str
     metrics: tuple[str, ...]
     modes: tuple[str, ...] | None = None  # None is all that the model has
     guidance: tuple[float, ...] = (W,)
-    clip_seconds: float | None = None
-    """Length of the test clips' own sounds; None is that of the sounds that are made."""
+    clip_seconds: float | None = None  # of test clips' own sounds; None is that of sounds made
 
 
 TABLES: Mapping[int, PaperRequest] = {
-    1: PaperRequest(title="Evaluation results", metrics=("fad", "clap")),
-    2: PaperRequest(
-        title="Cosine similarity of query and true image embedding",
-        metrics=("similarity",),
-        modes=("zs", "pd", "sd"),
-    ),
-    5: PaperRequest(
-        title="CLAP scores of reconstructions, by a sliding window",
-        metrics=("clap-windows", "clap"),
-        modes=(),
-        clip_seconds=10.0,
-    ),
+    1: PaperRequest(metrics=("fad", "clap")),
+    2: PaperRequest(metrics=("similarity",), modes=("zs", "pd", "sd")),
+    5: PaperRequest(metrics=("clap-windows", "clap"), modes=(), clip_seconds=10.0),
 }
 """Tables of scores by number; 3 and 4 are listening tests."""
 
-FIGURE_3 = PaperRequest(
-    title="Evaluation results over guidance",
-    metrics=("fad", "clap"),
-    guidance=(1.0, 1.5, 2.0, 3.0),
-)
+FIGURE_3 = PaperRequest(metrics=("fad", "clap"), guidance=(1.0, 1.5, 2.0, 3.0))
 
 
 def of_model(results: Results) -> bool:

@@ -8,8 +8,7 @@ from clipsonic_cli.report.html import escaped, table
 from clipsonic_cli.report.tables import ARROWS, NONE, guidance, interval, number
 from clipsonic_cli.types import Score
 
-_Group = tuple[list[ScoreRow], dict[str, Score]]
-"""Rows that share labels, and a score of each label."""
+_Group = tuple[list[ScoreRow], dict[str, Score]]  # rows that share labels, a score of each label
 
 
 def score_tables(results: Results) -> str:

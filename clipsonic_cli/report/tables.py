@@ -78,7 +78,8 @@ def table_1(results: Results) -> Table:
         cells = (_title(results, row), guidance(row), *map(with_interval, scores), *_sizes(scores))
         rows.append((*cells, *_paper_cells(results, row, *metrics)))
     columns = ("model", "w", *(column.heading for column in shown), "n", "Hz", "s")
-    return _table(1, results, shown, columns, rows, [f" {metric.upper()}" for metric in metrics])
+    suffixes = [f" {metric.upper()}" for metric in metrics]
+    return _table("Table 1. Evaluation results", results, shown, columns, rows, suffixes)
 
 
 def table_2(results: Results) -> Table:
@@ -89,7 +90,8 @@ def table_2(results: Results) -> Table:
         if (score := column.of(row, "similarity")) is not None:
             cells = (_title(results, row), with_interval(score), f"{score.n}")
             rows.append((*cells, *_paper_cells(results, row, "similarity")))
-    return _table(2, results, [column], ("model", column.heading, "n"), rows)
+    title = "Table 2. Cosine similarity of query and true image embedding"
+    return _table(title, results, [column], ("model", column.heading, "n"), rows)
 
 
 def table_5(results: Results) -> Table:
@@ -111,7 +113,8 @@ def table_5(results: Results) -> Table:
                 )
                 rows.append((*cells, with_interval(score), f"{score.n}", *numbers))
     columns = ("system", "window size", "mode", column.heading, "n")
-    return _table(5, results, [column], columns, rows)
+    title = "Table 5. CLAP scores of reconstructions, by a sliding window"
+    return _table(title, results, [column], columns, rows)
 
 
 def notes_of(results: Results) -> list[str]:
@@ -240,7 +243,7 @@ def _shown(value: float | None, digits: int) -> str:
 
 
 def _table(
-    which: int,
+    title: str,
     results: Results,
     shown: Sequence[_Column],
     columns: Sequence[str],
@@ -263,7 +266,7 @@ def _table(
     notes = notes_of(results)
     if others:
         notes.insert(0, f"By other networks, and in the report alone: {', '.join(others)}")
-    title = f"Table {which}. {paper.TABLES[which].title}: {results.name}"
+    title = f"{title}: {results.name}"
     heads = (f"{PAPER}{data}{suffix}" for data in paper.DATASETS for suffix in suffixes)
     table = Table(title=title, columns=(*columns, *heads), rows=tuple(rows), notes=tuple(notes))
     return without_blanks(table, about)

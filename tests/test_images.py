@@ -35,7 +35,7 @@ def test_the_usual_formats_are_read(tmp_path, suffix):
     assert np.abs(np.array(image.getpixel((5, 10)), int) - RED).max() < 6
 
 
-def test_a_image_taken_sideways_is_turned_upright(tmp_path):
+def test_an_image_taken_sideways_is_turned_upright(tmp_path):
     path = tmp_path / "phone.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show rotated by 90 degrees clockwise

@@ -167,7 +167,7 @@ def test_like_rejects_other_weights_and_changed_images(call, micro, tmp_path, vi
     assert run(["generate", "--like", "x.wav", "-o", "z.wav", "--model", str(model)]) == 0
 
 
-def test_images_are_heard_by_iq_however_they_are_given(call, violin_picture):
+def test_images_are_queries_of_iq_however_they_are_given(call, violin_picture):
     shutil.copy(violin_picture, "a.jpg")
     shutil.copy(violin_picture, "b.jpg")
     _, out, err = call("--image", "a.jpg", "b.jpg", "--seed", 1, *PICTURE)

@@ -18,7 +18,7 @@ NAMES = [b"caf\xe9.png", b"a\nb.png", b"\xe2\x80\xaeabc.png", b"a\x1bb.png", b"x
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_image_of_any_name_makes_a_sound_that_repeats(tmp_path, capsys, name):
+def test_an_image_of_any_name_makes_a_sound_that_repeats(tmp_path, capsys, name):
     picture = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
     Image.new("RGB", (8, 8), "red").save(picture)
     first, again = str(tmp_path / "a.wav"), str(tmp_path / "b.wav")

@@ -112,7 +112,7 @@ def test_a_clip_after_the_end_is_reported(video):
         read_samples(clip(video, start=100), 16_000)
 
 
-def test_sound_next_to_the_media_is_the_one_heard(video, tmp_path):
+def test_audio_next_to_the_media_is_the_one_used(video, tmp_path):
     other = write_media(
         tmp_path / "b.wav", video=None, audio="pcm_s16le", samples=tone(1, 16000, 880)
     )

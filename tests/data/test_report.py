@@ -37,7 +37,7 @@ def test_a_sound_that_does_not_fill_a_window_is_short():
 
 
 @pytest.mark.parametrize(("change", "reasons"), [(17, []), (18, ["no change in 5 looks"])])
-def test_a_image_that_changes_by_the_last_look_is_not_still(tmp_path, change, reasons):
+def test_an_image_that_changes_by_the_last_look_is_not_still(tmp_path, change, reasons):
     path = tmp_path / "a.mkv"  # ten frames a second, the last look is at 1.75 s
     write_media(path, seconds=2, audio=None, level=lambda number: grey(number // change))
     check = StillCheck(RULES)

@@ -210,7 +210,7 @@ def test_the_encoder_gives_conditions_of_claps_text_space(clap):
     assert torch.equal(condition.embed, clap.embed_text(["rain"]))
 
 
-def test_a_image_or_a_text_without_words_is_rejected(clap, violin_picture):
+def test_an_image_or_a_text_without_words_is_rejected(clap, violin_picture):
     with pytest.raises(ValueError, match="text queries only"):
         ClapTextEncoder(clap)([Query(image=violin_picture)], noise=SeededNoise([0]))
     with pytest.raises(UsageError, match="is empty"):

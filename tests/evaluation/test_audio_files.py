@@ -127,7 +127,7 @@ def test_where_no_file_is_of_use_what_is_broken_is_reported_next_to_what_is_too_
         embed_files(sound_files(tmp_path), fakes.FakeBackbone())
 
 
-def test_sounds_that_are_cut_are_heard_and_named(fakes, tmp_path):
+def test_sounds_that_are_cut_are_scored_and_named(fakes, tmp_path):
     fakes.write_sounds(tmp_path, 3)
     for name in ("dog-0", "dog-2"):
         path = tmp_path / f"{name}.wav"
@@ -137,7 +137,7 @@ def test_sounds_that_are_cut_are_heard_and_named(fakes, tmp_path):
     assert features.notes == ("2 files (dog-0, dog-2) cut off: shorter than the header says.",)
 
 
-def test_two_channels_are_heard_as_their_mean(fakes, tmp_path):
+def test_two_channels_are_mixed_to_their_mean(fakes, tmp_path):
     fakes.write_sounds(tmp_path, 1)
     mono, rate = soundfile.read(tmp_path / "dog-0.wav")
     soundfile.write(tmp_path / "two.wav", np.stack([mono, np.zeros_like(mono)], 1), rate, "FLOAT")

@@ -33,7 +33,7 @@ def test_a_recipe_inside_says_what_a_sound_was_to_be_and_else_its_name(tmp_path,
 
 
 @pytest.mark.parametrize("digest", ["0" * 16, None])
-def test_a_image_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_picture, digest):
+def test_an_image_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_picture, digest):
     recipe = Recipe(image=str(violin_picture), image_sha256=digest, mode="iq")
     Sound(samples=torch.zeros(16), sample_rate=16_000, recipe=recipe).write(tmp_path / "a.wav")
     _, images, notes = find_prompts(sound_files(tmp_path), None, folders=[violin_picture.parent])
@@ -41,7 +41,7 @@ def test_a_image_that_is_not_the_recipes_own_is_not_shown(tmp_path, violin_pictu
     assert notes[0].startswith("images that recipes name are not shown for 1 of 1 sounds")
 
 
-def test_a_image_outside_the_folders_is_shown_only_where_its_folder_is_named(
+def test_an_image_outside_the_folders_is_shown_only_where_its_folder_is_named(
     tmp_path, violin_picture
 ):
     private = tmp_path / "private" / "passport.png"

@@ -101,7 +101,7 @@ def test_swapped_prompts_lower_the_clap_score(run, fakes, tmp_path):
     assert values[1] < values[0] - 0.01
 
 
-def test_sounds_are_heard_next_to_the_true_ones_of_their_names(run, truth, fakes, tmp_path):
+def test_sounds_are_shown_next_to_the_true_ones_of_their_names(run, truth, fakes, tmp_path):
     noisy = fakes.write_sounds(tmp_path / "noisy", 17, snr=10)
     samples = run(noisy, reference=truth).samples
     assert [set(sample.paths) for sample in samples].count({"noisy"}) == 1
@@ -128,7 +128,7 @@ def test_the_farthest_sounds_are_named(run, truth, tmp_path, fakes):
     assert len(row.outliers) == 10
 
 
-def test_every_sound_that_could_not_be_heard_is_kept_with_its_reason(run, fakes, tmp_path):
+def test_every_sound_that_could_not_be_scored_is_kept_with_its_reason(run, fakes, tmp_path):
     made, truth = (fakes.write_sounds(tmp_path / name, 12) for name in ("made", "reference"))
     for n in range(5):
         (made / f"broken-{n}.wav").write_bytes(b"RIFF")
@@ -226,7 +226,7 @@ def test_what_sounds_are_compared_with_is_said_where_they_are(run, truth):
         assert run(truth, metrics=metrics, reference=truth).settings["reference"] == expected
 
 
-def test_the_weights_that_heard_are_among_the_settings(run, truth, fakes):
+def test_the_weights_of_backbones_are_among_the_settings(run, truth, fakes):
     settings = run(truth, reference=truth).settings
     assert settings["backbones"] == {"mini": fakes.FakeBackbone().identity}
 

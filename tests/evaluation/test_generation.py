@@ -97,7 +97,7 @@ def test_a_sound_of_another_recipe_is_made_again(sonic, items, tmp_path, change)
     assert all(after[name] != before[name] for name in before)
 
 
-def test_a_image_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
+def test_an_image_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
     before = times(generate(sonic, items, of("iq"), tmp_path))
     moved = tmp_path / "moved.jpg"
     shutil.copy(items[0].image, moved)

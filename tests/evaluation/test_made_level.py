@@ -33,7 +33,7 @@ class Loudness:
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
-def test_a_sound_that_was_guarded_is_heard_as_it_was_made(loud, tmp_path, suffix):
+def test_a_sound_that_was_guarded_is_scored_as_it_was_made(loud, tmp_path, suffix):
     path = loud.write(tmp_path / f"a{suffix}")
     assert files.read(path, RATE).abs().max() <= 0.98 + 2**-15
     features = embed_files({"a": path}, Loudness())

@@ -114,7 +114,7 @@ def test_a_sound_stays_the_same_whether_images_are_wanted_or_not(clips, tmp_path
     assert len(times) == 1
 
 
-def test_a_image_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
+def test_an_image_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
     one, other, *_ = (clip for clip in clips if clip.media.name != "bad.mp4")
     clip = dataclasses.replace(one, media=tmp_path / "clip.mp4")
     shutil.copyfile(one.media, clip.media)

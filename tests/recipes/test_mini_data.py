@@ -87,7 +87,7 @@ def test_a_row_of_the_tables_is_found_where_it_was_unpacked(path, place):
     assert data.locate(Path("pkg"), Path("unpacked"), row) == Path(place)
 
 
-def test_a_image_is_saved_on_white_within_its_size(tmp_path):
+def test_an_image_is_saved_on_white_within_its_size(tmp_path):
     Image.new("RGBA", (400, 100), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert data.save_picture(tmp_path / "clear.png", tmp_path / "a" / "b.png", 200)
     with Image.open(tmp_path / "a" / "b.png") as saved:

@@ -49,7 +49,7 @@ def test_points_lie_where_their_numbers_are():
     assert y3 < y1  # upwards is more
 
 
-def test_axes_say_which_way_is_better_and_which_network_heard():
+def test_axes_say_which_way_is_better_and_which_backbone_was_used():
     words = {text.text for text in drawn(results()).iter(f"{SVG}text")}
     assert {"fad[mini]   ↓ lower is better", "clap[mini]   ↑ higher is better"} <= words
     assert "guidance w" in words

@@ -81,7 +81,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_file_larger_than_the_free_space_is_not_begun(server, small_disk):
+def test_a_file_larger_than_the_free_space_is_not_started(server, small_disk):
     with pytest.raises(FetchFailed, match=r"needs 1,000,000 bytes, [456]\d\d,\d\d\d are free"):
         fetch([server.serve("/a", CONTENT)], small_disk / "a")
     assert [path.name for path in small_disk.iterdir()] == ["a.lock"]

@@ -17,7 +17,6 @@ import soundfile
 import torch
 from PIL import Image
 
-from clipsonic_cli import cli
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import environment, main, run, signals
 from clipsonic_cli.diffusion import SAMPLERS
@@ -413,7 +412,8 @@ def test_what_breaks_because_of_a_signal_ends_as_interrupted(call, monkeypatch):
         raise RecursionError("half imported")
 
     monkeypatch.setattr("clipsonic_cli.pipeline.ClipSonic.load", interrupted_import)
-    assert call("dog", *FAST) == (130, [], [f"clipsonic: {cli.STOPPED}"])
+    message = "clipsonic: Interrupted. What was finished is kept, nothing is half written."
+    assert call("dog", *FAST) == (130, [], [message])
 
 
 def test_damaged_weights_are_one_line(call, micro, tmp_path):

@@ -82,6 +82,8 @@ def run(arguments: Sequence[str]) -> int:
             if signals.was_interrupted() or isinstance(error, typer.Abort):
                 code = INTERRUPTED
             elif debugging:
+                if isinstance(error, ClipsonicError):
+                    error.args = (name_options(str(error), _options_of(arguments)),)
                 raise
             else:
                 return _explain(error, _options_of(arguments))

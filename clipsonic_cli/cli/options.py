@@ -44,7 +44,8 @@ def option(
 
     def parse_name(name: str) -> str:
         if name not in only:
-            raise unknown(spellings[0].lstrip("-"), name, list(only))
+            kind = spellings[0].lstrip("-") if last == "NAME" else last.lower()
+            raise unknown(kind, name, list(only))
         return name
 
     return typer.Option(

@@ -87,10 +87,10 @@ def install(source: str, *, name: str | None, report: FileReport) -> ModelFolder
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot be a model's name: letters, digits, '.', '_' and '-', up to 64. "
-            "Choose another `name`."
+            "Choose another with `name`."
         )
     if name in ASSETS:
-        raise UsageError(f"'{name}' is the name of published weights. Choose another `name`.")
+        raise UsageError(f"'{name}' is the name of published weights. Choose another with `name`.")
     _check_free(name)
     # Fetch and check in a temporary folder.
     incoming, models = data_home() / "incoming", data_home() / "models"
@@ -145,7 +145,7 @@ def _check_free(name: str) -> None:
     """Check that no model on this machine has the name."""
     if name in names():
         raise UsageError(
-            f"There is a model '{name}' already. Choose another `name`, or remove it first: "
+            f"There is a model '{name}' already. Choose another with `name`, or remove it first: "
             f"clipsonic download --remove {name}"
         )
 

@@ -27,7 +27,7 @@ def check_name(name: str) -> None:
     if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and hyphens.")
     if (model_folders.BUNDLED / name).is_dir():
-        raise UsageError(f"'{name}' is built in. Choose another `name`.")
+        raise UsageError(f"'{name}' is built in. Choose another with `name`.")
 
 
 def target(name: str) -> ModelFolder | None:
@@ -59,7 +59,7 @@ def check_free(name: str, part: str, run: str | None) -> None:
         if other is not None and other != run:
             raise UsageError(
                 f"The model '{name}' has a {part} that another run trained ({path}). "
-                "Choose another `name`, or `overwrite` it."
+                "Choose another with `name`, or `overwrite` it."
             )
 
 
@@ -90,8 +90,8 @@ def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
         if theirs != header.encoder:
             raise UsageError(
                 f"The model '{model}' has another {kind.upper()} ({theirs}) than '{base.name}' "
-                f"({header.encoder}), so that its parts would not fit. Choose another `name`, or "
-                "leave out `base`."
+                f"({header.encoder}), so that its parts would not fit. Choose another with `name`, "
+                "or leave out `base`."
             )
     return header
 

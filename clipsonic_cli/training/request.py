@@ -175,7 +175,7 @@ def check_new(run_dir: Path) -> None:
     if (run_dir / FILE).exists():
         line = f"clipsonic train --resume {shlex.quote(str(run_dir))}"
         raise UsageError(
-            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another `out`."
+            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another with `out`."
         )
 
 

@@ -138,6 +138,18 @@ def asked(call, micro, pets, monkeypatch):
     return asked
 
 
+def test_notes_in_reports_name_options(call, micro, pets, monkeypatch):
+    from clipsonic_cli.evaluation import evaluate as evaluation
+    from clipsonic_cli.evaluation.results import Results, ScoreRow
+
+    rows, notes = (ScoreRow(system="pd", scores=()),), ("no images; give `data`, `unknown`",)
+    results = Results(name="x", rows=rows, notes=notes)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: results)
+    assert call("--model", micro, "--data", pets, "-o", "report")[0] == 0
+    saved = json.loads(Path("report/report.json").read_text())
+    assert saved["notes"] == ["no images; give --data, `unknown`"]
+
+
 def test_the_papers_preset_samples_as_the_paper_does(asked):
     paper = ("ddpm", 1000, "float32", 4.0, 10.0)
     for table in (1, 2, 5):

@@ -5,6 +5,7 @@ All that a person can get wrong is checked before weights are read.
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Console
+from clipsonic_cli.cli.console import Console, name_options
 from clipsonic_cli.cli.eval import options as eval_options
 from clipsonic_cli.cli.eval import show
 from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING, Recipe
@@ -180,6 +181,8 @@ def evaluate(
                 device=place,
                 callbacks=evaluate.EvalCallbacks(on_message=console.note, on_progress=bars),
             )
+        notes = tuple(name_options(note, console.options) for note in results.notes)
+        results = replace(results, notes=notes)
         if save_stats is not None:
             console.note(f"statistics: {save_stats}")
         if results.rows:

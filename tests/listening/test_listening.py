@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from contrast import contrast
 from PIL import Image
 
 from clipsonic_cli.audio import files
@@ -376,25 +377,3 @@ def test_nothing_is_cut_off_on_a_phone_and_words_stand_out(context, page_file, s
         assert bounds["x"] + bounds["width"] <= 390
     for place in (".caption", "legend .soft", ".scale span", "#play", "#next"):
         assert contrast(page, place) >= 4.5  # WCAG 2.2, 1.4.3
-
-
-def contrast(page, place: str) -> float:
-    """Contrast of an element's words with what lies behind them."""
-    colors = page.eval_on_selector(
-        place,
-        """(element) => {
-          let behind = element;
-          while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") {
-            behind = behind.parentElement;
-          }
-          return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
-        }""",
-    )
-    low, high = sorted(luminance(color) for color in colors)
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(color: str) -> float:
-    channels = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot([0.2126, 0.7152, 0.0722], linear))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from contrast import contrast
 from example_results import HOSTILE, NOTE, SECONDS, results, score
 from PIL import Image
 
@@ -290,25 +291,3 @@ def cells(page) -> list:
     table = page.locator("table").first
     places = ("caption", "thead th >> nth=0", "thead th >> nth=1", "tbody th", "tbody th + td")
     return [table.locator(place).first for place in places]
-
-
-def contrast(page, place: str) -> float:
-    """Contrast of an element's words with what lies behind them."""
-    colors = page.eval_on_selector(
-        place,
-        """(element) => {
-          let behind = element;
-          while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") {
-            behind = behind.parentElement;
-          }
-          return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
-        }""",
-    )
-    low, high = sorted(luminance(color) for color in colors)
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(color: str) -> float:
-    channels = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot([0.2126, 0.7152, 0.0722], linear))

@@ -12,12 +12,11 @@ from clipsonic_cli.preparation.config import PreparationConfig
 CLIPS = 20
 PROGRAM = """
 import random, signal, sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from make_media import clips_of
-from sudden_kill import kill_before
+from sudden_kill import expect, kill_before
 from clipsonic_cli.data.check import Rules
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.preparation import prepare as module
@@ -36,18 +35,11 @@ def go(folder, number=None):
         kill_before(number, folder)
     module.prepare(clips, folder, config, clip_encoder=encoder, rules=Rules(), workers=0)
 
-def expect(exitcode, *arguments):
-    process = get_context("fork").Process(target=go, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode != exitcode:
-        sys.exit(f"ended with {process.exitcode}, not {exitcode}: {arguments}")
-
 when = random.Random(0)
 for _ in range(kills):
-    expect(-signal.SIGKILL, root / "killed", when.randint(1, 20))
+    expect(-signal.SIGKILL, go, root / "killed", when.randint(1, 20))
 for name in ("killed", "unbroken"):
-    expect(0, root / name)
+    expect(0, go, root / name)
 """
 
 

@@ -7,6 +7,8 @@ kill between two of them leaves the same on the disk, but for bytes of an open f
 import os
 import signal
 import sys
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 CHANGES = {"open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir"}
@@ -27,3 +29,12 @@ def kill_before(number: int, *folders: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
+
+
+def expect(exitcode: int, function: Callable[..., None], *arguments: object) -> None:
+    """Call a function in a forked process; end this one where it exits with another code."""
+    process = get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode != exitcode:
+        sys.exit(f"ended with {process.exitcode}, not {exitcode}: {arguments}")

@@ -12,12 +12,11 @@ from clipsonic_cli.trainer import checkpoint
 
 PROGRAM = """
 import random, signal, sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch._dynamo  # an optimizer's first step imports it, which takes seconds
 from conftest import Points, Regression
-from sudden_kill import kill_before
+from sudden_kill import expect, kill_before
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
 
@@ -32,18 +31,11 @@ def go(folder, number=None):
         kill_before(number, folder)
     train(Regression(), Points(), config, folder, held_out=Points())
 
-def expect(exitcode, *arguments):
-    process = get_context("fork").Process(target=go, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode != exitcode:
-        sys.exit(f"ended with {process.exitcode}, not {exitcode}: {arguments}")
-
 when = random.Random(0)
 for _ in range(kills):
-    expect(-signal.SIGKILL, root / "killed", when.randint(1, 60))
+    expect(-signal.SIGKILL, go, root / "killed", when.randint(1, 60))
 for name in ("killed", "unbroken"):
-    expect(0, root / name)
+    expect(0, go, root / name)
 """
 
 

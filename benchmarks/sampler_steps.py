@@ -101,7 +101,7 @@ def mels(sonic: ClipSonic, sampler: str, steps: int, w: float) -> Tensor:
 
 def recipe(number: int, w: float) -> Recipe:
     """Return the recipe of a pair of label and seed."""
-    return Recipe(text=f"a photo of {LABELS[number]}", seed=number, guidance_scale=w)
+    return Recipe(text=f"a photo of {LABELS[number]}", seed=number, guidance=w)
 
 
 def table(work: Path) -> str:

@@ -83,7 +83,7 @@ def of_command(made: Path, truth: Path, count: int) -> dict[str, object]:
     command += ["--generated", str(made), "--reference", str(truth)]
     start = time.perf_counter()
     process = subprocess.Popen(
-        [*command, "--out", str(made.with_name("out")), "--quiet"], stdout=subprocess.DEVNULL
+        [*command, "--output", str(made.with_name("out")), "--quiet"], stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status:

@@ -56,7 +56,7 @@ def measure(manifest: Path, steps: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         command = [sys.executable, "-m", "clipsonic_cli", "train", "--data", str(manifest)]
-        command += ["--out", str(home / "run"), "--name", "cost", "--quiet"]
+        command += ["--output", str(home / "run"), "--name", "cost", "--quiet"]
         command += ["--steps", str(steps), "--batch-size", str(BATCH), "--sample-every", "0"]
         environment = {**os.environ, "CLIPSONIC_HOME": str(home)}
         start = time.monotonic()

@@ -2,7 +2,7 @@
 
 >>> from clipsonic_cli import ClipSonic
 >>> sonic = ClipSonic.load("mini")
->>> sonic("a photo of violin", mode="pd", guidance_scale=1.5).write("violin.wav")
+>>> sonic("a photo of violin", mode="pd", guidance=1.5).write("violin.wav")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -13,6 +13,7 @@ from typing import Literal
 
 from clipsonic_cli import ranges
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields, shown
 from clipsonic_cli.types import Query
 
@@ -185,6 +186,10 @@ PAPER_COUNT = 512
 """Sounds that the paper scores of each model (CLIPSonic section 3)."""
 
 
+_RENAMED = {"guidance_scale": "guidance"}
+"""Fields of recipes that 0.1.0 called otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All that decides a sound besides the weights; it travels in the sound file's metadata.
@@ -204,7 +209,7 @@ class Recipe:
     model_id: str | None = None
     """Digest of the weights files read, so that ``--like`` can tell whether they are the same."""
     vocoder: str | None = None  # a name of ``models.VOCODERS``; None leaves the choice to the model
-    guidance_scale: float = 1.5  # the paper's w, 0 to 100 (section 2, footnote 2)
+    guidance: float = 1.5  # the paper's w, 0 to 100 (section 2, footnote 2)
     sampler: str = "dpmpp"  # a name of ``diffusion.SAMPLERS``
     steps: int = DEFAULT_STEPS["dpmpp"]
     seconds: float = 4.0  # duration, up to 600
@@ -223,6 +228,18 @@ class Recipe:
             optional = field.default is None and value is None
             if field.name not in ranges.RECIPE and not optional and not isinstance(value, str):
                 raise UsageError(f"{field.name} is {shown(value)}; it must be text.")
+
+    @classmethod
+    def from_json(cls, fields: object) -> "Recipe":
+        """Read what ``dataclasses.asdict`` returned, also that of an older version.
+
+        Raises:
+            ValueError: A field is missing, unknown or of another type.
+            UsageError: A number is out of its range.
+        """
+        if isinstance(fields, dict):
+            fields = {_RENAMED.get(name, name): value for name, value in fields.items()}
+        return from_dict(cls, fields, "recipe")
 
     @property
     def query(self) -> Query:

@@ -95,13 +95,14 @@ class ClipSonic:
         query: str | Path,
         *,
         mode: str | None = None,
-        guidance_scale: float = 1.5,
+        guidance: float = 1.5,
         sampler: str = "dpmpp",
         steps: int | None = None,
         seconds: float = 4.0,
         seed: int | None = None,
         negative: str | Path | None = None,
         report: Report = silent,
+        guidance_scale: float | None = None,
     ) -> Sound:
         """Make one sound from a text or an image; :meth:`generate` makes many.
 
@@ -109,7 +110,7 @@ class ClipSonic:
             query: A text; or the path of an image file, as a Path or a name such as "cat.jpg".
                 Images in memory (PIL, arrays, tensors) are errors, as no recipe could name them.
             mode: A row of ``modes.MODES``; None is "pd" for text and "iq" for images.
-            guidance_scale: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
+            guidance: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
                 exaggerates. This and all numbers may be NumPy's.
             sampler: A name of ``diffusion.SAMPLERS``.
             steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
@@ -117,6 +118,7 @@ class ClipSonic:
             seed: None draws one, which the sound's recipe holds.
             negative: A text or image to steer away from.
             report: Called as ``report(stage, done, total)``.
+            guidance_scale: What 0.1.0 called ``guidance``.
 
         Raises:
             UsageError: An argument is out of its range, or an image cannot be used.
@@ -133,7 +135,7 @@ class ClipSonic:
             negative=negative_query.text if negative_query else None,
             negative_image=negative_query.path if negative_query else None,
             mode=mode_for(mode, positive.kind).name,
-            guidance_scale=guidance_scale,
+            guidance=guidance if guidance_scale is None else guidance_scale,
             sampler=sampler,
             steps=DEFAULT_STEPS[SAMPLERS.check(sampler)] if steps is None else steps,
             seconds=seconds,
@@ -332,7 +334,7 @@ class ClipSonic:
             lambda x_t, t, cond: unet(x_t, process.network_time(t), cond),
             cond,
             uncond,
-            recipe.guidance_scale,
+            recipe.guidance,
         )
         denoise = windowed(denoise, frames, piece, piece // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806

@@ -154,7 +154,7 @@ TRAIN = {
 """Numbers of a ``trainer.config.TrainConfig``."""
 
 RECIPE = {
-    "guidance_scale": Range(
+    "guidance": Range(
         low=0, high=100, note="0 ignores the query, 1 only follows it; the paper's w is 1.5."
     ),
     "steps": Range(low=1, high=MAX_STEPS, whole=True),
@@ -181,7 +181,7 @@ EXTENSIONS = {
 BATCH = Range(low=1, high=1024, whole=True)
 """Sounds that are computed together."""
 
-GENERATE = {"variations": Range(low=1, high=10_000, whole=True)}
+GENERATE = {"count": Range(low=1, high=10_000, whole=True)}
 """Numbers of ``clipsonic generate`` besides those of a recipe."""
 
 RUN = {
@@ -199,7 +199,7 @@ EVAL = {
     "clip_seconds": Range(low=0.1, high=MAX_SECONDS, optional=True),
     "seed": RECIPE["seed"],
     "split_seed": RECIPE["seed"],
-    "guidance": RECIPE["guidance_scale"],
+    "guidance": RECIPE["guidance"],
     "steps": Range(low=1, high=MAX_STEPS, whole=True, optional=True),
     "seconds": RECIPE["seconds"],
 }

@@ -10,7 +10,6 @@ from clipsonic_cli.audio import level
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import shown
 from clipsonic_cli.text import printable
 from clipsonic_cli.types import Waveform
@@ -81,7 +80,7 @@ def read_recipe(path: Path) -> Recipe:
         if not text.lstrip().startswith("{"):
             continue
         try:
-            recipe = from_dict(Recipe, json.loads(text)["recipe"], "recipe")
+            recipe = Recipe.from_json(json.loads(text)["recipe"])
             recipe.validate()
         except (UsageError, ValueError, TypeError, LookupError, RecursionError) as error:
             why = f"what looks like one cannot be used: {error}".rstrip(".")

@@ -66,8 +66,8 @@ def test_a_config_takes_no_unknown_field():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"guidance_scale": -0.1},
-        {"guidance_scale": math.nan},
+        {"guidance": -0.1},
+        {"guidance": math.nan},
         {"steps": 0},
         {"steps": 4001},
         {"seconds": 0.0},

@@ -86,7 +86,7 @@ def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
     recipes = [
         Recipe(text="rain", seed=1, mode="zs", **FAST),
         Recipe(image=str(violin_picture), mode="iq", seed=2, **FAST),
-        Recipe(text="rain", seed=3, mode="zs", guidance_scale=2, **FAST),
+        Recipe(text="rain", seed=3, mode="zs", guidance=2, **FAST),
         Recipe(text="rain", seed=4, mode="zs", **FAST),
     ]
     sounds = list(sonic.generate(recipes, batch_size=4))
@@ -96,7 +96,7 @@ def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
 
 def test_w_zero_ignores_the_query_and_w_one_does_not(sonic):
     def sound(text, w):
-        return sonic(text, mode="zs", guidance_scale=w, seed=1, **FAST).samples
+        return sonic(text, mode="zs", guidance=w, seed=1, **FAST).samples
 
     assert torch.equal(sound("rain", 0), sound("a dog", 0))
     assert not torch.allclose(sound("rain", 1), sound("a dog", 1), atol=1e-4)
@@ -104,15 +104,15 @@ def test_w_zero_ignores_the_query_and_w_one_does_not(sonic):
 
 def test_steering_away_from_the_query_itself_leaves_plain_conditioning(sonic):
     # uncond + w (cond - uncond) with uncond = cond
-    plain = sonic("rain", mode="zs", guidance_scale=1, seed=1, **FAST)
-    steered = sonic("rain", mode="zs", guidance_scale=3, negative="rain", seed=1, **FAST)
+    plain = sonic("rain", mode="zs", guidance=1, seed=1, **FAST)
+    steered = sonic("rain", mode="zs", guidance=3, negative="rain", seed=1, **FAST)
     torch.testing.assert_close(steered.samples, plain.samples, atol=1e-4, rtol=1e-3)
 
 
 def test_a_negative_leaves_the_noise_as_it_was(sonic):
     # w = 1 has no use for a negative
     free, avoiding = (
-        sonic("rain", guidance_scale=1, negative=negative, seed=1, **FAST).samples
+        sonic("rain", guidance=1, negative=negative, seed=1, **FAST).samples
         for negative in (None, "voices")
     )
     assert torch.equal(free, avoiding)
@@ -397,7 +397,7 @@ def test_numbers_and_texts_of_numpy_make_a_sound_whose_recipe_is_plain(sonic, tm
     sound = sonic(
         np.str_("dog"),
         mode="zs",
-        guidance_scale=np.float32(1.5),
+        guidance=np.float32(1.5),
         steps=np.int64(2),
         seconds=np.float64(0.3),
         seed=np.uint8(5),
@@ -411,7 +411,7 @@ def test_numbers_and_texts_of_numpy_make_a_sound_whose_recipe_is_plain(sonic, tm
 @pytest.mark.parametrize(
     "choice",
     [
-        *({"steps": 2.5}, {"seed": True}, {"seed": -1}, {"seconds": "4"}, {"guidance_scale": 1j}),
+        *({"steps": 2.5}, {"seed": True}, {"seed": -1}, {"seconds": "4"}, {"guidance": 1j}),
         *({"mode": 5}, {"mode": ["zs"]}, {"sampler": []}, {"sampler": b"ddim"}),
     ],
 )

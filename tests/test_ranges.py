@@ -61,8 +61,8 @@ def test_whole_numbers_of_numpy_become_pythons_own(kind, value):
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, Fraction])
 def test_numbers_of_numpy_become_floats(kind):
     value = kind(1.5)
-    recipe = Recipe(text="a", guidance_scale=value, seconds=value)
-    assert (type(recipe.guidance_scale), recipe.guidance_scale) == (float, 1.5)
+    recipe = Recipe(text="a", guidance=value, seconds=value)
+    assert (type(recipe.guidance), recipe.guidance) == (float, 1.5)
     json.dumps(asdict(recipe))
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_whole_number_is_rejected_with_what_was_seen(value):
 
 
 def test_minus_nothing_is_nothing():
-    assert math.copysign(1, Recipe(text="a", guidance_scale=-0.0).guidance_scale) == 1
+    assert math.copysign(1, Recipe(text="a", guidance=-0.0).guidance) == 1
 
 
 @pytest.mark.parametrize("name", ["text", "image", "mode", "model", "sampler", "negative"])

@@ -41,7 +41,7 @@ def ranks(mel):
 
 
 def test_a_long_sound_steps_no_farther_where_windows_meet_than_elsewhere(monkeypatch):
-    mel = mels(monkeypatch, LABELS[:4], seconds=6.1, steps=5, guidance_scale=1.0)
+    mel = mels(monkeypatch, LABELS[:4], seconds=6.1, steps=5, guidance=1.0)
     assert 0.2 < ranks(mel).mean() < 0.7  # 8 borders; 0.8 where windows count alike
 
 

@@ -17,7 +17,6 @@ from clipsonic_cli.cli import environment, options, signals
 from clipsonic_cli.cli.console import complain, name_options
 from clipsonic_cli.cli.download.command import download
 from clipsonic_cli.cli.eval.command import evaluate
-from clipsonic_cli.cli.eval.options import WordsCommand
 from clipsonic_cli.cli.generate.command import generate
 from clipsonic_cli.cli.train.command import train
 from clipsonic_cli.device import keep_memory
@@ -43,10 +42,9 @@ app = typer.Typer(
     help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("generate")(generate)
-app.command("train")(train)
-app.command("eval", cls=WordsCommand)(evaluate)
-app.command("download")(download)
+for command in (generate, train, evaluate, download):
+    name = "eval" if command is evaluate else command.__name__
+    app.command(name, cls=options.Command)(command)
 
 
 def _version(value: bool) -> None:

@@ -1,10 +1,11 @@
 """How an option is declared, and the options that several commands share."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
@@ -14,10 +15,59 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.registry import unknown
 
 PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
     "fast": {"sampler": "dpmpp", "steps": 8},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
 """Recipe fields of ``generate --preset``."""
+
+OLD_NAMES = {
+    "generate": {"--variations": "--count", "--guidance-scale": "--guidance"},
+    "train": {"--out": "--output", "--format": "--data-format", "--license": "--licence"},
+    "eval": {"--out": "--output", "--format": "--data-format"},
+}
+"""Former and other names of a command's options, which no help shows."""
+
+
+class Command(TyperCommand):
+    """A command that knows old names, and whose options may take several words.
+
+    ``--metrics fad clap``: Click has options of one word that may be repeated; each word becomes
+    one of those, unless the command has arguments, which words without an option are.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line."""
+        args = renamed(args, OLD_NAMES.get(self.name or "", {}))
+        if not any(param.param_type_name == "argument" for param in self.params):
+            several = {n for p in self.params if getattr(p, "multiple", False) for n in p.opts}
+            args = repeated(args, several)
+        remaining: list[str] = super().parse_args(ctx, args)
+        return remaining
+
+
+def renamed(args: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    """Replace old names of options, up to "--"."""
+    end = list(args).index("--") if "--" in args else len(args)
+    split = [(*arg.partition("="),) for arg in args[:end]]
+    return ["".join((names.get(name, name), *rest)) for name, *rest in split] + list(args[end:])
+
+
+def repeated(args: Sequence[str], several: Collection[str]) -> list[str]:
+    """Repeat an option before each of the words that follow it, if it may take several."""
+    expanded: list[str] = []
+    option, words = None, 0
+    for word in args:
+        if word.startswith("-") and word != "-":
+            name, equals, _ = word.partition("=")
+            option, words = (name if name in several else None), int(bool(equals))
+            expanded.append(word)
+            continue
+        if option is not None and words:
+            expanded.append(option)
+        expanded.append(word)
+        words += 1
+    return expanded
 
 
 def option(
@@ -119,8 +169,10 @@ VOCODER = sampling(
     "model's own if nothing was scored.",
     names=VOCODERS,
 )
-FORMAT = data(
-    "--format NAME", f"Layout of the data: {', '.join(READERS)}. Default: detected.", names=READERS
+DATA_FORMAT = data(
+    "--data-format NAME",
+    f"Layout of the data: {', '.join(READERS)}. Default: detected.",
+    names=READERS,
 )
 WORKERS = data("--workers N", "Processes that decode. Default: one per core.", whole)
 MODEL = run("--model NAME", "Name or folder of a model. Default: mini, the built-in one.")

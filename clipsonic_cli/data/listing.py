@@ -168,7 +168,7 @@ class Folder:
         """Return the note on the format chosen: the files found, and the other formats possible."""
         able = {"folder": len(self.videos), "pairs": len(self.pairs), "shards": self.archived}
         others = [
-            f"`format` {other} reads {TITLES[other]} ({count:,})"
+            f"`data_format` {other} reads {TITLES[other]} ({count:,})"
             for other, count in able.items()
             if count and other != name
         ]

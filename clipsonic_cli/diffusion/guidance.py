@@ -12,7 +12,7 @@ Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``model(x_t, t, cond) -> output`` for x_t (B, C, ...), t (B,) and cond (B, D)."""
 
 
-def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) -> Denoise:
+def guided(model: Model, cond: Tensor, uncond: Tensor, guidance: float) -> Denoise:
     """Bind a condition with classifier-free guidance: ``uncond + w * (cond - uncond)``.
 
     w = 0 is unconditional and w = 1 plainly conditional, each with one model call of B; any other
@@ -25,8 +25,8 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) ->
         CLIPSonic section 2, footnote 2; Ho & Salimans 2022, whose w is smaller by one.
     """
     uncond = uncond.expand_as(cond)
-    if guidance_scale in (0, 1):
-        only = cond if guidance_scale == 1 else uncond
+    if guidance in (0, 1):
+        only = cond if guidance == 1 else uncond
         return lambda x_t, t: model(x_t, t, only)
     both = torch.cat([uncond, cond])  # (2B, D)
 
@@ -35,7 +35,7 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, guidance_scale: float) ->
         without, with_ = output.to(x_t.dtype).chunk(2)
         channels = x_t.shape[1]
         base, steered = without[:, :channels], with_[:, :channels]
-        prediction = base + guidance_scale * (steered - base)
+        prediction = base + guidance * (steered - base)
         logits = with_[:, channels:]  # of the variance, if learned
         return torch.cat([prediction, logits], dim=1)
 

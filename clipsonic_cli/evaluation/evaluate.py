@@ -114,7 +114,7 @@ def held(out: Path) -> Iterator[None]:
 def _check_writable(folder: Path) -> None:
     """Check that a folder, which need not exist, takes files."""
     if (reason := why_unwritable(folder)) is not None:
-        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another `out`.")
+        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another `output`.")
 
 
 def _vector_rows(

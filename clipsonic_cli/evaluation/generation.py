@@ -91,7 +91,7 @@ def generate(
             device.
         report: Receives ("pd", done, total), and the stages of :meth:`ClipSonic.generate`.
     """
-    name, guidance = template.mode, template.guidance_scale
+    name, guidance = template.mode, template.guidance
     place = folder / f"{name}-w{guidance:g}"
     place.mkdir(parents=True, exist_ok=True)
     queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]

@@ -82,7 +82,7 @@ class Generation:
             if name not in MODES:
                 raise unknown("mode", name, list(MODES))
         for scale in self.guidance:
-            ranges.RECIPE["guidance_scale"].check("guidance_scale", scale)
+            ranges.RECIPE["guidance"].check("guidance", scale)
         # Find the modes that the model has the parts for.
         sonic = ClipSonic.load(self.model, device=device, dtype=self.dtype, vocoder=recipe.vocoder)
         wanted = list(MODES) if self.modes is None else list(dict.fromkeys(self.modes))
@@ -193,7 +193,7 @@ class _Prepared:
         if self.needs.audio:
             for mode in modes:
                 for w in dict.fromkeys(request.guidance):
-                    template = replace(request.recipe, mode=mode.name, guidance_scale=w)
+                    template = replace(request.recipe, mode=mode.name, guidance=w)
                     made = generation.generate(sonic, items, template, folder, report=report)
                     systems.append(made)
             if truth is not None:

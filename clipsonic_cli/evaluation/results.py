@@ -158,5 +158,5 @@ def save(path: Path, content: str | bytes) -> None:
             )
     except OSError as error:
         raise ClipsonicError(
-            f"Cannot write '{path}': {error.strerror}; give another `out`."
+            f"Cannot write '{path}': {error.strerror}; give another `output`."
         ) from error

@@ -175,7 +175,8 @@ def check_new(run_dir: Path) -> None:
     if (run_dir / FILE).exists():
         line = f"clipsonic train --resume {shlex.quote(str(run_dir))}"
         raise UsageError(
-            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another with `out`."
+            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another "
+            "with `output`."
         )
 
 
@@ -183,7 +184,7 @@ def check_writable(run_dir: Path) -> None:
     """Check that files can be written into a run's folder."""
     if (reason := why_unwritable(run_dir)) is not None:
         raise UsageError(
-            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another `out`."
+            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another `output`."
         )
 
 

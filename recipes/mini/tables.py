@@ -63,7 +63,7 @@ def main() -> None:
             "25",
             *options,
         ]
-        command += ["--dtype", "bfloat16", "--out", str(made)]
+        command += ["--dtype", "bfloat16", "--output", str(made)]
         run([sys.executable, "-m", "clipsonic_cli", *command[1:], "--quiet"], keep=True)
         for path in sorted(made.glob(f"{name}.*")):
             if path.suffix in (".csv", ".svg", ".png"):

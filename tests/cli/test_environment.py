@@ -62,4 +62,4 @@ def test_a_run_that_cannot_be_written_is_rejected_before_clips_are_prepared(call
     code, _, err = call("train", "--data", videos, "--base", micro, "-o", "file/run")
     assert (code, len(err)) == (2, 1)
     assert "Cannot write in the run's folder 'file/run'" in err[0]
-    assert "--out" in err[0]
+    assert "--output" in err[0]

@@ -13,7 +13,7 @@ from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.cli.eval.options import repeated
+from clipsonic_cli.cli.options import repeated
 from clipsonic_cli.evaluation.plan import SHIPPED
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.listening.ratings import FORMAT
@@ -165,7 +165,7 @@ def test_options_come_before_the_preset(asked):
 
 
 def test_a_report_of_the_papers_preset_says_what_is_still_different(ask):
-    code, _, err = ask("--preset", "paper", "--table", 1, "--modes", "iq", "--out", "paper")
+    code, _, err = ask("--preset", "paper", "--table", 1, "--modes", "iq", "--output", "paper")
     result = " ".join(err)
     assert code == 0
     assert "Sounds made by ddpm in 2 steps, float32, 0.6 s each; reconstructions of 2.2 s" in result

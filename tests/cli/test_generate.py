@@ -280,7 +280,7 @@ BAD = [
     (["rain", "--steps", "2.5"], 2, "not a whole number"),
     (["rain", "--seed", "-1"], 2, "--seed is -1"),
     (["rain", "--seed", "x"], 2, "not a whole number"),
-    (["rain", "-n", "0"], 2, "--variations is 0"),
+    (["rain", "-n", "0"], 2, "--count is 0"),
     (["rain", "--mode", "pdd"], 2, "Did you mean 'pd'?"),
     (["rain", "--mode", "iq"], 2, "takes an image query"),
     (["--image", "cat.jpg", "--mode", "pd"], 2, "takes a text query"),

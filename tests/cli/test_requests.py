@@ -80,7 +80,7 @@ def test_columns_replace_options_and_others_are_for_templates(tmp_path):
     rain, cat = read(tmp_path / "x.csv", content)
     assert rain.query.text == "rain"
     assert rain.choices["seed"] == 7
-    assert rain.choices["guidance_scale"] == 2.5
+    assert rain.choices["guidance"] == 2.5
     assert rain.choices["negative"] == "voices"
     assert rain.columns == {"label": "wet"}
     assert cat.query.image == tmp_path / "cat.png"

@@ -113,7 +113,7 @@ BAD = [
     (["-d", "{videos}", "--condition", "clap"], 2, "Unknown condition 'clap'"),
     (["-d", "{videos}", "--stage", "prior", "--condition", "clip-text"], 2, "not on clip-text"),
     (["-d", "{videos}", "--preset", "papr"], 2, "Did you mean 'paper'"),
-    (["-d", "{videos}", "--format", "flder"], 2, "Did you mean 'folder'"),
+    (["-d", "{videos}", "--data-format", "flder"], 2, "Did you mean 'folder'"),
     (["-d", "{videos}", "--drop", "silent"], 2, "Known: clipped, still"),
     (["-d", "{videos}", "--precision", "float16"], 2, "Known: float32, bfloat16"),
     (["-d", "{videos}", "--device", "tpu"], 2, "Unknown device 'tpu'"),

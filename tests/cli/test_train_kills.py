@@ -37,7 +37,16 @@ class Runner:
     def __init__(self, folder: Path, data: Path, base: Path) -> None:
         folder.mkdir()
         self.home, self.run = folder / "home", folder / "run"
-        first = ["--data", str(data), "--base", str(base), "--out", str(self.run), "--name", "it"]
+        first = [
+            "--data",
+            str(data),
+            "--base",
+            str(base),
+            "--output",
+            str(self.run),
+            "--name",
+            "it",
+        ]
         self.first = [*first, *OPTIONS.split(), "--workers", "1"]
 
     def go(self, killed_before: int = 0) -> int:

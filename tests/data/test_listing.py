@@ -53,7 +53,7 @@ def test_the_guess_is_reported_with_its_counts_and_the_cure(tmp_path):
     listing = list_clips(lay(tmp_path, DOWNLOADS))
     assert listing.notes[0] == (
         "found 2 videos, 2 audio files, 2 images, 2 other files: reading as a folder of videos; "
-        "`format` pairs reads images and audio files of the same name (2)"
+        "`data_format` pairs reads images and audio files of the same name (2)"
     )
     assert [clip.id for clip in listing.clips] == ["a.mp4", "b.mp4"]
     assert set(listing.left_out.values()) == {"goes with the video of its name"}

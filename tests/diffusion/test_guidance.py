@@ -22,8 +22,8 @@ class Model:
         return torch.cat([prediction, -10 * prediction], dim=1) if self.learned else prediction
 
 
-def run(model, guidance_scale, cond=COND, uncond=UNCOND):
-    return guided(model, cond, uncond, guidance_scale)(X_T, TIMES)
+def run(model, guidance, cond=COND, uncond=UNCOND):
+    return guided(model, cond, uncond, guidance)(X_T, TIMES)
 
 
 def test_w_zero_ignores_the_condition():
@@ -35,11 +35,11 @@ def test_w_one_ignores_the_absence():
 
 
 @pytest.mark.parametrize(
-    ("guidance_scale", "batches"), [(0, [2]), (0.0, [2]), (1, [2]), (1.5, [4]), (-1, [4])]
+    ("guidance", "batches"), [(0, [2]), (0.0, [2]), (1, [2]), (1.5, [4]), (-1, [4])]
 )
-def test_w_zero_and_one_cost_one_call_and_the_rest_one_doubled(guidance_scale, batches):
+def test_w_zero_and_one_cost_one_call_and_the_rest_one_doubled(guidance, batches):
     model = Model()
-    run(model, guidance_scale)
+    run(model, guidance)
     assert model.batches == batches
 
 

@@ -271,5 +271,5 @@ def test_two_folders_of_one_name_are_rejected(run, fakes, tmp_path):
 
 def test_a_folder_that_takes_no_files_is_rejected(run, truth, tmp_path):
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(ClipsonicError, match="give another `out`"):
+    with pytest.raises(ClipsonicError, match="give another `output`"):
         run(truth, reference=truth)

@@ -61,7 +61,7 @@ def test_a_mode_answers_what_it_can_be_asked(sonic, items, tmp_path):
     assert list(pictures.sounds) == ["q0", "q1", "q2"]
     assert list(pictures.prompts) == ["q0", "q1"]
     recipe = read_recipe(words.sounds["q1"])
-    assert (recipe.seed, recipe.guidance_scale, recipe.mode) == (1, 1.5, "zs")
+    assert (recipe.seed, recipe.guidance, recipe.mode) == (1, 1.5, "zs")
     assert soundfile.info(words.sounds["q1"]).frames == 4800
     assert not words.of_reference
 

@@ -176,7 +176,7 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
         ({"model": "nothing"}, UsageError, "no model 'nothing'"),
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
-        ({"guidance": (1.5, 101.0)}, UsageError, "guidance_scale is 101"),
+        ({"guidance": (1.5, 101.0)}, UsageError, "guidance is 101"),
         ({"recipe": dataclasses.replace(RECIPE, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
         ({"recipe": dataclasses.replace(RECIPE, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
         ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),

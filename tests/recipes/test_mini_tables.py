@@ -16,10 +16,10 @@ def test_a_table_has_its_command_and_every_score(tmp_path):
         rows.writeheader()
         rows.writerow({"system": "pd", "guidance": 1.5, "metric": "fad[mini]", "value": 0.12345})
         rows.writerow({"system": "zs", "metric": "x", "value": 1, "low": 0.5, "high": 2, "n": 3})
-    assert tables.section("table-2", ["clipsonic", "--out", "a b"], scores).splitlines() == [
+    assert tables.section("table-2", ["clipsonic", "--output", "a b"], scores).splitlines() == [
         "## Table 2",
         "",
-        "    clipsonic --out 'a b'",
+        "    clipsonic --output 'a b'",
         "",
         "| system | w | score | value | 95 % interval | sounds | s each |",
         "|---|---|---|---|---|---|---|",

@@ -225,7 +225,7 @@ def test_nothing_to_show_leaves_no_empty_section(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_one_line(found, tmp_path):
     with pytest.raises(
-        ClipsonicError, match=r"Cannot write '.*': No such file .*; give another `out`"
+        ClipsonicError, match=r"Cannot write '.*': No such file .*; give another `output`"
     ):
         write_html(replace(found, samples=()), tmp_path / "absent" / "report.html")
 

@@ -274,7 +274,7 @@ def test_csv_has_a_line_a_score(results, tmp_path):
 
 
 def test_a_report_that_cannot_be_written_is_one_line(results, tmp_path):
-    with pytest.raises(ClipsonicError, match="give another `out`"):
+    with pytest.raises(ClipsonicError, match="give another `output`"):
         write_json(results, tmp_path / "no" / "report.json")
 
 

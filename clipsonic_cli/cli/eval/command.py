@@ -24,13 +24,13 @@ from clipsonic_cli.modes import MODES
 from clipsonic_cli.registry import unknown
 
 ABOUT_MODELS = (
-    *("model", "data", "format", "split", "split_seed", "count", "modes", "guidance"),
+    *("model", "data", "data_format", "split", "split_seed", "count", "modes", "guidance"),
     *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
 )
 """Options that mean nothing for folders of sounds."""
 ABOUT_SOUNDS = (
     *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
-    *("figure", "out", "listening_test", "trials", "seed"),
+    *("figure", "output", "listening_test", "trials", "seed"),
 )
 """Options that, like those, mean nothing for ratings."""
 
@@ -46,7 +46,7 @@ def evaluate(
     table: Annotated[int | None, eval_options.TABLE_NUMBER] = None,
     figure: Annotated[int | None, eval_options.FIGURE_NUMBER] = None,
     data: Annotated[str | None, eval_options.DATA] = None,
-    format: Annotated[str | None, options.FORMAT] = None,  # noqa: A002 - the option's name
+    data_format: Annotated[str | None, options.DATA_FORMAT] = None,
     split: Annotated[types.Split, eval_options.SPLIT] = "test",
     split_seed: Annotated[int, eval_options.SPLIT_SEED] = 0,
     count: Annotated[int | None, eval_options.COUNT] = None,
@@ -63,7 +63,7 @@ def evaluate(
     trials: Annotated[int, eval_options.TRIALS] = 10,
     ratings: Annotated[list[Path] | None, eval_options.RATINGS] = None,
     key: Annotated[Path | None, eval_options.KEY] = None,
-    out: Annotated[Path | None, eval_options.OUT] = None,
+    output: Annotated[Path | None, eval_options.OUTPUT] = None,
     model: Annotated[str | None, options.MODEL] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
@@ -150,7 +150,7 @@ def evaluate(
                 seed=seed,
             ),
             data=data,
-            format=format,
+            format=data_format,
             split=split,
             split_seed=split_seed,
             count=count,
@@ -164,7 +164,7 @@ def evaluate(
     # Evaluate.
     request = EvalRequest(
         name=name,
-        out=out or Path("eval") / (_name_of(generated[0]) if generated else name),
+        out=output or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
         source=source,
         listening=listening_test is not None,

@@ -1,10 +1,7 @@
-"""The options of ``clipsonic eval``, and how one takes several words."""
+"""The options of ``clipsonic eval``."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, get_args
-
-from typer.core import TyperCommand
+from typing import get_args
 
 from clipsonic_cli import types
 from clipsonic_cli.cli.options import data, number, option, output, sampling, whole
@@ -17,37 +14,6 @@ TABLES, FIGURES = (1, 2, 5), (3,)
 scores = partial(option, "Scores")
 model = partial(option, "Sounds of a model")
 listening = partial(option, "Listening test")
-
-
-class WordsCommand(TyperCommand):
-    """A command whose options may take several words: ``--metrics fad clap``.
-
-    Click has options of one word that may be repeated; each word becomes one of those. Such a
-    command cannot have arguments.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line."""
-        several = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
-        remaining: list[str] = super().parse_args(ctx, repeated(args, several))
-        return remaining
-
-
-def repeated(args: Sequence[str], several: set[str]) -> list[str]:
-    """Repeat an option before each of the words that follow it, if it may take several."""
-    expanded: list[str] = []
-    option, words = None, 0
-    for word in args:
-        if word.startswith("-") and word != "-":
-            name, equals, _ = word.partition("=")
-            option, words = (name if name in several else None), int(bool(equals))
-            expanded.append(word)
-            continue
-        if option is not None and words:
-            expanded.append(option)
-        expanded.append(word)
-        words += 1
-    return expanded
 
 
 METRIC_NAMES = scores(
@@ -110,7 +76,9 @@ PRESET = sampling(
 )
 SECONDS = sampling("--seconds -s S", "Length of the generated sounds.", number)
 SEED = sampling("--seed N", "Seed of everything random: clips, noise, confidence intervals.", whole)
-OUT = output("--out -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME.")
+OUTPUT = output(
+    "--output -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME."
+)
 LISTENING_TEST = listening(
     "--listening-test DIR",
     "Write a page on which people rate the sounds without knowing the system.",

@@ -38,13 +38,13 @@ def generate(
     like: Annotated[Path | None, generate_options.LIKE] = None,
     negative: Annotated[str | None, generate_options.NEGATIVE] = None,
     mode: Annotated[str | None, options.MODE] = None,
-    guidance_scale: Annotated[float | None, generate_options.GUIDANCE] = None,
+    guidance: Annotated[float | None, generate_options.GUIDANCE] = None,
     preset: Annotated[str | None, generate_options.PRESET] = None,
     sampler: Annotated[str | None, options.SAMPLER] = None,
     steps: Annotated[int | None, options.STEPS] = None,
     seconds: Annotated[float | None, generate_options.SECONDS] = None,
     seed: Annotated[int | None, generate_options.SEED] = None,
-    variations: Annotated[int, generate_options.VARIATIONS] = 1,
+    count: Annotated[int, generate_options.COUNT] = 1,
     keep: Annotated[int | None, generate_options.KEEP] = None,
     vocoder: Annotated[str | None, options.VOCODER] = None,
     output: Annotated[str | None, generate_options.OUTPUT] = None,
@@ -69,12 +69,12 @@ def generate(
     # Check options.
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
-    ranges.check_all(ranges.GENERATE, {"variations": variations}, "`{}`")
+    ranges.check_all(ranges.GENERATE, {"count": count}, "`{}`")
     if keep is not None:
-        _check_keep(keep, variations, skip_existing=skip_existing)
+        _check_keep(keep, count, skip_existing=skip_existing)
     choices = options.not_none(
         mode=mode,
-        guidance_scale=guidance_scale,
+        guidance=guidance,
         sampler=sampler,
         steps=steps,
         seconds=seconds,
@@ -98,9 +98,9 @@ def generate(
             "or --image, --file or --like."
         )
     # Plan recipes and files.
-    recipes = plan_recipes(requests, recipe, preset, choices, variations)
+    recipes = plan_recipes(requests, recipe, preset, choices, count)
     template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
-    rounds = plan_rounds(requests, recipes, template, variations, keep)
+    rounds = plan_rounds(requests, recipes, template, count, keep)
     columns = {name for request in requests for name in request.columns}
     if unused := sorted(columns - (template.fields - set(FIELDS))):
         console.note(f"columns not used: {', '.join(unused)}")
@@ -130,12 +130,10 @@ def generate(
         _make(sonic, rounds, console, rank=keep is not None, subtype=subtype, overwrite=overwrite)
 
 
-def _check_keep(keep: int, variations: int, *, skip_existing: bool) -> None:
-    """Check that so many variations can be kept."""
-    if not 1 <= keep <= variations:
-        raise UsageError(
-            f"--keep is {keep}; it must be from 1 to the {variations} of --variations (-n)."
-        )
+def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:
+    """Check that so many sounds of a query can be kept."""
+    if not 1 <= keep <= count:
+        raise UsageError(f"--keep is {keep}; it must be from 1 to the {count} of --count (-n).")
     if skip_existing:
         raise UsageError(
             "--keep ranks sounds after all are made, so that --skip-existing would skip none; "
@@ -225,7 +223,7 @@ def _note_recipe(job: Job, count: str, console: Console) -> None:
     recipe = job.recipe
     console.note(
         f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
-        f"w {recipe.guidance_scale:g}, {recipe.sampler} in {recipe.steps} steps"
+        f"w {recipe.guidance:g}, {recipe.sampler} in {recipe.steps} steps"
     )
 
 

@@ -39,7 +39,7 @@ SECONDS = sampling(
     number,
 )
 SEED = sampling("--seed N", "Same seed, same sound. Default: drawn, and shown.", whole)
-VARIATIONS = sampling("--variations -n N", "Sounds per query; their seeds count up.", whole)
+COUNT = sampling("--count -n N", "Sounds per query; their seeds count up.", whole)
 KEEP = sampling(
     "--keep K",
     "Write only the K variations that fit the text best: by CLAP if downloaded (trained on text "

@@ -21,7 +21,7 @@ MAX_REQUESTS = 100_000
 
 COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "mode": ("mode", str),
-    "guidance": ("guidance_scale", float),
+    "guidance": ("guidance", float),
     "sampler": ("sampler", str),
     "steps": ("steps", int),
     "seconds": ("seconds", float),

@@ -35,7 +35,7 @@ CHANGEABLE = {
 def train(
     ctx: typer.Context,
     data: Annotated[str | None, train_options.DATA] = None,
-    format: Annotated[str | None, options.FORMAT] = None,  # noqa: A002 - the option's name
+    data_format: Annotated[str | None, options.DATA_FORMAT] = None,
     frame_rate: Annotated[float, train_options.FRAME_RATE] = 1.0,
     drop: Annotated[list[Any] | None, train_options.DROP] = None,
     workers: Annotated[int | None, options.WORKERS] = None,
@@ -47,7 +47,7 @@ def train(
     warm_start: Annotated[str | None, train_options.WARM_START] = None,
     name: Annotated[str | None, train_options.NAME] = None,
     licence: Annotated[str, train_options.LICENCE] = "not stated",
-    out: Annotated[Path | None, train_options.OUT] = None,
+    output: Annotated[Path | None, train_options.OUTPUT] = None,
     resume: Annotated[Path | None, train_options.RESUME] = None,
     steps: Annotated[int | None, train_options.STEPS] = None,
     minutes: Annotated[float | None, train_options.MINUTES] = None,
@@ -123,13 +123,13 @@ def train(
         request = TrainRequest(
             source=Source(
                 data=data,
-                format=format,
+                format=data_format,
                 seed=seed,
                 frame_rate=frame_rate,
                 drop=tuple(drop or ()),
                 workers=workers,
             ),
-            out=out,
+            out=output,
             name=name or name_of(data),
             stage=stage,
             space=condition,

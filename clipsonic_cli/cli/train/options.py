@@ -63,8 +63,8 @@ WARM_START = model(
 )
 NAME = model("--name NAME", "Name for generate --model. Default: that of the data.")
 LICENCE = model("--licence TEXT", "Licence of the weights, for the model card.")
-OUT = loop(
-    "--out -o DIR",
+OUTPUT = loop(
+    "--output -o DIR",
     "Folder of the run. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts other than "
     "the U-Net.",
 )

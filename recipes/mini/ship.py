@@ -10,12 +10,14 @@ import argparse
 import json
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import packages
 from steps import need, need_part
+from train import LICENCE
 
 from clipsonic_cli.evaluation.model_source import TRUTH
 from clipsonic_cli.store import bundle
@@ -36,23 +38,34 @@ def main() -> None:
     terms = licence(out)
     target = BUNDLED / "mini"
     target.mkdir(parents=True, exist_ok=True)
-    scores, better = results["vocoders"], results["default_vocoder"]
-    headers = {}
-    for name in PARTS:
-        path = target / f"{name}.safetensors"
-        if name == "vocoder":
-            part = bundle.load(paths[name], kind="vocoder")
-            meta = {**part.header.meta, "default_vocoder": better, "scores": scores}
-            bundle.write(path, replace(part, header=replace(part.header, meta=meta)))
-        else:
-            shutil.copyfile(paths[name], path)
-        path.chmod(0o644)
-        headers[name] = bundle.read_header(path)
+    better = results["default_vocoder"]
+    more = {
+        "unet": {"labels": labels()},
+        "vocoder": {"default_vocoder": better, "scores": results["vocoders"]},
+    }
+    headers = {
+        name: copy(paths[name], target / f"{name}.safetensors", more.get(name, {}))
+        for name in PARTS
+    }
     truth = need(out / "model", TRUTH, "listener.py")
     shutil.copyfile(truth, target / TRUTH)
     (target / "LICENSE-WEIGHTS.md").write_text(terms, encoding="utf-8")
     (target / "MODEL_CARD.md").write_text(card(headers, results, better), encoding="utf-8")
     print(f"{target}: {sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB")
+
+
+def copy(source: Path, target: Path, more: Mapping[str, Any]) -> bundle.Header:
+    """Copy a part with its licence and ``more`` in its meta; the weights stay byte for byte."""
+    part = bundle.load(source, kind=bundle.read_header(source).kind)
+    header = replace(part.header, meta={**part.header.meta, "licence": LICENCE, **more})
+    bundle.write(target, replace(part, header=header))
+    target.chmod(0o644)
+    return header
+
+
+def labels() -> list[str]:
+    """Return the labels that the U-Net was trained on, sorted."""
+    return sorted(row["label"] for row in packages.rows("labels.csv"))
 
 
 def licence(out: Path) -> str:

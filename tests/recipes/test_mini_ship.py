@@ -2,6 +2,34 @@ import packages
 import pytest
 import ship
 
+from clipsonic_cli.store import bundle
+from clipsonic_cli.store.model_folders import BUNDLED
+
+MINI = sorted((BUNDLED / "mini").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", MINI, ids=lambda path: path.stem)
+def test_every_part_states_its_licence(path):
+    assert bundle.read_header(path).meta["licence"] == "CC-BY-SA-4.0"
+
+
+def test_the_unet_lists_the_labels_it_was_trained_on():
+    labels = bundle.read_header(BUNDLED / "mini" / "unet.safetensors").meta["labels"]
+    assert labels == ship.labels() == sorted(set(labels))
+    assert {"violin", "dog", "vacuum cleaner"} < set(labels)
+
+
+def test_a_part_is_shipped_with_more_meta_and_the_same_weights(tmp_path):
+    source, target = BUNDLED / "mini" / "vocoder.safetensors", tmp_path / "vocoder.safetensors"
+    before = bundle.read_header(source)
+    header = ship.copy(source, target, {"labels": ["dog"]})
+    assert header == bundle.read_header(target)
+    assert header.meta == {**before.meta, "labels": ["dog"]}
+    assert ship.copy(target, target, {"labels": ["cat"]}).meta["labels"] == ["cat"]
+    size = 8 + int.from_bytes(source.read_bytes()[:8], "little")
+    weights = source.read_bytes()[size:]
+    assert target.read_bytes().endswith(weights)
+
 
 def test_every_file_something_was_learned_from_is_credited_in_the_card():
     listed = ship._sources()

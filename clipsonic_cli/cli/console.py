@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from clipsonic_cli.cli.tables import Layout
+from clipsonic_cli.cli.wrap import width_of, wrapped
 from clipsonic_cli.text import printable
 
 
@@ -50,8 +51,9 @@ class Console:
         )
 
     def note(self, text: str) -> None:
-        """Print a message, unless quiet."""
+        """Print a message, unless quiet: a line, which a terminal gets wrapped at words."""
         text = printable(name_options(text, self.options))
+        text = wrapped(text, width_of(self.console))
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -149,6 +151,7 @@ def name_options(message: str, options: Mapping[str, str]) -> str:
 
 
 def complain(message: str) -> None:
-    """Print an error as one line on standard error."""
-    line = printable(" ".join(message.split()))
-    print(f"clipsonic: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    """Print an error on standard error: a line, which a terminal gets wrapped at words."""
+    line = f"clipsonic: {printable(' '.join(message.split()))}"
+    text = wrapped(line, width_of(RichConsole(stderr=True)))
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

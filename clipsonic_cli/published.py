@@ -38,9 +38,9 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
         ClipsonicError: A package that the conversion needs is missing.
     """
     if asset.part == "clap" and find_spec("transformers") is None:  # before 2 GB are fetched
-        raise ClipsonicError(
-            'CLAP needs the package transformers: python -m pip install "clipsonic[clap]"'
-        )
+        from clipsonic_cli.models.optional import install_command
+
+        raise ClipsonicError(f"CLAP needs the package transformers: {install_command('clap')}")
     convert = CONVERSIONS.get(asset.name)
 
     def locked(files: Files) -> Bundle:

@@ -1,13 +1,32 @@
 """Packages that are optional, or that import a torchvision which may not fit torch."""
 
 import importlib.metadata
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from clipsonic_cli.errors import ClipsonicError
+
+
+def install_command(extra: str) -> str:
+    """Format the command that installs what an extra of clipsonic adds.
+
+    It names the packages of the extra, so that it works however clipsonic was installed: it is in
+    no package index. A checkout that is not installed is named itself.
+    """
+    try:
+        requirements = importlib.metadata.requires("clipsonic") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
+    rows = [re.split(r"\s*;\s*", row) for row in requirements]
+    marker = re.compile(rf"extra\s*==\s*['\"]{extra}['\"]")
+    names = [row[0] for row in rows if len(row) > 1 and marker.fullmatch(row[1])]
+    names = names or [f"{Path(__file__).parents[2]}[{extra}]"]
+    return " ".join(["python -m pip install", *(f'"{name}"' for name in names)])
 
 
 def import_open_clip() -> Any:
@@ -19,7 +38,7 @@ def import_open_clip() -> Any:
 
 def import_transformers() -> Any:
     """Import transformers; a ClipsonicError says what to do if it is missing or before 5."""
-    remedy = 'python -m pip install "clipsonic[clap]"'
+    remedy = install_command("clap")
     try:
         import transformers
     except ModuleNotFoundError as error:
@@ -70,5 +89,5 @@ def _mismatch(torch_version: str, torchvision_version: str | None) -> str:
     installed = torchvision_version or "not installed"
     return (
         f" torch is {torch_version} and torchvision {installed}; they must be of one release, here "
-        f"torchvision {fitting}: pip install --upgrade torch torchvision."
+        f"torchvision {fitting}: python -m pip install --upgrade torch torchvision."
     )

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.results import Results, save
+from clipsonic_cli.models.optional import install_command
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.sampling import differences, sampling_note
@@ -59,8 +60,7 @@ def check_matplotlib() -> None:
     """Check that matplotlib is installed; a UsageError says how to install it."""
     if find_spec("matplotlib") is None:
         raise UsageError(
-            "Figures are drawn with matplotlib, which is not installed; "
-            "pip install 'clipsonic[eval]'."
+            f"Figures are drawn with matplotlib, which is not installed: {install_command('eval')}"
         )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.models.optional import install_command
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.trainer.objective import Loss
 from clipsonic_cli.types import Waveform
@@ -180,10 +181,8 @@ def check_trackers(names: Sequence[str]) -> None:
             raise unknown("tracker", name, list(TRACKERS))
         # A folder of that name, where such a package keeps its runs, has no origin.
         if getattr(find_spec(name), "origin", None) is None:
-            extra = TRACKERS[name][1]
-            raise UsageError(
-                f"{name} is not installed. Install it with: pip install 'clipsonic[{extra}]'"
-            )
+            command = install_command(TRACKERS[name][1])
+            raise UsageError(f"{name} is not installed. Install it with: {command}")
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

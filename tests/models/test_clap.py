@@ -241,7 +241,7 @@ def test_without_transformers_one_line_says_how_to_install_it(monkeypatch, insta
     monkeypatch.setitem(sys.modules, "transformers", installed)
     with pytest.raises(ClipsonicError, match=reason) as caught:
         build_clap(SMALL, {})
-    assert str(caught.value).endswith('python -m pip install "clipsonic[clap]"')
+    assert str(caught.value).endswith('python -m pip install "transformers>=5"')
     assert "\n" not in str(caught.value)
 
 

@@ -179,5 +179,5 @@ def test_scores_without_w_are_no_figure():
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'clipsonic\[eval\]'"):
+    with pytest.raises(UsageError, match=r'python -m pip install "matplotlib>=[\d.]+"$'):
         figure_3(results(), ["fad"])

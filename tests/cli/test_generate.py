@@ -71,6 +71,28 @@ def test_variations_are_the_sounds_of_their_seeds(call):
         assert Path(f"alone-{path}").read_bytes() == Path(path).read_bytes()
 
 
+def test_every_sound_has_its_own_drawn_seed(call):
+    Path("x.csv").write_text("text,seed\nrain,\nrain,5\na dog,\n")
+    _, lines, err = call("--file", "x.csv", *FAST, "-n", 2, "--json")
+    seeds = [json.loads(line)["seed"] for line in lines]
+    assert seeds == [seeds[0], seeds[0] + 1, 5, 6, seeds[0] + 4, seeds[0] + 5]
+    sounds = {Path(json.loads(line)["path"]).read_bytes() for line in lines}
+    assert len(sounds) == 6
+    assert not any("same noise" in line for line in err)
+
+
+def test_queries_with_one_seed_start_from_the_same_noise_and_that_is_said(call):
+    Path("x.csv").write_text("text,seed\nrain,\nwind,5\na dog,\n")
+    _, lines, err = call("--file", "x.csv", *FAST, "--seed", 7, "--json")
+    assert [json.loads(line)["seed"] for line in lines] == [7, 5, 7]
+    assert [line for line in err if "same noise" in line] == [
+        "note: 2 queries start from the same noise, that of seed 7; without --seed each has its own"
+    ]
+    first = json.loads(lines[0])["path"]
+    _, lines, _ = call("--like", first, "a cat", "a cow", "--json")
+    assert [json.loads(line)["seed"] for line in lines] == [7, 7]
+
+
 def test_every_recipe_is_checked_once(call, monkeypatch):
     checked, check = [], ClipSonic.check
 
@@ -236,6 +258,16 @@ def test_existing_files_are_kept_or_replaced(call):
     code, out, _ = call("rain", *FAST, "--seed", 1, "--overwrite")
     assert (code, out) == (0, ["rain-1.wav"])
     assert soundfile.info("rain-1.wav").frames == 4800
+
+
+def test_existing_files_are_found_again_whatever_seed_is_drawn(call):
+    arguments = ("rain", "a dog", *FAST, "--skip-existing")
+    assert call(*arguments, "-o", "{prompt}.wav")[1] == ["rain.wav", "a-dog.wav"]
+    Path("rain.wav").unlink()
+    assert call(*arguments, "-o", "{prompt}.wav")[1] == ["rain.wav"]
+    code, out, (line,) = call(*arguments)
+    assert (code, out) == (2, [])
+    assert "cannot find '{prompt}-{seed}.wav' again, as its seed is drawn; give --seed" in line
 
 
 def test_griffin_lim_is_never_silent(call):

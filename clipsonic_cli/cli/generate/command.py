@@ -104,7 +104,15 @@ def generate(
     columns = {name for request in requests for name in request.columns}
     if unused := sorted(columns - (template.fields - set(FIELDS))):
         console.note(f"columns not used: {', '.join(unused)}")
+    unseeded = [request for request in requests if "seed" not in request.choices]
+    if seed is not None and len(unseeded) > 1:
+        console.note(
+            f"note: {len(unseeded)} queries start from the same noise, that of seed {seed}; "
+            "without --seed each has its own"
+        )
     if skip_existing:
+        if unseeded and seed is None and recipe is None:
+            _check_skipping(template)
         absent = [one for one in rounds if not one.paths[0].exists()]
         console.note(f"{len(rounds) - len(absent)} of {len(rounds)} sounds exist and are kept")
         rounds = absent
@@ -138,6 +146,15 @@ def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:
         raise UsageError(
             "--keep ranks sounds after all are made, so that --skip-existing would skip none; "
             "leave one of them out."
+        )
+
+
+def _check_skipping(template: Template) -> None:
+    """Check that names of sounds with drawn seeds are the same another time."""
+    if "seed" in template.fields:
+        raise UsageError(
+            f"--skip-existing cannot find '{template.stem}.{template.ending}' again, as its seed "
+            "is drawn; give --seed, or -o with a name without {seed}."
         )
 
 

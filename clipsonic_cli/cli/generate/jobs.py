@@ -56,7 +56,8 @@ def plan_recipes(
     """Build the recipes of all sounds: every request, in as many variations.
 
     From weak to strong, what decides is: the defaults, ``--like``, ``--preset``, the options, and
-    the row of a list.
+    the row of a list. Where none of them has a seed, one is drawn, and counts up over all sounds,
+    so that no two have the same noise.
 
     Raises:
         UsageError: A name is unknown, a number out of range, or a mode does not fit its query.
@@ -78,7 +79,7 @@ def plan_recipes(
             fields = base | chosen
             fields |= {"text": query.text, "image": query.path}
             fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
-            seed = fields.setdefault("seed", drawn)
+            seed = fields.setdefault("seed", drawn + len(recipes))
             recipes += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]
     return recipes
 

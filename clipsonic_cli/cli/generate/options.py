@@ -38,7 +38,11 @@ SECONDS = sampling(
     f"Length of each sound, {RECIPE['seconds'].allowed}, exact to the sample. Default: 4.",
     number,
 )
-SEED = sampling("--seed N", "Same seed, same sound. Default: drawn, and shown.", whole)
+SEED = sampling(
+    "--seed N",
+    "Same seed, same noise: every query starts from it. Default: drawn, another for each sound.",
+    whole,
+)
 COUNT = sampling("--count -n N", "Sounds per query; their seeds count up.", whole)
 KEEP = sampling(
     "--keep K",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clipsonic_cli import ranges
+from clipsonic_cli.audio.finish import faded
 from clipsonic_cli.audio.mel import denormalize, onset
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
@@ -347,7 +348,8 @@ class ClipSonic:
         """Stage 3: natural-log mel (B, 1, F, T) to waveforms (B, N), N as the recipe says, and Hz.
 
         Of a training window that is longer than the sound, the part is kept that begins with the
-        sound's onset: the samples that a longer sound of the same seed has there.
+        sound's onset: the samples that a longer sound of the same seed has there. Both ends are
+        faded.
         """
         denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
         spec, samples = denoiser.spec, denoiser.spec.samples(recipe.seconds)
@@ -366,4 +368,4 @@ class ClipSonic:
                 "The model produced NaN or infinite samples. Lower the guidance, or use dtype "
                 "float32."
             )
-        return waveforms, spec.sample_rate
+        return faded(waveforms, spec.sample_rate), spec.sample_rate

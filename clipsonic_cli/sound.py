@@ -36,8 +36,8 @@ class Sound(Waveform):
     ) -> Path:
         """Write a sound file that carries its recipe; :func:`read_recipe` returns it.
 
-        A sound that peaks above 0.98 is scaled to that, in every format; the file says by how much,
-        and ``clipsonic eval`` undoes it.
+        A sound that peaks above -1 dBFS is scaled to that, in every format; the file says by how
+        much, and ``clipsonic eval`` undoes it.
 
         Args:
             path: Ends in .wav, .flac or .ogg.

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipsonic_cli import ClipSonic
+from clipsonic_cli import ClipSonic, pipeline
+from clipsonic_cli.audio.finish import fade_lengths
 from clipsonic_cli.config import TRAIN_FRAMES, MelSpec, Recipe
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
@@ -439,7 +440,10 @@ def test_a_device_and_a_dtype_of_torch_are_taken(micro):
 
 @pytest.mark.parametrize("vocoder", ["bigvgan", "griffin-lim"])
 @pytest.mark.parametrize("seconds", [0.001, 0.3, 1.1])
-def test_a_short_sound_is_part_of_the_training_windows_of_its_seed(micro, seconds, vocoder):
+def test_a_short_sound_is_part_of_the_training_windows_of_its_seed(
+    micro, monkeypatch, seconds, vocoder
+):
+    monkeypatch.setattr(pipeline, "faded", lambda samples, _: samples)
     sonic = ClipSonic.load(micro, device="cpu", vocoder=vocoder)
     short, whole = (
         sonic("rain", mode="zs", steps=2, seed=4, seconds=length).samples
@@ -447,6 +451,19 @@ def test_a_short_sound_is_part_of_the_training_windows_of_its_seed(micro, second
     )
     places = whole.unfold(0, len(short), MelSpec().hop_length)
     assert (places == short).all(dim=1).any()
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.5, 2.2])
+def test_a_sound_is_faded_at_its_ends_and_nowhere_else(sonic, monkeypatch, seconds):
+    def make():
+        return sonic("rain", mode="zs", steps=1, seed=4, seconds=seconds).samples
+
+    sound = make()
+    monkeypatch.setattr(pipeline, "faded", lambda samples, _: samples)
+    cut, (first, last) = make(), fade_lengths(len(sound), 16_000)
+    assert sound[0] == sound[-1] == 0
+    assert cut[0] != 0 != cut[-1]
+    assert torch.equal(sound[first:-last], cut[first:-last])
 
 
 @pytest.mark.parametrize(

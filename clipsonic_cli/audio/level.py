@@ -18,8 +18,9 @@ from clipsonic_cli.audio import files
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.errors import UsageError
 
-CEILING = 0.98
-"""Largest peak of samples read back from a file; below 1, as resamplers and codecs overshoot."""
+CEILING = 10 ** (-1 / 20)
+"""Largest peak of samples read back from a file, -1 dBFS: players, resamplers and codecs overshoot,
+and EBU R 128 allows no more."""
 LOSSY = frozenset((".ogg",))
 """Formats whose peak is known only after encoding."""
 SLACK = 0.999

@@ -35,11 +35,11 @@ class Loudness:
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
 def test_a_sound_that_was_guarded_is_scored_as_it_was_made(loud, tmp_path, suffix):
     path = loud.write(tmp_path / f"a{suffix}")
-    assert files.read(path, RATE).abs().max() <= 0.98 + 2**-15
+    assert files.read(path, RATE).abs().max() <= level.CEILING + 2**-15
     features = embed_files({"a": path}, Loudness())
     made = Loudness().embed(loud.samples, RATE)
     torch.testing.assert_close(features.rows, made, rtol=0.05, atol=0)  # an Ogg loses some noise
-    assert loud.gain == pytest.approx(0.98 / 2.4)
+    assert loud.gain == pytest.approx(level.CEILING / 2.4)
 
 
 def test_a_gain_that_cannot_be_is_a_reason_to_leave_a_sound_out(loud, tmp_path):
@@ -54,7 +54,7 @@ def test_a_gain_that_cannot_be_is_a_reason_to_leave_a_sound_out(loud, tmp_path):
 def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
     sonic = ClipSonic.load(micro, device="cpu")
     noise = torch.randn(32_000, generator=torch.Generator().manual_seed(0))
-    samples = (0.5 * noise).clamp(-0.97, 0.97)  # its peaks grow by other phases
+    samples = (0.5 * noise).clamp(-0.88, 0.88)  # its peaks grow by other phases
     level.write(tmp_path / "true.wav", samples, RATE, {"of": "a clip"})
     item = TestItem(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
     system = reconstruct(sonic, [item], MelSpec(), tmp_path / "out", vocoder="griffin-lim")

@@ -10,6 +10,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from clipsonic_cli.audio.level import CEILING
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.report.html import drawing_uri, escaped, filled, photo_uri, sound_uri
 
@@ -52,7 +53,7 @@ def test_texts_are_shown_as_they_are_and_half_characters_replaced():
 
 def test_sounds_that_would_clip_are_quieter_and_others_untouched():
     steps = torch.arange(-8192, 8192, dtype=torch.float32) / 32768  # exact in 16 bits
-    for gain, expected in ((2, steps * 2), (8, steps * 0.98 / 0.25)):
+    for gain, expected in ((2, steps * 2), (8, steps * CEILING / 0.25)):
         sound, rate = soundfile.read(held(sound_uri(steps * gain, 8000), "audio/flac"))
         assert rate == 8000
         np.testing.assert_allclose(sound, expected, atol=0 if gain == 2 else 2**-15)

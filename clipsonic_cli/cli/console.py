@@ -21,8 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
+from clipsonic_cli.cli.formats import FORMATS
 from clipsonic_cli.cli.tables import Layout
 from clipsonic_cli.cli.wrap import width_of, wrapped
 from clipsonic_cli.text import printable
@@ -34,13 +34,20 @@ class Console:
     Args:
         quiet: Print only results and errors.
         as_json: Print results as JSON objects instead of plain lines.
+        form: Form of tables, one of :data:`FORMATS`; None suits what standard output is.
         options: The command's options by setting, for :func:`name_options`.
     """
 
     def __init__(
-        self, *, quiet: bool, as_json: bool = False, options: Mapping[str, str] | None = None
+        self,
+        *,
+        quiet: bool,
+        as_json: bool = False,
+        form: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.quiet = quiet
+        self.form = form
         self.options = options or {}
         logging.getLogger("clipsonic_cli").setLevel(logging.ERROR if quiet else logging.WARNING)
         self.as_json = as_json
@@ -71,33 +78,29 @@ class Console:
         text = json.dumps(details, allow_nan=False) if self.as_json else line
         print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
 
-    def table(self, table: Table) -> None:
-        """Print a table as result; folded only on a terminal."""
-        console = RichConsole(highlight=False, markup=False, emoji=False)
-        if not console.is_terminal:
-            console.width = 200
-        console.print(table)
-
-    def numbers(
+    def table(
         self,
         title: str,
         columns: Sequence[str],
         rows: Sequence[Sequence[str]],
         *,
-        words: Collection[str],
-        details: Collection[str],
+        words: Collection[str] = (),
+        details: Collection[str] = (),
     ) -> tuple[str, ...]:
-        """Print a table of numbers as result, and return the columns that were left out.
+        """Print a table as result, and return the columns that were left out.
 
-        On a narrow terminal columns of words are folded, then details left out; no number is cut.
+        A terminal gets lines and, where it is narrow, folded columns of words, then no details; no
+        number is cut. Other programs get tab-separated values, or the form that was requested.
         """
-        columns = [printable(column) for column in columns]
+        title, columns = printable(title), [printable(column) for column in columns]
         rows = [[printable(cell) for cell in row] for row in rows]
         console = RichConsole(highlight=False, markup=False, emoji=False)
-        width = console.width if console.is_terminal else None
-        layout = Layout.choose(columns, rows, words=words, details=details, width=width)
+        if self.form or not console.is_terminal:
+            self.result(FORMATS[self.form or "tsv"](title, columns, rows, words), {})
+            return ()
+        layout = Layout.choose(columns, rows, words=words, details=details, width=console.width)
         console.width = max(console.width, layout.total)
-        console.print(layout.draw(printable(title), columns, rows, words=words))
+        console.print(layout.draw(title, columns, rows, words=words))
         return tuple(name for place, name in enumerate(columns) if place not in layout.widths)
 
     def bars(self, title: str = "", *, of_bytes: bool = False) -> "Bars":

@@ -27,12 +27,12 @@ class Layout:
         *,
         words: Collection[str],
         details: Collection[str],
-        width: int | None,
+        width: int,
     ) -> "Layout":
         """Choose the first layout that fits: all; no details; no lines; cells folded at spaces.
 
         Where none fits, choose the narrowest: words can be folded and details left out, but a
-        number is never folded or cut. A width of None is unlimited.
+        number is never folded or cut.
         """
         # Measure the columns.
         cells = [[row[place] for row in rows] for place in range(len(columns))]
@@ -40,8 +40,6 @@ class Layout:
         split = [" ".join(some).split() for some in zip(columns, *rows, strict=True)]
         folded = [max(map(cell_len, parts), default=0) for parts in split]
         full = [max(cell_len(head), size) for head, size in zip(columns, whole, strict=True)]
-        if width is None:
-            return cls(dict(enumerate(full)), roomy=True)
         texts = [place for place, name in enumerate(columns) if name in words]
         figures = [place for place, name in enumerate(columns) if name not in words]
         # Choose a layout.
@@ -82,10 +80,10 @@ class Layout:
         *,
         words: Collection[str],
     ) -> Table:
-        """Build the table; a blank line parts rows if any is folded."""
-        folded = any(cell_len(row[p]) > width for row in rows for p, width in self.widths.items())
+        """Build the table; a blank line parts rows if the first cell of any is folded."""
+        folded = any(cell_len(row[0]) > self.widths[0] for row in rows)
         table = Table(
-            title=Text(title),
+            title=Text(title) if title else None,
             title_justify="left",
             box=box.HEAVY_HEAD if self.roomy else box.SIMPLE_HEAD,
             show_edge=self.roomy,

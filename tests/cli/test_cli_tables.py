@@ -21,7 +21,7 @@ def test_words_are_folded_before_numbers_and_details_left_out_before_both(
     monkeypatch.setenv("FORCE_COLOR", "1")
     rows = [(*row, "300", "16000", "3.43", "13.51") for row in ROWS]
     console = Console(quiet=False)
-    left_out = console.numbers("t", NUMBERS, rows, words=("system",), details=("Hz",))
+    left_out = console.table("t", NUMBERS, rows, words=("system",), details=("Hz",))
     out = re.sub(r"\x1b\[[\d;]*m", "", capfd.readouterr().out)
     assert left_out == (("Hz",) if width < 120 else ())
     assert "…" not in out

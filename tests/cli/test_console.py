@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 from rich.console import Console as RichConsole
-from rich.table import Table
 
 from clipsonic_cli.cli.console import Bars, Console, complain, name_options
 from clipsonic_cli.text import printable
@@ -98,11 +97,9 @@ def test_foreign_text_is_shown_as_it_is_everywhere(text, capsys):
     console.note(text)
     with Bars(screen(), "", shown=True) as bars:
         bars(text, 1, 2)
-    table = Table()
-    table.add_column("label")
-    table.add_row(printable(text))
-    console.table(table)
-    console.numbers(text, ["label", text], [[text, "1"]], words={"label"}, details=())
+    for form in (None, "markdown", "latex"):
+        console.form = form
+        console.table(text, ["label", text], [[text, "1"]], words={"label"})
     shown = capsys.readouterr()
     assert printable(text) in shown.err
     assert printable(text) in shown.out

@@ -65,10 +65,10 @@ def test_alone_it_shows_what_there_is(capsys):
     assert run(["download"]) == 0
     shown = capsys.readouterr()
     for row in ASSETS.values():
-        line = next(line for line in shown.out.splitlines() if line.startswith(f"{row.name} "))
+        line = next(line for line in shown.out.splitlines() if line.startswith(f"{row.name}\t"))
         assert row.licence in line
         assert line.split()[-1] == "absent"
-    assert "mini " in shown.out
+    assert "mini\t" in shown.out
     assert "clipsonic download NAME" in shown.err
 
 

@@ -21,10 +21,10 @@ SURFACE = {
     """,
     "eval": """
         --clip-seconds --count --data --data-format --debug --device --dtype --figure --generated
-        --guidance --help --json --key --listening-test --metrics --mode --model --modes --output
-        --pictures --preset --prompts --quiet --ratings --reference --sampler --save-stats --seconds
-        --seed --split --split-seed --steps --table --trials --vocoder --workers -d -h -m -n -o -q
-        -s -w
+        --guidance --help --json --key --latex --listening-test --markdown --metrics --mode --model
+        --modes --output --pictures --preset --prompts --quiet --ratings --reference --sampler
+        --save-stats --seconds --seed --split --split-seed --steps --table --trials --vocoder
+        --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
         --bits --count --debug --device --dtype --file --format --guidance --help --image --json

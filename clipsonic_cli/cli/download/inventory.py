@@ -5,15 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset
-from clipsonic_cli.text import printable
 
 COLUMNS = ("name", "what", "size", "licence", "state")
 
@@ -22,17 +18,16 @@ def show(
     console: Console, rows: Sequence[Asset], folders: Sequence[model_folders.ModelFolder]
 ) -> None:
     """Print assets and models: a table, or with ``--json`` an object each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column == "size" else "left")
-    for entry in (*map(describe_asset, rows), *map(describe_model, folders)):
-        cells = entry | {"what": entry["title"], "size": megabytes(entry["bytes"])}
-        # A shared model describes itself by any text, which must not act on the terminal.
-        table.add_row(*(Text(printable(cells[column])) for column in COLUMNS))
-        if console.as_json:
+    entries = [*map(describe_asset, rows), *map(describe_model, folders)]
+    if console.as_json:
+        for entry in entries:
             console.result("", entry)
-    if not console.as_json:
-        console.table(table)
+        return
+    shown = [
+        entry | {"what": entry["title"], "size": megabytes(entry["bytes"])} for entry in entries
+    ]
+    lines = [[entry[column] for column in COLUMNS] for entry in shown]
+    console.table("", COLUMNS, lines, words={*COLUMNS} - {"size"})
 
 
 def describe_asset(row: Asset) -> dict[str, Any]:

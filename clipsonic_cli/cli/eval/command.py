@@ -64,6 +64,8 @@ def evaluate(
     ratings: Annotated[list[Path] | None, eval_options.RATINGS] = None,
     key: Annotated[Path | None, eval_options.KEY] = None,
     output: Annotated[Path | None, eval_options.OUTPUT] = None,
+    markdown: Annotated[bool, eval_options.MARKDOWN] = False,
+    latex: Annotated[bool, eval_options.LATEX] = False,
     model: Annotated[str | None, options.MODEL] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
@@ -83,7 +85,13 @@ def evaluate(
     After an interruption the same command continues: sounds that were made are reused.
     """
     spellings = options.spellings(ctx.command)
-    console = Console(quiet=quiet, as_json=as_json, options=spellings)
+    forms = {"markdown": markdown, "latex": latex, "as_json": as_json}
+    chosen = [name for name, wanted in forms.items() if wanted]
+    if len(chosen) > 1:
+        raise UsageError("`{}` and `{}` are given together; use one of them.".format(*chosen))
+    console = Console(
+        quiet=quiet, as_json=as_json, form=next(iter(chosen), None), options=spellings
+    )
     given = options.on_command_line(ctx)
     # Read ratings.
     if ratings is not None or key is not None:

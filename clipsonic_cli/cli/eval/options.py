@@ -79,6 +79,8 @@ SEED = sampling("--seed N", "Seed of everything random: clips, noise, confidence
 OUTPUT = output(
     "--output -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME."
 )
+MARKDOWN = output("--markdown", "Print the table in Markdown.")
+LATEX = output("--latex", "Print the table in LaTeX, for booktabs.")
 LISTENING_TEST = listening(
     "--listening-test DIR",
     "Write a page on which people rate the sounds without knowing the system.",

@@ -58,7 +58,7 @@ def _print_table(table: "Table", console: Console, elsewhere: str) -> None:
     """Print a table as result, and its notes as messages."""
     from clipsonic_cli.report.tables import DETAILS, WORDS
 
-    left_out = console.numbers(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    left_out = console.table(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
     if left_out:
         console.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
     for note in table.notes:

@@ -5,7 +5,7 @@ The one dynamic door of the package: packages list their members here, nobody im
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clipsonic_cli.errors import UsageError
@@ -19,9 +19,15 @@ def unknown(noun: str, name: str, known: list[str]) -> UsageError:
         name: The name seen.
         known: All allowed names, in the order to show.
     """
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return UsageError(f"Unknown {noun} '{name}'.{hint} Known: {', '.join(known)}.")
+    shown = ", ".join(known) or "none"
+    return UsageError(f"Unknown {noun} '{name}'.{did_you_mean(name, known)} Known: {shown}.")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Format a known name that begins so, or the nearest one, as a question; "" if none is."""
+    near = [other for other in known if name and other.startswith(name.lower())]
+    near = near or difflib.get_close_matches(name.lower(), known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 class Registry(Mapping[str, str]):

@@ -56,6 +56,16 @@ def test_simple_answers_load_nothing_heavy(arguments):
     assert not loaded & HEAVY
 
 
+@pytest.mark.parametrize("words", ["generate --model", "download", "eval --metrics fad"])
+def test_completion_loads_no_torch(words, monkeypatch):
+    monkeypatch.setenv("_CLIPSONIC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"clipsonic {words} ")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) + 1))
+    loaded = loaded_after("from clipsonic_cli.cli import run\ntry:\n run([])\nexcept SystemExit: 0")
+    assert "typer" in loaded
+    assert not loaded & {"torch", "numpy"}
+
+
 def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_after("import clipsonic_cli, clipsonic_cli.modes, clipsonic_cli.config")
     assert not loaded & (HEAVY | {"typer", "rich"})

@@ -37,3 +37,10 @@ def test_an_unknown_name_is_reported_its_neighbour_and_the_names_there_are():
 def test_a_name_near_to_none_gets_no_guess():
     with pytest.raises(UsageError, match=r"^Unknown fruit 'xyz'\. Known: apple, banana\.$"):
         FRUIT.check("xyz")
+
+
+def test_the_beginning_of_a_name_is_enough_for_a_guess():
+    with pytest.raises(UsageError, match="Did you mean 'banana'"):
+        FRUIT.check("Ba")
+    with pytest.raises(UsageError, match=r"^Unknown fruit ''\. Known:"):
+        FRUIT.check("")

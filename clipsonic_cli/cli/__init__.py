@@ -39,6 +39,7 @@ REMEDIES = {
 
 app = typer.Typer(
     name="clipsonic",
+    cls=options.Program,
     help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
@@ -13,6 +13,11 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.registry import unknown
+
+try:
+    from typer._click.exceptions import NoSuchOption  # Typer has a copy of Click since 0.29
+except ImportError:
+    from click import NoSuchOption  # type: ignore[assignment]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
@@ -28,22 +33,84 @@ OLD_NAMES = {
 }
 """Former and other names of a command's options, which no help shows."""
 
+SEVERAL = "clipsonic.several"
+"""Key of a context for the option of several words that the last word belongs to."""
 
-class Command(TyperCommand):
+
+class _Parsing:
+    """What all commands and the program itself have in common."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return options and arguments, whose help shows no type of Python, such as "<bool>"."""
+        params = list(super().get_params(ctx))  # type: ignore[misc]
+        for param in params:
+            if param.param_type_name == "argument" or param.is_flag:
+                param.display_type_rich = lambda ctx: None  # noqa: ARG005
+        return params
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line; an unknown option is an error that lists those there are."""
+        try:
+            remaining: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except NoSuchOption as error:
+            names = [name for p in self.get_params(ctx) for name in (*p.opts, *p.secondary_opts)]
+            known = sorted(name for name in names if name.startswith("--"))
+            raise unknown("option", error.option_name, known) from None
+        return remaining
+
+
+class Program(_Parsing, TyperGroup):
+    """The program: an unknown command is an error that lists those there are."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, in one panel of the help."""
+        params = super().get_params(ctx)
+        for param in params:
+            param.rich_help_panel = None
+        return params
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise unknown("command", args[0], list(self.commands))
+        return super().resolve_command(ctx, args)
+
+
+class Command(_Parsing, TyperCommand):
     """A command that knows old names, and whose options may take several words.
 
     ``--metrics fad clap``: Click has options of one word that may be repeated; each word becomes
     one of those, unless the command has arguments, which words without an option are.
     """
 
+    def __init__(self, name: str | None, *, help: str = "", **settings: Any) -> None:  # noqa: A002
+        # Typer keeps line breaks in all but the first paragraph.
+        paragraphs = [" ".join(part.split()) for part in help.split("\n\n")]
+        super().__init__(name, help="\n\n".join(paragraphs), **settings)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return options and arguments; --help is in the help's last panel."""
+        params = super().get_params(ctx)
+        for param in params:
+            if param.name == "help":
+                param.rich_help_panel = "Run"
+        return params
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
         args = renamed(args, OLD_NAMES.get(self.name or "", {}))
         if not any(param.param_type_name == "argument" for param in self.params):
-            several = {n for p in self.params if getattr(p, "multiple", False) for n in p.opts}
+            several = {n: p for p in self.params if getattr(p, "multiple", False) for n in p.opts}
             args = repeated(args, several)
-        remaining: list[str] = super().parse_args(ctx, args)
-        return remaining
+            ctx.meta[SEVERAL] = several.get(args[-2]) if len(args) > 1 else None
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return what completes a word: one more value of an option of several, or an option."""
+        param = ctx.meta.get(SEVERAL)
+        if param is None or incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return param.shell_complete(ctx, incomplete)
 
 
 def renamed(args: Sequence[str], names: Mapping[str, str]) -> list[str]:
@@ -76,7 +143,7 @@ def option(
     text: str,
     parser: Callable[[Any], Any] | None = None,
     *,
-    names: Collection[str] = (),
+    names: Collection[str] | Callable[[], Collection[str]] = (),
     only: Collection[str] = (),
 ) -> Any:
     """Declare an option, for ``Annotated``.
@@ -86,7 +153,7 @@ def option(
         usage: Its spellings and what stands for its value, such as "--steps N".
         text: Its help.
         parser: Reads the value.
-        names: Values that the shell completes.
+        names: Values that the shell completes, or what returns them.
         only: All values that are allowed.
     """
     *spellings, last = usage.split()
@@ -104,9 +171,25 @@ def option(
         metavar="" if is_flag else last,
         help=text,
         parser=parse_name if only else parser,
-        autocompletion=(lambda: list(only or names)) if only or names else None,
+        autocompletion=completing(only or names),
         rich_help_panel=panel,
     )
+
+
+def completing(
+    names: Collection[str] | Callable[[], Collection[str]],
+) -> Callable[[], list[str]] | None:
+    """Return what completes a word to one of the names; None if there are none."""
+    if callable(names):
+        return lambda: list(names())
+    return (lambda: list(names)) if names else None
+
+
+def model_names() -> list[str]:
+    """Return the names of the models on this machine."""
+    from clipsonic_cli.store import model_folders
+
+    return model_folders.names()
 
 
 def number(text: str | float) -> float:
@@ -175,7 +258,11 @@ DATA_FORMAT = data(
     names=READERS,
 )
 WORKERS = data("--workers N", "Processes that decode. Default: one per core.", whole)
-MODEL = run("--model NAME", "Name or folder of a model. Default: mini, the built-in one.")
+MODEL = run(
+    "--model NAME",
+    "Name or folder of a model. Default: mini, the built-in one.",
+    names=model_names,
+)
 DEVICE = run("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)
 DTYPE = run(
     "--dtype NAME", f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.", names=DTYPES

@@ -4,13 +4,13 @@ clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODE
 and optionally prior-sd, unet-clip-text and unet-clap-text
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.registry import did_you_mean
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.home import expanded, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import standing_in
@@ -102,10 +102,8 @@ def find(name_or_path: str | Path) -> ModelFolder:
         return ModelFolder(path.resolve())
     if path.is_dir():
         raise UsageError(f"Folder {path} is no model: it has no {SUFFIX} file.")
-    near = difflib.get_close_matches(name.lower(), names(), n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UsageError(
-        f"There is no model '{name}'.{hint} Known: {', '.join(names()) or 'none'}; "
+        f"There is no model '{name}'.{did_you_mean(name, names())} Known: {', '.join(names())}; "
         f"or give a folder of {SUFFIX} files.{why_unreadable()}"
     )
 

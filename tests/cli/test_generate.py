@@ -344,7 +344,7 @@ BAD = [
     (["rain", "--bits", "16", "-o", "x.ogg"], 2, "'.ogg' has no --bits; leave it out."),
     (["rain", "--bits", "16", "--format", "ogg"], 2, "'.ogg' has no --bits; leave it out."),
     (["rain", "--overwrite", "--skip-existing"], 2, "Both --overwrite"),
-    (["rain", "--stesp", "3"], 2, "No such option: --stesp"),
+    (["rain", "--stesp", "3"], 2, "Unknown option '--stesp'. Did you mean '--steps'?"),
     (["rain", "-o"], 2, "requires an argument"),
     (["--file", "missing.txt"], 2, "cannot be read"),
     (["--file", "bad.csv"], 2, "it reads 'words'"),

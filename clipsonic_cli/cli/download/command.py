@@ -25,12 +25,13 @@ NAMES = typer.Argument(
     metavar="NAME",
     help=f"{', '.join(ASSETS)}; or a model that someone shared: https://..., hf:owner/name, an "
     "archive, a file or a folder.",
+    autocompletion=lambda: [*ASSETS, *options.model_names()],
 )
 PURPOSES = option(
     "--for PURPOSE",
     "What is needed for a mode, for eval or one of its metrics, or for train: "
     f"{', '.join(repr(name) if ' ' in name else name for name in purposes())}.",
-    names=purposes(),
+    names=[name for name in purposes() if " " not in name],
 )
 ALL = option("--all", "All published weights of the list.")
 LISTING = option("--list", "List weights and models, and which are here.")

@@ -41,8 +41,14 @@ TABLE_NUMBER = scores(
     "--table N",
     f"A table of the paper: {', '.join(map(str, TABLES))}, next to the paper's own numbers.",
     whole,
+    names=[str(number) for number in TABLES],
 )
-FIGURE_NUMBER = scores("--figure N", "Figure 3 of the paper, scores over w, as SVG and PNG.", whole)
+FIGURE_NUMBER = scores(
+    "--figure N",
+    "Figure 3 of the paper, scores over w, as SVG and PNG.",
+    whole,
+    names=[str(number) for number in FIGURES],
+)
 DATA = data(
     "--data -d PATH",
     "Clips to query the model with, and their sounds to compare with. Default: names of common "

@@ -4,8 +4,9 @@ from functools import partial
 from typing import get_args
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import data, number, option, run, whole
+from clipsonic_cli.cli.options import data, model_names, number, option, run, whole
 from clipsonic_cli.config import PRESETS, UNET_SIZES
+from clipsonic_cli.store.manifest import ASSETS
 
 PRECISIONS = ("float32", "bfloat16")
 DROPPABLE = ("clipped", "still", "damaged")
@@ -55,11 +56,13 @@ BASE = model(
     "Model that provides CLIP, the prior and whatever else is not trained; 'published': downloaded "
     "weights alone. Default: the model itself if it exists; published weights for the paper's "
     "preset, or if downloaded with a GPU; else mini.",
+    names=lambda: ["published", *model_names()],
 )
 WARM_START = model(
     "--warm-start NAME",
     "Start from the weights of a model, such as mini, or from improved-diffusion or bigvgan-44k. "
     "Default: random weights.",
+    names=lambda: [*model_names(), *(row.name for row in ASSETS.values() if row.stages)],
 )
 NAME = model("--name NAME", "Name for generate --model. Default: that of the data.")
 LICENCE = model("--licence TEXT", "Licence of the weights, for the model card.")
@@ -92,7 +95,11 @@ SAVE_EVERY = loop("--save-every N", "Steps between checkpoints.", whole)
 VALIDATE_EVERY = loop("--validate-every N", "Steps between validations.", whole)
 SAMPLE_EVERY = loop("--sample-every N", "Steps between samples, at a checkpoint; 0: none.", whole)
 PROMPTS = loop("--prompt TEXT|FILE", "Text or image of a sample. Default: labels and frames.")
-TRACKERS = loop("--tracker NAME", "tensorboard or wandb, besides metrics.jsonl.")
+TRACKERS = loop(
+    "--tracker NAME",
+    "tensorboard or wandb, besides metrics.jsonl.",
+    names=("tensorboard", "wandb"),
+)
 OVERWRITE = loop("--overwrite", "Replace a part of the model that another run trained.")
 WINDOW = beyond("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole)
 MEAN_OF = beyond("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole)

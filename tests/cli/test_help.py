@@ -1,0 +1,60 @@
+"""The help of every command, and the names listed where one is unknown."""
+
+import itertools
+import re
+
+import pytest
+import typer
+
+from clipsonic_cli.cli import app, run
+
+COMMANDS = typer.main.get_command(app).commands
+EVERY = [[], *([name] for name in COMMANDS)]
+
+
+@pytest.fixture(params=(80, 120))
+def width(request, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return request.param
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+def test_no_help_names_types_of_python(command, width, capsys):
+    assert run([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert not re.search(r"<[a-z]+(\[\w+\])?>|\bBOOLEAN\b|\bNone\b", text)
+    assert max(map(len, text.splitlines())) <= width
+    assert re.search(r"--help +-h +Show this message", text)
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+def test_paragraphs_of_a_help_have_no_ragged_lines(command, width, capsys):
+    run([*command, "--help"])
+    described = capsys.readouterr().out.partition("╭")[0]
+    for paragraph in re.split(r"\n *\n", described):
+        lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
+        for line, following in itertools.pairwise(lines):
+            assert len(line) + 1 + len(following.split()[0]) > width - 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint", "known"),
+    [
+        (["list"], "", "generate, train, eval, download"),
+        (["serve"], "", "generate, train, eval, download"),
+        (["gen"], " Did you mean 'generate'?", "generate, train, eval, download"),
+        (["evla"], " Did you mean 'eval'?", "generate, train, eval, download"),
+        (["--verson"], " Did you mean '--version'?", "--debug, --help"),
+        (["download", "--remov"], " Did you mean '--remove'?", "--all, --as, --debug, --dry-run"),
+        (["eval", "--gui", "1"], " Did you mean '--guidance'?", "--clip-seconds, --count, --data"),
+        (["generate", "-z"], "", "--bits, --count"),
+    ],
+)
+def test_an_unknown_command_or_option_is_followed_by_those_there_are(
+    arguments, hint, known, capsys
+):
+    assert run(arguments) == 2
+    what = "option" if arguments[-1].startswith("-") or len(arguments) > 1 else "command"
+    name = next(a for a in arguments if a.startswith("-") or what == "command")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"clipsonic: Unknown {what} '{name}'.{hint} Known: {known}")

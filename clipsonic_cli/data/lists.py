@@ -111,54 +111,88 @@ class ListRow:
         return int(number) if whole else float(number)
 
 
-def read_list(path: Path, plain: str, *, bare: Bare | None = None) -> Iterator[ListRow]:
+def read_list(
+    path: Path,
+    plain: str,
+    *,
+    bare: Bare | None = None,
+    suffix: str | None = None,
+    comments: bool = False,
+) -> Iterator[ListRow]:
     """Yield the rows of a list, those without a cell left out.
 
-    CSV and TSV have a header whose columns :data:`SYNONYMS` knows, in any case; the separator is
-    the one by which it does. UTF-8, and UTF-16 and UTF-32 with their marks, are read.
+    UTF-8, and UTF-16 and UTF-32 with their marks, are read.
 
     Args:
-        path: The file, whose ending says which of :data:`SUFFIXES` it is.
-        plain: The column that the lines of a .txt are.
-        bare: Detects a CSV without a header from its first row.
+        path: The file.
+        plain: See :func:`read_rows`, as for the rest.
+        bare: See there.
+        suffix: Which of :data:`SUFFIXES` it is; None is what its name ends in.
+        comments: See there.
     """
-    suffix = path.suffix.lower()
+    suffix = suffix or path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"List '{path}' must end in {', '.join(SUFFIXES)}.")
-    size = check_file(path)
+    check_file(path)
     try:
         with path.open("rb") as raw:
             head = raw.read(4)
         encoding = next((name for mark, name in MARKS if head.startswith(mark)), "utf-8")
         errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
         with path.open(encoding=encoding, errors=errors, newline="") as file:
-            if suffix == ".json":
-                rows = _json(file, path, size)
-            elif suffix == ".jsonl":
-                rows = _json_lines(bounded_lines(file, path), path)
-            elif suffix == ".txt":
-                rows = plain_rows(bounded_lines(file, path), plain)
-            else:
-                rows = _separated(bounded_lines(file, path), path, bare)
-            for count, row in enumerate(rows):
-                if count == MAX_ROWS:
-                    raise UsageError(f"'{path}' has more than {MAX_ROWS:,} rows; split it.")
-                yield row
+            yield from read_rows(file, path, suffix, plain, bare=bare, comments=comments)
     except UnicodeError as error:
         raise UsageError(f"'{path}' is not {encoding} text ({error.args[-1]}).") from None
     except OSError as error:
         raise UsageError(f"List '{path}' cannot be read: {error.strerror}.") from None
 
 
-def plain_rows(lines: Iterable[str], column: str) -> Iterator[ListRow]:
+def read_rows(
+    file: TextIO,
+    path: Path,
+    suffix: str,
+    plain: str,
+    *,
+    bare: Bare | None = None,
+    comments: bool = False,
+) -> Iterator[ListRow]:
+    """Yield the rows of an open list, those without a cell left out.
+
+    CSV and TSV have a header whose columns :data:`SYNONYMS` knows, in any case; the separator is
+    the one by which it does.
+
+    Args:
+        file: The list, opened as text.
+        path: Its name, for messages.
+        suffix: One of :data:`SUFFIXES`.
+        plain: The column that the lines of a .txt are.
+        bare: Detects a CSV without a header from its first row.
+        comments: Whether lines of a .txt that begin with "#" are left out.
+    """
+    if suffix == ".json":
+        rows = _json(file, path)
+    elif suffix == ".jsonl":
+        rows = _json_lines(bounded_lines(file, path), path)
+    elif suffix == ".txt":
+        rows = _plain(bounded_lines(file, path), plain, comments)
+    else:
+        rows = _separated(bounded_lines(file, path), path, bare, tabs=suffix == ".tsv")
+    for count, row in enumerate(rows):
+        if count == MAX_ROWS:
+            raise UsageError(f"'{path}' has more than {MAX_ROWS:,} rows; split it.")
+        yield row
+
+
+def _plain(lines: Iterable[str], column: str, comments: bool) -> Iterator[ListRow]:
     """Yield lines that are not blank as rows of one column."""
     for number, line in enumerate(lines, start=1):
-        if text := line.strip():
+        text = line.removeprefix("\ufeff").strip()
+        if text and not (comments and text.startswith("#")):
             yield ListRow(line=number, cells={column: text})
 
 
-def check_file(path: Path) -> int:
-    """Return the size of a list in bytes; a UsageError if it is no file or over the limit."""
+def check_file(path: Path) -> None:
+    """Check that a list is a file and not over the limit."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
@@ -172,7 +206,6 @@ def check_file(path: Path) -> int:
             f"List '{path}' has {status.st_size / 1e6:,.0f} MB; the limit is "
             f"{MAX_BYTES / 1e6:,.0f} MB. Split it."
         )
-    return status.st_size
 
 
 def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
@@ -188,7 +221,9 @@ def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
         yield line
 
 
-def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[ListRow]:
+def _separated(
+    lines: Iterator[str], path: Path, bare: Bare | None, *, tabs: bool
+) -> Iterator[ListRow]:
     """Yield the rows under a header."""
     # Skip blank lines.
     separator = None
@@ -202,7 +237,7 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
         return
 
     # Read the header.
-    separator = separator or _separator(first, path)
+    separator = separator or ("\t" if tabs else _separator(first))
     reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
     try:
         header = next(reader, [])
@@ -236,10 +271,8 @@ def _separated(lines: Iterator[str], path: Path, bare: Bare | None) -> Iterator[
         raise UsageError(f"'{path}' is no csv: line {line}: {error}.") from None
 
 
-def _separator(header: str, path: Path) -> str:
+def _separator(header: str) -> str:
     """Return the separator that gives a header the most known columns; the first of equal ones."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
 
     def known(separator: str) -> int:
         try:
@@ -266,15 +299,16 @@ def _json_lines(lines: Iterator[str], path: Path) -> Iterator[ListRow]:
             yield _object(number, value, path)
 
 
-def _json(file: TextIO, path: Path, size: int) -> Iterator[ListRow]:
+def _json(file: TextIO, path: Path) -> Iterator[ListRow]:
     """Yield the objects of a JSON list."""
-    if size > MAX_JSON:
+    text = file.read(MAX_JSON + 1)
+    if len(text) > MAX_JSON:
         raise UsageError(
-            f"'{path}' has {size / 1e6:,.0f} MB; the limit of JSON is {MAX_JSON / 1e6:,.0f} MB. "
-            "Give JSON Lines (.jsonl), an object a line."
+            f"'{path}' has over {MAX_JSON / 1e6:,.0f} MB, the limit of JSON. Give JSON Lines "
+            "(.jsonl), an object a line."
         )
     try:
-        values = json.load(file)
+        values = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         hint = "One object a line is called .jsonl."
         raise UsageError(f"'{path}' is no JSON: {error}. {hint}") from None

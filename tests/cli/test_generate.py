@@ -200,7 +200,7 @@ def test_a_file_and_standard_input_give_many(call):
     Path("x.csv").write_text("text,seed,label,sedd\nrain,5,wet,1\na dog,6,loud,2\n")
     _, out, err = call("--file", "x.csv", "-o", "{label}_{index}.flac", *FAST)
     assert out == ["wet_1.flac", "loud_2.flac"]
-    assert "columns not used: sedd" in err
+    assert "columns not used: sedd (did you mean 'seed'?)" in err
     _, out, _ = call("-", *FAST, "--seed", 1, stdin="rain\n\nwind\n")
     assert out == ["rain-1.wav", "wind-1.wav"]
 
@@ -300,6 +300,13 @@ BAD = [
     (["--image", "cut.jpg"], 2, "is damaged"),
     (["--image", "text.jpg"], 2, "is no image"),
     (["--image", "folder"], 2, "is not a file"),
+    (
+        ["a", "photo", "of", "dog"],
+        2,
+        "4 prompts of one word each: a, photo, of, dog. ",
+    ),
+    (["rain", "--file-format", "csv"], 2, "--file-format is the format of a list"),
+    (["--file", "-", "--file-format", "cvs"], 2, "Did you mean 'csv'?"),
     (["rain", "-w", "much"], 2, "'much' is not a number"),
     (["rain", "-w", "nan"], 2, "--guidance is nan"),
     (["rain", "-w", "inf"], 2, "--guidance is inf"),
@@ -544,8 +551,10 @@ def test_the_best_takes_a_name_that_says_no_seed(call):
 
 
 def test_every_query_keeps_its_own_best(call):
-    _, out, _ = call("dog", "cat", *FAST, "-n", 2, "--keep", 1, "--seed", 1, "-o", "{prompt}.wav")
-    assert out == ["dog.wav", "cat.wav"]
+    _, out, _ = call(
+        "a dog", "a cat", *FAST, "-n", 2, "--keep", 1, "--seed", 1, "-o", "{prompt}.wav"
+    )
+    assert out == ["a-dog.wav", "a-cat.wav"]
 
 
 def test_a_score_of_one_sound_is_that_of_its_evaluation(call):
@@ -603,7 +612,7 @@ def test_a_sound_that_fits_is_not_said_to_be_quieter(call):
 )
 def test_ddpm_in_too_few_steps_is_said_once(call, sampler, steps, said):
     how = ("--mode", "zs", "--seconds", 0.1, "--sampler", sampler, "--steps", steps)
-    _, _, err = call("rain", "dog", *how)
+    _, _, err = call("rain", "a dog", *how)
     notes = [line for line in err if "too few" in line]
     assert len(notes) == said
     assert all("3 steps" in note and "use dpmpp" in note for note in notes)

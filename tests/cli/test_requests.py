@@ -19,7 +19,7 @@ EMPTY = io.StringIO()
 prompts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1).filter(
     lambda text: has_word(text) and not text.strip().lower().endswith(IMAGE_SUFFIXES)
 )
-lines = prompts.map(lambda text: " ".join(text.split())).filter(bool)
+lines = prompts.map(lambda text: " ".join(text.split()).lstrip("# ")).filter(has_word)
 
 
 def read(path: Path, content: str) -> list[Request]:
@@ -98,6 +98,61 @@ def test_prompts_images_and_standard_input_keep_their_order(tmp_path):
     assert texts(found) == ["one", "two", "three", "four"]
 
 
+FORMATS = [
+    (None, "# wet\nrain, heavy\n\n  # dry\nwind\n"),
+    ("txt", "\ufeffrain, heavy\nwind\n#"),
+    ("csv", 'Prompt;Seed\n"rain, heavy";1\nwind;2\n;;\n'),
+    ("tsv", "text\tseed\nrain, heavy\t1\nwind\t2\n"),
+    ("jsonl", '{"text": "rain, heavy"}\n{"text": "wind"}\n'),
+    ("json", '[{"text": "rain, heavy"}, {"text": "wind"}]'),
+]
+
+
+@pytest.mark.parametrize(("file_format", "content"), FORMATS)
+def test_a_list_of_any_format_may_come_by_standard_input_or_any_name(
+    tmp_path, file_format, content
+):
+    found = read_requests([], [], Path("-"), io.StringIO(content), file_format)
+    assert texts(found) == ["rain, heavy", "wind"]
+    assert texts(read_requests(["-"], [], None, io.StringIO(content), file_format)) == texts(found)
+    (tmp_path / "list.of.mine").write_text(content, encoding="utf-8")
+    again = read_requests([], [], tmp_path / "list.of.mine", None, file_format or "txt")
+    assert texts(again) == texts(found)
+
+
+def test_a_prompt_of_a_csv_may_begin_as_a_comment(tmp_path):
+    assert texts(read(tmp_path / "x.csv", "prompt\n# 9 dream\n")) == ["# 9 dream"]
+
+
+def test_lines_of_standard_input_name_any_image_and_its_tables_those_of_this_folder(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "cat.png").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    (found,) = read_requests(["-"], [], None, io.StringIO("../cat.png\n"))
+    assert found.query.image == Path("../cat.png")
+    with pytest.raises(UsageError, match="outside the list's folder"):
+        read_requests(["-"], [], None, io.StringIO("image\n../cat.png\n"), "csv")
+
+
+@pytest.mark.parametrize("prompts", [["a dog", "cat"], ["dog"], ["dog", "-"], ["dog cat", "rain"]])
+def test_words_that_are_no_forgotten_quotes_are_prompts(prompts):
+    assert len(read_requests(prompts, [], None, io.StringIO("rain"))) == len(prompts)
+
+
+def test_columns_that_may_be_misspelt_are_named():
+    columns = {"sedd", "promt", "guidence", "label", "notes", "length"}
+    assert requests.unused_columns(columns) == [
+        "guidence (did you mean 'guidance'?)",
+        "label",
+        "length",
+        "notes",
+        "promt (did you mean 'prompt'?)",
+        "sedd (did you mean 'seed'?)",
+    ]
+
+
 def test_a_negative_is_a_image_by_its_ending(tmp_path):
     (tmp_path / "cat.webp").touch()
     picture = requests.negative_fields(str(tmp_path / "cat.webp"))
@@ -129,7 +184,8 @@ def test_a_negative_is_a_image_by_its_ending(tmp_path):
         ("x.jsonl", '{"text": "a", "seed": true}\n', "not a whole number"),
         ("x.jsonl", '{"text": "a", "seed": 1.5}\n', "not a whole number"),
         ("x.jsonl", '{"text": "a", "seconds": [1]}\n', "not a number"),
-        ("x.md", "rain\n", "must end in .csv, .tsv, .jsonl, .json, .txt"),
+        ("x.md", "rain\n", "does not end in csv, tsv, jsonl, json, txt; say which it is by --file"),
+        ("x.txt", "# rain\n", "no prompt"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_rejected(tmp_path, name, content, part):
@@ -149,12 +205,18 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path, name, content, part):
         ((["dog.png"], [], None), "There is no image 'dog.png'"),
         (([], [], Path("missing.txt")), "cannot be read"),
         ((["-", "-"], [], None), "given twice"),
+        (
+            (["a", "photo", "of", "dog"], [], None),
+            "clipsonic generate 'a photo of dog'; list",
+        ),
+        ((["x.csv"], [], None), "'x.csv' is a file; give a list of prompts by --file"),
         ((["-"], [], Path("-")), "given twice"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_rejected(tmp_path, monkeypatch, arguments, part):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cat").touch()
+    for name in ("cat", "x.csv"):
+        (tmp_path / name).touch()
     prompts, images, file = arguments
     with pytest.raises(UsageError) as error:
         read_requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))

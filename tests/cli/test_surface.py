@@ -27,9 +27,9 @@ SURFACE = {
         --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
-        --bits --count --debug --device --dtype --file --format --guidance --help --image --json
-        --keep --like --mode --model --negative --output --overwrite --preset --quiet --sampler
-        --seconds --seed --skip-existing --steps --vocoder -f -h -i -m -n -o -q -s -w
+        --bits --count --debug --device --dtype --file --file-format --format --guidance --help
+        --image --json --keep --like --mode --model --negative --output --overwrite --preset --quiet
+        --sampler --seconds --seed --skip-existing --steps --vocoder -f -h -i -m -n -o -q -s -w
     """,
     "train": """
         --base --batch-size --compile --cond-noise --condition --data --data-format --debug --device

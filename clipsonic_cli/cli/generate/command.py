@@ -21,7 +21,12 @@ from clipsonic_cli.cli.generate import options as generate_options
 from clipsonic_cli.cli.generate.jobs import Job, Round, plan_recipes, plan_rounds
 from clipsonic_cli.cli.generate.like import Original
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, SUBTYPES, Template, check_paths
-from clipsonic_cli.cli.generate.requests import Request, negative_fields, read_requests
+from clipsonic_cli.cli.generate.requests import (
+    Request,
+    negative_fields,
+    read_requests,
+    unused_columns,
+)
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 
@@ -35,6 +40,7 @@ def generate(
     prompts: Annotated[list[str] | None, generate_options.PROMPTS] = None,
     image: Annotated[list[Path] | None, generate_options.IMAGES] = None,
     file: Annotated[Path | None, generate_options.FILE] = None,
+    file_format: Annotated[str | None, generate_options.FILE_FORMAT] = None,
     like: Annotated[Path | None, generate_options.LIKE] = None,
     negative: Annotated[str | None, generate_options.NEGATIVE] = None,
     mode: Annotated[str | None, options.MODE] = None,
@@ -85,7 +91,7 @@ def generate(
     if negative is not None:
         choices |= negative_fields(negative)
     # Read queries.
-    requests = read_requests(prompts or [], image or [], file, sys.stdin)
+    requests = read_requests(prompts or [], image or [], file, sys.stdin, file_format)
     original = None if like is None else Original.read(like, again=not requests)
     recipe = None if original is None else original.recipe
     digests = [] if requests else ["image_sha256"]
@@ -102,8 +108,8 @@ def generate(
     template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
     rounds = plan_rounds(requests, recipes, template, count, keep)
     columns = {name for request in requests for name in request.columns}
-    if unused := sorted(columns - (template.fields - set(FIELDS))):
-        console.note(f"columns not used: {', '.join(unused)}")
+    if unused := columns - (template.fields - set(FIELDS)):
+        console.note(f"columns not used: {', '.join(unused_columns(unused))}")
     unseeded = [request for request in requests if "seed" not in request.choices]
     if seed is not None and len(unseeded) > 1:
         console.note(

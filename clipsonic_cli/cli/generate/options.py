@@ -3,19 +3,25 @@
 import typer
 
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, FORMATS, SUBTYPES
-from clipsonic_cli.cli.generate.requests import COLUMNS
+from clipsonic_cli.cli.generate.requests import COLUMNS, FILE_FORMATS
 from clipsonic_cli.cli.options import PRESETS, number, output, query, sampling, whole
 from clipsonic_cli.ranges import RECIPE
 
 PROMPTS = typer.Argument(
     metavar="PROMPT",
-    help='Text such as "a photo of violin"; "-" reads one a line from standard input.',
+    help='Text in quotes, such as "a photo of violin"; "-" reads one a line from standard input.',
 )
 IMAGES = query("--image -i FILE", "An image instead of text; several may follow.")
 FILE = query(
     "--file -f FILE",
-    "Many queries: txt with a prompt a line; csv, tsv, json or jsonl with text, prompt or "
-    f"image, and {', '.join(COLUMNS)} to replace the options. '-' is standard input.",
+    "Many queries: txt with a prompt a line ('# ...' is a comment); csv, tsv, json or jsonl with "
+    f"text, prompt or image, and {', '.join(COLUMNS)} to replace the options. '-' is standard "
+    "input.",
+)
+FILE_FORMAT = query(
+    "--file-format NAME",
+    f"{', '.join(FILE_FORMATS)}. Default: what --file ends in; txt for '-'.",
+    only=FILE_FORMATS,
 )
 LIKE = query(
     "--like FILE",

@@ -1,19 +1,24 @@
 """The queries of a run: text or images from the command line, a file or standard input."""
 
-from collections.abc import Callable, Iterator, Sequence
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import BadCell, ListRow, plain_rows, read_list
+from clipsonic_cli.data.lists import SUFFIXES, SYNONYMS, BadCell, ListRow, read_list, read_rows
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES, query_of
 from clipsonic_cli.text import check_words, printable
 from clipsonic_cli.types import Query
 
 STDIN = "-"
+STANDARD_INPUT = "standard input"
+FILE_FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
+"""Values of ``--file-format``."""
 LINE = "line"
 """The column of a plain list: texts or images."""
 MAX_REQUESTS = 100_000
@@ -45,41 +50,77 @@ class Request:
 
 
 def read_requests(
-    prompts: Sequence[str], images: Sequence[Path], file: Path | None, stdin: TextIO | None
+    prompts: Sequence[str],
+    images: Sequence[Path],
+    file: Path | None,
+    stdin: TextIO | None,
+    file_format: str | None = None,
 ) -> list[Request]:
     """Read all queries, in the order given.
 
     Args:
-        prompts: Texts; "-" reads lines from standard input. One that ends as an image file does is
-            an image, so that ``--image *.jpg`` works as the shell expands it.
+        prompts: Texts; "-" is standard input. One that ends as an image file does is an image, so
+            that ``--image *.jpg`` works as the shell expands it.
         images: Image files.
-        file: A list (see ``data/lists.py``), or "-" for lines from standard input.
+        file: A list (see ``data/lists.py``), or "-" for standard input.
         stdin: Standard input; None where it is closed.
+        file_format: One of :data:`FILE_FORMATS`; None is what the file's name says, and lines of
+            text for standard input.
 
     Raises:
         UsageError: A text is empty, an image is missing, the command line has both texts and
-            images, or the list cannot be used.
+            images, or words that could be one prompt, or the list cannot be used.
     """
-    if list(prompts).count(STDIN) + (str(file) == STDIN) > 1:
+    uses_stdin = list(prompts).count(STDIN) + (str(file) == STDIN)
+    if uses_stdin > 1:
         raise UsageError("Standard input ('-') is given twice; it can be read once.")
+    if file_format is not None and file is None and not uses_stdin:
+        raise UsageError("--file-format is the format of a list; give one by --file, or '-'.")
+    suffix = None if file_format is None else f".{file_format}"
+    _check_quotes(prompts)
     requests = [Request(query=_checked(Query(image=path))) for path in images]
     for prompt in prompts:
         if prompt == STDIN:
-            requests += _read_stdin(stdin)
+            requests += _read_stdin(stdin, suffix)
+        elif prompt.lower().endswith(SUFFIXES) and os.path.isfile(prompt):  # noqa: PTH113
+            raise UsageError(f"'{prompt}' is a file; give a list of prompts by --file.")
         else:
             requests.append(Request(query=_checked(query_of(prompt))))
     if str(file) == STDIN:
-        requests += _read_stdin(stdin)
+        requests += _read_stdin(stdin, suffix)
     elif file is not None:
         if requests:
             raise UsageError("Both --file and a prompt or image are given; use one of them.")
-        return _read_file(file)
-    if len({request.query.kind for request in requests}) > 1:
+        return _read_file(file, suffix)
+    if len({request.query.kind for request in requests if not request.where}) > 1:
         raise UsageError(
             "Both a text and an image are given; a sound is made from one of them. "
             "Run clipsonic twice, or list them in a --file."
         )
     return requests
+
+
+def _check_quotes(prompts: Sequence[str]) -> None:
+    """Check that several prompts are not the words of one whose quotes were forgotten."""
+    words = [prompt for prompt in prompts if len(prompt.split()) == 1 and prompt != STDIN]
+    images = [word for word in words if word.lower().endswith(IMAGE_SUFFIXES)]
+    if len(words) == len(prompts) > 1 and not images:
+        shown = ", ".join(printable(word) for word in words[:8]) + ", ..." * (len(words) > 8)
+        raise UsageError(
+            f"{len(words)} prompts of one word each: {shown}. Put one prompt in quotes: clipsonic "
+            f"generate '{' '.join(map(printable, words[:8]))}'; list several in a --file, one a "
+            "line, or pipe them to: clipsonic generate -"
+        )
+
+
+def unused_columns(columns: Iterable[str]) -> list[str]:
+    """Describe columns that nothing uses, with the known ones that they may be meant to be."""
+    known = [name for role in ("text", "image", *COLUMNS) for name in SYNONYMS[role]]
+    shown = []
+    for column in sorted(columns):
+        near = [] if column in known else difflib.get_close_matches(column, known, n=1, cutoff=0.75)
+        shown.append(f"{column} (did you mean '{near[0]}'?)" if near else column)
+    return shown
 
 
 @contextmanager
@@ -115,16 +156,15 @@ def _checked(query: Query) -> Query:
     return query
 
 
-def _read_stdin(stdin: TextIO | None) -> list[Request]:
-    """Read a text or an image a line, leaving out blank lines."""
+def _read_stdin(stdin: TextIO | None, suffix: str | None) -> list[Request]:
+    """Read a list from standard input, whose lines name images as the command line does."""
     if stdin is None or stdin.closed:
         raise UsageError("Standard input is closed; give the prompts by a pipe or --file.")
-    requests = []
+    suffix = suffix or ".txt"
+    rows = read_rows(stdin, Path(STANDARD_INPUT), suffix, LINE, comments=True)
     try:
-        for row in plain_rows(stdin, LINE):
-            where = f"standard input, line {row.line}"
-            with located(where):
-                requests.append(Request(query=_query_of_line(row.cells[LINE]), where=where))
+        files = None if suffix == ".txt" else ListedFiles(Path())
+        requests = _requests_of(rows, STANDARD_INPUT, files)
     except UnicodeDecodeError:
         raise UsageError("What standard input holds is not UTF-8 text. Save it as UTF-8.") from None
     except OSError as error:
@@ -134,36 +174,38 @@ def _read_stdin(stdin: TextIO | None) -> list[Request]:
     return requests
 
 
-def _query_of_line(text: str) -> Query:
-    """Return the query of a line, whose image is named as on the command line."""
-    if text.lower().endswith(IMAGE_SUFFIXES):
-        return _checked(Query(image=Path(text)))
-    return Query(text=check_words(text, "text"))
-
-
-def _read_file(path: Path) -> list[Request]:
+def _read_file(path: Path, suffix: str | None) -> list[Request]:
     """Read a list of any kind that ``data/lists.py`` knows."""
-    files = ListedFiles(path.parent)
-    requests: list[Request] = []
-    for row in read_list(path, LINE):
-        if len(requests) == MAX_REQUESTS:
-            raise UsageError(f"File '{path}' has more than {MAX_REQUESTS:,} rows; split it.")
-        where = f"file '{path}', line {row.line}"
-        with located(where):
-            if row.problem is not None:
-                raise BadCell(row.problem)
-            requests.append(replace(_request_of_row(row, files), where=where))
+    suffix = suffix or path.suffix.lower()
+    if suffix not in SUFFIXES:
+        known = ", ".join(FILE_FORMATS)
+        raise UsageError(f"'{path}' does not end in {known}; say which it is by --file-format.")
+    rows = read_list(path, LINE, suffix=suffix, comments=True)
+    requests = _requests_of(rows, f"file '{path}'", ListedFiles(path.parent))
     if not requests:
-        plain = path.suffix.lower() == ".txt"
         raise UsageError(
             f"There is no prompt in file '{path}'; give one a line."
-            if plain
+            if suffix == ".txt"
             else f"File '{path}' has no rows with a text or image; give columns such as: text,seed"
         )
     return requests
 
 
-def _request_of_row(row: ListRow, files: ListedFiles) -> Request:
+def _requests_of(rows: Iterable[ListRow], name: str, files: ListedFiles | None) -> list[Request]:
+    """Build the requests of a list's rows."""
+    requests: list[Request] = []
+    for row in rows:
+        if len(requests) == MAX_REQUESTS:
+            raise UsageError(f"There are more than {MAX_REQUESTS:,} rows in {name}; split it.")
+        where = f"{name}, line {row.line}"
+        with located(where):
+            if row.problem is not None:
+                raise BadCell(row.problem)
+            requests.append(replace(_request_of_row(row, files), where=where))
+    return requests
+
+
+def _request_of_row(row: ListRow, files: ListedFiles | None) -> Request:
     """Build a request from a row; empty cells count as absent."""
     # Find the query's column.
     if (line := row.cells.get(LINE)) is not None:
@@ -197,6 +239,6 @@ def _request_of_row(row: ListRow, files: ListedFiles) -> Request:
     return Request(query=query, choices=choices, columns=others)
 
 
-def _listed(name: str, files: ListedFiles) -> Path:
-    """Return the path of an image that a list names, relative to the list."""
-    return files.folder / files.find(name)
+def _listed(name: str, files: ListedFiles | None) -> Path:
+    """Return the path of an image that a list names, relative to the list; any where it is None."""
+    return Path(name) if files is None else files.folder / files.find(name)

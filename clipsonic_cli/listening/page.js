@@ -155,7 +155,7 @@ function finish() {
   $("saved").textContent = "";
   $("copy").value = answers();
   view("end");
-  $("outcome").focus();
+  $("save").focus();
 }
 
 function answers() {
@@ -205,6 +205,7 @@ function tick() {
 
 function press(event) {
   const { key, target } = event;
+  if (target === $("save") && event.repeat) event.preventDefault(); // Enter is still held down
   if ($("rate").hidden || event.ctrlKey || event.altKey || event.metaKey) return;
   const onButton = target instanceof HTMLButtonElement;
   if (key === " " && !onButton) {

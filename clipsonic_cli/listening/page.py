@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clipsonic_cli.atomic import written
+from clipsonic_cli.atomic import why_unwritable, written
 from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.listening.ratings import KEY_FORMAT
@@ -19,7 +19,7 @@ from clipsonic_cli.types import Query, Report, silent
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PAGE = "index.html"
-KEY = "key.json"
+KEY = "key.json"  # the end of its name
 MAX_BYTES = 100_000_000  # of a page, for browsers and mail
 
 
@@ -46,9 +46,10 @@ def write_listening_test(
     that would reveal their system; every rater hears them in another order. Raters save files for
     :func:`~clipsonic_cli.listening.ratings.read_ratings`.
 
-    The folder also gets ``key.json``, which raters must not see; a folder that holds a test already
-    is a UsageError, as its key would be lost. The same ``seed`` of the codes of sounds and the same
-    sounds give the same page. ``report`` receives ("Listening test", done, total) sounds.
+    The key, which raters must not see, is written next to the folder (:func:`key_of`), so that the
+    folder can be passed on as a whole. A test or key that is there already is a UsageError, as its
+    key would be lost. The same ``seed`` of the codes of sounds and the same sounds give the same
+    page. ``report`` receives ("Listening test", done, total) sounds.
 
     Source:
         CLIPSonic section 3, "Subjective test": the two questions and their scale. The words of the
@@ -75,7 +76,7 @@ def write_listening_test(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # The key is first: a page without it is useless.
-        for path, content in ((folder / KEY, json.dumps(meanings, indent=1)), (page, text)):
+        for path, content in ((key_of(folder), json.dumps(meanings, indent=1)), (page, text)):
             with written(path) as temporary:
                 temporary.write_text(content, "utf-8")
     except OSError as error:
@@ -85,13 +86,24 @@ def write_listening_test(
     return page
 
 
+def key_of(folder: Path) -> Path:
+    """Return the file of the key: "listen-key.json" next to the folder "listen"."""
+    if folder.name in ("", ".."):  # as of "." and "/"
+        folder = folder.resolve()
+    return folder.parent / f"{folder.name}-{KEY}"
+
+
 def check_unused(folder: Path) -> None:
-    """Check that a folder has no listening test yet."""
-    if (folder / PAGE).exists() or (folder / KEY).exists():
-        raise UsageError(
-            f"'{folder}' holds a listening test already, and answers to it need its {KEY}; give "
-            "another folder."
-        )
+    """Check that a folder can take a listening test and has none, of this or an older version."""
+    for path in (folder / PAGE, folder / KEY, key_of(folder)):
+        if path.exists():
+            raise UsageError(
+                f"'{path}' is of a listening test already, and answers to it need its key; give "
+                "another folder."
+            )
+    for place in (folder, key_of(folder).parent):
+        if (reason := why_unwritable(place)) is not None:
+            raise ClipsonicError(f"Cannot write in '{place}': {reason}; give another folder.")
 
 
 def _blind(

@@ -172,7 +172,7 @@ def _share(freedom: int, theta: float) -> float:
 
 def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
     """Return the test's id, its systems in order, and the system of every sound."""
-    fields = _read_json(path, KEY_FORMAT, "the key.json written with the test")
+    fields = _read_json(path, KEY_FORMAT, "the key written with the test")
     try:
         test, systems = fields["test"], list(fields["systems"])
         made_by = {sample: entry["system"] for sample, entry in fields["samples"].items()}
@@ -180,7 +180,7 @@ def _read_key(path: Path) -> tuple[str, list[str], dict[str, str]]:
     except (KeyError, TypeError, AttributeError):
         fits = False
     if not fits:
-        raise UsageError(f"'{path}' is a damaged key; give the key.json as it was written.")
+        raise UsageError(f"'{path}' is a damaged key; give it as it was written.")
     return test, systems, made_by
 
 
@@ -195,7 +195,7 @@ def _read_answers(
     if fields.get("test") != test:
         raise UsageError(
             f"'{path}' answers the test {fields.get('test')!r}, but the key is of {test!r}; give "
-            "the key.json written with that page."
+            "the key written with that page."
         )
     ratings: dict[str, dict[Question, int]] = {sample: {} for sample in answers}
     for sample, answer in answers.items():

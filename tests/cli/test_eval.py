@@ -222,21 +222,21 @@ def test_a_table_and_a_listening_test_are_both_made(ask):
     assert code == 0
     assert ("similarity" in out[0], out[-1]) == (True, "test/index.html")
     assert Path("eval/micro/table-2.json").is_file()
-    assert json.loads(Path("test/key.json").read_text())["systems"][0] == "zs w=1.5"
+    assert json.loads(Path("test-key.json").read_text())["systems"][0] == "zs w=1.5"
 
 
 def test_a_listening_test_goes_out_and_comes_back(ask, call):
     code, (page,), _ = ask("--listening-test", "test", "--trials", 2, "--modes", "zs")
     assert (code, page) == (0, "test/index.html")
     assert not Path("eval/micro/report.json").exists()
-    key = json.loads(Path("test/key.json").read_text())
+    key = json.loads(Path("test-key.json").read_text())
     assert key["systems"] == ["zs w=1.5", "reconstruction", "truth"]
     for rater in ("Ann", "Bob"):
         answers = {name: {"fidelity": 4, "relevance": 2} for name in key["samples"]}
         result = {"format": FORMAT, "test": key["test"], "rater": rater, "answers": answers}
         Path(f"{rater}.json").write_text(json.dumps(result))
-    # As "*.json" would be, with the key beside what raters sent back.
-    files = ["--ratings", "Ann.json", "Bob.json", "test/key.json", "--key", "test/key.json"]
+    # As "*.json" would be, with the key next to what raters sent back.
+    files = ["--ratings", "Ann.json", "Bob.json", "test-key.json", "--key", "test-key.json"]
     code, out, _ = call(*files)
     assert code == 0
     assert any("zs w=1.5" in line and "4.00 ± 0.00" in line and "2.55" in line for line in out)
@@ -300,7 +300,7 @@ BAD = [
     (["--key", "key.json"], 2, "give both"),
     (["--ratings", "a.json", "--key", "k.json", "--table", "1"], 2, "with --ratings"),
     (["--ratings", "a.json", "--key", "k.json"], 2, "k.json"),
-    (["--generated", "made", "--listening-test", "taken"], 2, "holds a listening test already"),
+    (["--generated", "made", "--listening-test", "taken"], 2, "is of a listening test already"),
 ]
 
 

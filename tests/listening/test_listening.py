@@ -18,7 +18,7 @@ from PIL import Image
 from clipsonic_cli.audio import files
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.listening import page as listening_page
-from clipsonic_cli.listening.page import Trial, write_listening_test
+from clipsonic_cli.listening.page import Trial, check_unused, key_of, write_listening_test
 from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
 from clipsonic_cli.types import Query
 
@@ -83,8 +83,8 @@ def unpacked(uri: str) -> bytes:
     return base64.b64decode(uri.partition(";base64,")[2], validate=True)
 
 
-def key_of(page: Path) -> dict:
-    return json.loads(page.with_name("key.json").read_text("utf-8"))
+def read_key(page: Path) -> dict:
+    return json.loads(key_of(page.parent).read_text("utf-8"))
 
 
 def test_the_page_names_no_system_nor_file(page_file):
@@ -93,11 +93,11 @@ def test_the_page_names_no_system_nor_file(page_file):
     for secret in (*SYSTEMS, "Secret-Name", "Secret-Description", ".wav"):
         assert secret.lower() not in text.lower()
         assert all(secret.encode() not in sound for sound in sounds)
-    assert sorted(path.name for path in page_file.parent.iterdir()) == ["index.html", "key.json"]
+    assert [path.name for path in page_file.parent.iterdir()] == ["index.html"]
 
 
 def test_the_key_names_the_system_of_every_sound(page_file, material):
-    samples, key = shown(page_file)["samples"], key_of(page_file)
+    samples, key = shown(page_file)["samples"], read_key(page_file)
     paths = {trial.sound.name: trial.sound for made in material.values() for trial in made}
     assert len(samples) == len(key["samples"]) == 4
     for sample in samples:
@@ -130,14 +130,31 @@ def test_a_seed_gives_the_same_page_and_another_another(material, tmp_path):
     one, same, other = (page.read_text("utf-8") for page in pages)
     assert one == same
     assert one != other
-    assert key_of(pages[0])["test"] != key_of(pages[2])["test"]
+    assert read_key(pages[0])["test"] != read_key(pages[2])["test"]
 
 
 def test_a_test_is_never_overwritten(material, page_file):
     before = page_file.read_bytes()
-    with pytest.raises(UsageError, match="holds a listening test already"):
+    with pytest.raises(UsageError, match="is of a listening test already"):
         write_listening_test(material, page_file.parent, seed=3)
     assert page_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", ["a/index.html", "a/key.json", "a-key.json"])
+def test_what_is_left_of_a_test_of_any_version_is_kept(tmp_path, left):
+    (tmp_path / "a").mkdir()
+    (tmp_path / left).touch()
+    with pytest.raises(
+        UsageError, match=f"'{re.escape(str(tmp_path / left))}' is of a listening test already"
+    ):
+        check_unused(tmp_path / "a")
+    check_unused(tmp_path / "b")
+
+
+@pytest.mark.parametrize(("folder", "key"), [("a/b", "a/b-key.json"), ("a/b/..", "a-key.json")])
+def test_the_key_is_next_to_the_folder_that_raters_get(tmp_path, monkeypatch, folder, key):
+    monkeypatch.chdir(tmp_path)
+    assert key_of(Path(folder)).resolve() == tmp_path / key
 
 
 def test_what_cannot_be_shown_is_rejected_and_nothing_written(material, tmp_path, monkeypatch):
@@ -155,9 +172,7 @@ def test_what_cannot_be_shown_is_rejected_and_nothing_written(material, tmp_path
 
 def test_a_folder_that_takes_nothing_is_one_line(material, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(
-        ClipsonicError, match=r"Cannot write the listening test in .*; give another"
-    ):
+    with pytest.raises(ClipsonicError, match=r"Cannot write in .*; give another"):
         write_listening_test(material, tmp_path / "file" / "test", seed=0)
 
 
@@ -214,9 +229,13 @@ def test_a_keyboard_is_enough_and_the_answers_are_read_back(context, page_file, 
     page = begin(context, page_file, "Anna")
     pass_through(page)
     assert page.inner_text("#outcome") == "Thank you, that was all"
-    path = save(page, tmp_path)
+    assert page.evaluate("document.activeElement.id") == "save"
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
     order = json.loads(path.read_text("utf-8"))["order"]
-    read = read_ratings([path], page_file.with_name("key.json"))
+    read = read_ratings([path], key_of(page_file.parent))
     assert path.name == "ratings-Anna.json"
     assert read.answered == {"Anna": 4}
     assert {one.sample: (one.fidelity, one.relevance) for one in read.ratings} == {
@@ -303,7 +322,7 @@ def test_without_storage_the_page_works_and_says_so(context, page_file, tmp_path
     assert page.is_visible("#rate .unkept")
     pass_through(page)
     assert page.is_visible("#end .unkept")
-    read = read_ratings([save(page, tmp_path)], page_file.with_name("key.json"))
+    read = read_ratings([save(page, tmp_path)], key_of(page_file.parent))
     assert read.answered == {"Anna": 4}
 
 

@@ -123,7 +123,7 @@ def test_a_damaged_file_is_rejected_whether_answers_or_key(tmp_path, key, conten
     broken.write_bytes(content)
     with pytest.raises(UsageError, match="give a file that a rater saved"):
         read_ratings([broken], key)
-    with pytest.raises(UsageError, match=r"give the key\.json written with the test"):
+    with pytest.raises(UsageError, match=r"give the key written with the test"):
         read_ratings([broken], broken)
 
 

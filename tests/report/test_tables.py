@@ -301,6 +301,19 @@ def test_images_are_shown_where_nobody_was_asked_in_words(tmp_path, systems, pro
     assert {trial.prompt for (trial,) in trials.values()} == {Query(image=picture)}
 
 
+@pytest.mark.parametrize(
+    ("count", "labels"), [(2, "ab"), (4, "aabc"), (5, "aabbc"), (9, "aaaabbc")]
+)
+def test_trials_are_spread_over_labels(tmp_path, count, labels):
+    samples = [
+        Sample(name=f"{n}", prompt=label, paths={"x": tmp_path / f"{n}"})
+        for n, label in enumerate("aaaabbc")
+    ]
+    (trials,) = trials_of(Results(name="x", samples=tuple(samples)), count).values()
+    assert "".join(sorted(trial.prompt.text for trial in trials)) == labels
+    assert len({trial.sound for trial in trials}) == len(trials)
+
+
 def test_the_kind_of_prompt_does_not_tell_whose_a_sound_is(tmp_path):
     sample = Sample(
         name="a", prompt="x", image=tmp_path / "p.png", paths={"a": tmp_path, "b": tmp_path}

@@ -89,10 +89,11 @@ MARKDOWN = output("--markdown", "Print the table in Markdown.")
 LATEX = output("--latex", "Print the table in LaTeX, for booktabs.")
 LISTENING_TEST = listening(
     "--listening-test DIR",
-    "Write a page on which people rate the sounds without knowing the system.",
+    "Write a page on which people rate the sounds without knowing the system, and its key next to "
+    "DIR.",
 )
 TRIALS = listening("--trials N", "Sounds per system on the page, of the same queries.", whole)
 RATINGS = listening(
     "--ratings FILE...", "Files that raters sent back: mean opinion scores, as in tables 3 and 4."
 )
-KEY = listening("--key FILE", "The key.json written next to the page.")
+KEY = listening("--key FILE", "The key that was written next to the folder of the page.")

@@ -69,14 +69,15 @@ def write_listening(
     results: "Results", folder: Path, count: int, seed: int, console: Console
 ) -> None:
     """Write a listening test of the sounds of an evaluation."""
-    from clipsonic_cli.listening.page import KEY, write_listening_test
+    from clipsonic_cli.listening.page import key_of, write_listening_test
     from clipsonic_cli.listening.trials import trials_of
 
     with console.bars() as bars:
         page = write_listening_test(trials_of(results, count), folder, seed=seed, report=bars)
-    console.note(f"for raters: {page}; keep to yourself: {folder / KEY}")
-    console.note(f"to read their answers: clipsonic eval --ratings *.json --key {folder / KEY}")
-    console.result(str(page), {"page": str(page), "key": str(folder / KEY)})
+    key = key_of(folder)
+    console.note(f"for raters: {page}; keep to yourself: {key}")
+    console.note(f"to read their answers: clipsonic eval --ratings *.json --key {key}")
+    console.result(str(page), {"page": str(page), "key": str(key)})
 
 
 def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Console) -> None:
@@ -84,7 +85,7 @@ def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Con
     if not ratings:
         raise UsageError("--key opens the files of --ratings; give both.")
     if key is None:
-        raise UsageError("Give --key too, the key.json that was written with the page.")
+        raise UsageError("Give --key too, the file that was written with the page.")
 
     from clipsonic_cli.listening.opinions import opinion_table
     from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings

@@ -136,6 +136,9 @@ class Score:
     """How much of the value is to be expected of its finite number of sounds alone; None where that
     is 0 or unknown."""
     notes: tuple[str, ...] = ()  # what a reader must know to trust it, one line each
+    ranks: bool = True
+    """Whether systems may be ordered by it; False where its network does not know the labels that
+    sounds are compared with, or may not."""
 
     @property
     def label(self) -> str:

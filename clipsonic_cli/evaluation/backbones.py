@@ -10,8 +10,10 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES
 from clipsonic_cli.metrics.features import embed_prompts, embed_sounds
 from clipsonic_cli.metrics.metric import Metric, parse
+from clipsonic_cli.metrics.mini import known_labels, names_known_label
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.manifest import ASSETS, find
+from clipsonic_cli.text import printable
 from clipsonic_cli.types import AudioTextBackbone, Backbone, Score, Waveform
 
 EMBEDDED = "mini"
@@ -137,16 +139,25 @@ class Ranking:
         device: Where the network runs.
 
     Raises:
-        UsageError: A text has no words that the network knows.
+        UsageError: A text has no words that the network knows, or names no sound that the
+            embedded network was trained on.
         ClipsonicError: Weights are damaged, or a package is missing.
     """
 
     def __init__(self, texts: Iterable[str], device: torch.device) -> None:
         (self._run,) = choose(["clap"])
+        texts = list(dict.fromkeys(texts))
+        strange = [text for text in texts if not names_known_label(text)]
+        if strange and self._run.backbone == EMBEDDED:
+            raise UsageError(
+                f"`keep` cannot rank sounds of '{printable(strange[0])}': the small network inside "
+                f"clipsonic knows {len(known_labels())} kinds of sound alone, and none of them is "
+                "in these words. For any words: clipsonic download clap; or leave `keep` out."
+            )
         self.notes = notes_of([self._run])
         """Which network ranks, for people."""
         self._backbone = cast(AudioTextBackbone, load(self._run.backbone, device))
-        self._texts = {t: embed_prompts({"": t}, self._backbone) for t in dict.fromkeys(texts)}
+        self._texts = {t: embed_prompts({"": t}, self._backbone) for t in texts}
 
     def __call__(self, sound: Waveform, text: str) -> Score:
         """Score one sound against one of the texts, as an evaluation of it alone does.

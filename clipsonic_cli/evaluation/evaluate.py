@@ -69,6 +69,7 @@ def evaluate(
         device=device,
         seed=request.seed,
         save_stats=request.save_stats,
+        keep_all=request.metrics_named,
         report=callbacks.on_progress,
     )
     tell(scored.notes)
@@ -83,7 +84,11 @@ def evaluate(
             "clipsonic": __version__,
             "torch": torch.__version__,
             **collected.settings,
-            "metrics": [f"{run.metric.name}:{run.backbone}" for run in plan.requested],
+            "metrics": [
+                f"{run.metric.name}:{run.backbone}"
+                for run in plan.requested
+                if run not in scored.dropped
+            ],
             "backbones": dict(scored.identities) or None,
             "reference": reference.description if reference and scored.compared else None,
         },
@@ -94,6 +99,7 @@ def evaluate(
         samples=tuple(_samples(collected.systems, truth)),
         notes=(*plan.notes, *collected.notes, *scored.notes),
         left_out=scored.left_out,
+        label_checks={name: verdict.details() for name, verdict in scored.verdicts.items()},
         files_left_out={**collected.left_out, **plan.left_out},
     )
 

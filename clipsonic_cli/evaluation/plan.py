@@ -26,6 +26,8 @@ class EvalRequest:
     """Folder of reports and sounds."""
     metrics: tuple[str, ...]
     """As on the command line, such as "fad:clap"."""
+    metrics_named: bool = True
+    """Whether a person chose them: else those that cannot order systems are left out."""
     source: Source = field(default_factory=Folders)
     listening: bool = False
     """Whether people will rate the sounds, which takes sounds and prompts whatever the metrics."""

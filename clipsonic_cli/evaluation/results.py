@@ -17,7 +17,7 @@ SAMPLING = ("sampler", "steps", "dtype")
 """Settings of a model's sounds, repeated in every row of them."""
 COLUMNS = (
     *("system", "guidance", "metric", "value", "low", "high", "better", "n", "rows", "against"),
-    *("backbone", "as_paper", "sample_rate", "seconds", "bias", "notes"),
+    *("backbone", "as_paper", "ranks", "sample_rate", "seconds", "bias", "notes"),
     *SAMPLING,
 )
 """Columns of ``report.csv``, which has a line for each score."""
@@ -67,6 +67,8 @@ class Results:
     samples: tuple[Sample, ...] = ()
     notes: tuple[str, ...] = ()
     """Differences from the request, a line each; scores have notes of their own."""
+    label_checks: Mapping[str, Any] = field(default_factory=dict)
+    """Whether the network of scores by labels knows these labels, by its name, as JSON."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Sounds of the reference that could not be embedded, with the reason."""
     files_left_out: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +120,7 @@ def write_json(results: Results, path: Path) -> None:
             for sample in results.samples
         ],
         "notes": list(results.notes),
+        "label_checks": dict(results.label_checks),
         "left_out_of_reference": dict(results.left_out),
         "files_left_out": dict(results.files_left_out),
     }

@@ -1,6 +1,7 @@
 """Systems and metrics to rows of scores; each set of sounds is embedded once by each backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.evaluation.backbones import MetricRun, load
+from clipsonic_cli.evaluation.labels import Verdict, judge
 from clipsonic_cli.evaluation.results import ScoreRow, heading
 from clipsonic_cli.evaluation.systems import Reference, System
 from clipsonic_cli.metrics.fad import outliers
@@ -45,6 +47,10 @@ class Scored:
     """Identity of the weights of each backbone, by its name."""
     left_out: Mapping[str, str]
     """Sounds of the reference that could not be embedded, with the reason."""
+    verdicts: Mapping[str, Verdict]
+    """Whether a backbone knows the labels, by its name, where sounds were compared with labels."""
+    dropped: frozenset[MetricRun]
+    """Metrics that were left out, as their network may not know the labels."""
 
 
 def score(
@@ -55,6 +61,7 @@ def score(
     device: torch.device,
     seed: int,
     save_stats: Path | None = None,
+    keep_all: bool = True,
     report: Report = silent,
 ) -> Scored:
     """Score systems by metrics; one backbone is in memory at a time.
@@ -66,6 +73,8 @@ def score(
         device: Where backbones run.
         seed: Seed of the intervals.
         save_stats: Where statistics of the reference go, by the first metric that takes any.
+        keep_all: Also keep scores by labels that their network does not know; else only where there
+            are no others.
         report: Receives progress on each set.
 
     Raises:
@@ -76,9 +85,13 @@ def score(
     faults: dict[str, UsageError] = {}
     identities: dict[str, str] = {}
     left_out: dict[str, str] = {}
+    verdicts: dict[str, Verdict] = {}
     for name in dict.fromkeys(run.backbone for run in runs):
         cache = _FeatureCache(load(name, device), reference, report)
         identities[name] = cache.backbone.identity
+        if any(run.backbone == name and run.needs_prompts for run in runs):
+            verdict = cache.judge_labels(systems, seed)
+            verdicts |= {} if verdict is None else {name: verdict}
         for run in runs:
             if run.backbone != name:
                 continue
@@ -89,20 +102,45 @@ def score(
             # Score each system.
             for tally in tallies:
                 try:
-                    tally.add(run, cache, seed)
+                    tally.add(run, cache, seed, verdicts.get(name))
                 except UsageError as error:
                     faults[f"{run.label} of {tally.title} is left out: {error}"] = error
         left_out |= cache.reference_left_out
     if tallies and not any(tally.scores for tally in tallies):
         raise next(iter(faults.values()))
+    dropped: set[MetricRun] = set()
+    notes = [*faults, *_label_notes(tallies, verdicts, None if keep_all else dropped)]
     scored = [run for tally in tallies for run in tally.scores]
     return Scored(
         rows=tuple(tally.row(runs) for tally in tallies),
-        notes=tuple(faults),
+        notes=tuple(notes),
         compared=any(run.metric.needs_reference for run in scored),
         identities=identities,
         left_out=left_out,
+        verdicts=verdicts,
+        dropped=frozenset(dropped),
     )
+
+
+def _label_notes(
+    tallies: Sequence["_Tally"], verdicts: Mapping[str, Verdict], dropped: set[MetricRun] | None
+) -> Iterator[str]:
+    """Yield a note for each network that may not know the labels.
+
+    Its scores move to ``dropped``, unless that is None or there are no others.
+    """
+    for name, verdict in verdicts.items():
+        if verdict.ranks:
+            continue
+        by_labels = {r for t in tallies for r in t.scores if r.backbone == name and r.needs_prompts}
+        shown = ", ".join(dict.fromkeys(run.label for run in by_labels))
+        if dropped is None or all(tally.scores.keys() <= by_labels for tally in tallies):
+            yield f"{shown}: no system is marked as the best, as {verdict.why}"
+            continue
+        dropped |= by_labels
+        for tally in tallies:
+            tally.scores = {run: s for run, s in tally.scores.items() if run not in by_labels}
+        yield f"{shown} left out, as {verdict.why}; name it in `metrics` to see it"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,7 +156,9 @@ class _Tally:
     def title(self) -> str:
         return heading(self.system.name, self.system.guidance)
 
-    def add(self, run: MetricRun, cache: "_FeatureCache", seed: int) -> None:
+    def add(
+        self, run: MetricRun, cache: "_FeatureCache", seed: int, verdict: Verdict | None
+    ) -> None:
         """Score the system by one more metric; a UsageError says why it cannot be."""
         made, against = cache.pair(self.system, run)
         self.left_out |= made.left_out
@@ -128,6 +168,8 @@ class _Tally:
             scores = tuple(replace(score, bias=None) for score in scores)
         if note:
             scores = tuple(replace(score, notes=(*score.notes, note)) for score in scores)
+        if run.needs_prompts and verdict is not None and not verdict.ranks:
+            scores = tuple(replace(score, ranks=False) for score in scores)
         self.scores[run] = scores
         if run.metric.name == "fad" and not self.outliers:
             self.outliers = dict(islice(outliers(made, against).items(), OUTLIERS))
@@ -214,6 +256,20 @@ class _FeatureCache:
                 assert isinstance(against, Features)  # no metric of classes takes statistics
                 against = tagged(against, tagger)
         return made, against
+
+    def judge_labels(self, systems: Sequence[System], seed: int) -> Verdict | None:
+        """Judge whether the backbone knows the prompts of the systems; None if there are none."""
+        prompts = {n: text for system in reversed(systems) for n, text in system.prompts.items()}
+        truth = None
+        if self.reference is not None and self.reference.sounds.keys() & prompts:
+            with suppress(UsageError):  # said where the sounds are needed
+                truth = self._embed_reference(None)
+        for system in systems:
+            if truth is None and system.of_reference:
+                truth = self._embed(system, None)
+        generator = torch.Generator().manual_seed(seed)
+        backbone = cast(AudioTextBackbone, self.backbone)
+        return judge(backbone, prompts, truth, generator=generator) if prompts else None
 
     def save_reference(self, path: Path, windows: Windows | None) -> None:
         """Write the statistics of the reference.

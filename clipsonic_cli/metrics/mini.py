@@ -1,6 +1,8 @@
 """The embedded backbone: audio and prompts in one space, without any download."""
 
+import functools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,19 @@ from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
 
 BATCH = 32
 """Windows embedded at once."""
+
+
+@functools.cache
+def known_labels() -> tuple[str, ...]:
+    """Return the labels of the sounds that the embedded networks were trained on."""
+    header = bundle.read_header(BUNDLED / "mini" / f"unet{SUFFIX}")
+    return tuple(map(str, header.meta.get("labels", ())))
+
+
+def names_known_label(text: str) -> bool:
+    """Return whether one of :func:`known_labels` is among the words of a text."""
+    words = " ".join(re.findall(r"\w+", text.casefold().replace("_", " ")))
+    return any(re.search(rf"\b{re.escape(label)}s?\b", words) for label in known_labels())
 
 
 class MiniBackbone:

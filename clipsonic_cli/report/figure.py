@@ -17,7 +17,7 @@ from clipsonic_cli.models.optional import install_command
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.sampling import differences, sampling_note
-from clipsonic_cli.report.tables import ARROWS
+from clipsonic_cli.report.tables import arrow
 from clipsonic_cli.types import Score
 
 if TYPE_CHECKING:
@@ -159,8 +159,9 @@ def _draw(
             titles[gid] = _text(curve)
             handles.setdefault((curve.system, curve.guided), line)
         has_paper |= _draw_paper(axes, [(c, handles[c.system, True]) for c in panel if c.guided])
-        better = panel[0].points[0][1].better
-        axes.set_ylabel(f"{label}   {ARROWS[better]} {better} is better")
+        first = panel[0].points[0][1]
+        better = f"{first.better} is better" if first.ranks else "orders no systems"
+        axes.set_ylabel(f"{label}   {arrow(first)} {better}")
         axes.set_xlabel("guidance w")
         if len(values) <= 8:
             axes.set_xticks(values, [f"{w:g}" for w in values])

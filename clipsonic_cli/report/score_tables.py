@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.html import escaped, table
-from clipsonic_cli.report.tables import ARROWS, NONE, guidance, interval, number
+from clipsonic_cli.report.tables import NONE, arrow, guidance, interval, number
 from clipsonic_cli.types import Score
 
 _Group = tuple[list[ScoreRow], dict[str, Score]]  # rows that share labels, a score of each label
@@ -50,8 +50,8 @@ def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -
         head += f'<th scope="colgroup" class="paper" {span}>the paper’s own</th>'
     head += "</tr><tr>"
     for label, score in columns.items():
-        hint = f"<small>{score.better} is better</small>"
-        head += f'<th scope="col">{escaped(label)} {ARROWS[score.better]}{hint}</th>'
+        hint = f"{score.better} is better" if score.ranks else "orders no systems"
+        head += f'<th scope="col">{escaped(label)} {arrow(score)}<small>{hint}</small></th>'
     for metric, data in paper_columns:
         head += f'<th scope="col" class="paper">{metric}<small>{data}</small></th>'
     # Format the scores.
@@ -82,11 +82,11 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
 
 
 def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
-    """Return the best of two values or more, if they are of as many sounds each."""
+    """Return the best of two values or more, of as many sounds each, if they rank systems."""
     # Reconstructions are an upper bound.
     rows = [row for row in rows if row.system != paper.RECONSTRUCTION]
     scores = [score for row in rows for score in row.scores if score.label == label]
-    if len(scores) < 2 or len({score.n for score in scores}) > 1:
+    if len(scores) < 2 or len({score.n for score in scores}) > 1 or not scores[0].ranks:
         return None
     return (min if scores[0].better == "lower" else max)(score.value for score in scores)
 

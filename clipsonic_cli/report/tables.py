@@ -51,7 +51,7 @@ def all_scores(results: Results) -> Table:
     )
     rows = tuple(
         (
-            *(row.system, guidance(row), f"{score.label} {ARROWS[score.better]}"),
+            *(row.system, guidance(row), f"{score.label} {arrow(score)}"),
             *(number(score.value, score), interval(score), number(score.bias, score)),
             *(f"{score.n}", f"{score.rows}", f"{score.against}", score.backbone),
             NONE if score.sample_rate is None else f"{score.sample_rate}",
@@ -164,6 +164,11 @@ def number(value: float | None, score: Score) -> str:
     return _shown(value, 4 if is_other else DIGITS.get(score.metric, 3))
 
 
+def arrow(score: Score) -> str:
+    """Return the arrow to what is better; "?" where the network may not know the labels."""
+    return ARROWS[score.better] if score.ranks else "?"
+
+
 def interval(score: Score) -> str:
     """Format the interval of a score."""
     return " to ".join(number(end, score) for end in score.interval or ()) or NONE
@@ -202,7 +207,7 @@ class _Column:
         if self.first is None:
             return self.title
         tail = self.first.label.removeprefix(self.first.metric)
-        return f"{self.title}{tail} {ARROWS[self.first.better]}"
+        return f"{self.title}{tail} {arrow(self.first)}"
 
     def of(self, row: ScoreRow, metric: str) -> Score | None:
         """Return the score of a row, by this network."""

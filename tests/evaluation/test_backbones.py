@@ -7,7 +7,7 @@ import torch
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import backbones
 from clipsonic_cli.evaluation.backbones import Ranking, choose, notes_of
-from clipsonic_cli.metrics.mini import MiniBackbone
+from clipsonic_cli.metrics.mini import MiniBackbone, names_known_label
 from clipsonic_cli.types import Waveform
 
 CPU = torch.device("cpu")
@@ -109,3 +109,22 @@ def test_a_tone_is_a_whistle_rather_than_a_drum_kit(ranking, tone):
 def test_a_sound_of_nothing_is_rejected(ranking):
     with pytest.raises(UsageError, match="no samples"):
         ranking(Waveform(samples=torch.zeros(0), sample_rate=16_000), TEXTS[0])
+
+
+def test_the_small_network_ranks_no_sounds_of_words_it_does_not_know():
+    with pytest.raises(UsageError, match="cannot rank sounds of 'spaceship engine humming'"):
+        Ranking([TEXTS[0], "spaceship engine humming"], CPU)
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("a photo of violin", True),
+        ("Dogs barking", True),
+        ("the sound of drum_kit", True),
+        ("a training session", False),
+        ("blue triangle", False),
+    ],
+)
+def test_a_text_is_known_by_the_words_of_a_label(text, known):
+    assert names_known_label(text) == known

@@ -13,6 +13,8 @@ from clipsonic_cli.evaluation.plan import EvalRequest
 from clipsonic_cli.evaluation.results import write_json
 from clipsonic_cli.evaluation.sources import Folders
 from clipsonic_cli.metrics import BACKBONES
+from clipsonic_cli.report.score_tables import score_tables
+from clipsonic_cli.report.tables import all_scores
 
 CPU = torch.device("cpu")
 
@@ -99,6 +101,82 @@ def test_swapped_prompts_lower_the_clap_score(run, fakes, tmp_path):
         values.append(row.score("clap").value)
     assert values[0] == pytest.approx(1, abs=0.02)
     assert values[1] < values[0] - 0.01
+
+
+TEXTS = ("blue triangle", "red circle", "green square", "yellow star")
+
+
+def tones(fakes, folder, texts):
+    """Write three tones for each of TEXTS, of the pitch of the text at its place."""
+    folder.mkdir()
+    for n, (text, sounds_like) in enumerate([*zip(TEXTS, texts, strict=True)] * 3):
+        hz = fakes.pitch(sounds_like)
+        samples = torch.sin(2 * torch.pi * hz * torch.arange(16_000) / 16_000) / 2
+        soundfile.write(folder / f"{text}-{n}.wav", samples.numpy(), 16_000)
+    return folder
+
+
+@pytest.fixture
+def strange(fakes, tmp_path):
+    """Folders: one as its labels, one not; and the real sounds, which fit each other's labels."""
+    other = TEXTS[1:] + TEXTS[:1]
+    return [tones(fakes, tmp_path / f"{n}", t) for n, t in enumerate((TEXTS, other, other))]
+
+
+def test_scores_by_labels_that_the_network_does_not_know_order_no_systems(run, strange):
+    *made, truth = strange
+    results = run(*made, metrics=("fad", "clap"), reference=truth)
+    assert [row.score("fad").ranks for row in results.rows] == [True, True]
+    assert [row.score("clap").ranks for row in results.rows] == [False, False]
+    found = results.label_checks["mini"]
+    assert (found["known"], found["check"]["labels"], found["check"]["sounds"]) == (False, 4, 12)
+    assert found["check"]["own"] < found["check"]["swapped"]
+    [note] = [note for note in results.notes if "no system is marked as the best" in note]
+    assert note.startswith("clap[mini]: ")
+    assert "real sounds score" in note
+    html = score_tables(run(*made, metrics=("clap",), reference=truth))
+    assert "clap[mini] ?<small>orders no systems" in html
+    assert "★" not in html
+    assert "clap[mini] ?" in {row[2] for row in all_scores(results).rows}
+
+
+def test_scores_by_labels_that_the_network_knows_do(run, strange):
+    truth, *made = strange
+    results = run(*made, metrics=("clap",), reference=truth)
+    assert all(row.score("clap").ranks for row in results.rows)
+    assert results.label_checks["mini"]["known"]
+    assert "★" in score_tables(results)
+    assert not any("no system" in note for note in results.notes)
+
+
+def test_nobody_asked_for_a_score_that_orders_no_systems(run, strange):
+    *made, truth = strange
+    results = run(*made, metrics=("fad", "clap"), reference=truth, metrics_named=False)
+    assert {s.metric for row in results.rows for s in row.scores} == {"fad", "fad-infinity"}
+    assert results.settings["metrics"] == ["fad:mini"]
+    assert any("clap[mini] left out, as its network does not know" in n for n in results.notes)
+    alone = run(*made, metrics=("clap",), reference=truth, metrics_named=False)
+    assert [row.score("clap").ranks for row in alone.rows] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reference", "known", "why"),
+    [
+        (["violin", "dog"], False, True, "was trained on these labels"),
+        (["violin", "spaceship"], False, None, "'spaceship', was not checked: no true sounds"),
+        (["spaceship"], True, None, "all true sounds have one label"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(run, fakes, tmp_path, labels, reference, known, why):
+    folder = tmp_path / "made"
+    for label in labels:
+        fakes.write_sounds(folder, 4, name=f"{label}-{{}}")
+    more = {"reference": folder} if reference else {}
+    results = run(folder, metrics=("clap",), **more)
+    found = results.label_checks["mini"]
+    assert (found["known"], found["ranks"]) == (known, bool(known))
+    assert why in found["why"]
+    assert any(why in note for note in results.notes) == (not known)
 
 
 def test_sounds_are_shown_next_to_the_true_ones_of_their_names(run, truth, fakes, tmp_path):

@@ -130,6 +130,7 @@ def evaluate(
                 f"Table {table} has no column for {', '.join(odd)}; its metrics are "
                 f"{', '.join(columns)}. Leave --table out for others."
             )
+    metrics_named = bool(metrics)
     if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     # Choose the source of the sounds.
@@ -174,6 +175,7 @@ def evaluate(
         name=name,
         out=output or Path("eval") / (_name_of(generated[0]) if generated else name),
         metrics=tuple(metrics or ()),
+        metrics_named=metrics_named,
         source=source,
         listening=listening_test is not None,
         reference=reference,

@@ -51,6 +51,7 @@ class ClipSonic:
     Attributes:
         vocoder: The vocoder of recipes that name none.
         vocoder_reason: Why it is this one, for people.
+        model_origin: What made the model the default, where none was named; None if nothing did.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ClipSonic:
     ) -> None:
         self.parts = parts
         self.model = model or parts.folder.name
+        self.model_origin: str | None = None
         if vocoder is None:
             self.vocoder, self.vocoder_reason = parts.default_vocoder()
         else:
@@ -66,7 +68,7 @@ class ClipSonic:
     @classmethod
     def load(
         cls,
-        model: str | Path = "mini",
+        model: str | Path | None = None,
         *,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
@@ -75,7 +77,7 @@ class ClipSonic:
         """Find a model and choose where it runs; weights are loaded when they are first needed.
 
         Args:
-            model: A name or a folder.
+            model: A name or a folder; None is the default (``clipsonic models default``).
             device: "auto", "cpu", "cuda" or "mps"; or such a torch.device.
             dtype: "auto", "float32", "bfloat16" or "float16"; or such a torch.dtype.
             vocoder: A name of ``models.VOCODERS``, or None for the model's default.
@@ -84,12 +86,17 @@ class ClipSonic:
             UsageError: A name is unknown, the device is not available, or cannot run the dtype.
             BadBundle: The vocoder's file is damaged.
         """
+        model_origin = None
+        if model is None:
+            model, model_origin = model_folders.default()
         folder = model_folders.find(model)
         place = choose_device(str(device))
         parts = Parts(folder, place, choose_dtype(str(dtype).removeprefix("torch."), place))
         # Recipes travel: they name a folder as given, not by its place on this machine.
         name = folder.name if folder.name in model_folders.names() else str(model)
-        return cls(parts, vocoder=vocoder, model=name)
+        sonic = cls(parts, vocoder=vocoder, model=name)
+        sonic.model_origin = model_origin
+        return sonic
 
     def __call__(
         self,

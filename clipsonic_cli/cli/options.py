@@ -260,7 +260,8 @@ DATA_FORMAT = data(
 WORKERS = data("--workers N", "Processes that decode. Default: one per core.", whole)
 MODEL = run(
     "--model NAME",
-    "Name or folder of a model. Default: mini, the built-in one.",
+    "Name or folder of a model. Default: CLIPSONIC_MODEL, else what 'clipsonic models default' "
+    "set, else mini, the built-in one.",
     names=model_names,
 )
 DEVICE = run("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)

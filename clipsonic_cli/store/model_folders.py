@@ -4,15 +4,18 @@ clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODE
 and optionally prior-sd, unet-clip-text and unet-clap-text
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipsonic_cli import bounded
+from clipsonic_cli.atomic import written
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.registry import did_you_mean
 from clipsonic_cli.store.assets import part_here
-from clipsonic_cli.store.home import expanded, find_folder, why_unreadable
+from clipsonic_cli.store.home import NoHome, data_home, expanded, find_folder, why_unreadable
 from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
@@ -25,6 +28,14 @@ TRAINING: Mapping[str, str] = {
     "unet-clap-text": "clipsonic train --data DIR --condition clap-text",
 }
 """The command that trains each part."""
+BUILT_IN = "mini"
+"""The default model of an installation."""
+VARIABLE = "CLIPSONIC_MODEL"
+"""Names the default model of a process."""
+DEFAULT_FILE = "default-model"
+"""Names the default model of a person, in :func:`~clipsonic_cli.store.home.data_home`."""
+MAX_NAME = 8192
+"""Bytes of that file, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,53 @@ def find(name_or_path: str | Path) -> ModelFolder:
         f"There is no model '{name}'.{did_you_mean(name, names())} Known: {', '.join(names())}; "
         f"or give a folder of {SUFFIX} files.{why_unreadable()}"
     )
+
+
+def default() -> tuple[str, str | None]:
+    """Return the model to use where none is named, and what chose it; None if nobody did.
+
+    Raises:
+        UsageError: There is no such model.
+    """
+    name, origin = os.environ.get(VARIABLE), VARIABLE
+    if not name:
+        name, origin = stored_default(), "clipsonic models default"
+    if name is None:
+        return BUILT_IN, None
+    try:
+        find(name)
+    except UsageError as error:
+        remedy = "clipsonic models default --unset"
+        remedy = f"unset {VARIABLE}" if origin == VARIABLE else remedy
+        raise UsageError(
+            f"The default model, chosen by {origin}, is missing. {error} Or: {remedy}"
+        ) from None
+    return name, origin
+
+
+def stored_default() -> str | None:
+    """Read the name of the default model that :func:`store_default` wrote, or None."""
+    try:
+        content = bounded.read_bytes(data_home() / DEFAULT_FILE, MAX_NAME)
+    except (NoHome, OSError):
+        return None
+    return os.fsdecode(content).removesuffix("\n") or None
+
+
+def store_default(name: str | None) -> None:
+    """Write the name of the default model; None makes it the built-in one again.
+
+    Raises:
+        UsageError: There is no such model.
+        NoHome, OSError: The file cannot be written.
+    """
+    path = data_home() / DEFAULT_FILE
+    if name is None or find(name).name == BUILT_IN:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as temporary:
+        temporary.write_bytes(os.fsencode(find(name).name) + b"\n")
 
 
 def names() -> list[str]:

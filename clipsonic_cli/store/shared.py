@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
-from clipsonic_cli.store import assets, bundle
+from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.compatibility import check_fits
 from clipsonic_cli.store.fetch import (
     FileReport,
@@ -124,15 +124,23 @@ def install(source: str, *, name: str | None, report: FileReport) -> ModelFolder
     return find(name)
 
 
-def remove(name: str) -> int:
-    """Delete an installed model; return the bytes freed.
+def check_removable(name: str) -> ModelFolder:
+    """Find a model that can be removed.
 
     Raises:
-        UsageError: There is no such model, or it is part of the package.
+        UsageError: There is no such model, or it is part of the package or in no place of ours.
     """
     model = find(name)
-    if model.path.parent != find_folder("models"):
+    if model.path.parent == model_folders.BUNDLED:
         raise UsageError(f"Model '{name}' is part of clipsonic and cannot be removed.")
+    if model.path.parent != find_folder("models"):
+        raise UsageError(f"Model '{name}' is no installed one; delete its folder yourself.")
+    return model
+
+
+def remove(name: str) -> int:
+    """Delete an installed model (see :func:`check_removable`); return the bytes freed."""
+    model = check_removable(name)
     if model.path.is_symlink():  # its target is not ours to delete
         model.path.unlink()
         return 0

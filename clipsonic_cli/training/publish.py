@@ -15,9 +15,8 @@ from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.home import REMEDY, NoHome, data_home
-from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
+from clipsonic_cli.store.model_folders import BUILT_IN, SUFFIX, ModelFolder
 
-BUILT_IN = "mini"
 PUBLISHED = "published"
 CARD = "MODEL_CARD.md"
 

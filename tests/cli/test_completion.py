@@ -29,7 +29,9 @@ def complete(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("", "generate train eval download"),
+        ("", "generate train eval models download"),
+        ("models ", "default remove"),
+        ("models default m", "mini"),
         ("generate --mode ", "iq zs pd sd clip-tta clap-tta"),
         ("generate -m c", "clip-tta clap-tta"),
         ("generate --preset ", "default fast paper"),

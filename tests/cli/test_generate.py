@@ -49,7 +49,8 @@ def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call):
     assert (code, out) == (0, ["a-photo-of-violin-7.wav"])
     info = soundfile.info(out[0])
     assert (info.samplerate, info.channels, info.frames) == (16_000, 1, 4800)
-    assert any("device cpu" in line and "vocoder bigvgan" in line for line in err)
+    engine = "device cpu (float32), 16 kHz mono, model "
+    assert any(line.startswith(engine) and "vocoder bigvgan" in line for line in err)
     assert any("seed 7" in line and "mode pd" in line for line in err)
     assert any("real-time factor" in line for line in err)
     assert not any("\x1b" in line for line in err)

@@ -40,10 +40,10 @@ def test_paragraphs_of_a_help_have_no_ragged_lines(command, width, capsys):
 @pytest.mark.parametrize(
     ("arguments", "hint", "known"),
     [
-        (["list"], "", "generate, train, eval, download"),
-        (["serve"], "", "generate, train, eval, download"),
-        (["gen"], " Did you mean 'generate'?", "generate, train, eval, download"),
-        (["evla"], " Did you mean 'eval'?", "generate, train, eval, download"),
+        (["list"], "", "generate, train, eval, models, download"),
+        (["serve"], "", "generate, train, eval, models, download"),
+        (["gen"], " Did you mean 'generate'?", "generate, train, eval, models, download"),
+        (["evla"], " Did you mean 'eval'?", "generate, train, eval, models, download"),
         (["--verson"], " Did you mean '--version'?", "--debug, --help"),
         (["download", "--remov"], " Did you mean '--remove'?", "--all, --as, --debug, --dry-run"),
         (["eval", "--gui", "1"], " Did you mean '--guidance'?", "--clip-seconds, --count, --data"),

@@ -31,6 +31,9 @@ SURFACE = {
         --image --json --keep --like --mode --model --negative --output --overwrite --preset --quiet
         --sampler --seconds --seed --skip-existing --steps --vocoder -f -h -i -m -n -o -q -s -w
     """,
+    "models": """
+        --debug --help --json --quiet --unset --yes -h -q -y
+    """,
     "train": """
         --base --batch-size --compile --cond-noise --condition --data --data-format --debug --device
         --drop --frame-rate --help --json --licence --lr --mean-of --micro-batch --min-snr --minutes

@@ -13,7 +13,7 @@ import torch
 import urllib3
 from reader import Reader, encoded
 
-from clipsonic_cli.cli.download.inventory import describe_model
+from clipsonic_cli.cli.models.describe import describe_model
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.encoders.prior import PriorEncoder, load_prior

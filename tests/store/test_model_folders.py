@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 
 import pytest
 
@@ -131,3 +133,72 @@ def test_a_model_without_any_complete_mode_says_so(home):
     make(home / "half", ["vocoder"])
     with pytest.raises(MissingWeights, match="complete for: none"):
         model_folders.find("half").require(MODES["iq"].weights)
+
+
+def test_without_a_choice_the_default_is_the_built_in_model(monkeypatch):
+    monkeypatch.delenv("CLIPSONIC_MODEL", raising=False)
+    assert model_folders.default() == ("mini", None)
+
+
+def test_a_stored_default_is_used_until_the_variable_names_another(home, monkeypatch):
+    make(home / "music")
+    make(home / "birds")
+    monkeypatch.setenv("CLIPSONIC_MODEL", "")
+    model_folders.store_default("music")
+    assert model_folders.default() == ("music", "clipsonic models default")
+    monkeypatch.setenv("CLIPSONIC_MODEL", "birds")
+    assert model_folders.default() == ("birds", "CLIPSONIC_MODEL")
+    assert [path.name for path in home.parent.iterdir()] == ["models", "default-model"]
+
+
+@pytest.mark.parametrize("name", [None, "mini"])
+def test_the_built_in_model_is_the_default_again(home, monkeypatch, name):
+    monkeypatch.delenv("CLIPSONIC_MODEL", raising=False)
+    make(home / "music")
+    model_folders.store_default(name)  # where none was stored, nothing happens
+    model_folders.store_default("music")
+    model_folders.store_default(name)
+    assert model_folders.default() == ("mini", None)
+    assert not (home.parent / "default-model").exists()
+
+
+@pytest.mark.parametrize("name", ["run", b"caf\xe9", "a b"])
+def test_a_folder_can_be_the_default_from_everywhere(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("CLIPSONIC_MODEL", raising=False)
+    path = make(tmp_path / os.fsdecode(name))
+    monkeypatch.chdir(tmp_path)
+    model_folders.store_default(os.fsdecode(name))
+    monkeypatch.chdir("/")
+    name, _ = model_folders.default()
+    assert model_folders.find(name).path == path
+
+
+def test_what_is_no_model_does_not_become_the_default(home):
+    with pytest.raises(UsageError, match="There is no model 'none'"):
+        model_folders.store_default("none")
+    assert not home.parent.exists()
+
+
+def test_a_default_that_is_gone_is_one_error_that_says_who_chose_it(home, monkeypatch):
+    monkeypatch.delenv("CLIPSONIC_MODEL", raising=False)
+    model = make(home / "music")
+    model_folders.store_default("music")
+    shutil.rmtree(model)
+    with pytest.raises(UsageError) as raised:
+        model_folders.default()
+    assert "chosen by clipsonic models default, is missing. There is no model 'music'" in str(
+        raised.value
+    )
+    assert str(raised.value).endswith("Or: clipsonic models default --unset")
+    monkeypatch.setenv("CLIPSONIC_MODEL", "birds")
+    with pytest.raises(UsageError, match=r"CLIPSONIC_MODEL, is .* 'birds'.* unset CLIPSONIC_MODEL"):
+        model_folders.default()
+
+
+def test_a_damaged_choice_is_none(home):
+    home.mkdir(parents=True)
+    path = home.parent / "default-model"
+    path.write_text("x" * 10_000)
+    assert model_folders.stored_default() is None
+    path.write_text("\n")
+    assert model_folders.stored_default() is None

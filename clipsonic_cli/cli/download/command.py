@@ -34,7 +34,7 @@ PURPOSES = option(
     names=[name for name in purposes() if " " not in name],
 )
 ALL = option("--all", "All published weights of the list.")
-LISTING = option("--list", "List weights and models, and which are here.")
+LISTING = option("--list", "List weights, and which are here; for models: clipsonic models.")
 VERIFY = option("--verify", "Hash what is here again and compare.")
 REMOVE = option("--remove", "Delete weights or a model from this machine.")
 DRY_RUN = option("--dry-run", "Show what would be fetched; fetch nothing.")
@@ -92,10 +92,12 @@ def download(
         raise UsageError("--as names one shared model; give one.")
     # Act.
     if listing or (nothing and not actions):
-        listed = map(model_folders.find, model_folders.names() if nothing else own)
+        listed = map(model_folders.find, own)
         inventory.show(console, list(ASSETS.values()) if nothing else rows, list(listed))
-        if not actions:
+        if nothing:
             console.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
+            count = len(model_folders.names())
+            console.note(f"Models that are here ({count}): clipsonic models")
     elif verify:
         _verify(console, rows, own, everything=nothing)
     elif remove:
@@ -201,12 +203,12 @@ def _reporting(row: Asset, report: Report, stop: threading.Event) -> Report:
 
 def _install_shared(console: Console, source: str, name: str | None) -> None:
     """Fetch a shared model."""
-    from clipsonic_cli.cli.download import inventory
+    from clipsonic_cli.cli.models.describe import describe_model
     from clipsonic_cli.store import shared
 
     with console.noting_warnings(), console.bars(of_bytes=True) as bars:
         model = shared.install(source, name=name, report=bars)
-    entry = inventory.describe_model(model)
+    entry = describe_model(model)
     console.note(
         f"{entry['title']}, licence {entry['licence']}: clipsonic generate --model {model.name}"
     )
@@ -217,7 +219,7 @@ def _verify(
     console: Console, rows: Sequence[Asset], names: Sequence[str], *, everything: bool
 ) -> None:
     """Hash weights again, read the headers of models, and print every fault."""
-    from clipsonic_cli.cli.download import inventory
+    from clipsonic_cli.cli.models.describe import describe_model
     from clipsonic_cli.store import assets, model_folders
 
     if everything:
@@ -228,7 +230,7 @@ def _verify(
     headers_only = []
     for name in names:
         model = model_folders.find(name)
-        state = inventory.describe_model(model)["state"]
+        state = describe_model(model)["state"]
         faults[name] = [state] if state.startswith("damaged") else []
         if (receipt := assets.read_receipt(model.path)) is not None:
             faults[name] += assets.changed(model.path, receipt)
@@ -246,14 +248,11 @@ def _verify(
 
 def _remove(console: Console, rows: Sequence[Asset], names: Sequence[str], *, yes: bool) -> None:
     """Delete weights, and models once that is confirmed."""
-    from clipsonic_cli.store import assets, shared
+    from clipsonic_cli.cli.models.command import remove
+    from clipsonic_cli.store import assets
 
     if not rows and not names:
         raise UsageError("Nothing to remove. Name weights or a model; see clipsonic download.")
-    for name in names:
-        question = f"Delete model '{name}' from this machine?"
-        if not (yes or (console.console.is_terminal and typer.confirm(question, err=True))):
-            raise UsageError(f"Model '{name}' is kept; say --yes to delete it.")
-        console.result(name, {"name": name, "bytes": shared.remove(name)})
+    remove(console, names, yes=yes)
     for row in rows:
         console.result(row.name, {"name": row.name, "bytes": assets.remove(row)})

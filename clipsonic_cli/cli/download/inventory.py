@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from clipsonic_cli.cli.console import Console
-from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.store import assets, bundle, model_folders
+from clipsonic_cli.cli.models.describe import describe_model
+from clipsonic_cli.store import assets, model_folders
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset
 
@@ -44,30 +44,6 @@ def describe_asset(row: Asset) -> dict[str, Any]:
         "modes": row.modes,
         "metrics": row.metrics,
         "files": [asdict(file) for file in row.files],
-    }
-
-
-def describe_model(model: model_folders.ModelFolder) -> dict[str, Any]:
-    """Return a model as a JSON object, from the headers of its parts."""
-    parts = sorted(model.path.glob(f"*{model_folders.SUFFIX}"))
-    licences, state = [], "built in" if model.path.parent == model_folders.BUNDLED else "yours"
-    try:
-        headers = map(bundle.read_header, parts)
-        stated = {str(header.meta["licence"]) for header in headers if "licence" in header.meta}
-        licences = sorted(stated) or ["not stated"]
-    except ClipsonicError as error:
-        state = f"damaged: {error}"
-    modes = model.modes()
-    return {
-        "kind": "model",
-        "name": model.name,
-        "title": f"model for {', '.join(modes) or 'no mode yet'}",
-        "bytes": sum(part.stat().st_size for part in parts),
-        "licence": ", ".join(licences) or "unknown",
-        "state": state,
-        "path": str(model.path),
-        "parts": [part.stem for part in parts],
-        "modes": modes,
     }
 
 

@@ -119,6 +119,7 @@ def evaluate(
     from clipsonic_cli.evaluation.sources import Folders, Source
     from clipsonic_cli.listening.page import check_unused
     from clipsonic_cli.report import paper
+    from clipsonic_cli.store import model_folders
 
     place = choose_device(device or "auto")
     # Choose what the paper has of a table or figure.
@@ -149,8 +150,12 @@ def evaluate(
         source, name = Folders(), _name_of(reference)
     else:
         default_modes = None if asks is None else asks.modes
+        if model is None:
+            model, origin = model_folders.default()
+            if origin is not None:
+                console.note(f"model {model} (by {origin})")
         source = Generation(
-            model=model or "mini",
+            model=model,
             recipe=Recipe(
                 sampler=sampler,
                 steps=DEFAULT_STEPS[sampler] if steps is None else steps,

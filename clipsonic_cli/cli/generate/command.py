@@ -29,6 +29,7 @@ from clipsonic_cli.cli.generate.requests import (
 )
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import MODES
 
 if TYPE_CHECKING:
     from clipsonic_cli.pipeline import ClipSonic
@@ -238,7 +239,13 @@ def _note_engine(sonic: "ClipSonic", job: Job, console: Console) -> None:
     if vocoder != sonic.vocoder:
         why = f"requested; {sonic.vocoder} is {why}"
     device, dtype = sonic.parts.device.type, str(sonic.parts.dtype).removeprefix("torch.")
-    console.note(f"device {device} ({dtype}), model {sonic.model}, vocoder {vocoder} ({why})")
+    mel = sonic.parts.header(MODES[job.recipe.mode].unet).mel
+    assert mel is not None  # a U-Net's header has one
+    origin = f" (by {sonic.model_origin})" if sonic.model_origin else ""
+    console.note(
+        f"device {device} ({dtype}), {mel.sample_rate / 1000:g} kHz mono, "
+        f"model {sonic.model}{origin}, vocoder {vocoder} ({why})"
+    )
 
 
 def _note_recipe(job: Job, count: str, console: Console) -> None:

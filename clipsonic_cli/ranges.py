@@ -7,7 +7,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clipsonic_cli.errors import UsageError
@@ -184,6 +184,10 @@ BATCH = Range(low=1, high=1024, whole=True)
 GENERATE = {"count": Range(low=1, high=10_000, whole=True)}
 """Numbers of ``clipsonic generate`` besides those of a recipe."""
 
+SHARE = Range(low=0, high=0.9)
+SPLITS = {"seed": TRAIN["seed"], "test_share": SHARE, "valid_share": SHARE}
+"""Numbers of a ``data.splits.SplitDraw``."""
+
 RUN = {
     "minutes": Range(low=0, high=5_256_000, above=True, optional=True, note="That is ten years."),
     "frame_rate": FRAME_RATE,
@@ -198,7 +202,7 @@ EVAL = {
     "workers": RUN["workers"],
     "clip_seconds": Range(low=0.1, high=MAX_SECONDS, optional=True),
     "seed": RECIPE["seed"],
-    "split_seed": RECIPE["seed"],
+    "split_seed": replace(RECIPE["seed"], optional=True),
     "guidance": RECIPE["guidance"],
     "steps": Range(low=1, high=MAX_STEPS, whole=True, optional=True),
     "seconds": RECIPE["seconds"],

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.clip_list import unused_columns
-from clipsonic_cli.data.clips import check_exists, is_address, read_clips, with_splits
+from clipsonic_cli.data.clips import check_exists, is_address, read_clips
 from clipsonic_cli.data.files import AUDIO, IMAGES, VIDEOS, is_part_of_download, name_of, walk
+from clipsonic_cli.data.splits import SplitDraw, with_splits
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.text import SHOWN, printable
-from clipsonic_cli.types import Clip, Member
+from clipsonic_cli.types import Clip, Member, Split
 
 LISTS = ("vggsound", "music", "manifest")
 """Formats of a list in the folder, which decides if the files it names exist."""
@@ -39,16 +40,22 @@ class Listing:
     """How the format was found, and what is left out, a line each."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Files of a folder that no clip names, with the reason."""
+    drawn: tuple[Split, ...] = ()
+    """Splits that were drawn, as the data set does not state them."""
 
 
-def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> Listing:  # noqa: A002
+def list_clips(
+    source: str,
+    *,
+    format: str | None = None,  # noqa: A002
+    splits: SplitDraw | None = None,
+) -> Listing:
     """List the clips of a data set, and report how it was read.
 
     Args:
         source: As for :func:`~clipsonic_cli.data.clips.read_clips`.
         format: A name of ``READERS``; None finds it.
-        seed: Seed of the split if the data set states none
-            (:func:`~clipsonic_cli.data.clips.with_splits`).
+        splits: How splits are drawn that the data set does not state; None is by the defaults.
     """
     check_exists(source)
     notes: list[str] = []
@@ -70,12 +77,18 @@ def list_clips(source: str, *, format: str | None = None, seed: int = 0) -> List
         notes += folder.unlabelled(listed, name)
 
     # Draw the splits that the data set does not state.
-    clips = with_splits(listed, seed=seed)
-    drawn = any(clip.split is None for clip in listed)
-    if drawn and all(clip.split != "test" for clip in clips):
-        none = "no clips are held out for testing: one video in ten is drawn, and here none was"
-        notes.append(none)
-    return Listing(format=name, clips=clips, notes=tuple(notes), left_out=left_out)
+    splits = splits or SplitDraw()
+    clips = with_splits(listed, splits)
+    drawn: list[Split] = []
+    if splits.test_share and any(clip.split is None for clip in listed):
+        drawn.append("test")
+        if all(clip.split != "test" for clip in clips):
+            notes.append("no clips are held out for testing: it takes two videos of one label")
+    if splits.valid_share and all(clip.split != "valid" for clip in listed):
+        drawn.append("valid")
+    return Listing(
+        format=name, clips=clips, notes=tuple(notes), left_out=left_out, drawn=tuple(drawn)
+    )
 
 
 def find_format(source: str) -> str:

@@ -10,13 +10,21 @@ import torch
 from clipsonic_cli import ranges
 from clipsonic_cli.audio import files
 from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
 from clipsonic_cli.evaluation.sources import Collect
 from clipsonic_cli.evaluation.systems import Needs, QueryVectors, Reference, System, SystemSet
-from clipsonic_cli.evaluation.test_set import ClipSpec, TestItem, common_items, draw_clips, take
+from clipsonic_cli.evaluation.test_set import (
+    ClipSpec,
+    TestItem,
+    common_items,
+    draw_clips,
+    splits_of,
+    take,
+)
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
@@ -43,8 +51,8 @@ class Generation:
     format: str | None = None
     """Format of the data; None finds it."""
     split: Split = "test"
-    split_seed: int = 0
-    """Seed of the training, which splits data that state no split."""
+    split_seed: int | None = None
+    """Seed of the training, which splits data that state no split; None is the model's own."""
     count: int | None = None
     """Most queries."""
     modes: tuple[str, ...] | None = None
@@ -95,14 +103,19 @@ class Generation:
         # Find the queries.
         clips: list[Clip] = []
         left_out: Mapping[str, str] = {}
+        splits = SplitDraw()
         if self.data is None:
             modes, more = self._without_data(modes, needs)
         else:
+            names = dict.fromkeys([*(n for m in modes for n in MODES[m].weights), "vocoder"])
+            headers = {n: sonic.parts.header(n) for n in names if sonic.parts.folder.has(n)}
+            splits, note = splits_of(headers, self.split_seed)
+            notes += [note] if note else []
             listing = draw_clips(
                 self.data,
                 format=self.format,
                 split=self.split,
-                split_seed=self.split_seed,
+                splits=splits,
                 seed=recipe.seed,
             )
             notes += listing.notes
@@ -117,6 +130,7 @@ class Generation:
             clips=clips,
             notes=[*notes, *more],
             left_out=left_out,
+            splits=splits,
         )
         return prepared.collect
 
@@ -174,6 +188,7 @@ class _Prepared:
     clips: list[Clip]
     notes: list[str]
     left_out: Mapping[str, str]
+    splits: SplitDraw
 
     @property
     def clip_seconds(self) -> float:
@@ -275,7 +290,9 @@ class _Prepared:
             settings |= {
                 "data": request.data,
                 "split": request.split,
-                "split_seed": request.split_seed,
+                "split_seed": self.splits.seed,
+                "test_share": self.splits.test_share,
+                "valid_share": self.splits.valid_share,
                 "clip_seconds": self.clip_seconds,
                 "truth": truth.description,
                 "picture": "the frame in the middle of each clip",

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
@@ -13,12 +13,14 @@ import torch
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import level
-from clipsonic_cli.data.clips import drawn
 from clipsonic_cli.data.listing import Listing, list_clips
 from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.prompts import prompt
+from clipsonic_cli.data.splits import SplitDraw, drawn
 from clipsonic_cli.data.workers import Failed, each
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.types import Clip, Report, Split, silent
 
 COMMON = (
@@ -74,18 +76,18 @@ def draw_clips(
     *,
     format: str | None,  # noqa: A002 - as read_clips has it
     split: Split,
-    split_seed: int,
+    splits: SplitDraw,
     seed: int,
 ) -> Listing:
     """List the clips of a split in the order in which they are drawn.
 
     The first clips are the same whatever their number, so that sounds made from them can be used
-    again. ``split_seed`` is that of the training, which splits data that state no split.
+    again. ``splits`` is how the training drew splits (:func:`splits_of`).
 
     Raises:
         UsageError: There are no such data, or none in the split.
     """
-    listing = list_clips(source, format=format, seed=split_seed)
+    listing = list_clips(source, format=format, splits=splits)
     clips = listing.clips
     in_split = [clip for clip in clips if clip.split == split]
     if not in_split:
@@ -97,6 +99,36 @@ def draw_clips(
         )
     order = sorted(in_split, key=lambda clip: (drawn(clip.id, f"{seed} eval"), clip.id))
     return replace(listing, clips=order)
+
+
+def splits_of(headers: Mapping[str, Header], seed: int | None) -> tuple[SplitDraw, str | None]:
+    """Return how the training of a model drew splits, and a note if its parts disagree.
+
+    Args:
+        headers: Of the parts that are evaluated; the first that says how is followed. Others, such
+            as of 0.1.0, were trained with the defaults.
+        seed: Seed to use instead of the model's.
+
+    Raises:
+        BadBundle: A part says what is impossible.
+    """
+    found: dict[str, tuple[object, SplitDraw]] = {}
+    for name, header in headers.items():
+        data = header.meta.get("data")
+        if isinstance(data, dict) and data.get("drawn") is not None:
+            try:
+                found[name] = data.get("name"), from_dict(SplitDraw, data["drawn"], "drawn")
+            except (ValueError, UsageError) as error:
+                raise BadBundle(f"The {name} is damaged: of its splits {error}") from None
+    if not found:
+        return SplitDraw(seed=seed or 0), None
+    (first, (data_name, splits)), *others = found.items()
+    odd = [name for name, (n, theirs) in others if n == data_name and theirs != splits]
+    note = (
+        f"{first} and {', '.join(odd)} were trained on different splits of '{data_name}': some of "
+        "these clips may have been trained on"
+    )
+    return splits if seed is None else replace(splits, seed=seed), note if odd else None
 
 
 def take(

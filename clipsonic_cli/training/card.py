@@ -10,6 +10,7 @@ from typing import Any
 from clipsonic_cli import bounded
 from clipsonic_cli.atomic import written
 from clipsonic_cli.data.report import Survey
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
@@ -26,8 +27,10 @@ MAX_SUMMARY = 64 << 20
 """Bytes of it at most; it has some numbers, and a line for each label."""
 
 
-def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict[str, Any]:
-    """Summarize a data set for a card and a file's meta."""
+def data_summary(
+    name: str, catalogue: Catalogue, survey: Survey | None, splits: SplitDraw | None = None
+) -> dict[str, Any]:
+    """Summarize a data set for a card and a file's meta; ``splits`` is how they were drawn."""
     labels = Counter(label for label in catalogue.labels if label is not None)
     places = map(catalogue.place, range(len(catalogue)))
     frames = sum(place.mel_frames for place in places)
@@ -37,6 +40,7 @@ def data_summary(name: str, catalogue: Catalogue, survey: Survey | None) -> dict
         "kept": len(catalogue),
         "hours": round(catalogue.config.mel.seconds(frames) / 3600, 3),
         "splits": dict(Counter(catalogue.splits)),
+        "drawn": splits and dataclasses.asdict(splits),
         "labels": len(labels),
         "flaws": {} if survey is None else {k: n for k, n in survey.flaws.items() if n},
         "most_labels": dict(labels.most_common(LABELS)),

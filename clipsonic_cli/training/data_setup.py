@@ -12,12 +12,13 @@ from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.data.check import DROP, Rules
-from clipsonic_cli.data.clips import hold_out, is_address
+from clipsonic_cli.data.clips import is_address
 from clipsonic_cli.data.listing import list_clips
 from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
+from clipsonic_cli.data.splits import ENOUGH, SplitDraw
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import Catalogue, collect, is_catalogue, read_catalogue
@@ -26,12 +27,10 @@ from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
 from clipsonic_cli.training.request import SILENT, Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.stages import STAGES, Encoder
-from clipsonic_cli.types import Clip, Space
+from clipsonic_cli.types import Clip, Space, Split
 
 T = TypeVar("T")
 
-HELD_OUT = 0.05
-"""Share of the training clips that is held out where the data set has no split "valid"."""
 PROMPTS, FRAMES = 3, 2
 """Labels and frames that samples are made of."""
 
@@ -48,6 +47,8 @@ class PreparedData:
     """None for a catalogue that was prepared before."""
     clips: Sequence[Clip]
     """As the reader listed them; none for such a catalogue."""
+    splits: SplitDraw | None = None
+    """How splits were drawn; None where they are stated, or those of such a catalogue."""
 
 
 def gather(
@@ -81,6 +82,7 @@ def gather(
             )
         if part.labels and not any(catalogue.labels):
             raise _unlabeled(source)
+        _check_shares(source, ())
         path = source.data if is_address(source.data) else str(Path(source.data).absolute())
         return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
 
@@ -92,13 +94,14 @@ def gather(
         window_seconds=config.mel.seconds(least_frames),
         drop=DROP | set(source.drop),
     )
-    listing = list_clips(source.data, format=source.format, seed=source.seed)
+    splits = _splits(source, paper=request.preset == "paper")
+    listing = list_clips(source.data, format=source.format, splits=splits)
+    clips = listing.clips
+    _check_shares(source, listing.drawn)
     for note in listing.notes:
         callbacks.on_message(note)
-    clips = list(listing.clips)
-    if all(clip.split != "valid" for clip in clips):
-        share = 0.0 if request.preset == "paper" else HELD_OUT
-        clips = hold_out(clips, share=share, seed=source.seed)
+    if listing.drawn:
+        callbacks.on_message(_how_drawn(splits, listing.drawn))
     if part.labels and all(clip.label is None for clip in clips):
         raise _unlabeled(source)
 
@@ -124,7 +127,40 @@ def gather(
     catalogue, findings = collect(clips, indices(folder), folder, config, rules)
     survey = replace(summarize(findings), left_out=listing.left_out)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
-    return PreparedData(catalogue=catalogue, path=path, survey=survey, clips=clips)
+    drawn = splits if listing.drawn else None
+    return PreparedData(catalogue=catalogue, path=path, survey=survey, clips=clips, splits=drawn)
+
+
+def _splits(source: Source, *, paper: bool) -> SplitDraw:
+    """Return how splits are drawn: by the shares asked for, else the preset's."""
+    usual = SplitDraw(seed=source.seed)
+    valid = 0.0 if paper else usual.valid_share
+    return replace(
+        usual,
+        test_share=usual.test_share if source.test_share is None else source.test_share,
+        valid_share=valid if source.valid_share is None else source.valid_share,
+    )
+
+
+def _check_shares(source: Source, drawn: Sequence[Split]) -> None:
+    """Check that no share is asked for of a split that the data set states."""
+    for split, share in (("test", source.test_share), ("valid", source.valid_share)):
+        if share and split not in drawn:
+            raise UsageError(
+                f"`{split}_share` is {share:g}, but the splits of '{source.data}' are stated, not "
+                "drawn. Leave it out."
+            )
+
+
+def _how_drawn(splits: SplitDraw, drawn: Sequence[Split]) -> str:
+    """Format how splits were drawn."""
+    rest = "rest" if "test" in drawn else "videos for training"
+    ways = {
+        "test": f"test {splits.test_share:.3g} of the videos, of each label with 2 at least one",
+        "valid": f"valid {splits.valid_share:.3g} of the {rest}, of each label with {ENOUGH} at "
+        "least one",
+    }
+    return f"splits drawn: {'; '.join(f'{ways[s]} (`{s}_share`)' for s in drawn)}"
 
 
 def _contents(encoder: str | None, *, waves: bool) -> str:

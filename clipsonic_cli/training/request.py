@@ -54,6 +54,9 @@ class Source:
     """A name of ``data.READERS``; None detects it."""
     seed: int = 0
     """Seed of the splits that the data set does not state."""
+    test_share: float | None = None
+    valid_share: float | None = None
+    """Shares of ``data.splits.SplitDraw``; None is its own, or the preset's."""
     frame_rate: float = 1.0
     drop: tuple[Kind, ...] = ()
     """Flaws that drop a clip, besides ``data.check.DROP``."""

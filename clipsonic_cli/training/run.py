@@ -104,7 +104,8 @@ def begin(
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
             name = data_setup.name_of(request.source.data)
-            write_summary(run_dir, data_summary(name, data.catalogue, data.survey))
+            summary = data_summary(name, data.catalogue, data.survey, data.splits)
+            write_summary(run_dir, summary)
             config = _with_queries(config, request, data, callbacks)
         return _train(config, setup, run_dir, accelerator, minutes, callbacks)
 
@@ -217,7 +218,7 @@ def _train(
     accelerator.wait_for_everyone()
     model = ModelInTraining(config, setup, run_dir, accelerator.device, callbacks)
     if main:
-        for note in _notes(config, setup, accelerator.device):
+        for note in _notes(config, setup, model.data, accelerator.device):
             callbacks.on_message(note)
     progress = train(
         setup.objective,
@@ -236,10 +237,12 @@ def _train(
     return outcome
 
 
-def _notes(config: RunConfig, setup: Setup, device: torch.device) -> Iterator[str]:
+def _notes(
+    config: RunConfig, setup: Setup, data: Mapping[str, Any], device: torch.device
+) -> Iterator[str]:
     """Yield what a person should know of a training before it begins."""
     if setup.held_out is None:
-        why = "as in the paper" if config.preset == "paper" else "too few"
+        why = _why_none_held_out(config, data)
         yield f"no clips are held out ({why}): the last average is kept, not the best"
     if (share := share_of_start(config.train)) > NOTABLE_SHARE:
         yield (
@@ -249,3 +252,15 @@ def _notes(config: RunConfig, setup: Setup, device: torch.device) -> Iterator[st
     no_fad = why_none(setup.dataset, setup.held_out, device)
     if no_fad is not None and config.sample_every:  # it is computed with the samples
         yield no_fad
+
+
+def _why_none_held_out(config: RunConfig, data: Mapping[str, Any]) -> str:
+    """Format why no clip is for validation, by the summary of the data."""
+    drawn = data.get("drawn")
+    if count := data["splits"].get("valid"):
+        return f"none of the {count:,} for validation can be used for this stage"
+    if drawn is None:
+        return "the data set has none for validation that can be used"
+    if drawn["valid_share"]:
+        return "none was drawn that can be used; it takes four videos of one label"
+    return "as in the paper" if config.preset == "paper" else "`valid_share` is 0"

@@ -22,6 +22,7 @@ from clip_data import read_lines
 from steps import need, run
 
 from clipsonic_cli.data.prompts import prompt
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.evaluation.test_set import draw_clips, file_name
 from clipsonic_cli.metrics.clap_score import METRIC as CLAP
@@ -110,7 +111,9 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
     """
     pictures = read_lines(need(out / "data", "pictures.jsonl", "data.py"))
     unseen = {row["label"] for row in pictures if row["split"] == "test"}
-    clips = draw_clips(str(data), format=None, split="test", split_seed=0, seed=0).clips[:count]
+    clips = draw_clips(str(data), format=None, split="test", splits=SplitDraw(), seed=0).clips[
+        :count
+    ]
     sets: dict[str, dict[str, str]] = {"seen": {}, "not seen": {}}
     for clip in clips:
         of = sets["not seen" if clip.label in unseen else "seen"]

@@ -39,7 +39,8 @@ SURFACE = {
         --drop --frame-rate --help --json --licence --lr --mean-of --micro-batch --min-snr --minutes
         --multi-scale --name --no-compile --output --overwrite --precision --preset --prompt --quiet
         --resume --sample-every --save-every --seed --size --stage --steps --tracker
-        --validate-every --warm-start --window --workers --zero-snr -d -h -o -q
+        --test-share --valid-share --validate-every --warm-start --window --workers --zero-snr -d -h
+        -o -q
     """,
 }
 """All spellings of the options of each command; the program itself is ""."""

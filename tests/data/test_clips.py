@@ -1,17 +1,13 @@
 """What every reader promises, tried on each of the registry."""
 
 import pickle
-from collections import Counter
-from pathlib import Path
 
 import pytest
-from make_media import clips_of, read_samples
+from make_media import clips_of, put, read_samples
 
 from clipsonic_cli.data import READERS
-from clipsonic_cli.data.clips import drawn, hold_out, with_splits
 from clipsonic_cli.data.media import read_frames
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.types import Clip
 
 every_format = pytest.mark.parametrize("name", list(READERS))
 
@@ -89,74 +85,9 @@ def test_an_unknown_format_is_rejected_with_the_nearest():
 def test_more_videos_move_none_to_another_split(make, video, tmp_path):
     root = make["folder"](tmp_path)
     before = {clip.id: clip.split for clip in clips_of(str(root))}
-    (root / "aaa.mp4").write_bytes(video.read_bytes())
+    put(root / "cat" / "aaa.mp4", video.read_bytes())
     after = {clip.id: clip.split for clip in clips_of(str(root))}
     assert before.items() < after.items()
-
-
-def made(*names: str, **fields) -> list[Clip]:
-    return [Clip(id=name, media=Path(name), **fields) for name in names]
-
-
-def splits_of(clips: list[Clip]) -> dict[str, str | None]:
-    return {clip.id: clip.split for clip in clips}
-
-
-def test_one_in_ten_videos_is_for_testing_and_the_seed_decides_which():
-    clips = made(*(f"video {number}" for number in range(20_000)))
-    splits = [[clip.split == "test" for clip in with_splits(clips, seed=seed)] for seed in (0, 1)]
-    # Standard deviation 0.0021; both seeds would agree on 82 % by chance.
-    assert all(abs(sum(split) / len(clips) - 0.1) < 0.01 for split in splits)
-    agree = sum(a == b for a, b in zip(*splits, strict=True)) / len(clips)
-    assert abs(agree - 0.82) < 0.015
-
-
-def test_the_split_of_a_name_is_fixed_for_ever():
-    assert drawn("violin", "0") == pytest.approx(0.1562382561, abs=1e-9)
-
-
-def test_holding_out_takes_from_training_alone():
-    clips = [*made(*map(str, range(2000)), split="train"), *made("a", "b", "c", split="test")]
-    held = Counter(clip.split for clip in hold_out(clips, share=0.05, seed=0))
-    assert held["test"] == 3
-    assert 70 < held["valid"] < 130
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 12])
-def test_the_draw_decides_but_never_takes_the_last_video_from_training(count):
-    clips = [clip for k in range(count) for clip in made(f"{k}.mp4@0", f"{k}.mp4@10")]
-    met = Counter()
-    for seed in range(1000):
-        test = {clip.id for clip in clips if drawn(clip.video, f"{seed}") < 0.1}
-        split = with_splits(clips, seed=seed)
-        tested = {clip.id for clip in split if clip.split == "test"}
-        spared = len(test) == 2 * count
-        assert len(test - tested) == 2 * spared  # both clips of a video
-        assert tested <= test
-        held = hold_out(split, share=0.5, seed=seed)
-        assert {"train"} <= {clip.split for clip in held} <= {"train", "valid", "test"}
-        met.update(spared=spared, held=any(clip.split == "valid" for clip in held))
-    assert bool(met["spared"]) == (count < 3)
-    assert bool(met["held"]) == (count > 1)
-
-
-def test_of_videos_that_are_all_drawn_the_one_that_was_drawn_last_is_trained_on():
-    numbers = {name: drawn(name, "0") for name in map(str, range(100))}
-    low = sorted((name for name in numbers if numbers[name] < 0.1), key=numbers.__getitem__)
-    assert len(low) > 2
-    split = splits_of(with_splits(made(*low), seed=0))
-    assert split == dict.fromkeys(low, "test") | {low[-1]: "train"}
-    broken = [*made(*low[:-1]), *made(low[-1], problem="no audio")]
-    split = splits_of(with_splits(broken, seed=0))
-    assert split == dict.fromkeys(low, "test") | {low[-2]: "train"}
-
-
-def test_where_splits_are_stated_they_are_kept():
-    stated = made("a", "b", split="test")
-    assert with_splits(stated, seed=0) == stated
-    low = next(name for name in map(str, range(100)) if drawn(name, "0") < 0.1)
-    for others, split in ((made("a", split="train"), "test"), (stated, "train")):
-        assert splits_of(with_splits([*others, *made(low)], seed=0))[low] == split
 
 
 def test_a_repeated_id_is_listed_with_its_problem(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import shutil
 import weakref
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from small_videos import write_videos
 
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.data.listing import list_clips
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import scoring
 from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate
@@ -16,6 +19,7 @@ from clipsonic_cli.evaluation.model_source import Generation
 from clipsonic_cli.evaluation.plan import EvalRequest
 from clipsonic_cli.evaluation.systems import Needs
 from clipsonic_cli.pipeline import ClipSonic
+from clipsonic_cli.store import bundle
 
 RECIPE = Recipe(sampler="dpmpp", steps=2, seconds=0.6)
 
@@ -147,6 +151,26 @@ def test_what_the_data_and_the_model_lack_is_said(run, model):
     assert "clips that can be used, of 20 requested" in said
 
 
+def test_the_splits_are_those_of_the_models_training(run, model, micro, tmp_path):
+    trained = tmp_path / "trained"
+    shutil.copytree(micro, trained)
+    unet = bundle.load(trained / "unet.safetensors", kind="unet")
+    how = {"seed": 7, "test_share": 0.5, "valid_share": 0.3}
+    header = dataclasses.replace(unet.header, meta={"data": {"name": "pets", "drawn": how}})
+    bundle.write(trained / "unet.safetensors", dataclasses.replace(unet, header=header))
+    clips = list_clips(model.data, splits=SplitDraw(**how)).clips
+    tested = sum(clip.split == "test" and "bad" not in clip.id for clip in clips)
+    subject = dataclasses.replace(
+        model, model=str(trained), split="test", modes=("zs",), count=None
+    )
+    settings = run(subject, "fad").settings
+    assert (settings["split_seed"], settings["test_share"], settings["n"]) == (7, 0.5, tested)
+    settings = run(dataclasses.replace(subject, split_seed=3, count=1), "fad").settings
+    assert (settings["split_seed"], settings["test_share"]) == (3, 0.5)
+    settings = run(dataclasses.replace(model, modes=("zs",), count=1), "fad").settings
+    assert (settings["split_seed"], settings["test_share"]) == (0, 0.1)
+
+
 def test_without_data_common_sounds_are_requested_and_nothing_is_compared(run, model):
     messages = []
     results = run(dataclasses.replace(model, data=None, count=3), "fad", "clap", messages=messages)
@@ -172,7 +196,6 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
     ("change", "error", "reason"),
     [
         ({"data": "nowhere"}, UsageError, "no data at 'nowhere'"),
-        ({"split": "valid"}, UsageError, "no clips in the split 'valid'"),
         ({"model": "nothing"}, UsageError, "no model 'nothing'"),
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),

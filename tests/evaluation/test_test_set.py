@@ -11,7 +11,9 @@ from PIL import Image
 from small_videos import LABELS
 
 from clipsonic_cli.audio.level import read_description
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.config import DiffusionConfig, MelSpec, UNetConfig
+from clipsonic_cli.data.splits import SplitDraw
+from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.evaluation.audio_files import sound_files
 from clipsonic_cli.evaluation.test_set import (
     COMMON,
@@ -19,18 +21,21 @@ from clipsonic_cli.evaluation.test_set import (
     common_items,
     draw_clips,
     file_name,
+    splits_of,
     take,
 )
+from clipsonic_cli.store.bundle import Header
 
 SPEC = ClipSpec(seconds=0.5, sample_rate=16_000, image=True)
 
 
 @pytest.fixture
 def clips(pets):
+    how = {"format": None, "splits": SplitDraw(seed=3, valid_share=0), "seed": 0}
     found = [
         clip
         for split in ("train", "test")
-        for clip in draw_clips(str(pets), format=None, split=split, split_seed=3, seed=0).clips
+        for clip in draw_clips(str(pets), split=split, **how).clips
     ]
     assert len(found) == 11
     return found
@@ -85,7 +90,9 @@ def test_more_queries_begin_with_the_same_ones(clips, tmp_path):
 
 def test_another_seed_draws_others_with_other_noise(pets):
     def ids(seed):
-        drawn = draw_clips(str(pets), format=None, split="train", split_seed=0, seed=seed)
+        drawn = draw_clips(
+            str(pets), format=None, split="train", splits=SplitDraw(seed=0), seed=seed
+        )
         return [clip.id for clip in drawn.clips]
 
     assert ids(0) != ids(1)
@@ -125,8 +132,37 @@ def test_an_image_of_a_clip_that_changed_is_not_kept(clips, tmp_path):
 
 
 def test_an_empty_split_is_rejected(pets):
+    splits = SplitDraw(valid_share=0)
     with pytest.raises(UsageError, match=r"no clips in the split 'valid'; it has \w+ \d+"):
-        draw_clips(str(pets), format=None, split="valid", split_seed=0, seed=0)
+        draw_clips(str(pets), format=None, split="valid", splits=splits, seed=0)
+
+
+def header_of(**data):
+    mel = {"mel": MelSpec(), "diffusion": DiffusionConfig(), "space": "clip-image", "encoder": "x"}
+    return Header(kind="unet", config=UNetConfig(), meta={"data": data} if data else {}, **mel)
+
+
+DRAWN = {"seed": 5, "test_share": 0.2, "valid_share": 0.0}
+
+
+def test_splits_are_those_of_the_first_part_that_states_them():
+    first = header_of(name="pets", drawn=DRAWN)
+    other = header_of(name="pets", drawn={**DRAWN, "seed": 6})
+    elsewhere = header_of(name="birds", drawn={**DRAWN, "seed": 6})
+    silent = {"clip": header_of(), "prior": header_of(name="pets", drawn=None)}
+    assert splits_of(silent, None) == (SplitDraw(), None)
+    assert splits_of(silent, 3) == (SplitDraw(seed=3), None)
+    assert splits_of({**silent, "unet": first, "x": elsewhere}, None) == (SplitDraw(**DRAWN), None)
+    assert splits_of({"unet": first}, 9)[0] == SplitDraw(**{**DRAWN, "seed": 9})
+    splits, note = splits_of({"unet": first, "vocoder": other}, None)
+    assert splits.seed == 5
+    assert note.startswith("unet and vocoder were trained on different splits of 'pets'")
+
+
+@pytest.mark.parametrize("drawn", [7, {"seed": 1}, {**DRAWN, "seed": -1}, {**DRAWN, "x": 1}])
+def test_splits_that_are_impossible_are_rejected(drawn):
+    with pytest.raises(BadBundle, match="The unet is damaged: of its splits"):
+        splits_of({"unet": header_of(drawn=drawn)}, None)
 
 
 @pytest.mark.parametrize("name", ["a/b.mp4", "../x", "x" * 300, "小提琴 1", "..", "a b"])

@@ -5,6 +5,7 @@ import pytest
 
 from clipsonic_cli.data.check import Finding, Flaw
 from clipsonic_cli.data.report import summarize
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.preparation.catalogue import Catalogue, ClipLocation
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.store import bundle
@@ -117,7 +118,9 @@ def test_data_are_summed_up():
     survey = summarize(
         [Finding(clip=clips[0]), Finding(clip=clips[1], flaws=(flaw,), dropped=True)]
     )
-    text = data_summary("music", catalogue(["cello", None, "cello", "oboe"]), survey)
+    splits = SplitDraw(seed=3)
+    text = data_summary("music", catalogue(["cello", None, "cello", "oboe"]), survey, splits)
+    assert text["drawn"] == {"seed": 3, "test_share": 0.1, "valid_share": 0.05}
     assert (text["name"], text["found"], text["kept"]) == ("music", 2, 4)
     assert text["hours"] == round(4 * 100 / 3600, 3)
     assert text["splits"] == {"valid": 1, "train": 3}

@@ -1,5 +1,4 @@
 import shutil
-from functools import partial
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ from make_media import put
 from PIL import Image
 from small_videos import LABELS, write_videos
 
-from clipsonic_cli.data.clips import drawn
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.test_set import draw_clips
@@ -21,7 +20,13 @@ from clipsonic_cli.training.data_setup import (
     save_frames,
     spread,
 )
-from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest, check_source
+from clipsonic_cli.training.request import (
+    SILENT,
+    Source,
+    TrainCallbacks,
+    TrainRequest,
+    check_source,
+)
 from clipsonic_cli.training.run import begin
 from clipsonic_cli.training.run_config import Extensions, read_run_config
 
@@ -36,15 +41,15 @@ def videos(tmp_path_factory):
     return write_videos(tmp_path_factory.mktemp("data") / "music", 8)
 
 
-def gathered(data, encoder=None, *, waves=False, labels=False, window=64, seed=0):
+def gathered(data, encoder=None, *, waves=False, labels=False, window=64, callbacks=SILENT, **how):
     request = TrainRequest(
-        source=Source(data=str(data), workers=0, seed=seed),
+        source=Source(data=str(data), workers=0, **how),
         name="x",
         stage="vocoder" if waves else "unet",
         space="clip-text" if labels else "clip-image",
         extensions=Extensions(window=window),
     )
-    return gather(request, encoder, Accelerator(cpu=True))
+    return gather(request, encoder, Accelerator(cpu=True), callbacks)
 
 
 @pytest.fixture(scope="module")
@@ -102,23 +107,41 @@ def test_without_a_training_clip_the_splits_are_reported(tmp_path):
         check_any(gathered(tmp_path / "data"), "data")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 12])
-def test_training_has_clips_and_evaluation_those_that_are_held_out(tmp_path, count):
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_evaluation_finds_the_splits_of_the_training(tmp_path, count):
     videos = str(write_videos(tmp_path / "data", count))
-    names = [f"{LABELS[k % 2]}/{k:02d}.mp4" for k in range(count)]
-    # Of one or two videos all are drawn by this seed, of more one.
-    drawn_by = ([name for name in names if drawn(name, f"{s}") < 0.1] for s in range(10_000))
-    seed = next(s for s, found in enumerate(drawn_by) if len(found) == (count if count < 3 else 1))
-    prepared = gathered(videos, seed=seed)
+    how = SplitDraw(seed=5, test_share=0.2, valid_share=0.3)
+    shares = {"test_share": 0.2, "valid_share": 0.3}
+    prepared = gathered(videos, seed=5, **shares)
     check_any(prepared, videos)
-    draw = partial(draw_clips, videos, format=None, split_seed=seed, seed=0)
-    assert {clip.id for clip in draw(split="train").clips} == ids(prepared, "train", "valid")
-    if count == 1:
-        with pytest.raises(UsageError, match="no clips in the split 'test'; it has train 1"):
-            draw(split="test")
-        return
-    [tested] = draw(split="test").clips
-    assert ids(prepared, "test") == {tested.id}
+    assert prepared.splits == how
+    for split in ("train", "valid", "test"):
+        if found := ids(prepared, split):
+            listing = draw_clips(videos, format=None, split=split, splits=how, seed=0)
+            assert {clip.id for clip in listing.clips} == found
+    per_label = count // 2  # the others of two labels
+    assert bool(ids(prepared, "test")) == (per_label > 1)
+    assert bool(ids(prepared, "valid")) == (per_label > 3)
+
+
+def test_how_splits_are_drawn_is_said(videos, prepared, tmp_path):
+    assert prepared.splits == SplitDraw()
+    messages = []
+    gathered(videos, callbacks=TrainCallbacks(on_message=messages.append))
+    [line] = [line for line in messages if line.startswith("splits drawn")]
+    assert line == (
+        "splits drawn: test 0.1 of the videos, of each label with 2 at least one (`test_share`); "
+        "valid 0.05 of the rest, of each label with 4 at least one (`valid_share`)"
+    )
+
+
+@pytest.mark.parametrize("share", ["test_share", "valid_share"])
+def test_a_share_is_not_asked_for_where_splits_are_stated(prepared, tmp_path, share):
+    split = share.removesuffix("_share")
+    listed = put(tmp_path / "a.csv", f"media,split\na.mp4,train\nb.mp4,{split}\n".encode())
+    for data in (listed, prepared.path):
+        with pytest.raises(UsageError, match=rf"`{share}` is 0.2, but the splits .* are stated"):
+            gathered(data, **{share: 0.2})
 
 
 def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):

@@ -48,7 +48,7 @@ def evaluate(
     data: Annotated[str | None, eval_options.DATA] = None,
     data_format: Annotated[str | None, options.DATA_FORMAT] = None,
     split: Annotated[types.Split, eval_options.SPLIT] = "test",
-    split_seed: Annotated[int, eval_options.SPLIT_SEED] = 0,
+    split_seed: Annotated[int | None, eval_options.SPLIT_SEED] = None,
     count: Annotated[int | None, eval_options.COUNT] = None,
     modes: Annotated[list[str] | None, eval_options.MODE_NAMES] = None,
     guidance: Annotated[list[float] | None, eval_options.GUIDANCE] = None,

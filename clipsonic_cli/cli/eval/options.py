@@ -56,7 +56,9 @@ DATA = data(
 )
 SPLIT = data("--split NAME", f"{', '.join(SPLITS)}.", only=SPLITS)
 SPLIT_SEED = data(
-    "--split-seed N", "The --seed of the training, which split data without a split.", whole
+    "--split-seed N",
+    "The --seed of the training, which split data without a split. Default: the model's own.",
+    whole,
 )
 CLIP_SECONDS = data(
     "--clip-seconds S",

@@ -39,6 +39,8 @@ def train(
     frame_rate: Annotated[float, train_options.FRAME_RATE] = 1.0,
     drop: Annotated[list[Any] | None, train_options.DROP] = None,
     workers: Annotated[int | None, options.WORKERS] = None,
+    test_share: Annotated[float | None, train_options.TEST_SHARE] = None,
+    valid_share: Annotated[float | None, train_options.VALID_SHARE] = None,
     stage: Annotated[types.Stage, train_options.STAGE] = "unet",
     condition: Annotated[types.Space, train_options.CONDITION] = "clip-image",
     preset: Annotated[str, train_options.PRESET] = "default",
@@ -98,7 +100,9 @@ def train(
         save_every=save_every,
         validate_every=validate_every,
     )
-    ranges.check_all(ranges.TRAIN | ranges.RUN, options.not_none(**ctx.params), "`{}`")
+    ranges.check_all(
+        ranges.TRAIN | ranges.RUN | ranges.SPLITS, options.not_none(**ctx.params), "`{}`"
+    )
     if (data is None) == (resume is None):
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
@@ -125,6 +129,8 @@ def train(
                 data=data,
                 format=data_format,
                 seed=seed,
+                test_share=test_share,
+                valid_share=valid_share,
                 frame_rate=frame_rate,
                 drop=tuple(drop or ()),
                 workers=workers,

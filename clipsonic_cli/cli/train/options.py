@@ -28,6 +28,18 @@ DROP = data(
     "duplicate clips are always dropped and reported.",
     only=DROPPABLE,
 )
+TEST_SHARE = data(
+    "--test-share SHARE",
+    "Share of the videos kept for eval, drawn by --seed, where the data state none: 0 to 0.9, and "
+    "one at least of each label with two. Default: 0.1.",
+    number,
+)
+VALID_SHARE = data(
+    "--valid-share SHARE",
+    "Share of the rest kept to choose the best weights by, one at least of each label with four. "
+    "Default: 0.05; 0 with --preset paper.",
+    number,
+)
 STAGE = model(
     "--stage NAME",
     "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN.",

@@ -26,7 +26,7 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.images import image_digest
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
-from clipsonic_cli.parts import Parts
+from clipsonic_cli.parts import Parts, training_window
 from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
@@ -38,6 +38,14 @@ NATIVE_FRAMES = 128
 was trained on more samples as many."""
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
 """Fields in which recipes of one batch may differ."""
+
+
+def batched(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
+    """Yield recipes in the batches they are computed in, which differ in query and seed only."""
+    for _, group in groupby(recipes, key=lambda recipe: replace(recipe, **PER_SAMPLE)):
+        neighbours = list(group)
+        for start in range(0, len(neighbours), batch_size):
+            yield neighbours[start : start + batch_size]
 
 
 class ClipSonic:
@@ -200,6 +208,12 @@ class ClipSonic:
         network: VocoderNetwork = VOCODERS.load(vocoder or self.vocoder)
         return set() if network.part is None else {network.part}
 
+    def native_seconds(self, mode: str) -> float:
+        """Return the longest sound of a mode that is sampled in one piece, in seconds."""
+        header = self.parts.header(MODES[mode].unet)
+        assert header.mel is not None  # a U-Net's header has one
+        return header.mel.seconds(max(NATIVE_FRAMES, training_window(header)))
+
     def prepare(self, recipe: Recipe) -> None:
         """Load the networks of a recipe now, instead of when :meth:`generate` needs them.
 
@@ -243,11 +257,8 @@ class ClipSonic:
         return self._generate(checked, size, report)
 
     def _generate(self, checked: list[Recipe], batch_size: int, report: Report) -> Iterator[Sound]:
-        # Neighbours are equal but for what every sample has of its own.
-        for _, group in groupby(checked, key=lambda recipe: replace(recipe, **PER_SAMPLE)):
-            neighbours = list(group)
-            for start in range(0, len(neighbours), batch_size):
-                yield from self._generate_batch(neighbours[start : start + batch_size], report)
+        for batch in batched(checked, batch_size):
+            yield from self._generate_batch(batch, report)
 
     @torch.no_grad()
     def render(

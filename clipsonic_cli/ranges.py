@@ -181,7 +181,7 @@ EXTENSIONS = {
 BATCH = Range(low=1, high=1024, whole=True)
 """Sounds that are computed together."""
 
-GENERATE = {"count": Range(low=1, high=10_000, whole=True)}
+GENERATE = {"count": Range(low=1, high=10_000, whole=True), "batch_size": BATCH}
 """Numbers of ``clipsonic generate`` besides those of a recipe."""
 
 SHARE = Range(low=0, high=0.9)

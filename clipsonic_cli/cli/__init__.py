@@ -128,7 +128,7 @@ def _explain(error: Exception, options: Mapping[str, str]) -> int:
         complain(error.format_message())
         return error.exit_code
     if _is_out_of_memory(error):
-        complain("Out of memory. Ask for fewer seconds, a smaller model or --device cpu.")
+        complain("Out of memory. Ask for fewer seconds, a smaller batch or model, or --device cpu.")
     elif isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror}{where}.{REMEDIES.get(error.errno, '')}")

@@ -112,7 +112,7 @@ class Console:
 class Bars(Progress):
     """A progress bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
 
-    Print no results while bars are drawn; they are erased at the end.
+    Print no results while bars are drawn, but when they are paused; they are erased at the end.
 
     Args:
         title: Put before the name of every stage.
@@ -140,8 +140,17 @@ class Bars(Progress):
             redirect_stderr=False,
         )
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Move the bar of a stage; a total of 0 is unknown."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Erase the bars in the block, which may print results."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def __call__(self, stage: str, done: float, total: int) -> None:
+        """Move the bar of a stage, also between whole numbers; a total of 0 is unknown."""
         if stage not in self._stages:
             title = printable(f"{self.title}{stage}")
             self._stages[stage] = self.add_task(title, total=None)

@@ -24,6 +24,17 @@ def test_a_stage_has_a_bar_with_its_count_and_time_left():
     assert "-:--:--" in drawn  # no estimate yet
 
 
+def test_bars_go_on_after_a_pause():
+    console = screen()
+    with Bars(console, "", shown=True) as bars:
+        bars("sounds", 1.5, 3)
+        with bars.paused():
+            assert not bars.live.is_started
+        assert bars.live.is_started
+        bars.refresh()
+    assert "1/3" in console.file.getvalue()
+
+
 def test_nothing_is_drawn_where_bars_are_not_shown():
     console = screen()
     with Bars(console, "", shown=False) as bars:

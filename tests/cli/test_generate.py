@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,16 +45,19 @@ FAST = ("--steps", 2, "--seconds", 0.3, "--mode", "zs")
 PICTURE = ("--steps", 2, "--seconds", 0.3)
 
 
-def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call):
+def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call, micro):
     code, out, err = call("a photo of violin", "--steps", 2, "--seconds", 0.3, "--seed", 7)
     assert (code, out) == (0, ["a-photo-of-violin-7.wav"])
     info = soundfile.info(out[0])
     assert (info.samplerate, info.channels, info.frames) == (16_000, 1, 4800)
-    engine = "device cpu (float32), 16 kHz mono, model "
-    assert any(line.startswith(engine) and "vocoder bigvgan" in line for line in err)
-    assert any("seed 7" in line and "mode pd" in line for line in err)
-    assert any("real-time factor" in line for line in err)
-    assert not any("\x1b" in line for line in err)
+    assert err[0] == f"device cpu (float32), 16 kHz mono, model {micro}"
+    assert err[1:4] == [
+        "vocoder bigvgan (the model's default)",
+        "mode pd, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "seed 7: 'a photo of violin'",
+    ]
+    assert re.fullmatch(r"0\.30 s of sound in [\d.]+ s: [\d.e-]+ s per second of sound", err[4])
+    assert len(err) == 5
 
 
 def test_a_drawn_seed_is_shown_and_repeats_the_sound(call):
@@ -194,7 +198,13 @@ def test_images_are_queries_of_iq_however_they_are_given(call, violin_picture):
     shutil.copy(violin_picture, "b.jpg")
     _, out, err = call("--image", "a.jpg", "b.jpg", "--seed", 1, *PICTURE)
     assert out == ["a-1.wav", "b-1.wav"]
-    assert sum("mode iq" in line for line in err) == 2
+    assert err[3:7] == [
+        "2 sounds to make",
+        "mode iq, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "1/2 seed 1: 'a'",
+        "2/2 seed 1: 'b'",
+    ]
+    assert err[7].startswith("2 sounds, 0.60 s of sound in all, in ")
 
 
 def test_a_file_and_standard_input_give_many(call):
@@ -283,7 +293,7 @@ def test_griffin_lim_is_never_silent(call):
 def test_a_prompt_too_long_for_the_model_is_noted_unless_quiet(call, quiet):
     code, _, err = call("drip, drop, " * 8, *FAST, *["-q"] * quiet)
     noted = [line for line in err if line.startswith("note: CLIP reads 64 of the 95 tokens of")]
-    assert (code, len(noted), len(err)) == ((0, 0, 0) if quiet else (0, 1, 4))
+    assert (code, len(noted), len(err)) == ((0, 0, 0) if quiet else (0, 1, 6))
 
 
 def test_a_hundred_megapixels_are_handled(call):
@@ -321,6 +331,11 @@ BAD = [
     (["rain", "--seed", "-1"], 2, "--seed is -1"),
     (["rain", "--seed", "x"], 2, "not a whole number"),
     (["rain", "-n", "0"], 2, "--count is 0"),
+    (
+        ["rain", "--batch-size", "0"],
+        2,
+        "--batch-size is 0; it must be a whole number from 1 to 1024",
+    ),
     (["rain", "--mode", "pdd"], 2, "Did you mean 'pd'?"),
     (["rain", "--mode", "iq"], 2, "takes an image query"),
     (["--image", "cat.jpg", "--mode", "pd"], 2, "takes a text query"),
@@ -531,6 +546,8 @@ def test_the_best_of_several_are_kept_under_their_own_seeds(call):
     assert sorted(p.name for p in Path().iterdir()) == sorted(k["path"] for k in kept)
     scored = dict(zip(range(1, 5), scores(err), strict=True))
     best = sorted(scored, key=scored.get, reverse=True)[:2]
+    ranks = [line for line in err if "best: " in line]
+    assert ranks == [f"best: seed {best[0]}", f"2nd best: seed {best[1]}"]
     assert [k["seed"] for k in kept] == best
     assert [k["score"]["clap[mini]"] for k in kept] == pytest.approx(
         [scored[s] for s in best], abs=1e-3
@@ -540,7 +557,7 @@ def test_the_best_of_several_are_kept_under_their_own_seeds(call):
 
 def scores(lines):
     """Return the scores that were said, in their order."""
-    return [float(line.rpartition("clap[mini] ")[2]) for line in lines if "; clap[mini]" in line]
+    return [float(line.rpartition("clap[mini] ")[2]) for line in lines if ": clap[mini] 0" in line]
 
 
 def test_the_best_takes_a_name_that_says_no_seed(call):
@@ -606,6 +623,31 @@ def test_a_sound_that_fits_is_not_said_to_be_quieter(call):
     _, out, err = call("rain", *FAST, "--json")
     assert json.loads(out[0])["gain"] == 1
     assert not any("quieter" in line for line in err)
+
+
+def test_a_sound_longer_than_the_model_makes_in_one_piece_is_noted_once(call):
+    _, _, err = call("rain", "a dog", "--mode", "zs", "--steps", 1, "--seconds", 4.2)
+    assert [line for line in err if line.startswith("note: sounds longer")] == [
+        "note: sounds longer than the model's native 4.1 s tend to become steady tones"
+    ]
+
+
+def test_a_batch_is_as_one_by_one_up_to_rounding(call):
+    Path("x.csv").write_text("text,steps\nrain,\na dog,\nwind,3\n")
+    for size, folder in ((1, "alone/"), (2, "together/")):
+        batch = ("--batch-size", size, "--bits", "float", "-o", folder)
+        code, out, err = call("--file", "x.csv", *FAST, "--seed", 7, *batch)
+        assert (code, len(out)) == (0, 3)
+    assert [line for line in err if "steps" in line or "seed " in line][1:] == [
+        "mode zs, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "1/3 seed 7: 'rain'",
+        "2/3 seed 7: 'a dog'",
+        "mode zs, w 1.5, dpmpp in 3 steps, 0.3 s",
+        "3/3 seed 7: 'wind'",
+    ]
+    for path in Path("alone").iterdir():
+        alone, together = (soundfile.read(p)[0] for p in (path, Path("together", path.name)))
+        assert together == pytest.approx(alone, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ SURFACE = {
         --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
-        --bits --count --debug --device --dtype --file --file-format --format --guidance --help
-        --image --json --keep --like --mode --model --negative --output --overwrite --preset --quiet
-        --sampler --seconds --seed --skip-existing --steps --vocoder -f -h -i -m -n -o -q -s -w
+        --batch-size --bits --count --debug --device --dtype --file --file-format --format
+        --guidance --help --image --json --keep --like --mode --model --negative --output
+        --overwrite --preset --quiet --sampler --seconds --seed --skip-existing --steps --vocoder -f
+        -h -i -m -n -o -q -s -w
     """,
     "models": """
         --debug --help --json --quiet --unset --yes -h -q -y

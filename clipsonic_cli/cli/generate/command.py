@@ -4,21 +4,15 @@ Everything a person can get wrong is checked before any weights are read, and no
 until then.
 """
 
-import dataclasses
-import itertools
-import math
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
-from clipsonic_cli.cli.console import Bars, Console
+from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.generate import options as generate_options
-from clipsonic_cli.cli.generate.jobs import Job, Round, plan_recipes, plan_rounds
+from clipsonic_cli.cli.generate.jobs import plan_recipes, plan_rounds
 from clipsonic_cli.cli.generate.like import Original
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, SUBTYPES, Template, check_paths
 from clipsonic_cli.cli.generate.requests import (
@@ -27,14 +21,7 @@ from clipsonic_cli.cli.generate.requests import (
     read_requests,
     unused_columns,
 )
-from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import MODES
-
-if TYPE_CHECKING:
-    from clipsonic_cli.pipeline import ClipSonic
-    from clipsonic_cli.sound import Sound
-    from clipsonic_cli.types import Score
 
 
 def generate(
@@ -62,6 +49,7 @@ def generate(
     model: Annotated[str | None, options.MODEL] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
+    batch_size: Annotated[int, generate_options.BATCH_SIZE] = 1,
     as_json: Annotated[bool, options.JSON] = False,
     quiet: Annotated[bool, options.QUIET] = False,
     debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
@@ -76,7 +64,7 @@ def generate(
     # Check options.
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
-    ranges.check_all(ranges.GENERATE, {"count": count}, "`{}`")
+    ranges.check_all(ranges.GENERATE, {"count": count, "batch_size": batch_size}, "`{}`")
     if keep is not None:
         _check_keep(keep, count, skip_existing=skip_existing)
     choices = options.not_none(
@@ -131,7 +119,8 @@ def generate(
     if not rounds:
         return
     # Find the model.
-    from clipsonic_cli.pipeline import ClipSonic  # imports torch; what is above takes no time
+    from clipsonic_cli.cli.generate.make import make  # imports torch; what is above takes no time
+    from clipsonic_cli.pipeline import ClipSonic
 
     engine = options.not_none(model=model, device=device, dtype=dtype)
     if recipe is not None:
@@ -142,7 +131,15 @@ def generate(
             original.check_images(sonic.check(rounds[0].jobs[0].recipe), digests)
             if model is None:
                 original.check_weights(sonic)
-        _make(sonic, rounds, console, rank=keep is not None, subtype=subtype, overwrite=overwrite)
+        make(
+            sonic,
+            rounds,
+            console,
+            batch_size=batch_size,
+            rank=keep is not None,
+            subtype=subtype,
+            overwrite=overwrite,
+        )
 
 
 def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:
@@ -163,129 +160,3 @@ def _check_skipping(template: Template) -> None:
             f"--skip-existing cannot find '{template.stem}.{template.ending}' again, as its seed "
             "is drawn; give --seed, or -o with a name without {seed}."
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A sound that may be written."""
-
-    job: Job
-    sound: "Sound"
-    elapsed: float
-    """Seconds that it took."""
-    score: "Score | None"
-    """How well it fits its text; None where sounds are not ranked."""
-
-
-def _make(
-    sonic: "ClipSonic",
-    rounds: Sequence[Round],
-    console: Console,
-    *,
-    rank: bool,
-    subtype: str | None,
-    overwrite: bool,
-) -> None:
-    """Make the sounds of all rounds, write the best of each, and print their paths."""
-    jobs = [job for one in rounds for job in one.jobs]
-    bars: Bars  # of the sound that is being made
-
-    def report(stage: str, done: int, total: int) -> None:
-        bars(stage, done, total)
-
-    # Check every recipe, before anything is said.
-    sounds = sonic.generate([job.recipe for job in jobs], report=report)
-    for note in dict.fromkeys(too_few(job.recipe.sampler, job.recipe.steps) for job in jobs):
-        if note is not None:
-            console.note(f"note: {note}")
-    ranking = None
-    if rank:
-        from clipsonic_cli.evaluation.backbones import Ranking
-
-        ranking = Ranking([job.recipe.query.name for job in jobs], sonic.parts.device)
-        for note in ranking.notes:
-            console.note(f"note: {note}")
-    _note_engine(sonic, jobs[0], console)
-    numbers = itertools.count(1)
-    for one in rounds:
-        # Make the sounds, and hold the best.
-        best: list[Made] = []
-        for job in one.jobs:
-            count = f"{next(numbers)}/{len(jobs)} " if len(jobs) > 1 else ""
-            _note_recipe(job, count, console)
-            with console.bars(count) as bars:
-                sonic.prepare(job.recipe)
-                started = time.perf_counter()
-                sound = next(sounds)
-                elapsed = time.perf_counter() - started
-            score = None if ranking is None else ranking(sound, job.recipe.query.name)
-            made = Made(job=job, sound=sound, elapsed=elapsed, score=score)
-            _note_made(made, console)
-            best = sorted([*best, made], key=lambda m: -m.score.value if m.score else 0)[: one.keep]
-        # Write them.
-        for place, made in enumerate(best):
-            path = one.path(made.job, place)
-            path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
-            made.sound.write(path, subtype=subtype, overwrite=overwrite)
-            if made.score is not None:
-                seed = made.job.recipe.seed
-                console.note(f"kept {place + 1} of {len(one.jobs)}: seed {seed}")
-            _print_result(made, path, console)
-
-
-def _note_engine(sonic: "ClipSonic", job: Job, console: Console) -> None:
-    """Print what sounds are made with."""
-    vocoder, why = job.recipe.vocoder or sonic.vocoder, sonic.vocoder_reason
-    if vocoder != sonic.vocoder:
-        why = f"requested; {sonic.vocoder} is {why}"
-    device, dtype = sonic.parts.device.type, str(sonic.parts.dtype).removeprefix("torch.")
-    mel = sonic.parts.header(MODES[job.recipe.mode].unet).mel
-    assert mel is not None  # a U-Net's header has one
-    origin = f" (by {sonic.model_origin})" if sonic.model_origin else ""
-    console.note(
-        f"device {device} ({dtype}), {mel.sample_rate / 1000:g} kHz mono, "
-        f"model {sonic.model}{origin}, vocoder {vocoder} ({why})"
-    )
-
-
-def _note_recipe(job: Job, count: str, console: Console) -> None:
-    """Print the recipe of the sound that is made next."""
-    recipe = job.recipe
-    console.note(
-        f"{count}seed {recipe.seed}: {recipe.query.name!r}, mode {recipe.mode}, "
-        f"w {recipe.guidance:g}, {recipe.sampler} in {recipe.steps} steps"
-    )
-
-
-def _note_made(made: Made, console: Console) -> None:
-    """Print how long a sound took, and how well it fits."""
-    seconds, score = made.sound.seconds, made.score
-    console.note(
-        f"{seconds:.2f} s of sound in {made.elapsed:.1f} s: "
-        f"real-time factor {made.elapsed / seconds:.2f}"
-        + ("" if score is None else f"; {score.label} {score.value:.3f}")
-    )
-
-
-def _print_result(made: Made, path: Path, console: Console) -> None:
-    """Print the file of a sound, and whether it is quieter there."""
-    from clipsonic_cli.audio.level import read_gain
-
-    sound, gain = made.sound, read_gain(path)
-    if gain < 1:
-        console.note(
-            f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
-            "that no player clips it; the file says so, and eval undoes it"
-        )
-    details: dict[str, Any] = {
-        "path": str(path),
-        "seed": sound.recipe.seed,
-        "seconds": sound.seconds,
-        "gain": gain,
-        "elapsed_seconds": round(made.elapsed, 3),
-        "real_time_factor": round(made.elapsed / sound.seconds, 3),
-        "recipe": dataclasses.asdict(sound.recipe),
-    }
-    if made.score is not None:
-        details["score"] = {made.score.label: made.score.value}
-    console.result(str(path), details)

@@ -4,7 +4,7 @@ import typer
 
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, FORMATS, SUBTYPES
 from clipsonic_cli.cli.generate.requests import COLUMNS, FILE_FORMATS
-from clipsonic_cli.cli.options import PRESETS, number, output, query, sampling, whole
+from clipsonic_cli.cli.options import PRESETS, number, output, query, run, sampling, whole
 from clipsonic_cli.ranges import RECIPE
 
 PROMPTS = typer.Argument(
@@ -68,3 +68,9 @@ BITS = output(
 )
 OVERWRITE = output("--overwrite", "Replace files that exist.")
 SKIP_EXISTING = output("--skip-existing", "Leave files that exist, make the rest.")
+BATCH_SIZE = run(
+    "--batch-size N",
+    "Sounds made at once, 1 to 1024: faster on a GPU, in more memory, and as one by one up to "
+    "rounding.",
+    whole,
+)

@@ -1,0 +1,222 @@
+"""Make the sounds of a run, write the best, and say what is being done."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipsonic_cli.cli.console import Bars, Console
+from clipsonic_cli.cli.generate.jobs import Job, Round
+from clipsonic_cli.config import Recipe
+from clipsonic_cli.diffusion.timesteps import too_few
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.types import Score
+
+if TYPE_CHECKING:
+    from clipsonic_cli.evaluation.backbones import Ranking
+    from clipsonic_cli.pipeline import ClipSonic
+    from clipsonic_cli.sound import Sound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A sound that may be written."""
+
+    job: Job
+    sound: "Sound"
+    elapsed: float
+    """Seconds that it took; in a batch, its share."""
+    score: Score | None = None
+    """How well it fits its text; None where sounds are not ranked."""
+
+
+class Progress:
+    """How far a run is: bars of the stages of a single sound, or one bar over all of several.
+
+    Args:
+        bars: Where it is shown.
+        total: Sounds to make.
+
+    Attributes:
+        done: Sounds that are made.
+        batch: Sounds that are being made.
+        seconds: Length of the sounds that are made.
+        elapsed: Seconds that they took.
+    """
+
+    def __init__(self, bars: Bars, total: int) -> None:
+        self.bars, self.total = bars, total
+        self.done, self.batch = 0, 1
+        self.seconds = self.elapsed = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the bars; a :data:`~clipsonic_cli.types.Report`."""
+        if self.total == 1:
+            self.bars(stage, done, total)
+        elif stage == "sample":  # which takes most of the time
+            self.bars("sounds", self.done + self.batch * done / total, self.total)
+
+
+def make(
+    sonic: "ClipSonic",
+    rounds: Sequence[Round],
+    console: Console,
+    *,
+    batch_size: int,
+    rank: bool,
+    subtype: str | None,
+    overwrite: bool,
+) -> None:
+    """Make the sounds of all rounds, write the best of each, and print their paths."""
+    jobs = [job for one in rounds for job in one.jobs]
+    progress = Progress(console.bars(), len(jobs))
+    # Check every recipe, before anything is said.
+    recipes = [job.recipe for job in jobs]
+    sounds = sonic.generate(recipes, batch_size=batch_size, report=progress)
+    _note_model(sonic, recipes, console)
+    ranking = None
+    if rank:
+        from clipsonic_cli.evaluation.backbones import Ranking
+
+        ranking = Ranking([recipe.query.name for recipe in recipes], sonic.parts.device)
+        for note in ranking.notes:
+            console.note(f"note: {note}")
+    if len(jobs) > 1:
+        console.note(f"{len(jobs):,} sounds to make")
+    with progress.bars as bars:
+        made = _made(sonic, jobs, sounds, batch_size, progress, console)
+        for one in rounds:
+            best = _best(islice(made, len(one.jobs)), one.keep, ranking, console)
+            for place, each in enumerate(best):
+                path = one.path(each.job, place)
+                path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
+                each.sound.write(path, subtype=subtype, overwrite=overwrite)
+                with bars.paused():
+                    if ranking is not None:
+                        console.note(f"{ordinal(place + 1)}: seed {each.job.recipe.seed}")
+                    _print_result(each, path, console)
+    _note_time(progress, console)
+
+
+def _made(
+    sonic: "ClipSonic",
+    jobs: Sequence[Job],
+    sounds: Iterator["Sound"],
+    batch_size: int,
+    progress: Progress,
+    console: Console,
+) -> Iterator[Made]:
+    """Yield the sounds of jobs; before each batch, print what it is made of."""
+    from clipsonic_cli.pipeline import batched
+
+    settings, start = "", 0
+    for batch in batched([job.recipe for job in jobs], batch_size):
+        progress.batch = len(batch)
+        if settings != (settings := _settings(batch[0])):
+            console.note(settings)
+        for number, recipe in enumerate(batch, start=start + 1):
+            count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
+            console.note(f"{count}seed {recipe.seed}: {recipe.query.name!r}")
+        sonic.prepare(batch[0])
+        started = time.perf_counter()
+        made = list(islice(sounds, len(batch)))
+        elapsed = time.perf_counter() - started
+        progress.elapsed += elapsed
+        for job, sound in zip(jobs[start:], made, strict=False):
+            progress.done, progress.seconds = progress.done + 1, progress.seconds + sound.seconds
+            yield Made(job=job, sound=sound, elapsed=elapsed / len(batch))
+        start += len(batch)
+
+
+def _best(
+    made: Iterable[Made], keep: int, ranking: "Ranking | None", console: Console
+) -> list[Made]:
+    """Return the sounds to keep: the best first, or all where they are not ranked."""
+    best: list[Made] = []
+    for each in made:
+        if ranking is not None:
+            recipe = each.job.recipe
+            score = ranking(each.sound, recipe.query.name)
+            each = dataclasses.replace(each, score=score)
+            console.note(f"seed {recipe.seed}: {score.label} {score.value:.3f}")
+        best = sorted([*best, each], key=lambda m: -m.score.value if m.score else 0)[:keep]
+    return best
+
+
+def ordinal(place: int) -> str:
+    """Return a rank for people: "best", "2nd best" and so on."""
+    if place == 1:
+        return "best"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10)
+    return f"{place}{ending or 'th'} best"
+
+
+def _settings(recipe: Recipe) -> str:
+    """Format what many sounds of a run have in common."""
+    return (
+        f"mode {recipe.mode}, w {recipe.guidance:g}, {recipe.sampler} in {recipe.steps} steps, "
+        f"{recipe.seconds:g} s"
+    )
+
+
+def _note_model(sonic: "ClipSonic", recipes: Sequence[Recipe], console: Console) -> None:
+    """Print what sounds are made with, and what of it is not to be expected to sound well."""
+    notes: dict[str | None, None] = {}
+    for recipe in recipes:
+        notes[too_few(recipe.sampler, recipe.steps)] = None
+        if recipe.seconds > (native := sonic.native_seconds(recipe.mode)):
+            long = f"sounds longer than the model's native {native:.1f} s"
+            notes[f"{long} tend to become steady tones"] = None
+    for note in filter(None, notes):
+        console.note(f"note: {note}")
+    vocoder, why = recipes[0].vocoder or sonic.vocoder, sonic.vocoder_reason
+    if vocoder != sonic.vocoder:
+        why = f"requested; {sonic.vocoder} is {why}"
+    device, dtype = sonic.parts.device.type, str(sonic.parts.dtype).removeprefix("torch.")
+    mel = sonic.parts.header(MODES[recipes[0].mode].unet).mel
+    assert mel is not None  # a U-Net's header has one
+    origin = f" (by {sonic.model_origin})" if sonic.model_origin else ""
+    console.note(
+        f"device {device} ({dtype}), {mel.sample_rate / 1000:g} kHz mono, "
+        f"model {sonic.model}{origin}"
+    )
+    console.note(f"vocoder {vocoder} ({why})")
+
+
+def _note_time(progress: Progress, console: Console) -> None:
+    """Print how long the sounds took."""
+    seconds, elapsed = progress.seconds, progress.elapsed
+    length = f"{seconds:.2f} s of sound"
+    if progress.total > 1:
+        length = f"{progress.total:,} sounds, {length} in all,"
+    rate = elapsed / seconds
+    rounded = f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+    console.note(f"{length} in {elapsed:.1f} s: {rounded} s per second of sound")
+
+
+def _print_result(made: Made, path: Path, console: Console) -> None:
+    """Print the file of a sound, and whether it is quieter there."""
+    from clipsonic_cli.audio.level import read_gain
+
+    sound, gain = made.sound, read_gain(path)
+    if gain < 1:
+        console.note(
+            f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
+            "that no player clips it; the file says so, and eval undoes it"
+        )
+    details: dict[str, Any] = {
+        "path": str(path),
+        "seed": sound.recipe.seed,
+        "seconds": sound.seconds,
+        "gain": gain,
+        "elapsed_seconds": round(made.elapsed, 3),
+        "real_time_factor": round(made.elapsed / sound.seconds, 3),
+        "recipe": dataclasses.asdict(sound.recipe),
+    }
+    if made.score is not None:
+        details["score"] = {made.score.label: made.score.value}
+    console.result(str(path), details)

@@ -120,6 +120,16 @@ class PriorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsConfig:
+    """Sizes of the statistics of frame and text embeddings (``models/statistics.py``)."""
+
+    dim: int = 768  # embedding size D
+    kept: int = 4096  # frame embeddings that are stored (K), or centres of clusters of them
+    count: int = 0  # frames that were summed
+    texts: int = 0  # texts that were summed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VocoderConfig:
     """A BigVGAN generator (Lee et al. 2023) for 64 mels, hop 512; the default is the large one."""
 

@@ -53,6 +53,27 @@ _ROWS = (
         space="clip-text",
     ),
     Mode(
+        name="ms",
+        title="mean shift",
+        query="text",
+        encoder="mean-shift",
+        weights=("clip", "statistics", "unet"),
+    ),
+    Mode(
+        name="ra",
+        title="ReAlign: mean, spread and direction",
+        query="text",
+        encoder="realign",
+        weights=("clip", "statistics", "unet"),
+    ),
+    Mode(
+        name="rt",
+        title="retrieval of training frames",
+        query="text",
+        encoder="retrieval",
+        weights=("clip", "statistics", "unet"),
+    ),
+    Mode(
         name="pd",
         title="pretrained diffusion prior",
         query="text",

@@ -15,6 +15,7 @@ from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.encoders.transfer import load_statistics
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models import VOCODERS, state_dict
 from clipsonic_cli.models.optional import needs_torchvision
@@ -94,6 +95,7 @@ class Parts:
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip"),
                 clap=headers.get("clap"),
+                statistics=headers.get("statistics"),
                 prior=prior,
                 trained_on=mode.trained_on,
             )
@@ -159,13 +161,15 @@ class Parts:
         return build(**arguments)
 
     def _load_network(self, name: str) -> Any:
-        """Load a CLIP, a CLAP or a prior."""
+        """Load a CLIP, a CLAP, statistics or a prior."""
         part = self._read(name)
         match part.header.kind:
             case "clip":
                 return load_clip(part).to(self.device)
             case "clap":
                 return load_clap(part).to(self.device)
+            case "statistics":
+                return load_statistics(part, name).to(self.device)
             case _:
                 from clipsonic_cli.encoders.prior import load_prior  # imports dalle2-pytorch
 

@@ -7,8 +7,8 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES, mode_for
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
 
 
-def test_the_rows_are_table_1():
-    assert list(MODES) == ["iq", "zs", "pd", "sd", "clip-tta", "clap-tta"]
+def test_the_rows_are_table_1_and_the_ways_that_need_no_pairs():
+    assert list(MODES) == ["iq", "zs", "ms", "ra", "rt", "pd", "sd", "clip-tta", "clap-tta"]
 
 
 @every_mode

@@ -63,14 +63,9 @@ def _encode(
 ) -> dict[str, Tensor]:
     known, embeds, encodings = [], [], []
     for number, label in enumerate(labels):
-        words = label.replace("_", " ")
-        if not words.strip():
+        if not knows(encoder, label):
             continue
-        try:
-            encoder.tokenize([words])  # the words of the prompt around it are always known
-            embedded = encoder.embed_text([prompt(label, space)])
-        except UsageError:  # no word that the encoder knows
-            continue
+        embedded = encoder.embed_text([prompt(label, space)])
         known.append(number)
         embed, *encoding = embedded if isinstance(embedded, tuple) else (embedded,)
         embeds.append(embed.squeeze(0))
@@ -80,3 +75,12 @@ def _encode(
     if encodings:
         tensors["encodings"] = torch.stack(encodings)
     return tensors
+
+
+def knows(encoder: ClipModel | ClapModel, label: str) -> bool:
+    """Return whether an encoder knows a word of a label; those of the prompt around it it does."""
+    words = label.replace("_", " ")
+    try:
+        return bool(words.strip()) and len(encoder.tokenize([words])) > 0
+    except UsageError:
+        return False

@@ -28,10 +28,17 @@ if TYPE_CHECKING:
 Suffix = Literal[".svg", ".png"]
 INK = "#1a1f26"  # colour of all but curves; a dark page replaces it
 # Each has a contrast of 3 to 1 or more on white and on a dark page.
-COLOURS = ("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+COLOURS = (
+    *("#2473c9", "#c65a11", "#1d8757", "#a352bd", "#b9476a", "#7a7316"),
+    *("#0e8292", "#6a62d2", "#96603c", "#647480", "#c43d3d", "#4c7d1f"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 # Strokes of curves over w, and of levels without w.
-DASHES = ("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3)))
+DASHES = (
+    *("-", (0, (6, 2)), (0, (6, 2, 1.2, 2)), ":", (0, (10, 2, 2, 2, 2, 2)), (0, (14, 3))),
+    *((0, (3, 1)), (0, (9, 1, 1, 1)), (0, (4, 4)), (0, (14, 2, 4, 2)), (0, (2, 4))),
+    (0, (7, 1, 3, 1)),
+)
 LEVELS = ((0, (2, 2)), (0, (8, 3, 1, 3)), (0, (1, 3)), (0, (12, 3)))
 WIDTH, HEIGHT, LEGEND = 4.2, 3.4, 0.7  # inches: a panel, and the height of the legend below
 STROKE, LETTER = 0.95, 0.085  # inches: about the width of a legend line, and of a letter

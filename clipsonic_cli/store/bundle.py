@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clipsonic_cli.atomic import written
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    StatisticsConfig,
+    UNetConfig,
+    VocoderConfig,
+)
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.types import Space
@@ -28,8 +35,10 @@ from clipsonic_cli.types import Space
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["unet", "prior", "vocoder", "clip", "clap", "vggish", "panns", "listener"]
-Config = UNetConfig | PriorConfig | VocoderConfig | dict[str, Any]
+Kind = Literal[
+    "unet", "prior", "vocoder", "statistics", "clip", "clap", "vggish", "panns", "listener"
+]
+Config = UNetConfig | PriorConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
 
 FORMAT = 1
 KEY = "clipsonic"
@@ -40,6 +49,7 @@ KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "unet": (UNetConfig, ("mel", "diffusion", "space", "encoder")),
     "prior": (PriorConfig, ("diffusion", "space", "encoder")),
     "vocoder": (VocoderConfig, ("mel",)),
+    "statistics": (StatisticsConfig, ("space", "encoder")),
     "clip": (dict, ("encoder",)),  # open_clip's description of a model, an open set
     "clap": (dict, ("encoder",)),  # ClapConfig of models/clap.py
     "vggish": (dict, ()),  # empty: there is one VGGish
@@ -57,7 +67,7 @@ LARGEST: dict[str, int] = {
     "image_size": 2048,
     **dict.fromkeys(("channels", "cond_dim", "dim", "text_dim", "audio_dim"), 8192),
     **dict.fromkeys(("max_text_len", "upsample_kernel_sizes"), 8192),
-    **dict.fromkeys(("n_fft", "hop_length", "frames"), 16_384),
+    **dict.fromkeys(("n_fft", "hop_length", "frames", "kept"), 16_384),
     **dict.fromkeys(("train_steps", "num_timesteps"), 100_000),
     **dict.fromkeys(("sample_rate", "vocab_size"), 400_000),
 }
@@ -83,7 +93,7 @@ class Header:
     diffusion: DiffusionConfig | None = None
     """The process a U-Net or a prior was trained on."""
     space: Space | None = None
-    """The embedding space of a U-Net's input or a prior's output."""
+    """The embedding space of a U-Net's input, a prior's output, or the frames of statistics."""
     encoder: str | None = None
     """Identity of the encoder of that space; a CLIP's or CLAP's own."""
     meta: dict[str, Any] = field(default_factory=dict)

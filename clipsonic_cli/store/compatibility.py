@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from clipsonic_cli.config import MelSpec, PriorConfig, UNetConfig
+from clipsonic_cli.config import MelSpec, PriorConfig, StatisticsConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.types import Space
@@ -15,12 +15,14 @@ def check_fits(
     clip: Header | None = None,
     clap: Header | None = None,
     prior: Header | None = None,
+    statistics: Header | None = None,
     trained_on: Space | None = None,
 ) -> None:
     """Check parts that would produce noise if they did not fit.
 
     The vocoder must read the mel that the U-Net generates; CLIP or CLAP must be the encoder, and
-    ``trained_on`` the space, that it was trained on; the prior must give vectors that it reads.
+    ``trained_on`` the space, that it was trained on; prior and statistics must give vectors that it
+    reads.
 
     Raises:
         BadBundle: Two parts disagree; both values are named.
@@ -32,7 +34,8 @@ def check_fits(
                 _check_equal(
                     mel, read, f"makes mels with {name} {mel}, the vocoder reads {name} {read}"
                 )
-    for part, encoder in (("CLIP", clip), ("CLAP", clap), ("prior", prior)):
+    sources = {"prior": prior, "statistics part": statistics}
+    for part, encoder in {"CLIP": clip, "CLAP": clap, **sources}.items():
         if encoder is not None:
             _check_equal(
                 unet.encoder,
@@ -40,14 +43,17 @@ def check_fits(
                 f"was trained on vectors of encoder '{unet.encoder}', the {part} gives those of "
                 f"'{encoder.encoder}'",
             )
-    if prior is not None:
-        if isinstance(unet.config, UNetConfig) and isinstance(prior.config, PriorConfig):
-            size, given = unet.config.cond_dim, prior.config.dim
-            _check_equal(size, given, f"reads vectors of size {size}, the prior gives {given}")
+    for part, source in sources.items():
+        if source is None:
+            continue
+        config, reads = source.config, unet.config
+        if isinstance(reads, UNetConfig) and isinstance(config, PriorConfig | StatisticsConfig):
+            size, dim = reads.cond_dim, config.dim
+            _check_equal(size, dim, f"reads vectors of size {size}, the {part} gives {dim}")
         _check_equal(
             unet.space,
-            prior.space,
-            f"reads vectors of {unet.space}, the prior gives {prior.space}",
+            source.space,
+            f"reads vectors of {unet.space}, the {part} gives {source.space}",
         )
     if trained_on is not None and trained_on != unet.space:
         raise BadBundle(

@@ -1,7 +1,7 @@
 """Find models: folders of bundles, one file per part. Reads none of the files.
 
 clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODEL_CARD.md
-and optionally prior-sd, unet-clip-text and unet-clap-text
+and optionally statistics, prior-sd, unet-clip-text and unet-clap-text
 """
 
 import os
@@ -22,6 +22,7 @@ SUFFIX = ".safetensors"
 BUNDLED = Path(__file__).parents[1] / "bundled"
 TRAINING: Mapping[str, str] = {
     "unet": "clipsonic train --data DIR",
+    "statistics": "clipsonic train --data DIR --stage statistics",
     "prior-sd": "clipsonic train --data DIR --stage prior",
     "vocoder": "clipsonic train --data DIR --stage vocoder",
     "unet-clip-text": "clipsonic train --data DIR --condition clip-text",
@@ -92,7 +93,8 @@ def _remedy(absent: list[str]) -> str:
         names = " ".join(published.values())
         ways.append(f"To get the paper's {', '.join(published)}: clipsonic download {names}.")
     ways += [
-        f"To train {stem} on your own videos: {TRAINING[stem]}."
+        f"To {'gather' if stem == 'statistics' else 'train'} {stem} on your own videos: "
+        f"{TRAINING[stem]}."
         for stem in absent
         if stem in TRAINING
     ]

@@ -76,6 +76,8 @@ def write_card(model: ModelFolder, name: str, command: str | None) -> None:
     rows = []
     for part, header in headers.items():
         origin = "trained, see below" if part in trained else "taken over"
+        if header.kind == "statistics":
+            origin = f"the frames of '{header.meta.get('data', 'not stated')}'"
         rows.append((part, header.kind, header.meta.get("licence", "not stated"), origin))
     text = f"""# {name}
 

@@ -36,8 +36,10 @@ from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup
 from clipsonic_cli.types import Query
 
-TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "zs")
+TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "rt", "ra", "ms", "zs")
 """Modes of the command that is suggested at the end, the most wanted first."""
+PROMPT = "a photo of violin"
+"""The prompt of that command where there are no labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,9 @@ class ModelInTraining:
         if self.setup.held_out is not None and self.config.train.publish == "best":
             best = checkpoint.load_best(self.run_dir)
         self._write(progress, best, final=True)
-        model = self._published()
-        command = self._command(model)
+        model = published(self.folder, self.config.name, self.part, self.callbacks)
+        prompt = next(iter(self.config.prompts), PROMPT)
+        command = command_for(model, self.part, prompt)
         write_card(model, self.config.name, command)
         return Outcome(
             name=self.config.name,
@@ -110,18 +113,6 @@ class ModelInTraining:
             best=None if best is None else best["score"],
             command=command,
         )
-
-    def _published(self) -> ModelFolder:
-        """Publish the model, or leave it in the run's folder and say why."""
-        try:
-            return publish.publish(self.folder, self.config.name, self.part)
-        except NoHome as error:
-            reason = str(error)
-        except OSError as error:
-            reason = f"{error.filename or 'The folder'} cannot be written ({error.strerror})."
-            reason = f"{reason} {REMEDY}"
-        self.callbacks.on_message(f"note: the model stays in {self.folder}. {reason}")
-        return ModelFolder(self.folder)
 
     def _write(
         self, progress: Progress, best: Mapping[str, Any] | None, *, final: bool = False
@@ -199,17 +190,29 @@ class ModelInTraining:
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
-    def _command(self, model: ModelFolder) -> str | None:
-        """Return the command that makes a sound with the part, if the model is complete for one."""
-        able = model.modes()
-        serves = [mode for mode in TEXT_MODES if self.part in ("vocoder", *MODES[mode].weights)]
-        mode = next((mode for mode in serves if mode in able), None)
-        if mode is None:
-            return None
-        name = str(self.folder) if model.path == self.folder else self.config.name
-        prompt = next(iter(self.config.prompts), "a photo of violin")
-        command = f"clipsonic generate --model {shlex.quote(name)} {shlex.quote(prompt)}"
-        return command if mode == DEFAULT_MODE["text"] else f"{command} --mode {mode}"
+
+def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> ModelFolder:
+    """Publish a run's model by its name, or leave it in the run's folder and say why."""
+    try:
+        return publish.publish(folder, name, part)
+    except NoHome as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename or 'The folder'} cannot be written ({error.strerror})."
+        reason = f"{reason} {REMEDY}"
+    callbacks.on_message(f"note: the model stays in {folder}. {reason}")
+    return ModelFolder(folder)
+
+
+def command_for(model: ModelFolder, part: str, prompt: str = PROMPT) -> str | None:
+    """Return the command that makes a sound with a part, if the model is complete for one."""
+    able = model.modes()
+    serves = [mode for mode in TEXT_MODES if part in ("vocoder", *MODES[mode].weights)]
+    mode = next((mode for mode in serves if mode in able), None)
+    if mode is None:
+        return None
+    command = f"clipsonic generate --model {shlex.quote(model.name)} {shlex.quote(prompt)}"
+    return command if mode == DEFAULT_MODE["text"] else f"{command} --mode {mode}"
 
 
 def run_id(config: RunConfig) -> str:

@@ -98,8 +98,9 @@ def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     """Copy what is not trained into the run's ``model/``, so that the part can be used at once.
 
-    A model that begins with its own U-Net takes over no other U-Net; and none takes over a prior
-    that was supervised by the texts of another data set.
+    A model that begins with its own U-Net takes over no other U-Net, nor statistics of the frames
+    that was trained on; and none takes over a prior that was supervised by the texts of another
+    data set.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not base.path.is_dir():
@@ -107,7 +108,7 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
     parts -= {"prior-sd", part}
     if part.startswith("unet"):
-        parts -= {name for name in parts if name.startswith("unet")}
+        parts -= {name for name in parts if name.startswith("unet")} | {"statistics"}
     for path in sorted(base.path.iterdir()):
         notice = path.suffix == ".md" and path.name != CARD
         wanted = notice or (path.suffix == SUFFIX and path.stem in parts)
@@ -118,14 +119,17 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
 def publish(folder: Path, name: str, part: str) -> ModelFolder:
     """Copy a finished part, and what the model lacks, from the run's ``model/`` to the models.
 
+    The statistics go with the U-Net that reads frames.
+
     Raises:
         NoHome: There is no folder for models.
         OSError: It cannot be written, or the disk is full.
     """
     model = ModelFolder(data_home() / "models" / name)
     model.path.mkdir(parents=True, exist_ok=True)
+    replaced = {part, CARD.removesuffix(".md")} | ({"statistics"} if part == "unet" else set())
     for path in sorted(folder.iterdir()):
-        if path.stem in (part, CARD.removesuffix(".md")) or not (model.path / path.name).exists():
+        if path.stem in replaced or not (model.path / path.name).exists():
             copy(path, model.path / path.name)
     return model
 

@@ -24,7 +24,7 @@ from clipsonic_cli.trainer.optimizer import share_of_batch
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.run_config import FILE, Extensions
-from clipsonic_cli.training.stages import STAGES, Part, part_of, size_of
+from clipsonic_cli.training.stages import STAGES, STATISTICS, Part, part_of, size_of
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
 from clipsonic_cli.types import Report, Space, Stage, silent
 
@@ -96,14 +96,16 @@ class TrainRequest:
     licence: str = "not stated"
     overwrite: bool = False
     """Whether a part that another run trained is replaced."""
+    only_statistics: bool = False
+    """Whether the statistics of the frames are made, and nothing is trained."""
 
     def __post_init__(self) -> None:
         part_of(self.stage, self.space)
 
     @property
     def part(self) -> Part:
-        """What is trained."""
-        return part_of(self.stage, self.space)
+        """What is trained, or made of the frames."""
+        return STATISTICS if self.only_statistics else part_of(self.stage, self.space)
 
     @property
     def run_dir(self) -> Path:

@@ -4,6 +4,7 @@ A run's folder holds its configuration (``run.json``), what was dropped of the d
 the training's state and metrics, samples, and ``model/``, which makes sound at any time.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,12 +15,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import load_clap
-from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
+from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
@@ -30,11 +33,18 @@ from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import data_setup, publish
 from clipsonic_cli.training.card import data_summary, write_summary
-from clipsonic_cli.training.export import ModelInTraining, Outcome, run_id
+from clipsonic_cli.training.export import (
+    ModelInTraining,
+    Outcome,
+    command_for,
+    published,
+    run_id,
+)
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import choose, this_machine
 from clipsonic_cli.training.request import (
     SILENT,
+    Resolved,
     TrainCallbacks,
     TrainRequest,
     check_new,
@@ -43,7 +53,8 @@ from clipsonic_cli.training.request import (
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import Encoder, Part
+from clipsonic_cli.training.stages import STAGES, STATISTICS, Encoder, Part
+from clipsonic_cli.training.statistics import write_statistics
 from clipsonic_cli.training.warm_start import find_warm_start
 
 NOTABLE_SHARE = 0.01
@@ -89,6 +100,12 @@ def begin(
             write_csv(data.survey, run_dir / "data.csv")
             callbacks.on_survey(data.survey)
         data_setup.check_any(data, request.source.data)
+        if request.only_statistics:
+            outcome = (
+                _only_statistics(request, resolved, data, encoder, callbacks) if main else None
+            )
+            accelerator.wait_for_everyone()
+            return outcome
 
         # Choose settings.
         machine = this_machine(accelerator.device, accelerator.num_processes)
@@ -107,6 +124,7 @@ def begin(
             summary = data_summary(name, data.catalogue, data.survey, data.splits)
             write_summary(run_dir, summary)
             config = _with_queries(config, request, data, callbacks)
+            _add_statistics(config, setup, encoder, run_dir, callbacks)
         return _train(config, setup, run_dir, accelerator, minutes, callbacks)
 
 
@@ -157,6 +175,8 @@ def resume(
         model = ModelFolder(run_dir / "model")
         encoder = _load_encoder(model, config.part, accelerator.device)
         setup = build(config, catalogue, encoder, start)
+        if accelerator.is_main_process and not model.has(STATISTICS.name):  # of an older run
+            _add_statistics(config, setup, encoder, run_dir, callbacks)
         return _train(config, setup, run_dir, accelerator, minutes, callbacks)
 
 
@@ -201,6 +221,69 @@ def _with_queries(
             frames = data_setup.save_frames(data, folder, on_message=callbacks.on_message)
             images = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
     return replace(config, prompts=prompts, images=images)
+
+
+def _add_statistics(
+    config: RunConfig,
+    setup: Setup,
+    encoder: Encoder | None,
+    run_dir: Path,
+    callbacks: TrainCallbacks,
+) -> None:
+    """Write the statistics of the frames that a U-Net is trained on, where it is trained on any."""
+    if config.stage == "unet" and isinstance(encoder, ClipModel) and config.part.frames:
+        name = data_setup.name_of(config.data)
+        meta = {"data": name, "licence": config.licence, "run": run_id(config)}
+        write_statistics(
+            run_dir / "model",
+            setup.dataset.clips,
+            encoder,
+            seed=config.train.seed,
+            meta=meta,
+            on_message=callbacks.on_message,
+            report=callbacks.on_progress,
+        )
+
+
+def _only_statistics(
+    request: TrainRequest,
+    resolved: Resolved,
+    data: data_setup.PreparedData,
+    encoder: Encoder | None,
+    callbacks: TrainCallbacks,
+) -> Outcome:
+    """Add the statistics of the frames to a model; the run's folder can be made again."""
+    assert isinstance(encoder, ClipModel)  # as the part requires
+    folder, name, part = request.run_dir / "model", request.name, request.part.name
+    publish.take_over(resolved.base, folder, part)
+    frames = STAGES[request.stage].least_frames(request.extensions.window, MelSpec())
+    clips = Prepared(data.catalogue, data.catalogue.numbers("train", mel_frames=frames))
+    started = time.monotonic()
+    write_statistics(
+        folder,
+        clips,
+        encoder,
+        seed=request.source.seed,
+        meta={
+            "data": data_setup.name_of(request.source.data),
+            "licence": request.licence,
+            "run": part,
+        },
+        on_message=callbacks.on_message,
+        report=callbacks.on_progress,
+    )
+    model = published(folder, name, part, callbacks)
+    return Outcome(
+        name=name,
+        path=model.path,
+        run_dir=request.run_dir,
+        part=part,
+        step=0,
+        seconds=time.monotonic() - started,
+        losses={},
+        best=None,
+        command=command_for(model, part),
+    )
 
 
 def _train(

@@ -232,6 +232,10 @@ STAGES: Mapping[Stage, StageRow] = {
 }
 
 
+STATISTICS = Part(name="statistics", encoder="clip", frames=True)
+"""What comes with a U-Net that reads frames; it is gathered, not trained."""
+
+
 def part_of(stage: Stage, space: Space) -> Part:
     """Return what a stage trains on a condition."""
     parts = STAGES[stage].parts

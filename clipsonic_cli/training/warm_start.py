@@ -65,7 +65,7 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
     if not path.is_file():
         raise UsageError(f"The model '{name}' has no {part} to begin with.")
     header = bundle.read_header(path)
-    if header.kind != stage or isinstance(header.config, dict):
+    if header.kind != stage or not isinstance(header.config, Network):
         raise BadBundle(f"{path} holds a {header.kind}, with which no {stage} can begin.")
     return WarmStart(
         name=folder.name, stage=stage, path=path, network=header.config, diffusion=header.diffusion

@@ -1,6 +1,13 @@
 """A header of every kind whose parts fit each other, but for the CLAP."""
 
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    StatisticsConfig,
+    UNetConfig,
+    VocoderConfig,
+)
 from clipsonic_cli.store.bundle import Header
 
 UNET = Header(
@@ -20,5 +27,11 @@ PRIOR = Header(
     encoder="mini-1",
 )
 VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
+STATISTICS = Header(
+    kind="statistics",
+    config=StatisticsConfig(count=9, texts=3),
+    space="clip-image",
+    encoder="mini-1",
+)
 CLIP = Header(kind="clip", config={"dim": 8, "mean": [0.5]}, encoder="mini-1")
 CLAP = Header(kind="clap", config={"dim": 8, "audio_depths": [2, 2]}, encoder="clap-1")

@@ -3,16 +3,18 @@
 import dataclasses
 
 import pytest
-from headers import CLAP, CLIP, PRIOR, UNET, VOCODER
+from headers import CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
 
-from clipsonic_cli.config import MelSpec, PriorConfig, UNetConfig
+from clipsonic_cli.config import MelSpec, PriorConfig, StatisticsConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.store.compatibility import check_fits
 
 
 def test_parts_of_one_model_fit():
     prior = dataclasses.replace(PRIOR, config=PriorConfig(dim=8))
-    check_fits(unet=UNET, vocoder=VOCODER, clip=CLIP, trained_on="clip-image")
+    check_fits(
+        unet=UNET, vocoder=VOCODER, clip=CLIP, statistics=STATISTICS, trained_on="clip-image"
+    )
     check_fits(unet=dataclasses.replace(UNET, config=UNetConfig(cond_dim=8)), prior=prior)
 
 
@@ -25,6 +27,8 @@ def test_parts_of_one_model_fit():
         ({"prior": dataclasses.replace(PRIOR, encoder="mini-2")}, "'mini-1'.*prior.*'mini-2'"),
         ({"prior": dataclasses.replace(PRIOR, space="clip-text")}, "clip-image.*clip-text"),
         ({"prior": dataclasses.replace(PRIOR, config=PriorConfig(dim=8))}, "768.*8"),
+        ({"statistics": dataclasses.replace(STATISTICS, encoder="b")}, "'mini-1'.*stat.*'b'"),
+        ({"statistics": dataclasses.replace(STATISTICS, config=StatisticsConfig(dim=8))}, "768.*8"),
         ({"trained_on": "clip-text"}, "clip-text.*clip-image"),
     ],
 )

@@ -23,6 +23,7 @@ from clipsonic_cli.config import DiffusionConfig, UNetConfig
 from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.folder_lock import owned
+from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest, resolve
@@ -121,9 +122,55 @@ def test_a_folder_of_videos_becomes_a_model(unbroken, home):
     assert (header.encoder, header.space, header.meta["steps"]) == ("micro-clip", "clip-image", 3)
     assert header.diffusion == DiffusionConfig()  # that of the warm start
     files = {path.name for path in outcome.path.iterdir()}
-    stems = ("clip", "prior", "unet", "vocoder")
+    stems = ("clip", "prior", "statistics", "unet", "vocoder")
     assert files == {*(f"{stem}.safetensors" for stem in stems), "MODEL_CARD.md"}
-    assert {"iq", "zs", "pd"} <= set(model_folders.find(done.name).modes())
+    modes = ["iq", "zs", "ms", "ra", "rt", "pd"]
+    assert model_folders.find(done.name).modes() == modes
+
+
+def test_the_statistics_are_of_the_frames_that_are_trained_on(unbroken):
+    done, _ = unbroken()
+    catalogue = read_catalogue(read_run_config(done.run_dir).catalogue)
+    clips = catalogue.numbers("train", mel_frames=64)
+    header = published(done, "statistics").header
+    assert header.config.count == sum(catalogue.place(clip).frames for clip in clips)
+    assert (header.encoder, header.meta["run"]) == (
+        "micro-clip",
+        published(done).header.meta["run"],
+    )
+    sonic = ClipSonic.load(done.name)
+    for mode in ("ms", "ra", "rt"):
+        assert sonic("a dog", mode=mode, steps=1, seconds=0.3).samples.isfinite().all()
+
+
+def test_an_older_run_gets_its_statistics_when_it_is_resumed(make_request):
+    old = make_request({"steps": 1})
+    outcome = begin(old, device=CPU)
+    for folder in (old.run_dir / "model", outcome.path):
+        (folder / "statistics.safetensors").unlink()
+    with pytest.raises(MissingWeights, match=r"train --data DIR --stage statistics\."):
+        ClipSonic.load(old.name)("a dog", mode="ms")
+    resume(old.run_dir, device=CPU)
+    assert "ms" in model_folders.find(old.name).modes()
+
+
+def test_statistics_alone_join_a_model_in_no_training(make_request, unbroken):
+    done, _ = unbroken()
+    old = make_request({"steps": 1})
+    path = begin(old, device=CPU).path / "statistics.safetensors"
+    path.unlink()
+    adding = dataclasses.replace(
+        make_request(base=None, warm_start=None, only_statistics=True, out=None), name=old.name
+    )
+    assert str(adding.run_dir) == f"runs/{old.name}-statistics"
+    adding = dataclasses.replace(adding, out=make_request().out)
+    added = begin(adding, device=CPU)
+    assert (added.part, added.step) == ("statistics", 0)
+    assert added.command == f"clipsonic generate --model {old.name} 'a photo of violin' --mode rt"
+    theirs = published(done, "statistics").weights
+    assert torch.equal(published(old, "statistics").weights["frame_mean"], theirs["frame_mean"])
+    with pytest.raises(UsageError, match="another run trained"):
+        begin(dataclasses.replace(adding, out=make_request().out), device=CPU)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ by ``accelerate launch``; only the first process prints.
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
@@ -30,6 +30,12 @@ CHANGEABLE = {
     *("device", "as_json", "quiet", "debug"),
 }
 """Options that ``--resume`` takes; all others are decided when a run begins."""
+GATHERING = {
+    *("data", "data_format", "frame_rate", "drop", "workers", "test_share", "valid_share"),
+    *("stage", "base", "name", "licence"),
+    *("output", "seed", "window", "overwrite", "device", "as_json", "quiet", "debug"),
+}
+"""Options that ``--stage statistics`` takes: nothing is trained."""
 
 
 def train(
@@ -41,7 +47,7 @@ def train(
     workers: Annotated[int | None, options.WORKERS] = None,
     test_share: Annotated[float | None, train_options.TEST_SHARE] = None,
     valid_share: Annotated[float | None, train_options.VALID_SHARE] = None,
-    stage: Annotated[types.Stage, train_options.STAGE] = "unet",
+    stage: Annotated[str, train_options.STAGE] = "unet",
     condition: Annotated[types.Space, train_options.CONDITION] = "clip-image",
     preset: Annotated[str, train_options.PRESET] = "default",
     size: Annotated[str | None, train_options.SIZE] = None,
@@ -112,6 +118,11 @@ def train(
             f"`{fixed[0]}` was decided when the run began, and --resume goes on with it. Leave out "
             f"`{fixed[0]}`, or begin another run with --data."
         )
+    gathering = stage == train_options.STATISTICS
+    if gathering and (idle := sorted(options.on_command_line(ctx) - GATHERING)):
+        raise UsageError(
+            f"`{idle[0]}` has no meaning for --stage {stage}, which trains nothing. Leave it out."
+        )
 
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.modes import query_of
@@ -137,7 +148,8 @@ def train(
             ),
             out=output,
             name=name or name_of(data),
-            stage=stage,
+            stage="unet" if gathering else cast(types.Stage, stage),
+            only_statistics=gathering,
             space=condition,
             preset=preset,
             size=size,
@@ -241,8 +253,9 @@ def _print_outcome(console: Console, outcome: "Outcome") -> None:
     """Print what a training made, and how to use it."""
     loss = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
     console.note(
-        f"model '{outcome.name}': {outcome.part} after {outcome.step:,} steps "
-        f"({outcome.seconds / 60:.1f} minutes){loss}"
+        f"model '{outcome.name}': {outcome.part}"
+        + (f" after {outcome.step:,} steps" if outcome.step else "")
+        + f" ({outcome.seconds / 60:.1f} minutes){loss}"
     )
     console.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
     console.result(

@@ -9,6 +9,8 @@ from clipsonic_cli.config import PRESETS, UNET_SIZES
 from clipsonic_cli.store.manifest import ASSETS
 
 PRECISIONS = ("float32", "bfloat16")
+STATISTICS = "statistics"
+"""The stage that trains nothing."""
 DROPPABLE = ("clipped", "still", "damaged")
 """Flaws that drop a clip only on request."""
 
@@ -42,8 +44,9 @@ VALID_SHARE = data(
 )
 STAGE = model(
     "--stage NAME",
-    "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN.",
-    only=get_args(types.Stage),
+    "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN; "
+    "statistics: of the frames, for the modes ms, ra and rt, in seconds and as part of unet too.",
+    only=(*get_args(types.Stage), STATISTICS),
 )
 CONDITION = model(
     "--condition NAME",

@@ -1,0 +1,168 @@
+"""Gather statistics of the frames of a data set in one pass, and of a bank of unpaired texts.
+
+The bank is of nouns (``nouns.txt``, of no data set) in some forms, so that no label is needed.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipsonic_cli.config import StatisticsConfig
+from clipsonic_cli.encoders.clip import BATCH, ClipModel
+from clipsonic_cli.models.statistics import Statistics
+from clipsonic_cli.preparation.dataset import Prepared
+from clipsonic_cli.preparation.texts import knows
+from clipsonic_cli.store.bundle import Bundle, Header
+from clipsonic_cli.types import Report, silent
+
+KEPT = StatisticsConfig().kept
+SAMPLE = 32_768
+"""Frames that are clustered, where there are more than are kept: a sample of all."""
+ROUNDS = 10
+"""Iterations of k-means: seconds on a GPU, a minute on two cores."""
+AT_ONCE = 4096
+"""Rows that are compared at once, which bounds memory."""
+FORMS = ("{}", "a photo of {}", "the sound of {}")
+"""Texts that are made of a noun."""
+NOUNS = tuple(
+    " ".join(Path(__file__).with_name("nouns.txt").read_text(encoding="utf-8").split()).split(", ")
+)
+
+
+class FrameSums:
+    """Sums over unit vectors (n, D), and a uniform sample of them, whatever pieces they come in.
+
+    Args:
+        generator: Chooses the sample.
+        sample: Most vectors of it (S).
+    """
+
+    def __init__(self, generator: torch.Generator, sample: int = SAMPLE) -> None:
+        self.generator, self.sample = generator, sample
+        self.count = 0
+        self.total = self.squares = torch.zeros((), dtype=torch.float64)
+        self._keys, self._rows = torch.zeros(0, dtype=torch.float64), torch.zeros(0)
+        self._waiting: list[Tensor] = []
+
+    def add(self, rows: Tensor) -> Self:
+        """Add vectors (n, D) float32, and return itself."""
+        wide = rows.double()
+        self.count += len(rows)
+        self.total = self.total + wide.sum(0)
+        self.squares = self.squares + wide.square().sum(0)
+        self._waiting.append(rows)
+        if sum(map(len, self._waiting)) >= AT_ONCE:
+            self._draw()
+        return self
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean (D,), float64."""
+        return self.total / self.count
+
+    @property
+    def variance(self) -> Tensor:
+        """Mean square distance from the mean along each axis (D,), float64."""
+        return (self.squares / self.count - self.mean.square()).clamp_min(0)
+
+    @property
+    def rows(self) -> Tensor:
+        """The sample (min(n, S), D), in random order."""
+        self._draw()
+        return self._rows
+
+    def _draw(self) -> None:
+        """Give each new vector a random key, and keep those with the smallest of all."""
+        if not self._waiting:
+            return
+        new = torch.cat(self._waiting)
+        keys = torch.rand(len(new), generator=self.generator, dtype=torch.float64)
+        keys, rows = torch.cat([self._keys, keys]), torch.cat([self._rows, new])
+        order = keys.argsort()[: self.sample]
+        self._keys, self._rows, self._waiting = keys[order], rows[order], []
+
+
+def frame_sums(clips: Prepared, generator: torch.Generator, report: Report = silent) -> FrameSums:
+    """Sum and sample all frames of clips, in one pass over their shards."""
+    sums = FrameSums(generator)
+    for done, clip in enumerate(clips.clips, start=1):
+        place = clips.place(clip)
+        sums.add(clips.frames(place, 0, place.frames))
+        report("frames", done, len(clips))
+    return sums
+
+
+def embed_bank(clip: ClipModel) -> Tensor:
+    """Embed the texts of the bank of whose nouns CLIP knows a word, (M, D) float32."""
+    texts = [form.format(noun) for noun in NOUNS if knows(clip, noun) for form in FORMS]
+    batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+    return torch.cat([clip.embed_text(batch)[0] for batch in batches])
+
+
+def summarize(
+    sums: FrameSums, texts: Tensor, *, kept: int = KEPT, device: torch.device | str = "cpu"
+) -> Statistics:
+    """Build the statistics of frames and of the bank's vectors (M, D).
+
+    More frames than are kept become the centres of as many clusters, found on the device.
+    """
+    frames, sizes = cluster(sums.rows.to(device), kept)
+    wide = texts.double()
+    config = StatisticsConfig(
+        dim=texts.shape[1], kept=len(frames), count=sums.count, texts=len(texts)
+    )
+    statistics = Statistics(config)
+    tensors = {
+        "frame_mean": sums.mean,
+        "frame_variance": sums.variance,
+        "text_mean": wide.mean(0),
+        "text_variance": wide.var(0, correction=0),
+        "frames": frames,
+        "sizes": sizes * (sums.count / sizes.sum()),
+    }
+    statistics.load_state_dict(tensors, strict=False)
+    statistics.drifted_mean.copy_(statistics.scaled(texts).mean(0))
+    return statistics
+
+
+def cluster(rows: Tensor, count: int, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:
+    """Cluster unit vectors (n, D) in random order by their cosines.
+
+    Returns:
+        Centres (K, D) of unit norm, K = min(n, count), and the vectors in each (K,).
+
+    Source: Dhillon and Modha 2001, spherical k-means; the first rows are where it starts.
+    """
+    centres = rows[:count]
+    if len(rows) <= count:
+        return centres, torch.ones(len(centres), device=rows.device)
+    for _ in range(rounds):
+        nearest = _nearest(rows, centres)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, rows)
+        # A centre that no row is nearest to stays.
+        centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, F.normalize(sums, dim=1), centres)
+    sizes = torch.bincount(_nearest(rows, centres), minlength=count).float()
+    used = sizes > 0
+    return centres[used], sizes[used]
+
+
+def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
+    """Return the number of the nearest centre of each row, (n,)."""
+    return torch.cat([(part @ centres.T).argmax(1) for part in torch.split(rows, AT_ONCE)])
+
+
+def as_bundle(statistics: Statistics, clip: ClipModel, meta: dict[str, object]) -> Bundle:
+    """Return the part of a model that holds statistics; the frames in half precision."""
+    weights = dict(statistics.state_dict())
+    weights["frames"] = weights["frames"].half()
+    header = Header(
+        kind="statistics",
+        config=statistics.config,
+        space="clip-image",
+        encoder=clip.identity,
+        meta=meta,
+    )
+    return Bundle(header=header, weights=weights)

@@ -1,0 +1,83 @@
+"""Statistics gathered in one pass equal those of a second pass over the shards."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clipsonic_cli.preparation.dataset import Prepared
+from clipsonic_cli.preparation.statistics import (
+    FORMS,
+    NOUNS,
+    FrameSums,
+    cluster,
+    embed_bank,
+    frame_sums,
+    summarize,
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def unit(count, dim=8, seed=0):
+    return F.normalize(torch.randn(count, dim, generator=seeded(seed)), dim=1)
+
+
+def test_one_pass_over_the_shards_equals_a_second(catalogue):
+    clips = Prepared(catalogue, catalogue.numbers("train"))
+    done = []
+    sums = frame_sums(clips, seeded(), lambda *args: done.append(args))
+    places = [clips.place(clip) for clip in clips.clips]
+    again = torch.cat([clips.frames(place, 0, place.frames) for place in places]).double()
+    assert (sums.count, done[-1]) == (len(again), ("frames", len(clips), len(clips)))
+    torch.testing.assert_close(sums.mean, again.mean(0))
+    torch.testing.assert_close(sums.variance, again.var(0, correction=0), atol=1e-12, rtol=1e-6)
+    kept = summarize(sums, unit(3, again.shape[1]))
+    distances = torch.cdist(again.float(), kept.frames)
+    assert distances.amin(0).max() < 1e-3
+    assert kept.sizes.sum() == len(again)
+
+
+def test_the_sample_is_the_same_whatever_pieces_the_vectors_come_in():
+    rows = unit(50)
+    whole = FrameSums(seeded(), sample=20).add(rows)
+    pieces = FrameSums(seeded(), sample=20)
+    for piece in rows.split(7):
+        pieces.add(piece)
+        assert len(pieces.rows) == min(pieces.count, 20)
+    torch.testing.assert_close(pieces.rows, whole.rows)
+    torch.testing.assert_close(pieces.mean, rows.double().mean(0))
+
+
+def test_every_vector_is_as_likely_to_be_in_the_sample():
+    rows = torch.eye(10)
+    counts = sum(FrameSums(seeded(seed), sample=3).add(rows).rows.sum(0) for seed in range(1000))
+    assert ((counts - 300).abs() < 5 * (1000 * 0.3 * 0.7) ** 0.5).all()
+
+
+def test_clusters_that_lie_apart_are_found():
+    centres = torch.eye(8)[:4]
+    rows = F.normalize(centres.repeat(25, 1) + 0.01 * unit(100), dim=1)
+    found, sizes = cluster(rows, 4)
+    assert sizes.tolist() == [25.0] * 4
+    assert (found @ centres.T).amax(0).min() > 0.999
+
+
+def test_few_vectors_are_kept_as_they_are():
+    rows = unit(5)
+    found, sizes = cluster(rows, 9)
+    assert torch.equal(found, rows)
+    assert sizes.tolist() == [1.0] * 5
+
+
+def test_clusters_stand_for_all_frames():
+    kept = summarize(FrameSums(seeded(), sample=40).add(unit(100)), unit(3, seed=1), kept=10)
+    assert len(kept.frames) <= 10
+    assert kept.sizes.sum() == pytest.approx(100)
+    assert (kept.config.count, kept.config.kept) == (100, len(kept.frames))
+
+
+def test_the_bank_has_each_noun_once_in_each_form(encoder):
+    assert len(set(NOUNS)) == len(NOUNS) > 200
+    assert len(embed_bank(encoder)) == len(NOUNS) * len(FORMS)

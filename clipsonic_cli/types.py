@@ -109,6 +109,29 @@ class Waveform:
         return self.samples.shape[-1] / self.sample_rate
 
 
+class Note(str):
+    """A line that people must know of scores, with a short form and its importance.
+
+    Reports have all notes, in full; a terminal has the short forms of the most important.
+    """
+
+    brief: str
+    rank: Literal[1, 2, 3]
+    """1 where numbers mislead without it, 2 for what differs from expectations, 3 for details."""
+
+    def __new__(cls, text: str, brief: str = "", rank: Literal[1, 2, 3] = 2) -> Note:
+        """Build a note; a short text is its own short form, and another Note stays as it is."""
+        if isinstance(text, Note):
+            return text
+        note = super().__new__(cls, text)
+        note.brief, note.rank = brief or text, rank
+        return note
+
+    def changed(self, change: Callable[[str], str]) -> Note:
+        """Return the note with both forms changed."""
+        return Note(change(str(self)), change(self.brief), self.rank)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A metric's value for a set of sounds, with all that is needed to compare it with another."""

@@ -14,7 +14,7 @@ from clipsonic_cli.metrics.mini import known_labels, names_known_label
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.manifest import ASSETS, find
 from clipsonic_cli.text import printable
-from clipsonic_cli.types import AudioTextBackbone, Backbone, Score, Waveform
+from clipsonic_cli.types import AudioTextBackbone, Backbone, Note, Score, Waveform
 
 EMBEDDED = "mini"
 """The backbone inside the package."""
@@ -107,10 +107,14 @@ def notes_of(runs: Sequence[MetricRun]) -> list[str]:
     absent = dict.fromkeys(str(run.instead_of) for run in replaced)
     if not absent:
         return []
+    missing, labels = ", ".join(absent), ", ".join(run.label for run in replaced)
+    command = f"clipsonic download {' '.join(absent)}"
     return [
-        f"not on this machine: {', '.join(absent)}; the small network inside clipsonic stands in, "
-        f"and its scores compare with no others: {', '.join(run.label for run in replaced)}. For "
-        f"the paper's: clipsonic download {' '.join(absent)}"
+        Note(
+            f"not on this machine: {missing}; the small network inside clipsonic stands in, and "
+            f"its scores compare with no others: {labels}. For the paper's: {command}",
+            f"not on this machine: {missing}; {labels} compare with no others; see {command}",
+        )
     ]
 
 

@@ -16,14 +16,14 @@ from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
 from clipsonic_cli.evaluation.scoring import score
 from clipsonic_cli.evaluation.systems import QueryVectors, System
 from clipsonic_cli.folder_lock import owned
-from clipsonic_cli.types import Report, silent
+from clipsonic_cli.types import Note, Report, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalCallbacks:
     """What an evaluation calls as it goes on."""
 
-    on_message: Callable[[str], None] = field(default=lambda _line: None)
+    on_message: Callable[[Note], None] = field(default=lambda _note: None)
     on_progress: Report = silent
 
 
@@ -46,7 +46,7 @@ def evaluate(
 
     def tell(notes: Iterable[str]) -> None:
         for note in notes:
-            callbacks.on_message(f"note: {note}")
+            callbacks.on_message(Note(note))
 
     # Resolve metrics and reference; check the source.
     plan = resolve(request)

@@ -30,7 +30,7 @@ from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import model_folders
 from clipsonic_cli.text import SHOWN
-from clipsonic_cli.types import Clip, Report, Split
+from clipsonic_cli.types import Clip, Note, Report, Split
 
 COMMON_COUNT = 16
 """Sounds of each system where neither a number nor a data set is given."""
@@ -143,9 +143,12 @@ class Generation:
             raise UsageError(
                 "Modes for images need images to start from; give `data`, a folder of videos."
             )
-        notes = [
-            f"the queries are common sounds, such as '{common_items(1, seed=0)[0].text}'; give "
-            "`data` for those of the model's test clips"
+        notes: list[str] = [
+            Note(
+                f"the queries are common sounds, such as '{common_items(1, seed=0)[0].text}'; give "
+                "`data` for those of the model's test clips",
+                rank=3,
+            )
         ]
         if self.modes is None:
             # The paper's main mode where the model has it.

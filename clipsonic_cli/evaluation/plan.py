@@ -12,6 +12,7 @@ from clipsonic_cli.evaluation.backbones import MetricRun
 from clipsonic_cli.evaluation.sources import Folders, Source
 from clipsonic_cli.evaluation.systems import Needs, Reference
 from clipsonic_cli.metrics.frechet import read_statistics
+from clipsonic_cli.types import Note
 
 STATISTICS = ".npz"
 SHIPPED = "the statistics of true sounds that came with the model"
@@ -81,8 +82,11 @@ def resolve(request: EvalRequest) -> Plan:
     elif shipped is not None and any(run.metric.takes_statistics for run in audio_runs):
         reference = replace(_read_reference(shipped, audio_runs), description=SHIPPED)
         notes.append(
-            f"compared with {SHIPPED}: the kinds of sound requested are not those of the true "
-            "sounds in the same shares, which alone makes a distance"
+            Note(
+                f"compared with {SHIPPED}: the kinds of sound requested are not those of the true "
+                "sounds in the same shares, which alone makes a distance",
+                rank=3,
+            )
         )
     _check_save_stats(request, audio_runs)
     # Drop metrics of queries where there are none.

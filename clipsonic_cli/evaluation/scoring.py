@@ -24,6 +24,7 @@ from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import (
     AudioTextBackbone,
     Backbone,
+    Note,
     Report,
     Score,
     TaggingBackbone,
@@ -134,13 +135,16 @@ def _label_notes(
             continue
         by_labels = {r for t in tallies for r in t.scores if r.backbone == name and r.needs_prompts}
         shown = ", ".join(dict.fromkeys(run.label for run in by_labels))
+        knows = f"its network {'may' if verdict.known is None else 'does'} not know these labels"
         if dropped is None or all(tally.scores.keys() <= by_labels for tally in tallies):
-            yield f"{shown}: no system is marked as the best, as {verdict.why}"
+            text = f"{shown}: no system is marked as the best, as {verdict.why}"
+            yield Note(text, f"{shown} orders no systems: {knows}", 1)
             continue
         dropped |= by_labels
         for tally in tallies:
             tally.scores = {run: s for run, s in tally.scores.items() if run not in by_labels}
-        yield f"{shown} left out, as {verdict.why}; name it in `metrics` to see it"
+        text = f"{shown} left out, as {verdict.why}; name it in `metrics` to see it"
+        yield Note(text, f"{shown} left out: {knows}; name it in `metrics` to see it", 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,24 +195,27 @@ def _note(run: MetricRun, system: System, reference: Reference | None, *, classe
     if not metric.needs_classes:
         return _overlap_note(system, reference) if reference and metric.needs_reference else ""
     if not metric.needs_reference:
-        return f"One of {classes} classes: {1 / classes:.3g} is chance."
+        return Note(f"One of {classes} classes: {1 / classes:.3g} is chance.", rank=3)
     if run.own_classes:
-        return f"Over the {classes} classes that '{run.backbone}' knows."
+        return Note(f"Over the {classes} classes that '{run.backbone}' knows.", rank=3)
     return f"Over {classes} classes, the prompts of these sounds; compare with no others."
 
 
 def _overlap_note(system: System, reference: Reference) -> str:
     """Format that sounds and reference were not drawn apart, which the bias supposes."""
     if system.of_reference and reference.of_clips:
-        return (
+        return Note(
             "Made from the same clips it is compared with: it has no sampling noise of its own, so "
-            "that this is lower than other sounds as good as these could reach."
+            "that this is lower than other sounds as good as these could reach.",
+            rank=3,
         )
     known = {path.resolve() for path in reference.sounds.values()}
     if common := sum(path.resolve() in known for path in system.sounds.values()):
-        return (
+        return Note(
             f"{common} of {len(system.sounds)} files are among those they are compared with: the "
-            "two are not drawn apart, so that this is lower than other sounds as good could reach."
+            "two are not drawn apart, so that this is lower than other sounds as good could reach.",
+            f"{common} files are compared with themselves; the value is too low",
+            1,
         )
     return ""
 

@@ -7,6 +7,7 @@ from clipsonic_cli.evaluation.results import heading
 from clipsonic_cli.listening.ratings import QUESTIONS, Mean, OpinionScore
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.tables import NONE, PAPER, Table, without_blanks
+from clipsonic_cli.types import Note
 
 
 def opinion_table(scores: Sequence[OpinionScore]) -> Table:
@@ -31,7 +32,9 @@ def opinion_table(scores: Sequence[OpinionScore]) -> Table:
         columns=(*columns, *(f"{PAPER}{data}" for data in datasets)),
         rows=tuple(sorted(rows, key=lambda row: QUESTIONS.index(row[1]))),
     )
-    return without_blanks(table, "The paper's are of 21 raters, of other sounds: tables 3 and 4.")
+    return without_blanks(
+        table, Note("The paper's are of 21 raters, of other sounds: tables 3 and 4.", rank=3)
+    )
 
 
 def _shown(mean: Mean | None) -> tuple[str, str]:

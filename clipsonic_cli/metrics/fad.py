@@ -9,6 +9,7 @@ from clipsonic_cli.metrics import intervals
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.metrics.frechet import Gaussian, Statistics, factor, frechet_distance
 from clipsonic_cli.metrics.metric import Measured, Metric
+from clipsonic_cli.types import Note
 
 GROUPS = 32
 """Most groups of sounds that subsets are made of."""
@@ -189,35 +190,50 @@ def _extrapolate(subsets: _Subsets, generator: torch.Generator) -> float:
     return float(fit[0, 0])
 
 
-def _warnings(ours: Statistics, theirs: Statistics, bias: float | None) -> Iterator[str]:
-    """Yield notes on a number of windows that is too small."""
+def _warnings(ours: Statistics, theirs: Statistics, bias: float | None) -> Iterator[Note]:
+    """Yield a note on a number of windows that is too small, on either side or both."""
     dim = ours.dim
-    for n, role in ((ours.n, "the sounds"), (theirs.n, "the reference")):
-        if n <= dim:
-            yield (
-                f"{n} windows of {role} cannot span {dim} dimensions: their covariance is of a "
-                f"lower rank, and the distance much too large."
+    sides = {"the sounds": ours, "the reference": theirs}
+
+    def below(least: int) -> dict[str, Statistics]:
+        return {role: some for role, some in sides.items() if some.n < least}
+
+    def counted(few: dict[str, Statistics]) -> str:
+        return " and ".join(f"{some.n} windows of {role}" for role, some in few.items())
+
+    if few := below(dim + 1):
+        text = (
+            f"{counted(few)} cannot span {dim} dimensions: their covariance is of a lower rank, "
+            "and the distance much too large."
+        )
+        if bias is not None:
+            text += (
+                " Two draws of as many sounds of one distribution would be "
+                f"{bias:.3g} or more apart."
             )
-        elif n < ENOUGH * dim:
-            yield (
-                f"{n} windows of {role} are few for {dim} dimensions: compare the distance with "
-                f"those of as many windows only."
-            )
-    if bias is not None and min(ours.n, theirs.n) <= dim:
-        yield f"Two draws of as many sounds of one distribution would be {bias:.3g} or more apart."
+        of = "" if ours in few.values() else " of the reference"
+        least = max(dim * some.sounds // some.n + 1 for some in few.values())
+        yield Note(text, f"too few sounds{of}; give {least} or more", 1)
+    elif few := below(ENOUGH * dim):
+        yield Note(
+            f"{counted(few)} are few for {dim} dimensions: compare the distance with those of as "
+            "many windows only.",
+            "few sounds; compare with scores of as many only",
+        )
 
 
-def _why_none(subsets: _Subsets) -> str | None:
+def _why_none(subsets: _Subsets) -> Note | None:
     """Return why there is nothing to extrapolate, or None where there is."""
     groups, dim = subsets.sums.shape
     if groups < intervals.LEAST:
         need = f"an interval or fad-infinity, which need {intervals.LEAST}"
-        return f"{groups} sounds are too few for {need}."
+        return Note(f"{groups} sounds are too few for {need}.", rank=3)
     least = int(subsets.counts.sort().values[: round(groups / SMALLEST)].sum())
     if least <= dim:
-        return (
+        return Note(
             f"fad-infinity is left out: a {SMALLEST}th of the sounds may have no more than {least} "
-            f"windows, which cannot span {dim} dimensions."
+            f"windows, which cannot span {dim} dimensions.",
+            rank=3,
         )
     return None
 

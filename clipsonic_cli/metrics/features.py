@@ -19,7 +19,7 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.metrics.frechet import Gaussian, Moments, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.text import listed
-from clipsonic_cli.types import AudioTextBackbone, Backbone, Report, Waveform, silent
+from clipsonic_cli.types import AudioTextBackbone, Backbone, Note, Report, Waveform, silent
 
 BLOCK = 8192
 """Rows that are processed at once."""
@@ -256,17 +256,25 @@ def _notes(sounds: Sequence[_Embedded]) -> Iterator[str]:
     """Yield what is unusual about sounds that were embedded."""
     if mute := [sound.name for sound in sounds if sound.silent]:
         verb = "are" if len(mute) > 1 else "is"
-        yield f"{listed(mute, 'sound')} {verb} silent, and scored all the same."
+        yield Note(
+            f"{listed(mute, 'sound')} {verb} silent, and scored all the same.",
+            "silent sounds are scored all the same",
+        )
     if loud := [sound.name for sound in sounds if sound.peak > 1]:
         peak = max(sound.peak for sound in sounds)
-        yield f"{listed(loud, 'sound')} beyond full scale, with peaks of up to {peak:.4g}."
+        yield Note(
+            f"{listed(loud, 'sound')} beyond full scale, with peaks of up to {peak:.4g}.", rank=3
+        )
     rates = Counter(sound.sample_rate for sound in sounds)
     if len(rates) > 1:
         counted = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(rates.items()))
-        yield f"The sounds have different sample rates: {counted}."
+        yield Note(
+            f"The sounds have different sample rates: {counted}.",
+            "the sounds have different sample rates",
+        )
     seconds = [sound.seconds for sound in sounds]
     if max(seconds) > 1.5 * min(seconds):
-        yield f"The sounds last from {min(seconds):.2f} to {max(seconds):.2f} s."
+        yield Note(f"The sounds last from {min(seconds):.2f} to {max(seconds):.2f} s.", rank=3)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import intervals
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.metrics.metric import Measured, Metric
+from clipsonic_cli.types import Note
 
 SCALE = 100
 """Factor of the distance, as in kadtk."""
@@ -63,18 +64,22 @@ def compare(made: Features, reference: Features, generator: torch.Generator) -> 
     value = SCALE * whole
     half = intervals.half_width(value, SCALE * left_out, torch.bincount(group))
     # Note what to know of it.
-    notes = [f"Kernel bandwidth {bandwidth:.4g}, the reference's median distance."]
+    notes: list[str] = [
+        Note(f"Kernel bandwidth {bandwidth:.4g}, the reference's median distance.", rank=3)
+    ]
     for rows, role in ((made.n, "the sounds"), (reference.n, "the reference")):
         if rows > ROWS:
-            notes.append(f"{ROWS} of the {rows} windows of {role} were compared.")
-    for count, role in ((sounds, ""), (others, " of the reference")):
-        if count < FEW:
-            notes.append(
-                f"{count} sounds{role} are few: chance alone can be more than what sets them "
-                f"apart; give {FEW} or more."
-            )
+            notes.append(Note(f"{ROWS} of the {rows} windows of {role} were compared.", rank=3))
+    if fewest < FEW:
+        sides = ((sounds, "sounds"), (others, "sounds of the reference"))
+        few = " and ".join(f"{count} {role}" for count, role in sides if count < FEW)
+        why = "chance alone can be more than what sets them apart"
+        text = f"{few} are few: {why}; give {FEW} or more."
+        notes.append(Note(text, f"too few sounds; give {FEW} or more", 1))
     if value < 0:
-        notes.append("Below 0, as an unbiased estimate may be: no difference was found.")
+        notes.append(
+            Note("Below 0, as an unbiased estimate may be: no difference was found.", rank=3)
+        )
     interval = None if half is None else (value - half, value + half)
     yield Measured(name="kad", value=value, interval=interval, notes=tuple(notes))
 

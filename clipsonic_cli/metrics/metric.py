@@ -12,7 +12,7 @@ from clipsonic_cli.metrics import BACKBONES, METRICS, intervals
 from clipsonic_cli.metrics.features import Features
 from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
-from clipsonic_cli.types import Score
+from clipsonic_cli.types import Note, Score
 
 Against = Literal["reference", "originals", "prompts", "labels", "images"]
 """What is compared with: a set of other sounds; or, one for each sound, its original, its prompt,
@@ -111,7 +111,10 @@ class Metric:
             made, against, unpaired = self._paired(made, against)
             notes += unpaired
         else:
-            notes += [f"Of the reference: {note}" for note in against.notes]
+            ours = {Note(note).brief for note in made.notes}
+            for note in map(Note, against.notes):
+                brief = note.brief if note.brief in ours else f"of the reference: {note.brief}"
+                notes.append(Note(f"Of the reference: {note}", brief, note.rank))
         notes += self._differences(made, against)
         if (fewest := min(made.n, against.n)) < self.min_rows:
             raise UsageError(

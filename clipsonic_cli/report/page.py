@@ -15,9 +15,10 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.evaluation.results import Results, Sample, heading, save
 from clipsonic_cli.report import html
+from clipsonic_cli.report.notes import BIAS, INTERVAL, one_window
 from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.score_tables import score_tables
-from clipsonic_cli.report.tables import BIAS, INTERVAL, NONE, all_scores, one_window
+from clipsonic_cli.report.tables import NONE, all_scores
 from clipsonic_cli.types import Report, Waveform, silent
 
 TEMPLATE = Path(__file__).with_name("page.html")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipsonic_cli.evaluation.results import Results, ScoreRow, heading
+from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report import paper
-from clipsonic_cli.report.sampling import differences, sampling_note
-from clipsonic_cli.types import Score
+from clipsonic_cli.report.notes import notes_of
+from clipsonic_cli.types import Note, Score
 
 NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -14,15 +14,6 @@ DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metr
 WORDS = ("system", "model", "metric", "backbone", "question", "mode")  # columns that may fold
 DETAILS = ("windows", "against", "backbone", "Hz", "s")  # columns that a narrow screen may lack
 PAPER = "paper: "  # prefix of the headings of the paper's own numbers
-INTERVAL = (
-    "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
-    "of sounds."
-)
-BIAS = (
-    "Bias is about how far two draws of as many sounds from one distribution would be from each "
-    "other by their number alone. Sounds made from the clips they are compared with share their "
-    "kinds, and can be nearer."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +23,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def table_of(results: Results, number: int | None) -> Table:
@@ -60,10 +51,7 @@ def all_scores(results: Results) -> Table:
         for row in results.rows
         for score in row.scores
     )
-    notes = notes_of(results)
-    if any(score.bias is not None for row in results.rows for score in row.scores):
-        notes.insert(0, BIAS)
-    return Table(title=results.name, columns=columns, rows=rows, notes=tuple(notes))
+    return Table(title=results.name, columns=columns, rows=rows, notes=tuple(notes_of(results)))
 
 
 def table_1(results: Results) -> Table:
@@ -115,47 +103,6 @@ def table_5(results: Results) -> Table:
     columns = ("system", "window size", "mode", column.heading, "n")
     title = "Table 5. CLAP scores of reconstructions, by a sliding window"
     return _table(title, results, [column], columns, rows)
-
-
-def notes_of(results: Results) -> list[str]:
-    """Return what a reader must know of the scores: each note once, with its first score."""
-    notes = [
-        f"{title}: {results.settings[name]}"
-        for name, title in (("reference", "Compared with"), ("prompt", "Prompts"))
-        if results.settings.get(name) is not None
-    ]
-    if (sampling := sampling_note(results)) is not None:
-        notes.append(sampling)
-    scores = [(row, score) for row in results.rows for score in row.scores]
-    if any(score.interval is not None for _, score in scores):
-        notes.append(INTERVAL)
-    notes += one_window(results)
-    labels: dict[str, dict[str, None]] = {}
-    for row, score in scores:
-        for note in score.notes:
-            labels.setdefault(note, {})[f"{score.label} of {row.system}"] = None
-    for note, (first, *others) in labels.items():
-        notes.append(f"{first}{f' and {len(others)} more scores' if others else ''}: {note}")
-    return notes
-
-
-def one_window(results: Results) -> list[str]:
-    """Return a note on systems whose sounds all have one window of 4 s at a hop of 0.5 s."""
-    names = []
-    for row in results.rows:
-        short = [score for score in row.scores if (score.seconds or 0.0) < 4.5]
-        highest, lowest = (
-            [score.value for score in short if score.metric == f"clap-windows-{end}"]
-            for end in ("max", "min")
-        )
-        if highest and highest == lowest:
-            names.append(heading(row.system, row.guidance))
-    if not names:
-        return []
-    return [
-        f"No sound of {', '.join(names)} has room for a second window of 4 s: max, mean and min "
-        "are the same, and tell nothing. The paper's are of 10 s."
-    ]
 
 
 def number(value: float | None, score: Score) -> str:
@@ -260,8 +207,6 @@ def _table(
     about = "The paper's columns are its own numbers, of its own models and data, for orientation."
     if any(not score.as_paper for _, score in scores):
         about += " Scores with another network in brackets compare with none of them."
-    if odd := differences(results):
-        about += f" Not as in the paper: {'; '.join(odd)}."
     others = dict.fromkeys(
         score.label
         for row, score in scores
@@ -270,14 +215,15 @@ def _table(
     )
     notes = notes_of(results)
     if others:
-        notes.insert(0, f"By other networks, and in the report alone: {', '.join(others)}")
+        by_others = f"By other networks, and in the report alone: {', '.join(others)}"
+        notes.insert(0, Note(by_others, rank=3))
     title = f"{title}: {results.name}"
     heads = (f"{PAPER}{data}{suffix}" for data in paper.DATASETS for suffix in suffixes)
     table = Table(title=title, columns=(*columns, *heads), rows=tuple(rows), notes=tuple(notes))
-    return without_blanks(table, about)
+    return without_blanks(table, Note(about, rank=3))
 
 
-def without_blanks(table: Table, about_paper: str) -> Table:
+def without_blanks(table: Table, about_paper: Note) -> Table:
     """Leave out the paper's columns that are empty; put a note on any others first."""
     kept = [
         place

@@ -187,7 +187,7 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
     subject = dataclasses.replace(model, data=str(plain))
     results = run(subject, "fad", messages=messages)
     assert [row.system for row in results.rows] == ["iq", "reconstruction"]
-    assert "note: modes zs, pd are left out: the clips have no labels" in messages
+    assert "modes zs, pd are left out: the clips have no labels" in messages
     with pytest.raises(UsageError, match="have no labels, which zs need"):
         run(dataclasses.replace(subject, modes=("zs",)), "fad")
 

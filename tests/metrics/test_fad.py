@@ -177,17 +177,33 @@ def test_fewer_windows_than_dimensions_are_scored_and_said():
     assert math.isfinite(fad.value)
     assert fad.notes == (
         "12 windows of the sounds cannot span 16 dimensions: their covariance is of a lower rank, "
-        "and the distance much too large.",
-        "Two draws of as many sounds of one distribution would be 2.03 or more apart.",
+        "and the distance much too large. Two draws of as many sounds of one distribution would be "
+        "2.03 or more apart.",
         "3 sounds are too few for an interval or fad-infinity, which need 8.",
     )
     assert (fad.interval, fad.bias) == (None, None)
+    assert (fad.notes[0].brief, fad.notes[0].rank) == ("too few sounds; give 5 or more", 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "true", "of", "least"),
+    [(3, 50, "", 5), (50, 3, " of the reference", 5), (3, 2, "", 5)],
+)
+def test_few_windows_on_both_sides_are_one_note_with_the_number_that_is_enough(
+    made, true, of, least
+):
+    fad = scored(normal(made), normal(true))["fad"]
+    assert [note.brief for note in fad.notes if note.rank == 1] == [
+        f"too few sounds{of}; give {least} or more"
+    ]
+    enough = scored(normal(least), normal(least))["fad"]
+    assert not any(note.rank == 1 for note in enough.notes)
 
 
 def test_the_bias_that_is_reported_few_windows_is_no_more_than_there_is():
     """Draws of one distribution whose 64 dimensions are not spanned."""
     scores = [scored(*(flat(20, seed=2 * s + k) for k in (0, 1)))["fad"] for s in range(10)]
-    stated = [float(score.notes[2].partition("would be ")[2].split()[0]) for score in scores]
+    stated = [float(score.notes[0].partition("would be ")[2].split()[0]) for score in scores]
     assert max(stated) < min(score.value for score in scores)
 
 

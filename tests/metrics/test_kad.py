@@ -198,11 +198,20 @@ def test_of_too_many_rows_some_are_drawn_and_noted(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("made", "reference", "warned"), [(50, 50, []), (49, 50, ["sounds"]), (50, 49, ["reference"])]
+    ("made", "reference", "few"),
+    [
+        (50, 50, []),
+        (49, 50, ["49 sounds"]),
+        (50, 49, ["49 sounds of the reference"]),
+        (48, 49, ["48 sounds and 49 sounds of the reference"]),
+    ],
 )
-def test_few_sounds_are_warned_of_on_either_side(made, reference, warned):
+def test_few_sounds_are_warned_of_on_either_side_in_one_note(made, reference, few):
     score = scored(of(normal(2 * made, shift=3)), of(normal(2 * reference, seed=1), name="true"))
-    assert [note.partition(" are few")[0].split()[-1] for note in score.notes[1:]] == warned
+    assert [note.partition(" are few")[0] for note in score.notes[1:]] == few
+    assert [note.brief for note in score.notes[1:]] == ["too few sounds; give 50 or more"] * len(
+        few
+    )
 
 
 def test_a_score_below_0_says_that_it_may_be():

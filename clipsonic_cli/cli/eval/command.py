@@ -6,6 +6,7 @@ All that a person can get wrong is checked before weights are read.
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.types import Note
 
 ABOUT_MODELS = (
     *("model", "data", "data_format", "split", "split_seed", "count", "modes", "guidance"),
@@ -194,9 +196,14 @@ def evaluate(
             results = evaluate.evaluate(
                 request,
                 device=place,
-                callbacks=evaluate.EvalCallbacks(on_message=console.note, on_progress=bars),
+                callbacks=evaluate.EvalCallbacks(
+                    on_message=partial(show.print_note, console), on_progress=bars
+                ),
             )
-        notes = tuple(name_options(note, console.options) for note in results.notes)
+        notes = tuple(
+            Note(note).changed(lambda text: name_options(text, console.options))
+            for note in results.notes
+        )
         results = replace(results, notes=notes)
         if save_stats is not None:
             console.note(f"statistics: {save_stats}")

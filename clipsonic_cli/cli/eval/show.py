@@ -1,16 +1,20 @@
 """What ``clipsonic eval`` writes and prints in the end: reports, listening tests, ratings."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.types import Note
 
 if TYPE_CHECKING:
     from clipsonic_cli.evaluation.results import Results
     from clipsonic_cli.report.tables import Table
+
+LINES = 3
+"""Most notes below a table."""
 
 
 def write_report(
@@ -18,6 +22,7 @@ def write_report(
 ) -> None:
     """Write the reports of an evaluation, and print its scores."""
     from clipsonic_cli.evaluation.results import details, write_csv, write_json
+    from clipsonic_cli.report.notes import general_notes
     from clipsonic_cli.report.page import write_html
     from clipsonic_cli.report.tables import table_of
 
@@ -25,7 +30,7 @@ def write_report(
     stem = "report" if table is None else f"table-{table}"
     stem = stem if figure is None else f"figure-{figure}"
     path = out / f"{stem}.json"
-    write_json(results, path)
+    write_json(replace(results, notes=(*results.notes, *general_notes(results))), path)
     write_csv(results, path.with_suffix(".csv"))
     page = write_html(results, path.with_suffix(".html"), figure=_draw_figure(results, console))
     # Print the scores.
@@ -33,7 +38,8 @@ def write_report(
         for row in results.rows:
             console.result("", details(results, row))
     else:
-        _print_table(table_of(results, table), console, "they are in the report")
+        unsaid = sum(note.rank == 3 for note in map(Note, results.notes))
+        print_table(table_of(results, table), console, f"in the report: {page}", unsaid)
     console.note(f"report: {page}, {path}, {path.with_suffix('.csv')}")
     if figure is not None:
         from clipsonic_cli.report.figure import write_figures
@@ -54,15 +60,30 @@ def _draw_figure(results: "Results", console: Console) -> str | None:
         return None
 
 
-def _print_table(table: "Table", console: Console, elsewhere: str) -> None:
-    """Print a table as result, and its notes as messages."""
+def print_note(console: Console, note: Note) -> None:
+    """Print the short form of a note as soon as it is known, unless it is a detail."""
+    if note.rank < 3:
+        console.note(f"note: {note.brief}")
+
+
+def print_table(table: "Table", console: Console, others: str, more: int = 0) -> None:
+    """Print a table as result, and the most important of its notes as messages.
+
+    ``others`` is where all notes and columns are; ``more`` is the number of notes that are only
+    there.
+    """
     from clipsonic_cli.report.tables import DETAILS, WORDS
 
-    left_out = console.table(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
-    if left_out:
-        console.note(f"note: left out for want of width: {', '.join(left_out)}; {elsewhere}")
-    for note in table.notes:
-        console.note(f"note: {note}")
+    columns = console.table(table.title, table.columns, table.rows, words=WORDS, details=DETAILS)
+    ranked = sorted((note for note in table.notes if note.rank < 3), key=lambda note: note.rank)
+    shown = list(dict.fromkeys(note.brief for note in ranked))[:LINES]
+    for brief in shown:
+        console.note(f"note: {brief}")
+    more += len(table.notes) - len(shown)
+    rest = [f"{more} more note{'s' * (more > 1)}"] if more else []
+    rest += [f"the columns {', '.join(columns)}"] if columns else []
+    if rest:
+        console.note(f"note: {' and '.join(rest)} {others}")
 
 
 def write_listening(
@@ -97,6 +118,6 @@ def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Con
         for score in scores:
             console.result("", asdict(score))
     else:
-        _print_table(opinion_table(scores), console, "--json has them")
+        print_table(opinion_table(scores), console, "with --json")
     if answers.partial:
         console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")

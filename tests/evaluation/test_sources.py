@@ -200,7 +200,11 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
         ({"guidance": (1.5, 101.0)}, UsageError, "guidance is 101"),
-        ({"recipe": dataclasses.replace(RECIPE, sampler="dpm")}, UsageError, "Did you mean 'ddpm'"),
+        (
+            {"recipe": dataclasses.replace(RECIPE, sampler="dpm")},
+            UsageError,
+            "Did you mean 'dpmpp'",
+        ),
         ({"recipe": dataclasses.replace(RECIPE, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
         ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),
     ],

@@ -20,6 +20,7 @@ from PIL import Image
 
 from clipsonic_cli.audio.tags import read_texts
 from clipsonic_cli.cli import environment, main, run, signals
+from clipsonic_cli.cli.generate import command, deliver, play
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
@@ -193,6 +194,20 @@ def test_like_rejects_other_weights_and_changed_images(call, micro, tmp_path, vi
     assert run(["generate", "--like", "x.wav", "-o", "z.wav", "--model", str(model)]) == 0
 
 
+def test_like_asks_for_images_that_were_moved(call, violin_picture):
+    shutil.copy(violin_picture, "cat.jpg")
+    assert call("--image", "cat.jpg", "--negative", "cat.jpg", *PICTURE, "-o", "x.wav")[0] == 0
+    Path("cat.jpg").rename("dog.jpg")
+    code, out, (line,) = call("--like", "x.wav")
+    assert (code, out) == (2, [])
+    assert "'x.wav' was made from the image 'cat.jpg', which is not there" in line
+    assert line.endswith("if it was moved, give it with --image.")
+    _, _, (line,) = call("--like", "x.wav", "--image", "dog.jpg")
+    assert line.endswith("if it was moved, give it with --negative.")
+    _, (again,), _ = call("--like", "x.wav", "--image", "dog.jpg", "--negative", "dog.jpg")
+    assert soundfile.read(again)[0].tolist() == soundfile.read("x.wav")[0].tolist()
+
+
 def test_images_are_queries_of_iq_however_they_are_given(call, violin_picture):
     shutil.copy(violin_picture, "a.jpg")
     shutil.copy(violin_picture, "b.jpg")
@@ -350,10 +365,15 @@ BAD = [
     (["rain", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
     (["rain", "--negative", " "], 2, "prompt is empty"),
     (["rain", "--negative", "missing.png"], 2, "There is no image 'missing.png'"),
-    (["rain", "-o", "missing/x.wav"], 2, "There is no folder 'missing'"),
+    (["rain", "-o", "there.wav/x.wav"], 2, "Cannot create the folder 'there.wav': Not a directory"),
+    (["rain", "-o", "new/{label}/x.wav"], 2, "Unknown output field 'label'"),
+    (["rain", "-o", "new/x.wav", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
+    (["rain", "-o", "-", "--json"], 2, "-o - writes the sound to standard output, and --json"),
+    (["rain", "-o", "-", "-n", "2", "--keep", "2"], 2, "-o - is for one sound, and here are 2"),
+    (["rain", "-o", "-", "--format", "ogg", "--bits", "16"], 2, "'.ogg' has no --bits"),
+    (["rain", "--play"], 2, "--play finds none of no-player; install one of them"),
     (["rain", "-o", "new/", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
     (["rain", "-o", "new/", "--bits", "float", "--format", "flac"], 2, "Unknown .flac subtype"),
-    (["rain", "-o", "{prompt}/"], 2, "Output '{prompt}/' is a folder, whose name takes no fields"),
     (["rain", "-o", "there.wav/"], 2, "Cannot create the folder 'there.wav': Not a directory"),
     (["rain", "-o", "there.wav/a/b/"], 2, "Cannot create the folder 'there.wav/a/b': Not a"),
     (["rain", "-o", f"new/{'x' * 999}/"], 2, "File name too long"),
@@ -382,6 +402,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     call, monkeypatch, violin_picture, arguments, code, part
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(play, "PLAYERS", [("no-player",)])
     shutil.copy(violin_picture, "cat.jpg")
     Path("empty.jpg").touch()
     Path("cut.jpg").write_bytes(violin_picture.read_bytes()[:400])
@@ -421,12 +442,53 @@ def test_a_slash_at_the_end_creates_the_folder(call, more):
     assert sorted(map(str, Path().rglob("*.*"))) == sorted(out)
 
 
+def test_folders_of_a_file_are_created(call):
+    assert call("a dog", *FAST, "-o", "new/deep/x.wav")[1] == ["new/deep/x.wav"]
+    Path("x.csv").write_text("text,label\nrain,wet\nwind,dry\n")
+    _, out, _ = call("--file", "x.csv", *FAST, "-o", "new/{label}/{prompt}.wav")
+    assert out == ["new/wet/rain.wav", "new/dry/wind.wav"]
+    assert all(Path(path).is_file() for path in out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [((), "WAV"), (("--format", "ogg"), "OGG"), (("--like", "a.flac"), "FLAC")],
+)
+def test_a_sound_to_standard_output_is_all_that_is_there(
+    micro, tmp_path, monkeypatch, capsysbinary, arguments, kind
+):
+    monkeypatch.chdir(tmp_path)
+    how = ["generate", "a dog", *map(str, FAST), "--seed", "7", "--model", str(micro)]
+    assert run([*how, "-o", "a.flac"]) == 0
+    capsysbinary.readouterr()
+    assert run([*how, "-n", "2", "--keep", "1", *arguments, "-o", "-"]) == 0
+    sound = soundfile.SoundFile(io.BytesIO(capsysbinary.readouterr().out))
+    assert (sound.format, sound.frames) == (kind, 4800)
+    assert [path.name for path in Path().iterdir()] == ["a.flac"]
+    assert json.loads(sound.comment)["recipe"]["text"] == "a dog"
+
+
+def test_sounds_are_played_in_order_and_a_player_that_fails_is_noted_once(call, monkeypatch):
+    played, answers = [], [None, "no device"]
+
+    def answer(path, players):
+        played.append((path.name, players))
+        return answers[len(played) - 1]
+
+    monkeypatch.setattr(deliver, "play", answer)
+    monkeypatch.setattr(command, "find_players", lambda: [("x",)])
+    code, out, err = call("rain", *FAST, "--seed", 1, "-n", 3, "--play")
+    assert (code, len(out)) == (0, 3)
+    assert played == [("rain-1.wav", [("x",)]), ("rain-2.wav", [("x",)])]
+    assert [line for line in err if "played" in line] == ["note: no sound is played: no device"]
+
+
 def test_a_full_disk_leaves_nothing_behind(call, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("clipsonic_cli.audio.files.os.replace", full)
-    code, out, err = call("rain", *FAST, "--quiet")
+    code, out, err = call("rain", *FAST, "--quiet", "-o", "new/{mode}/")
     assert (code, out, len(err)) == (1, [], 1)
     assert "No space left on device" in err[0]
     assert not list(Path().iterdir())

@@ -1,3 +1,4 @@
+import io
 import unicodedata
 from pathlib import Path
 
@@ -72,12 +73,23 @@ def test_a_template_is_filled_with_safe_values():
     assert path == Path("out/001_a-b_x_pd.wav")
 
 
+def test_folders_may_have_fields_unless_there_is_one_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fields = [sound("a") | {"label": "../x"}, sound("A") | {"label": "X"}]
+    assert paths("{label}/{prompt}.wav", None, fields) == [Path("x/a.wav"), Path("X/A-2.wav")]
+    assert paths("new/{mode}/", None, fields[:1]) == [Path("new/pd/a-1.wav")]
+    (tmp_path / "{mode}").mkdir()
+    assert paths("{mode}/{prompt}.wav", None, fields[:1]) == [Path("{mode}/a.wav")]
+    assert paths("{mode}", None, fields[:1]) == [Path("{mode}/a-1.wav")]
+
+
 @pytest.mark.parametrize(
     ("output", "suffix", "part"),
     [
         ("x.mp3", None, "ends in '.mp3'"),
         ("sounds\\", None, "is no folder"),
-        ("{label}/", None, "whose name takes no fields"),
+        ("{label}/", None, "Unknown output field 'label'"),
+        ("{promt}/x.wav", None, "Did you mean 'prompt'"),
         ("{label/", None, "malformed"),
         ("sounds", None, "is no folder"),
         ("x.wav", "flac", "--format says flac"),
@@ -105,6 +117,26 @@ def test_any_template_gives_a_name_or_a_usage_error(template):
     except UsageError:
         return
     assert path.suffix == ".wav"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stdout", "sounds", "options", "part"),
+    [
+        (Terminal(), 1, {}, "is a terminal here; pipe it"),
+        (io.StringIO(), 2, {}, "here are 2; give -o a folder"),
+        (io.StringIO(), 1, {"as_json": True}, "--json writes there too"),
+        (io.StringIO(), 1, {"skips": True}, "--skip-existing finds no file"),
+    ],
+)
+def test_standard_output_takes_one_sound_and_nothing_else(stdout, sounds, options, part):
+    with pytest.raises(UsageError, match=part):
+        outputs.check_stdout(stdout, sounds, **{"as_json": False, "skips": False} | options)
+    outputs.check_stdout(io.StringIO(), 1, as_json=False, skips=False)
 
 
 def test_existing_files_are_rejected_unless_overwritten(tmp_path):

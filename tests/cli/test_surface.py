@@ -29,8 +29,8 @@ SURFACE = {
     "generate": """
         --batch-size --bits --count --debug --device --dtype --file --file-format --format
         --guidance --help --image --json --keep --like --mode --model --negative --output
-        --overwrite --preset --quiet --sampler --seconds --seed --skip-existing --steps --vocoder -f
-        -h -i -m -n -o -q -s -w
+        --overwrite --play --preset --quiet --sampler --seconds --seed --skip-existing --steps
+        --vocoder -f -h -i -m -n -o -q -s -w
     """,
     "models": """
         --debug --help --json --quiet --unset --yes -h -q -y

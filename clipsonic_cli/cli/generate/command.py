@@ -5,6 +5,7 @@ until then.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,19 @@ from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.generate import options as generate_options
-from clipsonic_cli.cli.generate.jobs import plan_recipes, plan_rounds
+from clipsonic_cli.cli.generate.deliver import Delivery
+from clipsonic_cli.cli.generate.jobs import Round, plan_recipes, plan_rounds
 from clipsonic_cli.cli.generate.like import Original
-from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, SUBTYPES, Template, check_paths
+from clipsonic_cli.cli.generate.outputs import (
+    DEFAULT_NAME,
+    FIELDS,
+    STDOUT,
+    SUBTYPES,
+    Template,
+    check_paths,
+    check_stdout,
+)
+from clipsonic_cli.cli.generate.play import find_players
 from clipsonic_cli.cli.generate.requests import (
     Request,
     negative_fields,
@@ -46,6 +57,7 @@ def generate(
     bits: Annotated[str | None, generate_options.BITS] = None,
     overwrite: Annotated[bool, generate_options.OVERWRITE] = False,
     skip_existing: Annotated[bool, generate_options.SKIP_EXISTING] = False,
+    play: Annotated[bool, generate_options.PLAY] = False,
     model: Annotated[str | None, options.MODEL] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
@@ -85,6 +97,8 @@ def generate(
     recipe = None if original is None else original.recipe
     digests = [] if requests else ["image_sha256"]
     digests += [] if negative is not None else ["negative_image_sha256"]
+    if original is not None:
+        original.find_images(digests)
     if recipe is not None and not requests:
         requests = [Request(query=recipe.query)]
     if not requests:
@@ -96,26 +110,24 @@ def generate(
     recipes = plan_recipes(requests, recipe, preset, choices, count)
     template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
     rounds = plan_rounds(requests, recipes, template, count, keep)
-    columns = {name for request in requests for name in request.columns}
-    if unused := columns - (template.fields - set(FIELDS)):
-        console.note(f"columns not used: {', '.join(unused_columns(unused))}")
-    unseeded = [request for request in requests if "seed" not in request.choices]
-    if seed is not None and len(unseeded) > 1:
-        console.note(
-            f"note: {len(unseeded)} queries start from the same noise, that of seed {seed}; "
-            "without --seed each has its own"
-        )
-    if skip_existing:
-        if unseeded and seed is None and recipe is None:
-            _check_skipping(template)
-        absent = [one for one in rounds if not one.paths[0].exists()]
-        console.note(f"{len(rounds) - len(absent)} of {len(rounds)} sounds exist and are kept")
-        rounds = absent
+    _note_rows(requests, template, seed, console)
+    if output == STDOUT:
+        sounds = sum(one.keep for one in rounds)
+        check_stdout(sys.stdout, sounds, as_json=as_json, skips=skip_existing)
+    elif skip_existing:
+        if seed is None and recipe is None:
+            _check_skipping(requests, template)
+        rounds = _absent(rounds, console)
     if original is not None and original.name.endswith(template.ending):
         bits = bits or original.bits  # which are those of its format
-    subtype = None if bits is None else SUBTYPES[bits]
+    delivery = Delivery(
+        subtype=None if bits is None else SUBTYPES[bits],
+        overwrite=overwrite,
+        to_stdout=output == STDOUT,
+        players=find_players() if play else (),
+    )
     paths = [path for one in rounds for path in one.paths]
-    check_paths(paths, subtype, overwrite=overwrite, creates=template.creates)
+    check_paths(paths, delivery.subtype, overwrite=overwrite, are_files=not delivery.to_stdout)
     if not rounds:
         return
     # Find the model.
@@ -137,8 +149,7 @@ def generate(
             console,
             batch_size=batch_size,
             rank=keep is not None,
-            subtype=subtype,
-            overwrite=overwrite,
+            delivery=delivery,
         )
 
 
@@ -153,10 +164,32 @@ def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:
         )
 
 
-def _check_skipping(template: Template) -> None:
+def _check_skipping(requests: Sequence[Request], template: Template) -> None:
     """Check that names of sounds with drawn seeds are the same another time."""
-    if "seed" in template.fields:
+    if "seed" in template.fields and any("seed" not in each.choices for each in requests):
         raise UsageError(
             f"--skip-existing cannot find '{template.stem}.{template.ending}' again, as its seed "
             "is drawn; give --seed, or -o with a name without {seed}."
+        )
+
+
+def _absent(rounds: Sequence[Round], console: Console) -> list[Round]:
+    """Return the sounds whose files do not exist."""
+    absent = [one for one in rounds if not one.paths[0].exists()]
+    console.note(f"{len(rounds) - len(absent)} of {len(rounds)} sounds exist and are kept")
+    return absent
+
+
+def _note_rows(
+    requests: Sequence[Request], template: Template, seed: int | None, console: Console
+) -> None:
+    """Print which columns are not used, and whether sounds of different queries share noise."""
+    columns = {name for request in requests for name in request.columns}
+    if unused := columns - (template.fields - set(FIELDS)):
+        console.note(f"columns not used: {', '.join(unused_columns(unused))}")
+    unseeded = [request for request in requests if "seed" not in request.choices]
+    if seed is not None and len(unseeded) > 1:
+        console.note(
+            f"note: {len(unseeded)} queries start from the same noise, that of seed {seed}; "
+            "without --seed each has its own"
         )

@@ -1,6 +1,7 @@
 """``--like``: a sound file whose recipe is used again, and whose format is kept."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,17 @@ class Original:
         if again:
             stem = f"{path.stem}-again".replace("{", "{{").replace("}", "}}")
         return cls(path=path, recipe=recipe, name=f"{stem}.{ending}", bits=bits)
+
+    def find_images(self, digests: Sequence[str]) -> None:
+        """Check that the images of digests in the recipe are still there."""
+        for name in digests:
+            image = getattr(self.recipe, name.removesuffix("_sha256"))
+            if image is not None and not os.path.isfile(image):  # noqa: PTH113 - never raises
+                option = "--negative" if name.startswith("negative") else "--image"
+                raise UsageError(
+                    f"'{self.path}' was made from the image '{image}', which is not there; if it "
+                    f"was moved, give it with {option}."
+                )
 
     def check_images(self, recipe: Recipe, digests: Sequence[str]) -> None:
         """Check that digests of images in a complete recipe are as in the original's."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipsonic_cli.cli.console import Bars, Console
+from clipsonic_cli.cli.generate.deliver import Delivery
 from clipsonic_cli.cli.generate.jobs import Job, Round
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.diffusion.timesteps import too_few
@@ -68,10 +69,9 @@ def make(
     *,
     batch_size: int,
     rank: bool,
-    subtype: str | None,
-    overwrite: bool,
+    delivery: Delivery,
 ) -> None:
-    """Make the sounds of all rounds, write the best of each, and print their paths."""
+    """Make the sounds of all rounds, deliver the best of each, and print their paths."""
     jobs = [job for one in rounds for job in one.jobs]
     progress = Progress(console.bars(), len(jobs))
     # Check every recipe, before anything is said.
@@ -93,12 +93,12 @@ def make(
             best = _best(islice(made, len(one.jobs)), one.keep, ranking, console)
             for place, each in enumerate(best):
                 path = one.path(each.job, place)
-                path.parent.mkdir(parents=True, exist_ok=True)  # not before: none stays empty
-                each.sound.write(path, subtype=subtype, overwrite=overwrite)
-                with bars.paused():
+                with bars.paused(), delivery.write(each.sound, path) as file:
                     if ranking is not None:
                         console.note(f"{ordinal(place + 1)}: seed {each.job.recipe.seed}")
-                    _print_result(each, path, console)
+                    _print_result(each, file, console, is_result=not delivery.to_stdout)
+                    if why := delivery.play(file):
+                        console.note(f"note: no sound is played: {why}")
     _note_time(progress, console)
 
 
@@ -198,16 +198,19 @@ def _note_time(progress: Progress, console: Console) -> None:
     console.note(f"{length} in {elapsed:.1f} s: {rounded} s per second of sound")
 
 
-def _print_result(made: Made, path: Path, console: Console) -> None:
-    """Print the file of a sound, and whether it is quieter there."""
+def _print_result(made: Made, path: Path, console: Console, *, is_result: bool) -> None:
+    """Print the file of a sound where it is the result, and whether the sound is quieter there."""
     from clipsonic_cli.audio.level import read_gain
 
     sound, gain = made.sound, read_gain(path)
     if gain < 1:
+        name = path if is_result else "the sound"
         console.note(
-            f"note: {path} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
+            f"note: {name} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
             "that no player clips it; the file says so, and eval undoes it"
         )
+    if not is_result:
+        return
     details: dict[str, Any] = {
         "path": str(path),
         "seed": sound.recipe.seed,

@@ -58,9 +58,9 @@ KEEP = sampling(
 )
 OUTPUT = output(
     "--output -o PATH",
-    "A file, a folder (a new one with a slash at its end), or a file name with "
-    f"{', '.join(f'{{{name}}}' for name in FIELDS)} or a column of --file. Default: {DEFAULT_NAME} "
-    "here.",
+    "A file; a folder, with a slash at its end if it is new; '-' for standard output; names may "
+    f"have {', '.join(f'{{{name}}}' for name in FIELDS)} or a column of --file. Default: "
+    f"{DEFAULT_NAME} here.",
 )
 SUFFIX = output("--format NAME", "wav, flac or ogg, where -o does not say.", only=FORMATS)
 BITS = output(
@@ -68,6 +68,7 @@ BITS = output(
 )
 OVERWRITE = output("--overwrite", "Replace files that exist.")
 SKIP_EXISTING = output("--skip-existing", "Leave files that exist, make the rest.")
+PLAY = output("--play", "Play each sound once it is written.")
 BATCH_SIZE = run(
     "--batch-size N",
     "Sounds made at once, 1 to 1024: faster on a GPU, in more memory, and as one by one up to "

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from clipsonic_cli.atomic import why_unwritable
 from clipsonic_cli.errors import UsageError
@@ -18,21 +19,22 @@ SUBTYPES = {"16": "pcm16", "24": "pcm24", "float": "float"}
 """Values of ``--bits``, with their names in ``audio.files``."""
 FIELDS = ("prompt", "seed", "mode", "index")
 DEFAULT_NAME = "{prompt}-{seed}.wav"
+STDOUT = "-"
+"""The value of ``-o`` for standard output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """Where sounds go: a folder, and names with fields."""
 
-    folder: Path
+    folder: str
+    """Where files are, with fields such as "{mode}"."""
     stem: str
     """Name of a file without its ending, with fields such as "{prompt}"."""
     ending: str
     """One of :data:`FORMATS`."""
     fields: frozenset[str]
-    """Fields of the stem."""
-    creates: bool = False
-    """Whether the folder is new."""
+    """Fields of both."""
 
     @classmethod
     def parse(
@@ -41,32 +43,29 @@ class Template:
         """Parse ``--output``.
 
         Args:
-            output: A file, an existing folder, a new one with a slash at its end, a template of a
-                file such as "sounds/{prompt}-{seed}.flac", or None for the current folder.
+            output: A file, an existing folder, a new one with a slash at its end, a template of
+                either such as "sounds/{mode}/{prompt}-{seed}.flac", "-" for standard output, or
+                None for the current folder.
             suffix: One of :data:`FORMATS`, or None.
             default: Template of the name, where none is given.
 
         Raises:
             UsageError: The ending is unknown or contradicts ``--format``, the name has no ending
-                and is no folder, or its fields are malformed or in the name of a new folder.
+                and is no folder, or its fields are malformed.
         """
-        stem, _, usual = default.rpartition(".")
-        path, ending, creates = Path(output or ""), suffix or usual, False
         if output is not None and ("\0" in output or not output):
             raise UsageError(f"Output {output!r} is no file name.")
+        stem, _, usual = default.rpartition(".")
+        path, ending = Path("" if output in (None, STDOUT) else output), suffix or usual
         # Path.is_dir raises for a name that is too long.
-        if output is not None and not os.path.isdir(output):  # noqa: PTH112
-            creates = output.endswith(("/", os.sep))
-            if creates and fields_of(output):
-                raise UsageError(
-                    f"Output '{output}' is a folder, whose name takes no fields; put them into a "
-                    f"file's, such as 'sounds/{DEFAULT_NAME}'."
-                )
-            if not creates:
-                ending, stem = _ending_of(path, suffix), path.name[: -len(path.suffix)]
-                path = path.parent
-        fields = frozenset(fields_of(stem))
-        return cls(folder=path, stem=stem, ending=ending, fields=fields, creates=creates)
+        if not os.path.isdir(path) and not str(output).endswith(("/", os.sep)):  # noqa: PTH112
+            ending, stem = _ending_of(path, suffix), path.name[: -len(path.suffix)]
+            path = path.parent
+        folder = str(path)
+        if os.path.isdir(path):  # noqa: PTH112 - whatever its name
+            folder = folder.replace("{", "{{").replace("}", "}}")
+        fields = frozenset(fields_of(folder) | fields_of(stem))
+        return cls(folder=folder, stem=stem, ending=ending, fields=fields)
 
     def paths(self, sounds: Sequence[Mapping[str, str | int]]) -> list[Path]:
         """Name the file of every sound by its values of ``FIELDS`` and any more fields.
@@ -81,24 +80,25 @@ class Template:
         paths = []
         for values in sounds:
             safe = {k: slug(v) if isinstance(v, str) else v for k, v in values.items()}
+            folder = Path(self._fill(self.folder, safe))
             # Of 255 bytes, some are for "-1000" and for the name of the temporary file.
-            stem = truncated(self._fill(safe), 240)
-            unique, count = stem, 1
-            while unicodedata.normalize("NFC", unique).casefold() in taken:
+            stem = truncated(self._fill(self.stem, safe), 240)
+            path, count = folder / f"{stem}.{self.ending}", 1
+            while (key := unicodedata.normalize("NFC", str(path)).casefold()) in taken:
                 count += 1
-                unique = f"{stem}-{count}"
-            taken.add(unicodedata.normalize("NFC", unique).casefold())
-            paths.append(self.folder / f"{unique}.{self.ending}")
+                path = folder / f"{stem}-{count}.{self.ending}"
+            taken.add(key)
+            paths.append(path)
         return paths
 
-    def _fill(self, values: Mapping[str, str | int]) -> str:
-        """Return the stem with the values of its fields."""
+    def _fill(self, template: str, values: Mapping[str, str | int]) -> str:
+        """Return a template with the values of its fields."""
         for name in sorted(self.fields - values.keys()):
             raise unknown("output field", name, list(values))
         try:
-            return self.stem.format(**values)
+            return template.format(**values)
         except ValueError as error:  # a format such as {prompt:d}
-            raise UsageError(f"Output template '{self.stem}' is malformed: {error}.") from None
+            raise UsageError(f"Output template '{template}' is malformed: {error}.") from None
 
 
 def _ending_of(path: Path, suffix: str | None) -> str:
@@ -135,26 +135,51 @@ def fields_of(template: str) -> set[str]:
 
 
 def check_paths(
-    paths: Sequence[Path], subtype: str | None, *, overwrite: bool, creates: bool = False
+    paths: Sequence[Path], subtype: str | None, *, overwrite: bool, are_files: bool = True
 ) -> None:
-    """Check that files can be written, in a folder that is new where ``creates`` says so.
+    """Check that files can be written, in folders that need not exist.
 
-    A subtype is a name of ``audio.files``; None leaves it to the format.
+    Args:
+        paths: The files.
+        subtype: A name of ``audio.files``; None leaves it to the format.
+        overwrite: Whether they may exist.
+        are_files: Whether they are written where their paths say.
 
     Raises:
-        UsageError: A file exists, its folder is missing, takes no files or cannot be created, or
-            its format does not have those bits.
+        UsageError: A file exists, its folder takes no files or cannot be created, or its format
+            does not have those bits.
     """
     from clipsonic_cli.audio.files import check_writable, libsndfile_subtype
 
+    new = dict[Path, None]()
     for path in paths:
         if subtype is not None and path.suffix == ".ogg":
             raise UsageError("'.ogg' has no --bits; leave it out.")
-        if creates:
+        if not are_files or not os.path.isdir(path.parent):  # noqa: PTH112 - never raises
             libsndfile_subtype(path, subtype)
+            new[path.parent] = None
             continue
         if path.exists() and not path.is_dir() and not overwrite:
             raise UsageError(f"'{path}' exists. Give --overwrite, --skip-existing or another -o.")
         check_writable(path, subtype=subtype, overwrite=overwrite)
-    if creates and paths and (reason := why_unwritable(paths[0].parent)) is not None:
-        raise UsageError(f"Cannot create the folder '{paths[0].parent}': {reason}; give another.")
+    for folder in new if are_files else ():
+        if (reason := why_unwritable(folder)) is not None:
+            raise UsageError(f"Cannot create the folder '{folder}': {reason}; give another.")
+
+
+def check_stdout(stdout: TextIO, sounds: int, *, as_json: bool, skips: bool) -> None:
+    """Check that sounds can be written to standard output: one, with nothing else.
+
+    Raises:
+        UsageError: There are several, standard output is a terminal, or options contradict it.
+    """
+    if stdout.isatty():
+        raise UsageError(
+            "-o - writes the sound itself to standard output, which is a terminal here; pipe it to "
+            "a program, or give -o a file."
+        )
+    if sounds > 1:
+        raise UsageError(f"-o - is for one sound, and here are {sounds:,}; give -o a folder.")
+    if as_json or skips:
+        reason = "--json writes there too" if as_json else "--skip-existing finds no file there"
+        raise UsageError(f"-o - writes the sound to standard output, and {reason}; leave one out.")

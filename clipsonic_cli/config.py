@@ -179,6 +179,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 TRAIN_FRAMES = 64
 """Frames of mel a U-Net sees in training where its file does not say (CLIPSonic section 3)."""
+NATIVE_FRAMES = 128
+"""Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
+was trained on more samples as many."""
 
 DEFAULT_STEPS = {"dpmpp": 12, "ddim": 50, "ddpm": 1000}
 """Default steps of a sampler; 1000 is the paper's (CLIPSonic section 3). With 12 of ``dpmpp``

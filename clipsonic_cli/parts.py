@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from clipsonic_cli.config import TRAIN_FRAMES, MelSpec, UNetConfig, VocoderConfig
+from clipsonic_cli.config import MelSpec, UNetConfig, VocoderConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.clap import load_clap
@@ -27,9 +27,6 @@ from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.types import Encoder, Vocoder
-
-MAX_WINDOW = 16_384
-"""Most frames a U-Net is trained on; beyond any use."""
 
 T = TypeVar("T")
 
@@ -187,7 +184,7 @@ class Parts:
             unet=unet,
             process=Process(part.header.diffusion),
             spec=part.header.mel,
-            window=training_window(part.header),
+            window=bundle.training_window(part.header),
         )
 
     def _load_vocoder(self, name: str, spec: MelSpec) -> Vocoder:
@@ -208,21 +205,6 @@ class Parts:
             self._kept[key] = make()
         kept: T = self._kept[key]
         return kept
-
-
-def training_window(header: bundle.Header) -> int:
-    """Return the frames of mel a U-Net saw in training: as its file says, or the paper's.
-
-    A number out of its range is a BadBundle.
-    """
-    settings = header.meta.get("settings")
-    window = settings.get("window", TRAIN_FRAMES) if isinstance(settings, dict) else TRAIN_FRAMES
-    if type(window) is not int or not 1 <= window <= MAX_WINDOW:
-        raise BadBundle(
-            f"The U-Net says that it was trained on {window!r:.40} frames; allowed: 1 to "
-            f"{MAX_WINDOW}."
-        )
-    return window
 
 
 def _prior_cache() -> Path | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from clipsonic_cli import ranges
 from clipsonic_cli.audio.finish import faded
 from clipsonic_cli.audio.mel import denormalize, onset
-from clipsonic_cli.config import DEFAULT_STEPS, Recipe
+from clipsonic_cli.config import DEFAULT_STEPS, NATIVE_FRAMES, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.guidance import guided, windowed
@@ -26,16 +26,13 @@ from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.images import image_digest
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
-from clipsonic_cli.parts import Parts, training_window
+from clipsonic_cli.parts import Parts
 from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
-from clipsonic_cli.store import model_folders
+from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
-NATIVE_FRAMES = 128
-"""Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
-was trained on more samples as many."""
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
 """Fields in which recipes of one batch may differ."""
 
@@ -210,9 +207,7 @@ class ClipSonic:
 
     def native_seconds(self, mode: str) -> float:
         """Return the longest sound of a mode that is sampled in one piece, in seconds."""
-        header = self.parts.header(MODES[mode].unet)
-        assert header.mel is not None  # a U-Net's header has one
-        return header.mel.seconds(max(NATIVE_FRAMES, training_window(header)))
+        return bundle.native_seconds(self.parts.header(MODES[mode].unet))
 
     def prepare(self, recipe: Recipe) -> None:
         """Load the networks of a recipe now, instead of when :meth:`generate` needs them.

@@ -66,6 +66,12 @@ def test_completion_loads_no_torch(words, monkeypatch):
     assert not loaded & {"torch", "numpy"}
 
 
+def test_a_model_is_described_without_torch():
+    loaded = loaded_after("from clipsonic_cli.cli import run; run(['info', 'mini'])")
+    assert "clipsonic_cli" in loaded
+    assert not loaded & {"torch", "numpy"}
+
+
 def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_after("import clipsonic_cli, clipsonic_cli.modes, clipsonic_cli.config")
     assert not loaded & (HEAVY | {"typer", "rich"})

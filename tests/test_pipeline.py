@@ -10,12 +10,11 @@ from PIL import Image
 
 from clipsonic_cli import ClipSonic, pipeline
 from clipsonic_cli.audio.finish import fade_lengths
-from clipsonic_cli.config import TRAIN_FRAMES, MelSpec, Recipe
+from clipsonic_cli.config import NATIVE_FRAMES, TRAIN_FRAMES, MelSpec, Recipe
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.models.vocoders import InPieces
 from clipsonic_cli.modes import MODES, negative_mode_for
-from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.sound import read_recipe
 
 FAST = {"steps": 2, "seconds": 0.5}

@@ -18,6 +18,7 @@ from clipsonic_cli.cli.console import complain, name_options
 from clipsonic_cli.cli.download.command import download
 from clipsonic_cli.cli.eval.command import evaluate
 from clipsonic_cli.cli.generate.command import generate
+from clipsonic_cli.cli.info.command import info
 from clipsonic_cli.cli.models.command import models
 from clipsonic_cli.cli.train.command import train
 from clipsonic_cli.device import keep_memory
@@ -44,7 +45,7 @@ app = typer.Typer(
     help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate, train, evaluate, models, download):
+for command in (generate, train, evaluate, info, models, download):
     name = "eval" if command is evaluate else command.__name__
     app.command(name, cls=options.Command)(command)
 

@@ -27,6 +27,9 @@ from clipsonic_cli.cli.tables import Layout
 from clipsonic_cli.cli.wrap import width_of, wrapped
 from clipsonic_cli.text import printable
 
+Facts = tuple[Mapping[str, str], Mapping[str, Any]]
+"""Values to show by name, and the same and more as a JSON object."""
+
 
 class Console:
     """Results to standard output, messages to standard error.
@@ -77,6 +80,20 @@ class Console:
         # Escaped to ASCII, as a path may hold bytes that no encoding has.
         text = json.dumps(details, allow_nan=False) if self.as_json else line
         print(text, file=sys.stdout, flush=True)  # noqa: T201 - this is where printing is done
+
+    def facts(self, shown: Mapping[str, str], details: Mapping[str, Any]) -> None:
+        """Print values by name as result: in two columns on a terminal, else tab-separated."""
+        console = RichConsole(highlight=False, markup=False, emoji=False)
+        column = max(map(len, shown)) + 2
+        lines = []
+        for name, value in shown.items():
+            if (width := width_of(console)) is None:
+                lines.append(f"{name}\t{printable(value)}")
+            else:
+                text = wrapped(printable(value), max(width - column, 20), indent="")
+                lines.append(f"{name:<{column}}" + text.replace("\n", "\n" + " " * column))
+        blank = [] if width_of(console) is None else [""]
+        self.result("\n".join(lines + blank), details)
 
     def table(
         self,

@@ -17,7 +17,7 @@ def width_of(console: Console) -> int | None:
     return console.width if console.file.isatty() else None
 
 
-def wrapped(text: str, width: int | None) -> str:
+def wrapped(text: str, width: int | None, *, indent: str = INDENT) -> str:
     """Break a line between words into lines of at most so many cells.
 
     A word, such as a path, or a command that is longer gets a line of its own, which the terminal
@@ -26,6 +26,7 @@ def wrapped(text: str, width: int | None) -> str:
     Args:
         text: One line.
         width: In cells of a terminal; None leaves the line as it is.
+        indent: What all lines but the first begin with.
     """
     if width is None:
         return text
@@ -34,5 +35,5 @@ def wrapped(text: str, width: int | None) -> str:
         if not lines[-1].strip() or cell_len(lines[-1] + piece) <= width:
             lines[-1] += piece
         else:
-            lines.append(INDENT + piece.lstrip())
+            lines.append(indent + piece.lstrip())
     return "\n".join(lines)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.config import (
+    NATIVE_FRAMES,
+    TRAIN_FRAMES,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -74,6 +76,8 @@ LARGEST: dict[str, int] = {
 """Largest value of each number, beyond any use, so that a damaged header cannot take all memory."""
 MAX_ITEMS = 8
 """Items of a list in a header, such as the levels of a network, at most."""
+MAX_WINDOW = 16_384
+"""Most frames a U-Net is trained on; beyond any use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +227,27 @@ def read_header(path: Path) -> Header:
     except ValueError as error:
         raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None
     return header
+
+
+def training_window(header: Header) -> int:
+    """Return the frames of mel a U-Net saw in training: as its file says, or the paper's.
+
+    A number out of its range is a BadBundle.
+    """
+    settings = header.meta.get("settings")
+    window = settings.get("window", TRAIN_FRAMES) if isinstance(settings, dict) else TRAIN_FRAMES
+    if type(window) is not int or not 1 <= window <= MAX_WINDOW:
+        raise BadBundle(
+            f"The U-Net says that it was trained on {window!r:.40} frames; allowed: 1 to "
+            f"{MAX_WINDOW}."
+        )
+    return window
+
+
+def native_seconds(unet: Header) -> float:
+    """Return the longest sound that a U-Net makes in one piece, in seconds."""
+    assert unet.mel is not None  # a U-Net's header has one
+    return unet.mel.seconds(max(NATIVE_FRAMES, training_window(unet)))
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import NATIVE_FRAMES, Recipe
 from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.metrics.frechet import Moments, frechet_distance
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.parts import Parts
-from clipsonic_cli.pipeline import NATIVE_FRAMES, ClipSonic
+from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.preparation.dataset import Drawn, FramesAndSounds, Prepared
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.model_folders import ModelFolder

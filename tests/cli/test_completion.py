@@ -29,7 +29,7 @@ def complete(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("", "generate train eval models download"),
+        ("", "generate train eval info models download"),
         ("models ", "default remove"),
         ("models default m", "mini"),
         ("generate --mode ", "iq zs pd sd clip-tta clap-tta"),

@@ -40,14 +40,14 @@ def test_paragraphs_of_a_help_have_no_ragged_lines(command, width, capsys):
 @pytest.mark.parametrize(
     ("arguments", "hint", "known"),
     [
-        (["list"], "", "generate, train, eval, models, download"),
-        (["serve"], "", "generate, train, eval, models, download"),
-        (["gen"], " Did you mean 'generate'?", "generate, train, eval, models, download"),
-        (["evla"], " Did you mean 'eval'?", "generate, train, eval, models, download"),
+        (["list"], "", "generate, train, eval, info, models, download"),
+        (["serve"], "", "generate, train, eval, info, models, download"),
+        (["gen"], " Did you mean 'generate'?", "generate, train, eval, info, models, download"),
+        (["evla"], " Did you mean 'eval'?", "generate, train, eval, info, models, download"),
         (["--verson"], " Did you mean '--version'?", "--debug, --help"),
         (["download", "--remov"], " Did you mean '--remove'?", "--all, --as, --debug, --dry-run"),
         (["eval", "--gui", "1"], " Did you mean '--guidance'?", "--clip-seconds, --count, --data"),
-        (["generate", "-z"], "", "--bits, --count"),
+        (["generate", "-z"], "", "--b"),
     ],
 )
 def test_an_unknown_command_or_option_is_followed_by_those_there_are(

@@ -78,17 +78,17 @@ def test_the_default_is_used_by_generate_which_says_who_chose_it(call, monkeypat
         "clipsonic models default"
     )
     _, (path,), err = call("generate", "dog", *FAST)
-    assert any("model music (by clipsonic models default), " in line for line in err)
+    assert any("model music (by clipsonic models default)" in line for line in err)
     assert read_recipe(Path(path)).model == "music"
     monkeypatch.setenv("CLIPSONIC_MODEL", "birds")
     _, (path,), err = call("generate", "cat", *FAST)
-    assert any("model birds (by CLIPSONIC_MODEL), " in line for line in err)
+    assert any("model birds (by CLIPSONIC_MODEL)" in line for line in err)
     assert read_recipe(Path(path)).model == "birds"
     _, (path,), err = call("generate", "owl", *FAST, "--model", "music")
-    assert any("model music, " in line for line in err)
+    assert any(line.endswith("model music") for line in err)
     # A sound is repeated by the model that made it.
     _, _, err = call("generate", "--like", path)
-    assert any("model music, " in line for line in err)
+    assert any(line.endswith("model music") for line in err)
     _, _, err = call("models", "default", "music")
     assert "'birds' is used" in err[0]
 

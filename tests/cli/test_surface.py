@@ -32,6 +32,9 @@ SURFACE = {
         --overwrite --play --preset --quiet --sampler --seconds --seed --skip-existing --steps
         --vocoder -f -h -i -m -n -o -q -s -w
     """,
+    "info": """
+        --debug --help --json --quiet -h -q
+    """,
     "models": """
         --debug --help --json --quiet --unset --yes -h -q -y
     """,

@@ -5,6 +5,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import torch
 import urllib3
 from reader import Reader, encoded
 
+from clipsonic_cli.cli.info.model import describe
 from clipsonic_cli.cli.models.describe import describe_model
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import load_clip
@@ -102,6 +104,8 @@ def rows(models: Path) -> Iterator[Reader]:
 
 def _part(path: Path, read: Callable[[Parts], object]) -> None:
     describe_model(ModelFolder(path.parent))
+    with suppress(ClipsonicError):
+        describe(ModelFolder(path.parent))
     read(Parts(ModelFolder(path.parent), torch.device("cpu"), torch.float32))
 
 

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from clipsonic_cli.config import MelSpec
+from clipsonic_cli.config import NATIVE_FRAMES, MelSpec
 from clipsonic_cli.metrics.vggish import VGGishBackbone
 from clipsonic_cli.models.vggish import VGGish
-from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.training import held_out_fad
 

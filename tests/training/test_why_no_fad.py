@@ -6,9 +6,8 @@ import pytest
 import torch
 from small_videos import write_videos
 
-from clipsonic_cli.config import MelSpec
+from clipsonic_cli.config import NATIVE_FRAMES, MelSpec
 from clipsonic_cli.metrics.vggish import VGGishBackbone
-from clipsonic_cli.pipeline import NATIVE_FRAMES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, TextsAndSounds
 from clipsonic_cli.store import assets
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none

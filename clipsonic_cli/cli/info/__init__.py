@@ -1,0 +1,1 @@
+"""``clipsonic info``."""

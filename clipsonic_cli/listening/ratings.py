@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
@@ -19,6 +19,8 @@ KEY_FORMAT = "clipsonic-listening-key/1"
 MAX_BYTES = 64 << 20  # of a file of ratings, or of a key
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 SCALE = range(1, 6)
+LEAST_RATERS = 3
+"""Fewest raters whose means have an interval: Student's t of two is 12.7."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Mean:
 
     n: int
     value: float
-    half_width: float | None  # None for a single number
+    half_width: float | None  # None for too few numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,14 @@ class OpinionScore:
     raters: Mean | None
     """Each rater's mean is one number: the safer interval where some raters are stricter than
     others, as the ratings of one rater are then not independent."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval over raters, within the scale; None for too few."""
+        if self.raters is None or self.raters.half_width is None:
+            return None
+        value, half = self.raters.value, self.raters.half_width
+        return max(value - half, float(SCALE[0])), min(value + half, float(SCALE[-1]))
 
 
 def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
@@ -126,10 +136,15 @@ def mean_opinion_scores(ratings: Ratings) -> list[OpinionScore]:
                     system=system,
                     question=question,
                     ratings=mean([*chain(*by_rater.values())]) if by_rater else None,
-                    raters=mean([*map(fmean, by_rater.values())]) if by_rater else None,
+                    raters=_over_raters(by_rater) if by_rater else None,
                 )
             )
     return scores
+
+
+def _over_raters(by_rater: Mapping[str, Sequence[int]]) -> Mean:
+    over = mean([*map(fmean, by_rater.values())])
+    return over if over.n >= LEAST_RATERS else replace(over, half_width=None)
 
 
 def mean(numbers: Sequence[float]) -> Mean:

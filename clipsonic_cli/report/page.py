@@ -32,6 +32,7 @@ def write_html(
     results: Results,
     path: Path,
     *,
+    title: str = "",
     figure: str | None = None,
     samples: int = 24,
     report: Report = silent,
@@ -42,7 +43,8 @@ def write_html(
     queries the sound of every system as a player and a mel; and the settings. The same results and
     sounds give the same bytes.
 
-    A sound or an image that cannot be read is named in its place. ``figure`` is an SVG without
+    A sound or an image that cannot be read is named in its place. Without ``title`` it is that of
+    an evaluation. ``figure`` is an SVG without
     style sheets, as :func:`~clipsonic_cli.report.figure.figure_3` draws it; trusted. ``samples`` is
     the most queries, spread evenly over all; the page states if :data:`MAX_BYTES` allow fewer.
     ``report`` receives ``("report", done, total)`` queries.
@@ -50,23 +52,32 @@ def write_html(
     if samples < 0:
         raise ValueError(f"need samples of 0 or more, got {samples}")
     reference = results.settings.get("reference")
-    notes = [f"<li>{html.escaped(note)}</li>" for note in (*results.notes, *one_window(results))]
     settings = [(name, _text(value)) for name, value in results.settings.items()]
     table = html.text_table("What decided the numbers", ("setting", "value"), settings, LONG)
-    parts = {
-        "title": html.escaped(results.name),
-        "summary": "" if reference is None else f"Compared with {html.escaped(reference)}.",
-        "scores": _scores(results),
-        "figure": "" if figure is None else _figure(figure),
-        "notes": _section("notes", "Notes", f"<ul>{''.join(notes)}</ul>") if notes else "",
-        "samples": _samples(results.samples, samples, report),
-        "settings": _section("settings", "Settings", table) if settings else "",
-    }
-    save(path, html.filled(TEMPLATE, parts))
+    text = filled(
+        title or f"Evaluation of {results.name}",
+        summary="" if reference is None else f"Compared with {html.escaped(reference)}.",
+        scores=_scores(results),
+        figure="" if figure is None else _figure(figure),
+        notes=(*results.notes, *one_window(results)),
+        samples=_samples(results.samples, samples, report),
+        settings=section("settings", "Settings", table) if settings else "",
+    )
+    save(path, text)
     return path
 
 
-def _section(name: str, title: str, content: str) -> str:
+def filled(title: str, *, notes: Sequence[str] = (), **parts: str) -> str:
+    """Fill the page with a title, notes and the HTML of its other parts, which may be left out."""
+    listed = "".join(f"<li>{html.escaped(note)}</li>" for note in notes)
+    parts = dict.fromkeys(("summary", "scores", "figure", "samples", "settings"), "") | parts
+    parts["title"] = html.escaped(title)
+    parts["notes"] = section("notes", "Notes", f"<ul>{listed}</ul>") if listed else ""
+    return html.filled(TEMPLATE, parts)
+
+
+def section(name: str, title: str, content: str) -> str:
+    """Format a section of the page; ``content`` is HTML, and ``name`` the id of its heading."""
     head = f'<h2 id="{name}">{html.escaped(title)}</h2>'
     return f'<section aria-labelledby="{name}">{head}{content}</section>'
 
@@ -112,7 +123,7 @@ def _scores(results: Results) -> str:
         caption = "Sounds farthest from the reference"
         columns = ("system", "sounds (distance)")
         content += _folded(caption, html.text_table(caption, columns, outliers, LONG))
-    return _section("scores", "Scores", content)
+    return section("scores", "Scores", content)
 
 
 def _folded(summary: str, content: str) -> str:
@@ -125,7 +136,7 @@ def _figure(svg: str) -> str:
         "tables.</figcaption>"
     )
     wide = '<div class="wide" role="region" tabindex="0" aria-label="Figure 3">'
-    return _section("figure", "Guidance", f"<figure>{wide}{svg}</div>{caption}</figure>")
+    return section("figure", "Guidance", f"<figure>{wide}{svg}</div>{caption}</figure>")
 
 
 def _text(value: Any) -> str:
@@ -160,7 +171,7 @@ def _samples(samples: Sequence[Sample], count: int, report: Report) -> str:
         f'<p class="soft">{shown}. Players hold 16-bit FLAC; colours of the mels mean the same '
         "level everywhere, from 80 dB below full scale (dark) to full scale (light).</p>"
     )
-    return _section("samples", "Samples", intro + "".join(articles))
+    return section("samples", "Samples", intro + "".join(articles))
 
 
 def _sample(sample: Sample, number: int) -> str:

@@ -12,7 +12,14 @@ NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metrics
 WORDS = ("system", "model", "metric", "backbone", "question", "mode")  # columns that may fold
-DETAILS = ("windows", "against", "backbone", "Hz", "s")  # columns that a narrow screen may lack
+DETAILS = (
+    "windows",
+    "against",
+    "backbone",
+    "Hz",
+    "s",
+    "ratings",
+)  # columns that a narrow screen may lack
 PAPER = "paper: "  # prefix of the headings of the paper's own numbers
 
 

@@ -242,7 +242,10 @@ def test_a_listening_test_goes_out_and_comes_back(ask, call):
     files = ["--ratings", "Ann.json", "Bob.json", "test-key.json", "--key", "test-key.json"]
     code, out, _ = call(*files)
     assert code == 0
-    assert any("zs w=1.5" in line and "4.00 ± 0.00" in line and "2.55" in line for line in out)
+    assert any("zs w=1.5\tfidelity\t4.00\t-\t2" in line and "2.55" in line for line in out)
+    code, out, err = call(*files, "--output", "scores", "--markdown")
+    assert (code, out[0]) == (0, "Listening test: mean opinion scores, 1 to 5")
+    assert err[-1] == "report: scores/mos.html, scores/mos.json, scores/mos.csv"
     code, out, _ = call(*files, "--json")
     assert json.loads(out[0])["ratings"]["value"] == 4
 

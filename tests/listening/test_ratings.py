@@ -196,13 +196,26 @@ def test_scores_are_given_per_system_and_question(tmp_path, key):
 
 
 def test_raters_of_different_strictness_widen_the_interval_over_raters():
-    strict, kind = [("a", "zs", 2)] * 10, [("b", "zs", 4)] * 10
-    score = mean_opinion_scores(rated(*strict, *kind))[0]
+    means = {"a": 2, "b": 3, "c": 4}
+    score = mean_opinion_scores(rated(*[(rater, "zs", n) for rater, n in means.items()] * 10))[0]
     assert score.ratings.value == score.raters.value == 3.0
-    assert (score.ratings.n, score.raters.n) == (20, 2)
-    # Two means, 2 and 4: s = sqrt(2), so s / sqrt(2) = 1, and t(0.975, 1) = 12.7062.
-    assert score.raters.half_width == pytest.approx(12.706205, rel=1e-6)
-    assert score.ratings.half_width == pytest.approx(scipy_t.ppf(0.975, 19) / math.sqrt(19))
+    assert (score.ratings.n, score.raters.n) == (30, 3)
+    # Three means, 2, 3 and 4: s = 1, and t(0.975, 2) = 4.3027.
+    assert score.raters.half_width == pytest.approx(4.3026527 / math.sqrt(3), rel=1e-6)
+    assert score.ratings.half_width == pytest.approx(
+        scipy_t.ppf(0.975, 29) * math.sqrt(20 / 29) / math.sqrt(30)
+    )
+
+
+def test_an_interval_takes_three_raters_and_stays_on_the_scale():
+    two = mean_opinion_scores(rated(("a", "zs", 2), ("b", "zs", 4)))[0]
+    assert (two.raters.value, two.raters.half_width, two.interval) == (3.0, None, None)
+    three = mean_opinion_scores(rated(("a", "zs", 2), ("b", "zs", 4), ("c", "zs", 5)))[0]
+    half = 4.3026527 * math.sqrt(7 / 3) / math.sqrt(3)  # the variance of 2, 4 and 5 is 7/3
+    assert three.interval == (1.0, 5.0)
+    assert three.raters.half_width == pytest.approx(half, rel=1e-6)
+    same = mean_opinion_scores(rated(("a", "zs", 4), ("b", "zs", 4), ("c", "zs", 4)))[0]
+    assert same.interval == (4.0, 4.0)
 
 
 def test_a_rater_who_rated_more_weighs_no_more_among_raters():

@@ -15,8 +15,6 @@ from clipsonic_cli.evaluation.results import (
     write_csv,
     write_json,
 )
-from clipsonic_cli.listening.opinions import opinion_table
-from clipsonic_cli.listening.ratings import Mean, OpinionScore
 from clipsonic_cli.listening.trials import trials_of
 from clipsonic_cli.report import paper
 from clipsonic_cli.report.tables import table_of
@@ -210,48 +208,6 @@ def test_the_papers_numbers_say_what_its_text_says():
         if row[data].get("clap", 1) < paper.TABLE_1["reconstruction"][data]["clap"]
     }
     assert below == {("pd", "MUSIC")}
-
-
-def test_opinions_stand_next_to_those_of_the_same_mode_at_its_w():
-    made = [
-        OpinionScore(
-            system=system,
-            question=question,
-            ratings=Mean(n=6, value=3.0, half_width=0.5),
-            raters=Mean(n=1, value=3.0, half_width=None),
-        )
-        for system in ("pd w=1.5", "pd")
-        for question in ("fidelity", "relevance")
-    ]
-    table = opinion_table(made)
-    assert [row[1] for row in table.rows] == ["fidelity", "fidelity", "relevance", "relevance"]
-    row = cells(table, 0)
-    assert (row["MOS"], row["MOS over raters"]) == ("3.00 ± 0.50", "3.00")
-    assert row["paper: VGGSound"] == "3.04 ± 0.20"
-    assert cells(table, 1)["paper: VGGSound"] == "-"  # a folder
-    assert "paper: ImageHear" not in table.columns
-
-
-def test_other_authors_systems_stand_below_a_listening_test_of_images():
-    def rated(system):
-        mean = Mean(n=6, value=3.0, half_width=0.5)
-        questions = ("fidelity", "relevance")
-        return [
-            OpinionScore(system=system, question=q, ratings=mean, raters=mean) for q in questions
-        ]
-
-    table = opinion_table(rated("iq w=1.5"))
-    result = {(row[0], row[1]): row[-1] for row in table.rows}
-    assert result == {
-        ("iq w=1.5", "fidelity"): "3.29 ± 0.16",
-        ("SpecVQGAN", "fidelity"): "2.15 ± 0.17",
-        ("IM2WAV", "fidelity"): "2.19 ± 0.15",
-        ("iq w=1.5", "relevance"): "3.80 ± 0.19",
-        ("SpecVQGAN", "relevance"): "2.54 ± 0.23",
-        ("IM2WAV", "relevance"): "3.90 ± 0.22",
-    }
-    assert cells(table, 1)["MOS"] == "-"
-    assert not any("IM2WAV" in row for row in opinion_table(rated("pd w=1.5")).rows)
 
 
 def test_json_keeps_everything(results, tmp_path):

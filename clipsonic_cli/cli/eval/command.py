@@ -32,7 +32,7 @@ ABOUT_MODELS = (
 """Options that mean nothing for folders of sounds."""
 ABOUT_SOUNDS = (
     *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
-    *("figure", "output", "listening_test", "trials", "seed"),
+    *("figure", "listening_test", "trials", "seed"),
 )
 """Options that, like those, mean nothing for ratings."""
 
@@ -98,7 +98,7 @@ def evaluate(
     # Read ratings.
     if ratings is not None or key is not None:
         _check_meaning(given, (*ABOUT_SOUNDS, *ABOUT_MODELS), "--ratings")
-        show.print_ratings(ratings, key, console)
+        show.print_ratings(ratings, key, output, console)
         return
     # Check options.
     if generated:

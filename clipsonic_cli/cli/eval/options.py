@@ -85,7 +85,9 @@ PRESET = sampling(
 SECONDS = sampling("--seconds -s S", "Length of the generated sounds.", number)
 SEED = sampling("--seed N", "Seed of everything random: clips, noise, confidence intervals.", whole)
 OUTPUT = output(
-    "--output -o DIR", "Reports and sounds; existing sounds are reused. Default: eval/NAME."
+    "--output -o DIR",
+    "Folder of report.html, .json and .csv (table-1.html and so on with --table 1, mos.html with "
+    "--ratings), and of the sounds, which are reused. Default: eval/NAME; nowhere with --ratings.",
 )
 MARKDOWN = output("--markdown", "Print the table in Markdown.")
 LATEX = output("--latex", "Print the table in LaTeX, for booktabs.")

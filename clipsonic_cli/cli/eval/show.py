@@ -1,7 +1,7 @@
 """What ``clipsonic eval`` writes and prints in the end: reports, listening tests, ratings."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ def print_table(table: "Table", console: Console, others: str, more: int = 0) ->
         console.note(f"note: {brief}")
     more += len(table.notes) - len(shown)
     rest = [f"{more} more note{'s' * (more > 1)}"] if more else []
-    rest += [f"the columns {', '.join(columns)}"] if columns else []
+    rest += [f"the column{'s' * (len(columns) > 1)} {', '.join(columns)}"] if columns else []
     if rest:
         console.note(f"note: {' and '.join(rest)} {others}")
 
@@ -101,23 +101,32 @@ def write_listening(
     console.result(str(page), {"page": str(page), "key": str(key)})
 
 
-def print_ratings(ratings: Sequence[Path] | None, key: Path | None, console: Console) -> None:
-    """Print the mean opinion scores of what raters sent back."""
+def print_ratings(
+    ratings: Sequence[Path] | None, key: Path | None, output: Path | None, console: Console
+) -> None:
+    """Print the mean opinion scores of what raters sent back, and write them into a folder."""
     if not ratings:
         raise UsageError("--key opens the files of --ratings; give both.")
     if key is None:
         raise UsageError("Give --key too, the file that was written with the page.")
 
-    from clipsonic_cli.listening.opinions import opinion_table
+    from clipsonic_cli.evaluation.evaluate import held
+    from clipsonic_cli.listening.opinions import details, opinion_table, write_opinions
     from clipsonic_cli.listening.ratings import mean_opinion_scores, read_ratings
 
     # "*.json" matches the key, too, if it is in the folder of the ratings.
     answers = read_ratings([path for path in ratings if path.resolve() != key.resolve()], key)
     scores = mean_opinion_scores(answers)
+    table = opinion_table(scores, answers.partial)
+    written = []
+    if output is not None:
+        with held(output):
+            written = write_opinions(scores, table, output)
     if console.as_json:
         for score in scores:
-            console.result("", asdict(score))
+            console.result("", details(score))
     else:
-        print_table(opinion_table(scores), console, "with --json")
-    if answers.partial:
-        console.note(f"note: not all sounds were rated by {', '.join(answers.partial)}")
+        others = f"in the report: {written[0]}" if written else "in a report: give --output DIR"
+        print_table(table, console, others)
+    if written:
+        console.note(f"report: {', '.join(map(str, written))}")

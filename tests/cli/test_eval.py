@@ -215,7 +215,7 @@ def test_figure_3_is_written_in_two_forms(ask):
     code, _, err = ask("--figure", 3, "--modes", "zs", "--guidance", 1, 2)
     assert code == 0
     assert err[-1] == "figure: eval/micro/figure-3.svg, eval/micro/figure-3.png"
-    assert "clap[mini]" in Path("eval/micro/figure-3.svg").read_text()
+    assert "fad[mini]" in Path("eval/micro/figure-3.svg").read_text()
     with Image.open("eval/micro/figure-3.png") as picture:
         assert picture.width > picture.height
 

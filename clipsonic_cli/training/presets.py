@@ -109,7 +109,7 @@ def choose(
         extensions=request.extensions,
         sample_every=max(train.save_every, train.steps // 20) if every is None else every,
         trackers=request.trackers,
-        licence=request.licence,
+        licence=request.licence or (start and start.licence) or "not stated",
     )
 
     # Reasons.

@@ -93,7 +93,8 @@ class TrainRequest:
     """Image files to make samples of; none are frames of the data."""
     sample_every: int | None = None
     trackers: tuple[str, ...] = ()
-    licence: str = "not stated"
+    licence: str | None = None
+    """Of the weights; None is that of the warm start."""
     overwrite: bool = False
     """Whether a part that another run trained is replaced."""
     only_statistics: bool = False

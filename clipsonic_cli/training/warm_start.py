@@ -29,6 +29,8 @@ class WarmStart:
     network: Network
     diffusion: DiffusionConfig | None
     """The process it was trained on; None for a vocoder."""
+    licence: str | None
+    """As its file or its publisher states it."""
 
     @property
     def published(self) -> bool:
@@ -59,7 +61,14 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
             )
         network, diffusion = row.sizes["large"], row.diffusion.get("paper")
         path = assets.file_of(asset)
-        return WarmStart(name=name, stage=stage, path=path, network=network, diffusion=diffusion)
+        return WarmStart(
+            name=name,
+            stage=stage,
+            path=path,
+            network=network,
+            diffusion=diffusion,
+            licence=asset.licence,
+        )
     folder = model_folders.find(name)
     path = folder.path / f"{part}{model_folders.SUFFIX}"
     if not path.is_file():
@@ -67,8 +76,14 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
     header = bundle.read_header(path)
     if header.kind != stage or not isinstance(header.config, Network):
         raise BadBundle(f"{path} holds a {header.kind}, with which no {stage} can begin.")
+    licence = header.meta.get("licence")
     return WarmStart(
-        name=folder.name, stage=stage, path=path, network=header.config, diffusion=header.diffusion
+        name=folder.name,
+        stage=stage,
+        path=path,
+        network=header.config,
+        diffusion=header.diffusion,
+        licence=licence if isinstance(licence, str) else None,
     )
 
 

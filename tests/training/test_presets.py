@@ -141,10 +141,15 @@ def test_a_warm_start_goes_on_as_it_is_but_for_the_papers_process():
         path=Path("mine/unet.safetensors"),
         network=UNetConfig(channels=96),
         diffusion=DiffusionConfig(train_steps=500),
+        licence="CC-BY-4.0",
     )
     chosen, reasons = choose("default", "unet", GPU, VGGSOUND, start=start)
     assert (chosen.network, chosen.diffusion) == (start.network, start.diffusion)
     assert (chosen.warm_start, chosen.train.lr) == ("mine", 1e-4)
+    assert chosen.licence == "CC-BY-4.0"
+    other, _ = choose("default", "unet", GPU, VGGSOUND, start=start, licence="GFDL-1.3")
+    assert other.licence == "GFDL-1.3"
+    assert choose("default", "unet", GPU, VGGSOUND)[0].licence == "not stated"
     assert reasons[1] == "size of its own (the warm start's)"
     paper, _ = choose("paper", "unet", GPU, VGGSOUND, start=start)
     assert paper.diffusion == DiffusionConfig()

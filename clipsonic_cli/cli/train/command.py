@@ -54,7 +54,7 @@ def train(
     base: Annotated[str | None, train_options.BASE] = None,
     warm_start: Annotated[str | None, train_options.WARM_START] = None,
     name: Annotated[str | None, train_options.NAME] = None,
-    licence: Annotated[str, train_options.LICENCE] = "not stated",
+    licence: Annotated[str | None, train_options.LICENCE] = None,
     output: Annotated[Path | None, train_options.OUTPUT] = None,
     resume: Annotated[Path | None, train_options.RESUME] = None,
     steps: Annotated[int | None, train_options.STEPS] = None,

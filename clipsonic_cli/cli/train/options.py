@@ -80,7 +80,10 @@ WARM_START = model(
     names=lambda: [*model_names(), *(row.name for row in ASSETS.values() if row.stages)],
 )
 NAME = model("--name NAME", "Name for generate --model. Default: that of the data.")
-LICENCE = model("--licence TEXT", "Licence of the weights, for the model card.")
+LICENCE = model(
+    "--licence TEXT",
+    "Licence of the weights, for the model card. Default: that of the warm start.",
+)
 OUTPUT = loop(
     "--output -o DIR",
     "Folder of the run. Default: runs/NAME, or runs/NAME-prior-sd and so on for parts other than "

@@ -118,25 +118,26 @@ class Parts:
     def default_vocoder(self) -> tuple[str, str]:
         """Return the vocoder to use where none is named, and why.
 
-        The meta of a vocoder's part may name as "default_vocoder" what scored better when the model
-        was made; else it is the first of ``VOCODERS`` that the model has all for.
+        A trained one is the default only where its part's meta says so ("default_vocoder"), as it
+        scored better ("scores") or its maker chose it; else it is the one that needs no part.
 
         Raises:
             BadBundle: The meta names no vocoder, or the part's file is damaged.
         """
         parts = {name: VOCODERS.load(name).part for name in VOCODERS}
-        first = next(name for name, part in parts.items() if not part or self.folder.has(part))
-        if parts[first] is None:
-            return first, "this model has no trained vocoder, so expect a rough sound"
-        meta = self.header(parts[first]).meta
+        plain = next(name for name, part in parts.items() if part is None)
+        here = [name for name, part in parts.items() if part and self.folder.has(part)]
+        if not here:
+            return plain, "this model has no trained vocoder, so expect a rough sound"
+        trained, meta = here[0], self.header(parts[here[0]]).meta
         if "default_vocoder" not in meta:
-            return first, "the model's default"
+            return plain, f"{trained} was not compared with it; `vocoder` {trained} plays it"
         name = meta["default_vocoder"]
         if not isinstance(name, str) or name not in VOCODERS:
             raise BadBundle(
                 f"The vocoder names {name!r:.40} as the default; known: {', '.join(VOCODERS)}."
             )
-        return name, "the model's default, which scored better"
+        return name, f"the model's default{', which scored better' if 'scores' in meta else ''}"
 
     def _build_encoder(self, mode: Mode, candidates: int) -> Encoder:
         # The prior's encoder imports the prior, and that dalle2-pytorch.

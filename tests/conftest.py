@@ -202,7 +202,8 @@ def write_vocoder(path: Path) -> None:
         resblock_dilation_sizes=((1,),),
     )
     weights = dict(BigVGAN(config, MelSpec()).state_dict())
-    save(path, bundle, weights, kind="vocoder", config=config, mel=MelSpec())
+    meta = {"default_vocoder": "bigvgan"}
+    save(path, bundle, weights, kind="vocoder", config=config, mel=MelSpec(), meta=meta)
 
 
 def randomized(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -178,16 +178,29 @@ def test_only_what_a_mode_needs_is_read(micro, tmp_path, violin_picture):
         ClipSonic.load(tmp_path / "bare", vocoder="bigvgan")(violin_picture)
 
 
-def test_the_vocoder_names_what_scored_better(micro, tmp_path):
+@pytest.mark.parametrize(
+    ("meta", "name", "reason"),
+    [
+        (
+            {"default_vocoder": "griffin-lim", "scores": {}},
+            "griffin-lim",
+            "the model's default, which scored better",
+        ),
+        ({"default_vocoder": "bigvgan"}, "bigvgan", "the model's default"),
+        ({}, "griffin-lim", "bigvgan was not compared with it; `vocoder` bigvgan plays it"),
+    ],
+)
+def test_a_trained_vocoder_is_the_default_only_where_its_part_says_so(
+    micro, tmp_path, meta, name, reason
+):
     from clipsonic_cli.store import bundle
 
     folder = copied(micro, tmp_path / "scored")
     part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
-    header = dataclasses.replace(part.header, meta={"default_vocoder": "griffin-lim"})
+    header = dataclasses.replace(part.header, meta=meta)
     bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
     sonic = ClipSonic.load(folder)
-    assert sonic.vocoder == "griffin-lim"
-    assert sonic.vocoder_reason == "the model's default, which scored better"
+    assert (sonic.vocoder, sonic.vocoder_reason) == (name, reason)
     assert ClipSonic.load(folder, vocoder="bigvgan").vocoder == "bigvgan"
 
 

@@ -248,8 +248,8 @@ STEPS = sampling(
 )
 VOCODER = sampling(
     "--vocoder NAME",
-    f"{', '.join(VOCODERS)}. Default: the one that scored better when the model was made; the "
-    "model's own if nothing was scored.",
+    f"{', '.join(VOCODERS)}. Default: what the model names, as it scored better when it was made; "
+    "griffin-lim if nothing was compared.",
     names=VOCODERS,
 )
 DATA_FORMAT = data(

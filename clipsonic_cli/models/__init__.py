@@ -12,4 +12,4 @@ VOCODERS = Registry(
         "griffin-lim": "clipsonic_cli.audio.griffin_lim:GriffinLim",
     },
 )
-"""The first whose part a model has is its default, where nothing was scored."""
+"""The one without a part is a model's default, where nothing was scored."""

@@ -111,7 +111,11 @@ def _chapter(part: str, header: Header) -> str:
         kept = f"step {best['step']:,}, which has {lowest}"
     averaged = meta["settings"].get("ema_decay") != 0
     weights = "weights are averages up to" if averaged else "weights are"
-    vocoder = meta.get("default_vocoder")
+    vocoder = ""
+    if header.kind == "vocoder":
+        default = meta.get("default_vocoder", "griffin-lim: this one was not compared with it")
+        on = f", by {meta['scored_on']}" if "scored_on" in meta else ""
+        vocoder = f"The default vocoder is {default}{on}."
     values = meta["losses"] | {
         f"{name}: {score}": value
         for name, scores in meta.get("scores", {}).items()
@@ -137,7 +141,7 @@ Data: "{data["name"]}", {data["found"]:,} clips found, {data["kept"]:,} kept
 Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
 
 After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {weights} {kept}.
-{f"The default vocoder is {vocoder}." if vocoder else ""}
+{vocoder}
 {_compared(part, header)}
 
 {_table(("value at the end", "mean"), [(_words(n), f"{v:.4f}") for n, v in values.items()])}

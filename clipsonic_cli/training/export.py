@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipsonic_cli.config import VocoderConfig
+from clipsonic_cli.config import PAPER_VOCODER, VocoderConfig
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.models.bigvgan import fold_weight_norm
@@ -143,25 +143,47 @@ class ModelInTraining:
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
-        if final and isinstance(self.setup.held_out, Segments):
-            meta |= self._scores(plain, self.setup.held_out)
+        if final and header.kind == "vocoder":
+            meta |= self._scores(plain)
         dtype = getattr(torch, config.train.publish_dtype)
         stored = {name: weight.to(dtype) for name, weight in plain.items()}
         made = Bundle(header=replace(header, meta=meta), weights=stored)
         bundle.write(self.folder / f"{self.part}{SUFFIX}", made)
 
-    def _scores(self, weights: Mapping[str, Tensor], held_out: Segments) -> dict[str, Any]:
-        """Score the vocoder and Griffin-Lim on held-out clips, and name the better one."""
-        network, spec = self.config.network, held_out.clips.spec
-        assert isinstance(network, VocoderConfig)
+    def _scores(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Score the vocoder and Griffin-Lim on held-out clips, and name the better one the default.
+
+        Without such clips none is named. Only the preset "paper", which holds none out and whose
+        vocoder is the trained one, then compares on training clips.
+        """
+        config, setup = self.config, self.setup
+        clips, of = setup.held_out, "held-out clips"
+        if clips is None and config.preset == "paper":
+            clips, of = setup.dataset, "training clips, as none are held out"
+        hear = f"clipsonic generate --model {shlex.quote(config.name)} --vocoder {PAPER_VOCODER}"
+        if clips is None:
+            self.callbacks.on_message(
+                f"{PAPER_VOCODER} was not compared with griffin-lim, as no clips are held out, and "
+                f"is not the default vocoder. To hear it: {hear}"
+            )
+            return {}
+        assert isinstance(clips, Segments)
+        assert isinstance(config.network, VocoderConfig)
+        spec = clips.clips.spec
         vocoders = {
-            name: build_vocoder(name, spec, network, weights)
+            name: build_vocoder(name, spec, config.network, weights)
             for name in VOCODERS
             if VOCODERS.load(name).part in (None, self.part)
         }
-        scores = compare_vocoders(vocoders, spec, held_out)
+        scores = compare_vocoders(vocoders, spec, clips)
+        better = min(scores, key=lambda name: scores[name])
+        shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+        other = "" if better == PAPER_VOCODER else f". To hear {PAPER_VOCODER}: {hear}"
+        self.callbacks.on_message(
+            f"vocoders on {of}: log-mel distance {shown}; the default is {better}{other}"
+        )
         rounded = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
-        return {"scores": rounded, "default_vocoder": min(scores, key=lambda name: scores[name])}
+        return {"scores": rounded, "scored_on": of, "default_vocoder": better}
 
     def _sample(self, step: int, log: MetricsLog) -> None:
         """Make samples, and the FAD of held-out frames; a failure is a message."""
@@ -174,6 +196,7 @@ class ModelInTraining:
             self.run_dir,
             step,
             log,
+            vocoder=PAPER_VOCODER if self.part == "vocoder" else None,
             device=self.device,
             on_message=on_message,
             report=report,
@@ -194,7 +217,13 @@ class ModelInTraining:
 def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> ModelFolder:
     """Publish a run's model by its name, or leave it in the run's folder and say why."""
     try:
-        return publish.publish(folder, name, part)
+        model, former = publish.publish(folder, name, part)
+        for path in former:
+            callbacks.on_message(
+                f"the former {path.stem.partition('.')[0]} is kept; to go back to it, rename {path} "
+                f"to {path.stem}"
+            )
+        return model
     except NoHome as error:
         reason = str(error)
     except OSError as error:

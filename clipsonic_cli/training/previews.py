@@ -31,6 +31,7 @@ def make_samples(
     log: MetricsLog,
     *,
     device: torch.device,
+    vocoder: str | None = None,
     steps: int = DEFAULT_STEPS["dpmpp"],
     seconds: float = 4.0,
     on_message: Callable[[str], None] = lambda _line: None,
@@ -43,14 +44,15 @@ def make_samples(
     mode "pd", an image in "iq", or else in the first mode of Table 1 whose parts are there and fit.
     torch's global generators are left as they were. A failure is a message and ends nothing.
 
-    ``steps`` are the sampler's, of ``seconds`` of audio; ``on_message`` is called with each failure
-    and each query made in another mode.
+    ``vocoder`` is a name, None the model's default; ``steps`` are the sampler's, of ``seconds`` of
+    audio; ``on_message`` is called with each failure and each query made in another mode.
     """
     recipes = [
         Recipe(
             text=query.text,
             image=None if query.image is None else str(query.image),
             mode=DEFAULT_MODE[query.kind],
+            vocoder=vocoder,
             steps=steps,
             seconds=seconds,
             seed=position,

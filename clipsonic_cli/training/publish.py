@@ -4,12 +4,13 @@ RUN/model/        the part in training and copies of what is not trained: a comp
 models/NAME/      the finished model, by name
 """
 
+import itertools
 import os
 import shutil
 from pathlib import Path
 
 from clipsonic_cli.atomic import why_unwritable, written
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
@@ -116,22 +117,46 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
             copy(path, folder / path.name)
 
 
-def publish(folder: Path, name: str, part: str) -> ModelFolder:
+def publish(folder: Path, name: str, part: str) -> tuple[ModelFolder, list[Path]]:
     """Copy a finished part, and what the model lacks, from the run's ``model/`` to the models.
 
     The statistics go with the U-Net that reads frames.
+
+    Returns:
+        The model; and the copies of parts that are replaced, if the same run did not train them.
 
     Raises:
         NoHome: There is no folder for models.
         OSError: It cannot be written, or the disk is full.
     """
-    model = ModelFolder(data_home() / "models" / name)
+    model, former = ModelFolder(data_home() / "models" / name), []
     model.path.mkdir(parents=True, exist_ok=True)
     replaced = {part, CARD.removesuffix(".md")} | ({"statistics"} if part == "unet" else set())
     for path in sorted(folder.iterdir()):
-        if path.stem in replaced or not (model.path / path.name).exists():
-            copy(path, model.path / path.name)
-    return model
+        to = model.path / path.name
+        if path.suffix == SUFFIX and path.stem in replaced and to.exists():
+            former += _keep_former(to, path)
+        if path.stem in replaced or not to.exists():
+            copy(path, to)
+    return model, former
+
+
+def _keep_former(path: Path, new: Path) -> list[Path]:
+    """Copy a part that is going to be replaced, if it is not of the same run; return the copy."""
+    if _run_of(path) == _run_of(new) is not None:
+        return []
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    former = next(name for name in names if not name.exists())
+    copy(path, former)
+    return [former]
+
+
+def _run_of(path: Path) -> object:
+    """Return the id of the run that trained a part; None if none did, or the file is damaged."""
+    try:
+        return bundle.read_header(path).meta.get("run")
+    except BadBundle:
+        return None
 
 
 def copy(source: Path, to: Path) -> None:

@@ -266,7 +266,7 @@ def _only_statistics(
         seed=request.source.seed,
         meta={
             "data": data_setup.name_of(request.source.data),
-            "licence": request.licence,
+            "licence": request.licence or "not stated",
             "run": part,
         },
         on_message=callbacks.on_message,

@@ -88,13 +88,14 @@ def test_a_card_tells_what_there_is_to_know(model, text):
 def test_every_part_that_was_trained_has_its_chapter(model):
     trained(model, "unet")
     scores = {"bigvgan": {"log_mel_l1": 0.5}, "griffin-lim": {"log_mel_l1": 0.25}}
-    trained(model, "vocoder", scores=scores, default_vocoder="griffin-lim", best=None)
+    compared = {"scores": scores, "scored_on": "held-out clips", "default_vocoder": "griffin-lim"}
+    trained(model, "vocoder", **compared, best=None)
     text = card(model, None)
     assert text.index("## unet") < text.index("## vocoder")
     assert "## prior" not in text
     assert "`unet`, `vocoder`" in text
     assert "| griffin-lim: log mel l1 | 0.2500 |" in text
-    assert "The default vocoder is griffin-lim." in text
+    assert "The default vocoder is griffin-lim, by held-out clips." in text
     assert "averages up to the last step" in text
 
 

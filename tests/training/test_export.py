@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 
 import pytest
 import torch
 from small_videos import write_videos
 
+from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.training.export import run_id
@@ -75,6 +77,7 @@ def test_the_file_says_how_it_was_trained(run):
     assert (meta["data"]["kept"], meta["warm_start"]) == (12, "micro")
     assert (meta["settings"]["lr"], meta["settings"]["window"]) == (1e-3, 64)
     assert meta["losses"].keys() >= {"unet"}
+    assert meta["data"]["drawn"]["seed"] == 3
 
 
 @pytest.fixture
@@ -135,19 +138,54 @@ def stop_after_a_step(stage, done, _total):
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path):
+def train_vocoder(micro, tmp_path, name, **wanted):
+    """Train a vocoder one step, without clips held out, and return outcome and messages."""
+    messages = []
     request = TrainRequest(
         source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
         out=tmp_path / "run",
-        name="vocoder-alone",
+        name=name,
         stage="vocoder",
-        base="published",  # of which nothing is on this machine
         warm_start=str(micro),
         train=LOOP | {"steps": 1},
         sample_every=0,
+        **wanted,
     )
-    assert begin(request, device=CPU).command is None
+    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
+    return outcome, messages
+
+
+def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path):
+    # Of the base nothing is on this machine.
+    outcome, _ = train_vocoder(micro, tmp_path, "vocoder-alone", base="published")
+    assert outcome.command is None
     assert model_folders.find("vocoder-alone").modes() == []
+
+
+def test_a_vocoder_that_was_not_compared_is_not_the_default_and_the_former_is_kept(
+    home, micro, tmp_path
+):
+    model = home / "models" / "uncompared"
+    shutil.copytree(micro, model)
+    assert ClipSonic.load("uncompared").vocoder == "bigvgan"
+    outcome, messages = train_vocoder(micro, tmp_path, "uncompared")
+    assert ClipSonic.load("uncompared").vocoder == "griffin-lim"
+    said = " ".join(messages)
+    assert "bigvgan was not compared with griffin-lim, as no clips are held out" in said
+    assert "clipsonic generate --model uncompared --vocoder bigvgan" in said
+    former = model / "vocoder.safetensors.1"
+    assert f"rename {former} to vocoder.safetensors" in said
+    assert former.read_bytes() == (micro / "vocoder.safetensors").read_bytes()
+    assert "this one was not compared with it" in (outcome.path / "MODEL_CARD.md").read_text()
+
+
+def test_the_papers_vocoder_is_compared_on_training_clips(home, micro, tmp_path):
+    _, messages = train_vocoder(micro, tmp_path, "as-paper", preset="paper", base=str(micro))
+    meta = bundle.read_header(home / "models" / "as-paper" / "vocoder.safetensors").meta
+    scores = {name: score["log_mel_l1"] for name, score in meta["scores"].items()}
+    assert meta["default_vocoder"] == min(scores, key=scores.get)
+    assert meta["scored_on"] == "training clips, as none are held out"
+    assert any(line.startswith("vocoders on training clips") for line in messages)
 
 
 def test_a_runs_id_tells_it_from_others_however_long_it_goes_on(run):

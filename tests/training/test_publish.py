@@ -125,10 +125,31 @@ def test_publishing_replaces_the_part_and_adds_what_lacks(own, micro, tmp_path):
     for part in ("unet", "clip"):
         trained_by(made / f"{part}.safetensors", "me")
     (own / "vocoder.safetensors").unlink()
-    model = publish.publish(made, "own", "unet")
+    model, former = publish.publish(made, "own", "unet")
     assert model.path == own
+    assert former == [own / "unet.safetensors.1"]
+    assert former[0].read_bytes() == (micro / "unet.safetensors").read_bytes()
+    assert model.modes() == model_folders.find(micro).modes()
     assert bundle.read_header(own / "unet.safetensors").meta["run"] == "me"
     assert "run" not in bundle.read_header(own / "clip.safetensors").meta
     assert (own / "vocoder.safetensors").read_bytes() == (
         micro / "vocoder.safetensors"
     ).read_bytes()
+
+
+def test_a_part_that_is_replaced_is_kept_unless_the_same_run_trained_it(own, micro, tmp_path):
+    made = tmp_path / "model"
+    shutil.copytree(micro, made)
+    kept = []
+    for run in ("one", "one", "two", "one"):
+        trained_by(made / "vocoder.safetensors", run)
+        _, former = publish.publish(made, "own", "vocoder")
+        kept.append([path.name.removeprefix("vocoder.safetensors") for path in former])
+    assert kept == [[".1"], [], [".2"], [".3"]]
+    names = [f"vocoder.safetensors{number}" for [number] in filter(None, kept)]
+    runs = [bundle.read_header(own / name).meta.get("run") for name in names]
+    assert runs == [None, "one", "two"]
+    (own / "vocoder.safetensors").write_bytes(b"damaged")
+    _, [former] = publish.publish(made, "own", "vocoder")
+    assert former.read_bytes() == b"damaged"
+    assert publish.publish(made, "new", "vocoder")[1] == []

@@ -82,6 +82,11 @@ class Drawn(ABC):
         """Return the id of a clip."""
         return self.clips.catalogue.ids[clip]
 
+    def labels(self) -> list[str]:
+        """Return the labels of the clips, sorted."""
+        labels = {self.clips.catalogue.labels[clip] for clip in self.clips.clips}
+        return sorted(label for label in labels if label is not None)
+
     def sample(self, batch_size: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw a batch, with the clips' numbers in the catalogue as ``clip``."""
         drawn = torch.randint(len(self.clips), (batch_size,), generator=generator).tolist()

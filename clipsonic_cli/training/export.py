@@ -40,6 +40,8 @@ TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "rt", "ra", "ms", "zs")
 """Modes of the command that is suggested at the end, the most wanted first."""
 PROMPT = "a photo of violin"
 """The prompt of that command where there are no labels."""
+MAX_LABELS = 5000
+"""Labels that a U-Net's file lists, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,8 @@ class ModelInTraining:
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
+        if header.kind == "unet":
+            meta["labels"] = self.setup.dataset.labels()[:MAX_LABELS]
         if final and header.kind == "vocoder":
             meta |= self._scores(plain)
         dtype = getattr(torch, config.train.publish_dtype)
@@ -220,8 +224,8 @@ def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> 
         model, former = publish.publish(folder, name, part)
         for path in former:
             callbacks.on_message(
-                f"the former {path.stem.partition('.')[0]} is kept; to go back to it, rename {path} "
-                f"to {path.stem}"
+                f"the former {path.name.partition('.')[0]} is kept; to go back to it, rename "
+                f"{path} to {path.stem}"
             )
         return model
     except NoHome as error:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 import torch
-from small_videos import write_videos
+from small_videos import LABELS, write_videos
 
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import assets, bundle, model_folders
@@ -77,6 +77,7 @@ def test_the_file_says_how_it_was_trained(run):
     assert (meta["data"]["kept"], meta["warm_start"]) == (12, "micro")
     assert (meta["settings"]["lr"], meta["settings"]["window"]) == (1e-3, 64)
     assert meta["losses"].keys() >= {"unet"}
+    assert meta["labels"] == sorted(LABELS)
     assert meta["data"]["drawn"]["seed"] == 3
 
 

@@ -160,11 +160,16 @@ class Bars(Progress):
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Erase the bars in the block, which may print results."""
+        shown = [task.id for task in self.tasks if task.visible]
+        for task in shown:  # Rich would otherwise erase as many lines again when it starts
+            self.update(task, visible=False)
         self.stop()
         try:
             yield
         finally:
             self.start()
+            for task in shown:
+                self.update(task, visible=True)
 
     def __call__(self, stage: str, done: float, total: int) -> None:
         """Move the bar of a stage, also between whole numbers; a total of 0 is unknown."""

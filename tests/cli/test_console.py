@@ -24,15 +24,21 @@ def test_a_stage_has_a_bar_with_its_count_and_time_left():
     assert "-:--:--" in drawn  # no estimate yet
 
 
-def test_bars_go_on_after_a_pause():
+def test_bars_go_on_after_a_pause_and_erase_nothing_that_was_printed_in_it():
     console = screen()
     with Bars(console, "", shown=True) as bars:
-        bars("sounds", 1.5, 3)
+        for stage in ("text", "prior", "sample"):
+            bars(stage, 1.5, 3)
+        bars.refresh()
         with bars.paused():
             assert not bars.live.is_started
-        assert bars.live.is_started
+            print("a.wav", file=console.file)
         bars.refresh()
-    assert "1/3" in console.file.getvalue()
+    before, after = console.file.getvalue().split("a.wav\n")
+    up = "\x1b[1A"
+    assert up in before
+    assert up not in after.partition("text")[0]
+    assert "1/3" in after
 
 
 def test_nothing_is_drawn_where_bars_are_not_shown():

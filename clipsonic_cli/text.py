@@ -79,6 +79,15 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def duration(seconds: float) -> str:
+    """Format a duration for people, such as "0.35 s", "35 minutes" or "2.3 hours"."""
+    units = ((48 * 3600, 86_400, "days"), (5400, 3600, "hours"), (90, 60, "minutes"))
+    for least, unit, name in units:
+        if seconds >= least:
+            return f"{seconds / unit:.{0 if unit == 60 else 1}f} {name}"
+    return f"{seconds:.2g} s"
+
+
 def slug(text: str, limit: int = 120) -> str:
     """Return a safe piece of a file name: letters and digits of any script, the rest hyphens.
 

@@ -14,6 +14,7 @@ from clipsonic_cli.evaluation.backbones import MetricRun
 from clipsonic_cli.evaluation.plan import EvalRequest, resolve
 from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
 from clipsonic_cli.evaluation.scoring import score
+from clipsonic_cli.evaluation.sources import Work
 from clipsonic_cli.evaluation.systems import QueryVectors, System
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.types import Note, Report, silent
@@ -50,13 +51,13 @@ def evaluate(
 
     # Resolve metrics and reference; check the source.
     plan = resolve(request)
-    collect = request.source.prepare(plan.needs, device)
+    prepared = request.source.prepare(plan.needs, device)
     _check_writable(request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     tell(plan.notes)
     # Collect sounds.
-    collected = collect(request.out, callbacks.on_progress)
-    del collect  # frees a model's networks before backbones are loaded
+    collected = prepared.collect(request.out, callbacks.on_progress, lambda line: tell([line]))
+    del prepared  # frees a model's networks before backbones are loaded
     tell(collected.notes)
     if not (collected.systems or collected.vectors or request.save_stats):
         raise UsageError("Nothing to evaluate; give folders of sounds or a model.")
@@ -104,6 +105,31 @@ def evaluate(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an evaluation would do."""
+
+    work: Work
+    metrics: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Backbones of the paper that are not on this machine."""
+    notes: tuple[str, ...]
+
+
+def preview(request: EvalRequest, *, device: torch.device) -> Preview:
+    """Check a request as :func:`evaluate` does, and count its sounds; writes nothing."""
+    plan = resolve(request)
+    prepared = request.source.prepare(plan.needs, device)
+    _check_writable(request.out)
+    runs = (*plan.audio_runs, *plan.vector_runs)
+    return Preview(
+        work=prepared.preview(request.out),
+        metrics=tuple(run.label for run in runs),
+        missing=tuple(dict.fromkeys(run.instead_of for run in runs if run.instead_of)),
+        notes=(*plan.notes, *prepared.notes),
+    )
+
+
 @contextmanager
 def held(out: Path) -> Iterator[None]:
     """Hold the folder of reports and sounds while the block runs.
@@ -131,7 +157,7 @@ def _vector_rows(
         for mode in vectors:
             generator = torch.Generator().manual_seed(seed)
             scores = run.metric(mode.made, mode.images, generator=generator)
-            yield ScoreRow(system=mode.system, scores=scores)
+            yield ScoreRow(system=mode.system, model=mode.model, scores=scores)
 
 
 def _samples(systems: Iterable[System], truth: Mapping[str, Path]) -> Iterator[Sample]:

@@ -1,17 +1,21 @@
 """The sounds a model makes for an evaluation; each is kept, and made again only if it would differ.
 
-OUT/sounds/pd-w1.5/NAME.wav             carries its recipe
-OUT/sounds/reconstruction-4s/NAME.wav   states its original and its vocoder
+OUT/sounds/MODEL-pd-w1.5-test-n512-dpmpp-12-4s-DIGEST/NAME.wav         carries its recipe
+OUT/sounds/MODEL-reconstruction-4s-test-n512-bigvgan-DIGEST/NAME.wav   states original and vocoder
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from clipsonic_cli.audio import level
+from clipsonic_cli.audio import files, level
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.data.prompts import prompt
@@ -32,6 +36,8 @@ from clipsonic_cli.types import Report, silent
 
 AT_ONCE = 8
 """Batch size of sounds, and of query vectors."""
+RECONSTRUCTION = "reconstruction"
+"""The system of the clips' own sounds, vocoded."""
 
 
 def playable_modes(
@@ -73,89 +79,136 @@ def recipe_for(item: TestItem, template: Recipe) -> Recipe | None:
     return replace(template, text=prompt(item.label, mode.space), seed=item.seed)
 
 
-def generate(
-    sonic: ClipSonic,
-    items: Sequence[TestItem],
-    template: Recipe,
-    folder: Path,
-    *,
-    report: Report = silent,
-) -> System:
-    """Make the sounds of queries in one mode, at one guidance scale, that are not there yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A system and how to make those of its sounds that are not there yet."""
+
+    system: System
+    absent: int
+    make: Callable[[Report], Iterator[None]]
+    """Yields after each sound; receives the stages of :meth:`ClipSonic.generate`."""
+
+
+def plan(
+    sonic: ClipSonic, items: Sequence[TestItem], template: Recipe, folder: Path, *, about: str = ""
+) -> Planned:
+    """Plan the sounds of queries in one mode, at one guidance scale; writes nothing.
 
     Args:
         sonic: The model.
         items: Queries; those that the mode cannot take have no sound.
         template: The recipe, but for the query and its seed.
-        folder: ``OUT/sounds``; a sound there is used if it has the same recipe, weights, image and
-            device.
-        report: Receives ("pd", done, total), and the stages of :meth:`ClipSonic.generate`.
+        folder: ``OUT/sounds``. The folder of the system in it is of just these sounds: its name
+            ends with a digest of all recipes, weights, images and the device.
+        about: A part of its name, such as the split.
     """
     name, guidance = template.mode, template.guidance
-    place = folder / f"{name}-w{guidance:g}"
-    place.mkdir(parents=True, exist_ok=True)
     queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]
-    sounds = {item.name: place / f"{item.name}.wav" for item, _ in queries}
-    wanted = [(sounds[item.name], sonic.check(recipe)) for item, recipe in queries]
-    absent = [(path, recipe) for path, recipe in wanted if not _is_made(path, recipe)]
-    done = len(wanted) - len(absent)
-    report(name, done, len(wanted))
-    made = sonic.generate([recipe for _, recipe in absent], batch_size=AT_ONCE, report=report)
-    for number, ((path, _), sound) in enumerate(zip(absent, made, strict=True), start=1):
-        sound.write(path, overwrite=True)
-        report(name, done + number, len(wanted))
-    return System(
+    recipes = {item.name: sonic.check(recipe) for item, recipe in queries}
+    sampling = f"{template.sampler}-{template.steps}-{template.seconds:g}s"
+    place = _place(
+        folder,
+        f"{sonic.parts.folder.path.name}-{name}-w{guidance:g}-{about}n{len(recipes)}-{sampling}",
+        {name: asdict(replace(recipe, image=None)) for name, recipe in recipes.items()},
+    )
+    sounds = {name: place / f"{name}.wav" for name in recipes}
+    absent = [name for name, recipe in recipes.items() if not _is_made(sounds[name], recipe)]
+
+    def make(report: Report) -> Iterator[None]:
+        place.mkdir(parents=True, exist_ok=True)
+        wanted = [recipes[name] for name in absent]
+        made = sonic.generate(wanted, batch_size=AT_ONCE, report=report)
+        for name, sound in zip(absent, made, strict=True):
+            sound.write(sounds[name], overwrite=True)
+            yield
+
+    system = System(
         name=name,
         guidance=guidance,
         sounds=sounds,
         prompts={i.name: text for i, r in queries if (text := r.text or i.text) is not None},
         images={item.name: item.image for item, _ in queries if item.image is not None},
     )
+    return Planned(system=system, absent=len(absent), make=make)
 
 
-def reconstruct(
+def plan_reconstruction(
     sonic: ClipSonic,
     items: Sequence[TestItem],
     spec: MelSpec,
     folder: Path,
     *,
+    seconds: float,
     vocoder: str | None = None,
-    report: Report = silent,
-) -> System:
-    """Vocode the mels of the clips' own sounds: Table 1's last row.
+    about: str = "",
+) -> Planned:
+    """Plan to vocode the mels of the clips' own sounds: Table 1's last row; writes nothing.
 
     Args:
         sonic: The model; only its vocoder is used.
         items: Test clips with their sounds.
         spec: Geometry of the mels.
-        folder: A sound there is used again if it has the same original and vocoder.
+        folder: As of :func:`plan`; the digest is of the originals and the vocoder.
+        seconds: Most seconds of a sound, for the name.
         vocoder: None is the model's default.
-        report: Receives ("reconstruction", done, total).
+        about: As of :func:`plan`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     name = vocoder or sonic.vocoder
     parts = sorted(sonic.vocoder_parts(name))
     identity = sonic.parts.identity(parts) if parts else name
-    log_mel = LogMel(spec)
-    sounds = {}
-    for done, item in enumerate(items, start=1):
-        assert item.sound is not None  # they come from a data set
-        path = sounds[item.name] = folder / f"{item.name}.wav"
-        description = {"of": bundle.identity(item.sound), "vocoder": identity}
-        if level.read_description(path) != description:
-            samples = torch.from_numpy(read_as_made(item.sound, spec.sample_rate).samples)
+    originals = {i.name: i.sound for i in items if i.sound is not None and _frames(i.sound)}
+    described = {
+        key: {"of": bundle.identity(path), "vocoder": identity} for key, path in originals.items()
+    }
+    model, about = sonic.parts.folder.path.name, f"{about}n{len(described)}"
+    place = _place(folder, f"{model}-{RECONSTRUCTION}-{seconds:g}s-{about}-{name}", described)
+    sounds = {key: place / f"{key}.wav" for key in described}
+    absent = [key for key, text in described.items() if level.read_description(sounds[key]) != text]
+
+    def make(_report: Report) -> Iterator[None]:
+        place.mkdir(parents=True, exist_ok=True)
+        log_mel = LogMel(spec)
+        for key in absent:
+            samples = torch.from_numpy(read_as_made(originals[key], spec.sample_rate).samples)
             whole = F.pad(samples, (0, -len(samples) % spec.hop_length))
             mel = mel_of(whole, log_mel).T[None, None]  # (1, 1, F, T)
-            if not mel.shape[-1]:  # too short for one
-                del sounds[item.name]
-                continue
             with torch.no_grad():
                 vocode = sonic.parts.vocoder(name, spec)
                 made = vocode(mel.to(sonic.parts.device)).float().cpu()[0, : len(samples)]
-            level.write(path, made, spec.sample_rate, description, overwrite=True)
-        report("reconstruction", done, len(items))
+            level.write(sounds[key], made, spec.sample_rate, described[key], overwrite=True)
+            yield
+
     prompts = {i.name: i.text for i in items if i.text is not None and i.name in sounds}
-    return System(name="reconstruction", sounds=sounds, prompts=prompts, of_reference=True)
+    system = System(name=RECONSTRUCTION, sounds=sounds, prompts=prompts, of_reference=True)
+    return Planned(system=system, absent=len(absent), make=make)
+
+
+def make_all(plans: Sequence[Planned], report: Report) -> None:
+    """Make the sounds of all plans; ``report`` receives ("sounds", done, total) of all of them."""
+    total = sum(planned.absent for planned in plans)
+    done = 0
+    report("sounds", done, total)
+    for planned in plans:
+        for _ in planned.make(report) if planned.absent else ():
+            done += 1
+            report("sounds", done, total)
+
+
+def seconds_each(sonic: ClipSonic, recipe: Recipe) -> float:
+    """Measure the time of a sound: that of 1 and of 3 steps of noise, as many more as requested."""
+    dim = getattr(sonic.parts.header(MODES[recipe.mode].unet).config, "cond_dim", 1)
+    count = 1 if sonic.parts.device.type == "cpu" else AT_ONCE
+    embed = F.normalize(torch.ones(count, dim), dim=1)
+
+    def measure(steps: int) -> float:
+        started = time.perf_counter()
+        sonic.render(replace(recipe, steps=steps), embed, list(range(count)))
+        return time.perf_counter() - started
+
+    measure(1)  # loads weights
+    once, thrice = measure(1), measure(3)
+    step = max(thrice - once, 0.0) / 2
+    return (once + step * (recipe.steps - 1)) / count
 
 
 def query_vectors(
@@ -222,6 +275,18 @@ def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
     spec = sonic.parts.header(here[0]).mel
     assert spec is not None  # a U-Net's and a vocoder's header have one
     return spec
+
+
+def _place(folder: Path, stem: str, contents: Mapping[str, Any]) -> Path:
+    """Return the folder of a system, whose name changes with any of its contents."""
+    text = json.dumps(contents, sort_keys=True)
+    return folder / f"{stem}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def _frames(path: Path) -> int:
+    """Return the length of a sound file in samples."""
+    with files.open_sound(path) as file:
+        return int(file.frames)
 
 
 def _is_made(path: Path, recipe: Recipe) -> bool:

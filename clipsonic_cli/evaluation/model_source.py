@@ -1,6 +1,6 @@
-"""A model as the source of an evaluation: checked first, then run on its queries."""
+"""Models as the source of an evaluation: checked first, then run on their queries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
-from clipsonic_cli.evaluation.sources import Collect
+from clipsonic_cli.evaluation.results import heading
+from clipsonic_cli.evaluation.sources import Prepared, Work
 from clipsonic_cli.evaluation.systems import Needs, QueryVectors, Reference, System, SystemSet
 from clipsonic_cli.evaluation.test_set import (
     ClipSpec,
     TestItem,
     common_items,
     draw_clips,
+    item_of,
     splits_of,
     take,
 )
@@ -29,6 +31,7 @@ from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import model_folders
+from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.text import SHOWN
 from clipsonic_cli.types import Clip, Note, Report, Split
 
@@ -40,10 +43,10 @@ TRUTH = "truth.npz"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Sounds that a model makes from queries."""
+    """Sounds that models make from the same queries."""
 
-    model: str
-    """Name or folder."""
+    models: tuple[str, ...]
+    """Names or folders."""
     recipe: Recipe
     """Sampler, steps, seconds and vocoder; its seed draws the queries and the noise of each."""
     data: str | None = None
@@ -56,7 +59,7 @@ class Generation:
     count: int | None = None
     """Most queries."""
     modes: tuple[str, ...] | None = None
-    """None is all that the model has for the data, or the first for text alone."""
+    """None is all that a model has for the data, or the first for text alone."""
     guidance: tuple[float, ...] = (1.5,)
     """Values of w, a system each."""
     clip_seconds: float | None = None
@@ -75,14 +78,14 @@ class Generation:
 
     @property
     def statistics(self) -> Path | None:
-        """Statistics in the model's folder, where there are no clips."""
-        if self.has_truth:
+        """Statistics in the folder of a single model, where there are no clips."""
+        if self.has_truth or len(self.models) > 1:
             return None
-        path = model_folders.find(self.model).path / TRUTH
+        path = model_folders.find(self.models[0]).path / TRUTH
         return path if path.is_file() else None
 
-    def prepare(self, needs: Needs, device: torch.device) -> Collect:
-        """Check the request, the model's files and the data; see :meth:`Source.prepare`."""
+    def prepare(self, needs: Needs, device: torch.device) -> Prepared:
+        """Check the request, the models' files and the data; see :meth:`Source.prepare`."""
         recipe = self.recipe
         # Check names and numbers.
         SAMPLERS.check(recipe.sampler)
@@ -91,25 +94,17 @@ class Generation:
                 raise unknown("mode", name, list(MODES))
         for scale in self.guidance:
             ranges.RECIPE["guidance"].check("guidance", scale)
-        # Find the modes that the model has the parts for.
-        sonic = ClipSonic.load(self.model, device=device, dtype=self.dtype, vocoder=recipe.vocoder)
-        wanted = list(MODES) if self.modes is None else list(dict.fromkeys(self.modes))
-        modes, skipped = generation.playable_modes(sonic, wanted, recipe)
-        notes = [] if self.modes is None else skipped
+        notes = []
         if needs.audio and (note := too_few(recipe.sampler, recipe.steps)) is not None:
             notes.append(note)
-        if wanted and not modes:
-            raise UsageError(f"Nothing can be made. {skipped[0]}")
+        # Find the modes that each model has the parts for.
+        models = [self._model(name, device) for name in dict.fromkeys(self.models)]
+        for model in models:
+            notes += [] if self.modes is None else model.skipped
         # Find the queries.
-        clips: list[Clip] = []
-        left_out: Mapping[str, str] = {}
-        splits = SplitDraw()
-        if self.data is None:
-            modes, more = self._without_data(modes, needs)
-        else:
-            names = dict.fromkeys([*(n for m in modes for n in MODES[m].weights), "vocoder"])
-            headers = {n: sonic.parts.header(n) for n in names if sonic.parts.folder.has(n)}
-            splits, note = splits_of(headers, self.split_seed)
+        listing, splits = None, SplitDraw()
+        if self.data is not None:
+            splits, note = splits_of(_headers(models), self.split_seed)
             notes += [note] if note else []
             listing = draw_clips(
                 self.data,
@@ -119,20 +114,46 @@ class Generation:
                 seed=recipe.seed,
             )
             notes += listing.notes
-            left_out = listing.left_out
-            modes, clips, more = self._with_data(modes, listing.clips, needs)
-        prepared = _Prepared(
+        clips = [] if listing is None else listing.clips
+        # Leave out the modes that lack queries, and clips without a label.
+        for place, model in enumerate(models):
+            if listing is None:
+                modes, more = self._without_data(model.modes, needs)
+            else:
+                modes, more = self._with_data(model.modes, clips, needs)
+            models[place] = replace(model, modes=modes)
+            notes += more
+        of_text = any(MODES[name].query == "text" for model in models for name in model.modes)
+        labelled = [clip for clip in clips if clip.label is not None]
+        if of_text and len(labelled) < len(clips):
+            notes.append(f"{len(clips) - len(labelled)} clips without a label are left out")
+            clips = labelled
+        return _Prepared(
             request=self,
             needs=needs,
-            sonic=sonic,
-            modes=modes,
-            spec=generation.spec_of(sonic, modes),
+            models=models,
             clips=clips,
-            notes=[*notes, *more],
-            left_out=left_out,
+            notes=list(dict.fromkeys(notes)),
+            left_out={} if listing is None else listing.left_out,
             splits=splits,
         )
-        return prepared.collect
+
+    def _model(self, name: str, device: torch.device) -> "_Model":
+        """Return a model with the modes that it has the parts for."""
+        recipe = self.recipe
+        sonic = ClipSonic.load(name, device=device, dtype=self.dtype, vocoder=recipe.vocoder)
+        wanted = list(MODES) if self.modes is None else list(dict.fromkeys(self.modes))
+        modes, skipped = generation.playable_modes(sonic, wanted, recipe)
+        if wanted and not modes:
+            raise UsageError(f"Nothing can be made. {skipped[0]}")
+        prefix = f"{sonic.model} " if len(set(self.models)) > 1 else ""
+        return _Model(
+            sonic=sonic,
+            modes=modes,
+            skipped=[f"{prefix}{line}" for line in skipped],
+            spec=generation.spec_of(sonic, modes),
+            prefix=prefix,
+        )
 
     def _without_data(self, modes: Sequence[str], needs: Needs) -> tuple[list[str], list[str]]:
         """Return the modes for text alone, and notes."""
@@ -160,35 +181,44 @@ class Generation:
 
     def _with_data(
         self, modes: Sequence[str], clips: Sequence[Clip], needs: Needs
-    ) -> tuple[list[str], list[Clip], list[str]]:
-        """Return the modes and the clips that go together, and notes."""
-        labelled = [clip for clip in clips if clip.label is not None]
+    ) -> tuple[list[str], list[str]]:
+        """Return the modes that the clips allow, and notes."""
+        if any(clip.label is not None for clip in clips):
+            return list(modes), []
         of_text = [name for name in modes if MODES[name].query == "text"]
-        if not labelled and (of_text or needs.vectors):
-            names = ", ".join(of_text) or "similarity scores"
-            if needs.vectors or len(of_text) == len(modes):
-                raise UsageError(
-                    f"The clips of '{self.data}' have no labels, which {names} need. Put each "
-                    "video in a folder named after its sound, such as violin/."
-                )
-            note = f"modes {names} are left out: the clips have no labels"
-            return [name for name in modes if name not in of_text], list(clips), [note]
-        if of_text and len(labelled) < len(clips):
-            note = f"{len(clips) - len(labelled)} clips without a label are left out"
-            return list(modes), labelled, [note]
-        return list(modes), list(clips), []
+        if not of_text and not needs.vectors:
+            return list(modes), []
+        names = ", ".join(of_text) or "similarity scores"
+        if needs.vectors or len(of_text) == len(modes):
+            raise UsageError(
+                f"The clips of '{self.data}' have no labels, which {names} need. Put each "
+                "video in a folder named after its sound, such as violin/."
+            )
+        note = f"modes {names} are left out: the clips have no labels"
+        return [name for name in modes if name not in of_text], [note]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """A model whose files were checked; no weights are loaded yet."""
+
+    sonic: ClipSonic
+    modes: list[str]
+    skipped: list[str]
+    """A line for each mode that it lacks parts for."""
+    spec: MelSpec
+    prefix: str
+    """Begins the names of its systems, where there are several models."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Prepared:
-    """A model and its queries, checked; no weights are loaded yet."""
+    """Models and their queries, checked."""
 
     request: Generation
     needs: Needs
-    sonic: ClipSonic
-    modes: list[str]
-    spec: MelSpec
-    clips: list[Clip]
+    models: list[_Model]
+    clips: Sequence[Clip]
     notes: list[str]
     left_out: Mapping[str, str]
     splits: SplitDraw
@@ -197,57 +227,151 @@ class _Prepared:
     def clip_seconds(self) -> float:
         return self.request.clip_seconds or self.request.recipe.seconds
 
-    def collect(self, out: Path, report: Report) -> SystemSet:
+    @property
+    def count(self) -> int:
+        """Most queries."""
+        return self.request.count or (COMMON_COUNT if self.request.data is None else PAPER_COUNT)
+
+    @property
+    def clip_spec(self) -> ClipSpec:
+        modes = [MODES[name] for model in self.models for name in model.modes]
+        return ClipSpec(
+            seconds=self.clip_seconds,
+            sample_rate=self.models[0].spec.sample_rate,
+            image=self.needs.vectors or any(mode.query == "image" for mode in modes),
+        )
+
+    def preview(self, out: Path) -> Work:
+        """Count the sounds; see :meth:`Prepared.preview`.
+
+        Clips that were passed over before another was taken cannot be used. Where others were not
+        taken yet, they are supposed to be of use, and none of the sounds is there.
+        """
+        seed, spec = self.request.recipe.seed, self.clip_spec
+        if self.request.data is None:
+            items = common_items(self.count, seed=seed)
+        else:
+            items = [item_of(clip, spec, out / "clips", seed=seed) for clip in self.clips]
+        taken = [n for n, item in enumerate(items) if item.is_taken]
+        rest = items[max(taken, default=-1) + 1 :]
+        items = [*(items[n] for n in taken), *rest][: self.count]
+        if len(items) <= len(taken):
+            return self._work(self._plans(items, out))
+        systems = [
+            f"{model.prefix}{heading(mode, w)}"
+            for model in self.models
+            for mode in model.modes
+            for w in dict.fromkeys(self.request.guidance)
+        ]
+        systems += [f"{m.prefix}{generation.RECONSTRUCTION}" for m in self._vocoders()]
+        if not self.needs.audio:
+            return Work(systems=(), sounds=0, there=0)
+        guided = len(systems) - len(self._vocoders())
+        return Work(
+            systems=tuple(systems),
+            sounds=len(items) * len(systems),
+            there=0,
+            seconds=self._seconds(guided * len(items)),
+        )
+
+    def collect(self, out: Path, report: Report, note: Callable[[str], None]) -> SystemSet:
         """Make the sounds that are not in ``out`` yet, in "sounds"; test clips go to "clips"."""
-        request, sonic = self.request, self.sonic
         # Take the test clips.
         items = self._items(out, report)
         sounds = {item.name: item.sound for item in items if item.sound is not None}
         truth = self._truth(sounds) if sounds else None
-        modes = [MODES[name] for name in self.modes]
-        folder = out / "sounds"
-        systems: list[System] = []
         # Generate and reconstruct.
-        if self.needs.audio:
-            for mode in modes:
-                for w in dict.fromkeys(request.guidance):
-                    template = replace(request.recipe, mode=mode.name, guidance=w)
-                    made = generation.generate(sonic, items, template, folder, report=report)
-                    systems.append(made)
-            if truth is not None:
-                place = folder / f"reconstruction-{self.clip_seconds:g}s"
-                system = generation.reconstruct(
-                    sonic, items, self.spec, place, vocoder=request.recipe.vocoder, report=report
-                )
-                systems.append(system)
+        plans = self._plans(items, out)
+        work = self._work(plans)
+        if work.there < work.sounds:
+            note(str(work))
+        generation.make_all(plans, report)
         # Encode the queries.
         vectors: list[QueryVectors] = []
-        if self.needs.vectors:
-            vectors += generation.query_vectors(sonic, items, modes, report=report)
+        for model in self.models if self.needs.vectors else ():
+            modes = [MODES[name] for name in model.modes]
+            for made in generation.query_vectors(model.sonic, items, modes, report=report):
+                vectors.append(_named(model, made, "system"))
+        systems = [planned.system for planned in plans]
         return SystemSet(
             systems=tuple(systems),
             truth=truth,
             vectors=tuple(vectors),
-            settings=self._settings(len(items), truth),
+            settings=self._settings(len(items), truth, systems, out),
             notes=tuple(self.notes),
             left_out=self.left_out,
         )
 
+    def _plans(self, items: Sequence[TestItem], out: Path) -> list[generation.Planned]:
+        """Plan the sounds of every model, mode and guidance, and the reconstructions."""
+        if not self.needs.audio:
+            return []
+        request, folder = self.request, out / "sounds"
+        about = "" if request.data is None else f"{request.split}-"
+        plans = []
+        for model in self.models:
+            for mode in model.modes:
+                for w in dict.fromkeys(request.guidance):
+                    template = replace(request.recipe, mode=mode, guidance=w)
+                    made = generation.plan(model.sonic, items, template, folder, about=about)
+                    plans.append(replace(made, system=_named(model, made.system, "name")))
+        for model in self._vocoders():
+            made = generation.plan_reconstruction(
+                model.sonic,
+                items,
+                model.spec,
+                folder,
+                seconds=self.clip_seconds,
+                vocoder=request.recipe.vocoder,
+                about=about,
+            )
+            plans.append(replace(made, system=_named(model, made.system, "name")))
+        return plans
+
+    def _vocoders(self) -> list[_Model]:
+        """Return the models whose vocoders differ; without a name where all are one."""
+        if self.request.data is None:
+            return []
+        different: dict[tuple[str, str, MelSpec], _Model] = {}
+        for model in self.models:
+            sonic = model.sonic
+            parts = sorted(sonic.vocoder_parts())
+            key = (sonic.vocoder, sonic.parts.identity(parts), model.spec)
+            different.setdefault(key, model)
+        models = list(different.values())
+        return models if len(models) > 1 else [replace(models[0], prefix="")]
+
+    def _work(self, plans: Sequence[generation.Planned]) -> Work:
+        """Count the sounds of plans."""
+        counts = [len(planned.system.sounds) for planned in plans]
+        guided = sum(p.absent for p in plans if p.system.guidance is not None)
+        return Work(
+            systems=tuple(heading(p.system.name, p.system.guidance) for p in plans),
+            sounds=sum(counts),
+            there=sum(counts) - sum(planned.absent for planned in plans),
+            seconds=self._seconds(guided),
+        )
+
+    def _seconds(self, count: int) -> float | None:
+        """Measure about how long so many sounds take; None for few, which take less to make."""
+        playable = [model for model in self.models if model.modes]
+        if count <= generation.AT_ONCE or not playable:
+            return None
+        each = [
+            generation.seconds_each(m.sonic, replace(self.request.recipe, mode=m.modes[0]))
+            for m in playable
+        ]
+        return count * sum(each) / len(each)
+
     def _items(self, out: Path, report: Report) -> list[TestItem]:
         """Return the queries; take them from the clips where there are any."""
-        request = self.request
+        request, count = self.request, self.count
         if request.data is None:
-            return common_items(request.count or COMMON_COUNT, seed=request.recipe.seed)
-        count = request.count or PAPER_COUNT
-        spec = ClipSpec(
-            seconds=self.clip_seconds,
-            sample_rate=self.spec.sample_rate,
-            image=self.needs.vectors or any(MODES[name].query == "image" for name in self.modes),
-        )
+            return common_items(count, seed=request.recipe.seed)
         items, faults = take(
             self.clips,
             count,
-            spec,
+            self.clip_spec,
             out / "clips",
             seed=request.recipe.seed,
             workers=request.workers,
@@ -270,24 +394,40 @@ class _Prepared:
         )
         return Reference(description=description, sounds=sounds, of_clips=True)
 
-    def _settings(self, count: int, truth: Reference | None) -> dict[str, Any]:
+    def _settings(
+        self, count: int, truth: Reference | None, systems: Sequence[System], out: Path
+    ) -> dict[str, Any]:
         """Return all that decided the sounds."""
-        request, sonic = self.request, self.sonic
-        recipe, parts = request.recipe, sonic.parts
+        request, recipe = self.request, self.request.recipe
+        parts = self.models[0].sonic.parts
+
+        def of_each(value: Callable[[_Model], Any]) -> Any:
+            """Return what all models have, or that of each by its name."""
+            values = {model.sonic.model: value(model) for model in self.models}
+            same = all(one == values[self.models[0].sonic.model] for one in values.values())
+            return next(iter(values.values())) if same else values
+
         settings: dict[str, Any] = {
-            "model": sonic.model,
-            "model_ids": {m: parts.identity(sorted(MODES[m].weights)) for m in self.modes},
-            "modes": self.modes,
+            "model": ", ".join(model.sonic.model for model in self.models),
+            "model_ids": of_each(
+                lambda m: {n: m.sonic.parts.identity(sorted(MODES[n].weights)) for n in m.modes}
+            ),
+            "modes": of_each(lambda model: model.modes),
             "guidance": list(request.guidance),
             "sampler": recipe.sampler,
             "steps": recipe.steps,
             "seconds": recipe.seconds,
-            "vocoder": recipe.vocoder or sonic.vocoder,
+            "vocoder": ", ".join(dict.fromkeys(m.sonic.vocoder for m in self.models)),
             "seed": recipe.seed,
             "n": count,
             "device": parts.device.type,
             "dtype": str(parts.dtype).removeprefix("torch."),
             "prompt": "as each mode takes it: 'a photo of LABEL', for CLAP 'the sound of LABEL'",
+            "sounds": {
+                heading(system.name, system.guidance): path.parent.relative_to(out).as_posix()
+                for system in systems
+                for path in list(system.sounds.values())[:1]
+            },
         }
         if truth is not None:
             settings |= {
@@ -301,6 +441,25 @@ class _Prepared:
                 "picture": "the frame in the middle of each clip",
             }
         return settings
+
+
+def _headers(models: Sequence[_Model]) -> dict[str, Header]:
+    """Return the headers of the parts that are evaluated, by name."""
+    headers = {}
+    for model in models:
+        parts = model.sonic.parts
+        for part in dict.fromkeys([*(n for m in model.modes for n in MODES[m].weights), "vocoder"]):
+            if parts.folder.has(part):
+                headers[f"{model.prefix}{part}"] = parts.header(part)
+    return headers
+
+
+def _named(model: _Model, made: Any, field: str) -> Any:
+    """Return a system, or vectors, with the model in its name if there are several."""
+    if not model.prefix:
+        return made
+    name = f"{model.prefix}{getattr(made, field)}"
+    return replace(made, **{field: name, "model": model.sonic.model})
 
 
 def _lengths(sounds: Mapping[str, Path]) -> str:

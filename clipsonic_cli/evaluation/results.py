@@ -5,11 +5,14 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import written
+from clipsonic_cli.bounded import read_json
 from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.text import slug
 from clipsonic_cli.types import Score
 
 FORMAT = "clipsonic-eval/1"
@@ -21,6 +24,10 @@ COLUMNS = (
     *SAMPLING,
 )
 """Columns of ``report.csv``, which has a line for each score."""
+NAMED = {"split": "", "n": "n", "sampler": "", "steps": "steps", "seconds": "s", "seed": "seed"}
+"""Settings that the name of a report states where another has its name, with a prefix each."""
+MAX_REPORT = 1 << 28
+"""Most bytes of a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,9 @@ class ScoreRow:
     """The scores of one system at one guidance scale."""
 
     system: str
-    """A mode, "reconstruction", or the name of a folder."""
+    """A mode or "reconstruction", with the model first if there are several; or a folder's name."""
+    model: str | None = None
+    """Which of several models it is of."""
     guidance: float | None = None
     """The paper's w; None where nothing was guided."""
     scores: tuple[Score, ...] = ()
@@ -38,6 +47,11 @@ class ScoreRow:
     order of these means anything."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Sounds that could not be embedded, with the reason; notes name a few."""
+
+    @property
+    def role(self) -> str:
+        """The system without the name of its model."""
+        return self.system if self.model is None else self.system.removeprefix(f"{self.model} ")
 
     def score(self, metric: str) -> Score | None:
         """Return the first score of a metric, by any backbone."""
@@ -90,12 +104,35 @@ def details(results: Results, row: ScoreRow) -> dict[str, Any]:
     """Return a row as JSON holds it."""
     return {
         "system": row.system,
+        "model": row.model,
         "guidance": row.guidance,
         **sampling_of(results, row),
         "scores": [{"label": score.label, **asdict(score)} for score in row.scores],
         "outliers": dict(row.outliers),
         "left_out": dict(row.left_out),
     }
+
+
+def report_path(out: Path, stem: str, results: Results) -> Path:
+    """Return the file of a report: OUT/STEM.json, unless one of other settings has that name.
+
+    Then what differs and a digest of all settings are in the name, so that no report replaces one
+    of other settings, and one of the same settings replaces itself.
+    """
+    path = out / f"{stem}.json"
+    if not path.exists():
+        return path
+    settings = json.loads(json.dumps(dict(results.settings)))
+    try:
+        before = read_json(path, MAX_REPORT)["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = {}
+    if before == settings:
+        return path
+    differ = {key for key in NAMED if settings.get(key) != before.get(key)}
+    parts = [f"{NAMED[key]}{settings[key]}" for key in NAMED if key in differ and key in settings]
+    digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
+    return out / f"{slug('-'.join([stem, *parts, digest]))}.json"
 
 
 def write_json(results: Results, path: Path) -> None:

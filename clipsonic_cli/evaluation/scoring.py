@@ -182,6 +182,7 @@ class _Tally:
         """Return the scores in the order of the metrics."""
         return ScoreRow(
             system=self.system.name,
+            model=self.system.model,
             guidance=self.system.guidance,
             scores=tuple(score for run in runs for score in self.scores.get(run, ())),
             outliers=self.outliers,

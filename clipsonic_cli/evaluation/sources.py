@@ -1,6 +1,6 @@
 """Where the sounds of an evaluation come from; here from folders (``model_source.py``: a model)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,10 +12,43 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import other_files, sound_files
 from clipsonic_cli.evaluation.prompts import find_prompts, read_prompts
 from clipsonic_cli.evaluation.systems import Needs, System, SystemSet
+from clipsonic_cli.text import duration
 from clipsonic_cli.types import Report
 
-Collect = Callable[[Path, Report], SystemSet]
-"""Returns the systems; writes the sounds that are not there yet into a folder."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The sounds of an evaluation."""
+
+    systems: tuple[str, ...]
+    sounds: int
+    there: int
+    """How many of them need not be made."""
+    seconds: float | None = None
+    """About how long the others take on this machine; None for few."""
+
+    def __str__(self) -> str:
+        """Format the work for people."""
+        about = "" if self.seconds is None else f", about {duration(self.seconds)}"
+        to_make = self.sounds - self.there
+        return f"{to_make:,} sounds to make ({self.there:,} are there already){about}"
+
+
+class Prepared(Protocol):
+    """A source that was checked."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Differences from what was requested, as far as known."""
+
+    def preview(self, out: Path) -> Work:
+        """Count the sounds; writes nothing."""
+
+    def collect(self, out: Path, report: Report, note: Callable[[str], None]) -> SystemSet:
+        """Return the systems; write the sounds that are not there yet into a folder.
+
+        ``note`` receives what is going to be made.
+        """
 
 
 class Source(Protocol):
@@ -33,8 +66,8 @@ class Source(Protocol):
     def statistics(self) -> Path | None:
         """Statistics of true sounds that came with a model, for want of any other reference."""
 
-    def prepare(self, needs: Needs, device: torch.device) -> Collect:
-        """Check all that needs no weights, and return the function that collects the systems.
+    def prepare(self, needs: Needs, device: torch.device) -> Prepared:
+        """Check all that needs no weights.
 
         Raises:
             UsageError: Something is missing or out of range.
@@ -57,7 +90,7 @@ class Folders:
     has_queries = False
     statistics = None
 
-    def prepare(self, needs: Needs, device: torch.device) -> Collect:  # noqa: ARG002 - no network runs
+    def prepare(self, needs: Needs, device: torch.device) -> Prepared:  # noqa: ARG002 - no network runs
         """Find the sounds; none is read, but recipes inside files are."""
         listed = None if self.prompts is None else read_prompts(self.prompts)
         systems: list[System] = []
@@ -85,7 +118,27 @@ class Folders:
         settings: dict[str, Any] = {"generated": [str(folder) for folder in self.folders]}
         if self.prompts is not None:
             settings["prompts"] = str(self.prompts)
-        collected = SystemSet(
-            systems=tuple(systems), settings=settings, notes=tuple(notes), left_out=left_out
+        return _Found(
+            SystemSet(
+                systems=tuple(systems), settings=settings, notes=tuple(notes), left_out=left_out
+            )
         )
-        return lambda _out, _report: collected
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Sounds that are all there."""
+
+    systems: SystemSet
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.systems.notes
+
+    def preview(self, _out: Path) -> Work:
+        systems = self.systems.systems
+        count = sum(len(system.sounds) for system in systems)
+        return Work(systems=tuple(s.name for s in systems), sounds=count, there=count)
+
+    def collect(self, _out: Path, _report: Report, _note: Callable[[str], None]) -> SystemSet:
+        return self.systems

@@ -13,6 +13,8 @@ class System:
     """A set of sounds that is scored."""
 
     name: str
+    model: str | None = None
+    """Which of several models it is of; its name begins that of the system."""
     guidance: float | None = None
     """The paper's w; None where nothing was guided."""
     sounds: Mapping[str, Path] = field(default_factory=dict)
@@ -42,6 +44,8 @@ class QueryVectors:
     """Vectors of the queries in one mode, and of the true images."""
 
     system: str
+    model: str | None = None
+    """As of :class:`System`."""
     made: Features
     images: Features
 

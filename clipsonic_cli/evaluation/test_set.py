@@ -46,6 +46,11 @@ class TestItem:
     """The frame in the middle, where it was requested."""
 
     @property
+    def is_taken(self) -> bool:
+        """Whether its files are there."""
+        return all(path is None or path.is_file() for path in (self.sound, self.image))
+
+    @property
     def text(self) -> str | None:
         """The prompt for CLIP."""
         return None if self.label is None else prompt(self.label, "clip-text")
@@ -169,20 +174,23 @@ def take(
             if isinstance(fault, Failed):
                 faults[clip.id] = fault.reason
                 continue
-            name = file_name(clip.id)
-            items.append(
-                TestItem(
-                    name=name,
-                    seed=int(drawn(clip.id, f"{seed} noise") * 2**53),
-                    label=clip.label,
-                    sound=_sound_path(folder, name, spec),
-                    image=_image_path(folder, name) if spec.image else None,
-                )
-            )
+            items.append(item_of(clip, spec, folder, seed=seed))
             report("clips", len(items), count)
     if not items:
         raise UsageError(f"No clip can be used. {next(iter(faults.values()))}")
     return items, faults
+
+
+def item_of(clip: Clip, spec: ClipSpec, folder: Path, *, seed: int) -> TestItem:
+    """Return the queries of a clip, whose files :func:`take` writes."""
+    name = file_name(clip.id)
+    return TestItem(
+        name=name,
+        seed=int(drawn(clip.id, f"{seed} noise") * 2**53),
+        label=clip.label,
+        sound=_sound_path(folder, name, spec),
+        image=_image_path(folder, name) if spec.image else None,
+    )
 
 
 def file_name(name: str) -> str:

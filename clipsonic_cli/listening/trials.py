@@ -22,7 +22,8 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     Table 3.
     """
     systems = list(dict.fromkeys(name for sample in results.samples for name in sample.paths))
-    modes = [mode for name in systems if (mode := MODES.get(name.partition(" w=")[0])) is not None]
+    roles = [name.partition(" w=")[0].rpartition(" ")[2] for name in systems]
+    modes = [MODES[role] for role in roles if role in MODES]
     by_image = bool(modes) and all(mode.query == "image" for mode in modes)
     fit: list[_Fit] = []
     for sample in results.samples:

@@ -98,7 +98,7 @@ FIGURE_3 = PaperRequest(metrics=("fad", "clap"), guidance=(1.0, 1.5, 2.0, 3.0))
 
 
 def of_model(results: Results) -> bool:
-    """Return whether systems are modes of a model and its reconstruction; else they are folders."""
+    """Return whether systems are modes of models and reconstructions; else they are folders."""
     return "model" in results.settings
 
 
@@ -110,7 +110,7 @@ def number_for(results: Results, row: ScoreRow, metric: str, data: str) -> float
     if not of_model(results) or row.guidance not in (None, W):
         return None
     if metric == "similarity":
-        return TABLE_2.get(row.system, {}).get(data)
-    if row.system == RECONSTRUCTION and metric in TABLE_5:
+        return TABLE_2.get(row.role, {}).get(data)
+    if row.role == RECONSTRUCTION and metric in TABLE_5:
         return TABLE_5[metric].get(data)
-    return TABLE_1.get(row.system, {}).get(data, {}).get(metric)
+    return TABLE_1.get(row.role, {}).get(data, {}).get(metric)

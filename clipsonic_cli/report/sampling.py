@@ -64,7 +64,7 @@ def differences(results: Results) -> list[str]:
 def _mean_seconds(results: Results, *, guided: bool) -> float | None:
     """Return the mean length in seconds of the sounds that were sampled, or reconstructed."""
     for row in results.rows:
-        if row.guidance is not None if guided else row.system == RECONSTRUCTION:
+        if row.guidance is not None if guided else row.role == RECONSTRUCTION:
             for score in row.scores:
                 if score.seconds is not None:
                     return score.seconds

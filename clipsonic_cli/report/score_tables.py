@@ -57,7 +57,7 @@ def _table(results: Results, group: _Group, index: int, notes: dict[str, int]) -
     # Format the scores.
     lines = []
     for row in rows:
-        name = paper.TITLES.get(row.system) if paper.of_model(results) else None
+        name = paper.TITLES.get(row.role) if paper.of_model(results) else None
         title = escaped(row.system) + (f"<small>{escaped(name)}</small>" if name else "")
         cells = [_cell(row, label, best[label], notes) for label in columns]
         cells += [_paper_cell(results, row, *column) for column in paper_columns]
@@ -71,7 +71,7 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
     if score is None:
         return f"<td>{NONE}</td>"
     value = f'<data value="{score.value!r}">{number(score.value, score)}</data>'
-    if score.value == best and row.system != paper.RECONSTRUCTION:
+    if score.value == best and row.role != paper.RECONSTRUCTION:
         value = f'<b>{value} <span role="img" aria-label="best">★</span></b>'
     for note in score.notes:
         n = notes.setdefault(note, len(notes) + 1)
@@ -84,7 +84,7 @@ def _cell(row: ScoreRow, label: str, best: float | None, notes: dict[str, int]) 
 def _best(rows: Sequence[ScoreRow], label: str) -> float | None:
     """Return the best of two values or more, of as many sounds each, if they rank systems."""
     # Reconstructions are an upper bound.
-    rows = [row for row in rows if row.system != paper.RECONSTRUCTION]
+    rows = [row for row in rows if row.role != paper.RECONSTRUCTION]
     scores = [score for row in rows for score in row.scores if score.label == label]
     if len(scores) < 2 or len({score.n for score in scores}) > 1 or not scores[0].ranks:
         return None

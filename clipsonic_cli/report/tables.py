@@ -99,7 +99,7 @@ def table_5(results: Results) -> Table:
                 _, windows, mode = metric.rpartition("windows-")
                 size = min(score.seconds or 0.0, 4.0) if windows else score.seconds or 0.0
                 numbers = _paper_cells(results, row, metric)
-                if row.system != paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
+                if row.role != paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
                     numbers = [NONE for _ in numbers]
                 cells = (
                     row.system,
@@ -173,8 +173,9 @@ def _title(results: Results, row: ScoreRow) -> str:
     """Return the paper's title of a mode."""
     if not paper.of_model(results):
         return row.system
-    vocoder = f" ({results.settings.get('vocoder')})" if row.system == paper.RECONSTRUCTION else ""
-    return paper.TITLES.get(row.system, row.system) + vocoder
+    vocoder = f" ({results.settings.get('vocoder')})" if row.role == paper.RECONSTRUCTION else ""
+    model = f"{row.model}: " if row.model is not None else ""
+    return f"{model}{paper.TITLES.get(row.role, row.role)}{vocoder}"
 
 
 def _sizes(scores: Sequence[Score | None]) -> list[str]:

@@ -10,6 +10,7 @@ by whether a clip's picture is one of those the model was trained on. Two cores,
 
 import argparse
 import csv
+import json
 import math
 import shlex
 import shutil
@@ -119,6 +120,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
         of = sets["not seen" if clip.label in unseen else "seen"]
         of[file_name(clip.id)] = prompt(str(clip.label), "clip-text")
     backbone = MiniBackbone.load(torch.device("cpu"))
+    folders = json.loads((made / "table-1.json").read_text())["settings"]["sounds"]
 
     def embed(folder: Path, names: Iterable[str]) -> Features:
         paths = {name: folder / f"{name}.wav" for name in names}
@@ -129,7 +131,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
     for title, prompts in sets.items():
         truth, texts = embed(made / "clips" / "truth-4s", prompts), embed_prompts(prompts, backbone)
         for system in SYSTEMS:
-            sounds = embed(made / "sounds" / f"{system}-w1.5", prompts)
+            sounds = embed(made / folders[f"{system} w=1.5"], prompts)
             scores = [
                 metric(sounds, against, generator=torch.Generator().manual_seed(0))[0]
                 for metric, against in ((FAD, truth), (CLAP, texts))

@@ -195,7 +195,7 @@ def test_a_model_is_scored_in_every_mode_requested(ask):
     rows = [(row["system"], row["guidance"]) for row in map(json.loads, out)]
     assert code == 0
     assert rows == [("iq", 1), ("iq", 2), ("zs", 1), ("zs", 2), ("reconstruction", None)]
-    assert len(list(Path("eval/micro/sounds/zs-w2").iterdir())) == 2
+    assert len(list(Path("eval/micro/sounds").glob("micro-zs-w2-train-n2-*/*.wav"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_table_of_the_paper_has_its_numbers_next_to(ask, number, seen):
 
 
 def test_figure_3_is_written_in_two_forms(ask):
-    code, _, err = ask("--figure", 3, "--modes", "zs", "--guidance", 1, 2)
+    code, _, err = ask("--figure", 3, "--modes", "zs", "--guidance", 1, 2, "--metrics", "clap")
     assert code == 0
     assert err[-1] == "figure: eval/micro/figure-3.svg, eval/micro/figure-3.png"
     assert "fad[mini]" in Path("eval/micro/figure-3.svg").read_text()
@@ -367,3 +367,41 @@ def test_a_second_evaluation_into_a_folder_is_rejected_while_the_first_runs(call
     assert (code, len(err)) == (2, 1)
     assert "'out' is being worked in: clipsonic eval, process" in err[0]
     assert call(*arguments, "-o", "out")[0] == 0
+
+
+def test_a_report_of_other_settings_is_not_replaced(ask, call):
+    ask("--modes", "zs", "--metrics", "fad", "--table", 1)
+    first = Path("eval/micro/table-1.json")
+    before = first.read_bytes()
+    _, _, err = ask("--modes", "zs", "--metrics", "fad", "--table", 1, "-n", 1, "--steps", 3)
+    assert first.read_bytes() == before
+    (other,) = first.parent.glob("table-1-*.json")
+    assert re.fullmatch(r"table-1-n1-steps3-[0-9a-f]{8}\.json", other.name)
+    assert other.with_suffix(".html").is_file()
+    assert f"note: {first} stays, as it is of other settings" in err
+    for path, more in ((first, []), (other, ["-n", 1, "--steps", 3])):
+        settings = json.loads(path.read_text())["settings"]
+        (folder,) = [f for name, f in settings["sounds"].items() if name == "zs w=1.5"]
+        assert len(list((first.parent / folder).iterdir())) == settings["n"]
+        path.unlink()
+        ask("--modes", "zs", "--metrics", "fad", "--table", 1, *more)
+        if path == first:
+            assert path.read_bytes() == before
+    assert len(list(first.parent.glob("table-1*.json"))) == 2
+
+
+def test_a_dry_run_counts_and_makes_nothing(ask):
+    code, out, err = ask("--modes", "iq", "zs", "--dry-run")
+    assert (code, out[0]) == (0, "6 sounds to make (0 are there already)")
+    assert "systems: iq w=1.5, zs w=1.5, reconstruction" in out
+    assert "not on this machine: vggish clap (clipsonic download vggish clap)" in out
+    assert err[-1] == "nothing was made or written"
+    assert not Path("eval").exists()
+    _, (line,), _ = ask("--modes", "zs", "--dry-run", "--json")
+    assert json.loads(line)["work"]["to_make"] == 4
+
+
+def test_the_fast_preset_takes_8_steps(asked):
+    assert asked("--preset", "fast")[:2] == ("dpmpp", 8)
+    assert asked("--preset", "fast", "--sampler", "ddim")[:2] == ("ddim", 50)
+    assert asked("--preset", "fast", "--steps", 3)[:2] == ("dpmpp", 3)

@@ -20,11 +20,11 @@ SURFACE = {
         -q -y
     """,
     "eval": """
-        --clip-seconds --count --data --data-format --debug --device --dtype --figure --generated
-        --guidance --help --json --key --latex --listening-test --markdown --metrics --mode --model
-        --modes --output --pictures --preset --prompts --quiet --ratings --reference --sampler
-        --save-stats --seconds --seed --split --split-seed --steps --table --trials --vocoder
-        --workers -d -h -m -n -o -q -s -w
+        --clip-seconds --count --data --data-format --debug --device --dry-run --dtype
+        --figure --generated --guidance --help --json --key --latex --listening-test
+        --markdown --metrics --mode --model --modes --output --pictures --preset --prompts
+        --quiet --ratings --reference --sampler --save-stats --seconds --seed --split
+        --split-seed --steps --table --trials --vocoder --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
         --batch-size --bits --count --debug --device --dtype --file --file-format --format

@@ -1,6 +1,7 @@
 """Sounds of a model for an evaluation, by the networks of the micro model."""
 
 import dataclasses
+import re
 import shutil
 
 import pytest
@@ -9,18 +10,22 @@ import torch
 
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.evaluation import generation
 from clipsonic_cli.evaluation.generation import (
-    generate,
+    make_all,
+    plan,
+    plan_reconstruction,
     playable_modes,
     query_vectors,
     recipe_for,
-    reconstruct,
+    seconds_each,
     spec_of,
 )
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
+from clipsonic_cli.types import silent
 
 RECIPE = Recipe(sampler="dpmpp", steps=2, seconds=0.3)
 
@@ -43,6 +48,13 @@ def items(violin_picture, tmp_path):
         )
         for number, label in enumerate(["violin", "dog_barking", None])
     ]
+
+
+def generate(sonic, items, template, folder, report=silent):
+    """Make the sounds of a system that are not there yet, and return it."""
+    planned = plan(sonic, items, template, folder)
+    make_all([planned], report)
+    return planned.system
 
 
 def of(mode, recipe=RECIPE):
@@ -77,7 +89,7 @@ def test_a_sound_that_is_there_is_used_again(sonic, items, tmp_path):
 
 def test_what_was_made_before_an_interruption_is_kept(sonic, items, tmp_path):
     def stop(stage, done, _total):
-        if (stage, done) == ("zs", 1):
+        if (stage, done) == ("sounds", 1):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -90,11 +102,46 @@ def test_what_was_made_before_an_interruption_is_kept(sonic, items, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"seconds": 0.2}, {"vocoder": "griffin-lim"}])
-def test_a_sound_of_another_recipe_is_made_again(sonic, items, tmp_path, change):
-    before = times(generate(sonic, items, of("zs"), tmp_path))
+def test_sounds_of_another_recipe_have_a_folder_of_their_own(sonic, items, tmp_path, change):
+    first = generate(sonic, items, of("zs"), tmp_path)
+    before = times(first)
     recipe = dataclasses.replace(RECIPE, **change)
-    after = times(generate(sonic, items, of("zs", recipe), tmp_path))
-    assert all(after[name] != before[name] for name in before)
+    others = [
+        generate(sonic, items, of("zs", recipe), tmp_path),
+        generate(sonic, items[:1], of("zs"), tmp_path),
+        generate(
+            sonic, [dataclasses.replace(i, seed=i.seed + 9) for i in items], of("zs"), tmp_path
+        ),
+    ]
+    for system in (first, *others):
+        paths = set(system.sounds.values())
+        assert {path for one in paths for path in one.parent.iterdir()} == paths
+    assert len({path.parent for s in (first, *others) for path in s.sounds.values()}) == 4
+    assert times(first) == before
+
+
+def test_what_there_is_to_make_is_counted_before(sonic, items, tmp_path):
+    planned = plan(sonic, items, of("zs"), tmp_path, about="test-")
+    assert planned.absent == 2
+    assert not list(tmp_path.rglob("*zs*"))
+    counts = []
+    make_all([planned], lambda *progress: counts.append(progress))
+    assert [c for c in counts if c[0] == "sounds"] == [("sounds", n, 2) for n in range(3)]
+    (place,) = {path.parent for path in planned.system.sounds.values()}
+    assert re.fullmatch(r"micro-zs-w1\.5-test-n2-dpmpp-2-0\.3s-[0-9a-f]{8}", place.name)
+    assert plan(sonic, items, of("zs"), tmp_path, about="test-").absent == 0
+
+
+def test_the_time_of_a_sound_is_that_of_its_steps_and_of_the_rest(sonic, monkeypatch):
+    clock = [0.0]
+
+    def render(recipe, embed, seeds):
+        clock[0] += (1 + 0.5 * recipe.steps) * len(seeds)
+
+    monkeypatch.setattr(sonic, "render", render)
+    monkeypatch.setattr(generation.time, "perf_counter", lambda: clock[0])
+    recipe = of("zs", dataclasses.replace(RECIPE, steps=100))
+    assert seconds_each(sonic, recipe) == pytest.approx(51)
 
 
 def test_an_image_counts_by_content_wherever_it_lies(sonic, items, tmp_path):
@@ -115,14 +162,20 @@ def test_a_damaged_file_is_made_again(sonic, items, tmp_path):
 
 def test_reconstructions_are_as_long_as_the_truth_and_used_again(sonic, items, tmp_path):
     spec = spec_of(sonic, ["iq"])
-    place = tmp_path / "again"
-    first = reconstruct(sonic, items, spec, place)
+
+    def reconstruct(**more):
+        planned = plan_reconstruction(sonic, items, spec, tmp_path, seconds=0.5, **more)
+        make_all([planned], silent)
+        return planned.system
+
+    first = reconstruct()
     before = times(first)
     assert first.of_reference
     assert {soundfile.info(path).frames for path in first.sounds.values()} == {8000}
-    assert times(reconstruct(sonic, items, spec, place)) == before
-    other = reconstruct(sonic, items, spec, place, vocoder="griffin-lim")
-    assert all(times(other)[name] != before[name] for name in before)
+    assert times(reconstruct()) == before
+    other = reconstruct(vocoder="griffin-lim")
+    assert not {*other.sounds.values()} & {*first.sounds.values()}
+    assert times(first) == before
 
 
 def test_vectors_are_those_the_unet_is_given(sonic, items):

@@ -14,7 +14,7 @@ from clipsonic_cli.data.listing import list_clips
 from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import scoring
-from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate
+from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate, preview
 from clipsonic_cli.evaluation.model_source import Generation
 from clipsonic_cli.evaluation.plan import EvalRequest
 from clipsonic_cli.evaluation.systems import Needs
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def model(micro, pets):
-    return Generation(model=str(micro), recipe=RECIPE, data=str(pets), split="train", count=4)
+    return Generation(models=(str(micro),), recipe=RECIPE, data=str(pets), split="train", count=4)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_the_splits_are_those_of_the_models_training(run, model, micro, tmp_path
     clips = list_clips(model.data, splits=SplitDraw(**how)).clips
     tested = sum(clip.split == "test" and "bad" not in clip.id for clip in clips)
     subject = dataclasses.replace(
-        model, model=str(trained), split="test", modes=("zs",), count=None
+        model, models=(str(trained),), split="test", modes=("zs",), count=None
     )
     settings = run(subject, "fad").settings
     assert (settings["split_seed"], settings["test_share"], settings["n"]) == (7, 0.5, tested)
@@ -196,7 +196,7 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
     ("change", "error", "reason"),
     [
         ({"data": "nowhere"}, UsageError, "no data at 'nowhere'"),
-        ({"model": "nothing"}, UsageError, "no model 'nothing'"),
+        ({"models": ("nothing",)}, UsageError, "no model 'nothing'"),
         ({"modes": ("iqq",)}, UsageError, "Did you mean 'iq'"),
         ({"modes": ("sd",)}, UsageError, "Nothing can be made. mode sd is left out"),
         ({"guidance": (1.5, 101.0)}, UsageError, "guidance is 101"),
@@ -224,7 +224,7 @@ def test_a_trained_vocoder_that_is_requested_has_to_be_there(model, micro, tmp_p
     bare.mkdir()
     (bare / "unet.safetensors").symlink_to(micro / "unet.safetensors")
     recipe = dataclasses.replace(RECIPE, vocoder="bigvgan")
-    request = dataclasses.replace(model, model=str(bare), recipe=recipe, modes=())
+    request = dataclasses.replace(model, models=(str(bare),), recipe=recipe, modes=())
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
         request.prepare(Needs(), CPU)
 
@@ -237,3 +237,36 @@ def test_ddpm_in_too_few_steps_is_said_and_kept_in_the_report(run, model, sample
     )
     assert sum("2 steps are too few for ddpm" in note for note in results.notes) == said
     assert sum("2 steps are too few for ddpm" in note for note in messages) == said
+
+
+def test_several_models_share_clips_reference_and_reconstruction(run, model, micro, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in micro.iterdir():
+        (other / path.name).symlink_to(path)
+    both = dataclasses.replace(model, models=(str(micro), str(other)), modes=("zs", "iq"))
+    results = run(both, "fad", "clap")
+    rows = [(row.model, row.role, row.guidance) for row in results.rows]
+    assert rows == [
+        *((str(name), mode, 1.5) for name in (micro, other) for mode in ("zs", "iq")),
+        (None, "reconstruction", None),
+    ]
+    assert results.rows[0].system == f"{micro} zs"
+    assert [s.value for s in results.rows[0].scores] == [s.value for s in results.rows[2].scores]
+    assert results.settings["model"] == f"{micro}, {other}"
+    assert len(results.settings["sounds"]) == 5
+
+
+def test_a_preview_counts_the_sounds_and_writes_nothing(model, fakes, tmp_path):
+    request = EvalRequest(
+        name="x", out=tmp_path / "out", metrics=("fad", "clap"), source=model, seed=0
+    )
+    before = preview(request, device=CPU)
+    assert (before.work.sounds, before.work.there) == (16, 0)
+    assert before.work.systems == ("iq w=1.5", "zs w=1.5", "pd w=1.5", "reconstruction")
+    assert before.metrics == ("fad[mini]", "clap[mini]")
+    assert not (tmp_path / "out").exists()
+    evaluate(request, device=CPU)
+    assert preview(request, device=CPU).work.there == 16
+    fewer = dataclasses.replace(request, source=dataclasses.replace(model, count=2))
+    assert str(preview(fewer, device=CPU).work) == "8 sounds to make (0 are there already)"

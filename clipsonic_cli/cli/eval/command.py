@@ -32,7 +32,7 @@ ABOUT_MODELS = (
 """Options that mean nothing for folders of sounds."""
 ABOUT_SOUNDS = (
     *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
-    *("figure", "listening_test", "trials", "seed"),
+    *("figure", "listening_test", "trials", "seed", "dry_run"),
 )
 """Options that, like those, mean nothing for ratings."""
 
@@ -68,7 +68,8 @@ def evaluate(
     output: Annotated[Path | None, eval_options.OUTPUT] = None,
     markdown: Annotated[bool, eval_options.MARKDOWN] = False,
     latex: Annotated[bool, eval_options.LATEX] = False,
-    model: Annotated[str | None, options.MODEL] = None,
+    dry_run: Annotated[bool, eval_options.DRY_RUN] = False,
+    model: Annotated[list[str] | None, eval_options.MODELS] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
     workers: Annotated[int | None, options.WORKERS] = None,
@@ -103,11 +104,11 @@ def evaluate(
     # Check options.
     if generated:
         _check_meaning(given, ABOUT_MODELS, "--generated")
-    if preset == "paper":  # other options override it; another sampler has its own steps
-        sampler = sampler or str(PAPER_SAMPLING["sampler"])
+    base = options.PRESETS[preset]  # other options override it
+    sampler = sampler or str(base["sampler"])
+    if preset == "paper":
         dtype = dtype or str(PAPER_SAMPLING["dtype"])
         clip_seconds = clip_seconds or PAPER_CLIP_SECONDS
-    sampler = sampler or "dpmpp"
     _check_names(metrics or [], sampler, modes or [])
     _check_paper(table, figure, of_model=not generated, data=data)
     numbers = {name: value for name, value in ctx.params.items() if name != "guidance"}
@@ -142,25 +143,26 @@ def evaluate(
         if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
             raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
         source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
-        more = f" and {len(generated) - 1} more" if len(generated) > 1 else ""
-        name = f"{_name_of(generated[0])}{more}"
+        name, folder = _names([_name_of(one) for one in generated]), _name_of(generated[0])
     elif pictures:
         raise UsageError("--pictures is for recipes in the sounds of --generated; give both.")
     elif prompts is not None:
         raise UsageError("--prompts is for the sounds of --generated; give both.")
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:
-        source, name = Folders(), _name_of(reference)
+        source, name, folder = Folders(), _name_of(reference), _name_of(reference)
     else:
         default_modes = None if asks is None else asks.modes
-        if model is None:
-            model, origin = model_folders.default()
+        steps_of = {**DEFAULT_STEPS, base["sampler"]: base["steps"]}
+        if not model:
+            name, origin = model_folders.default()
+            model = [name]
             if origin is not None:
-                console.note(f"model {model} (by {origin})")
+                console.note(f"model {name} (by {origin})")
         source = Generation(
-            model=model,
+            models=tuple(model),
             recipe=Recipe(
                 sampler=sampler,
-                steps=DEFAULT_STEPS[sampler] if steps is None else steps,
+                steps=steps or steps_of[sampler],
                 seconds=seconds,
                 vocoder=vocoder,
                 seed=seed,
@@ -176,11 +178,12 @@ def evaluate(
             dtype=dtype or "auto",
             workers=os.cpu_count() or 1 if workers is None else workers,
         )
-        name = _name_of(Path(source.model))
+        name = _names([_name_of(Path(model)) for model in source.models])
+        folder = _name_of(Path(source.models[0]))
     # Evaluate.
     request = EvalRequest(
         name=name,
-        out=output or Path("eval") / (_name_of(generated[0]) if generated else name),
+        out=output or Path("eval") / folder,
         metrics=tuple(metrics or ()),
         metrics_named=metrics_named,
         source=source,
@@ -191,6 +194,9 @@ def evaluate(
     )
     if listening_test is not None:
         check_unused(listening_test)
+    if dry_run:
+        show.print_preview(evaluate.preview(request, device=place), console)
+        return
     with evaluate.held(request.out):
         with console.noting_warnings(), console.bars() as bars:
             results = evaluate.evaluate(
@@ -216,6 +222,11 @@ def evaluate(
 def _name_of(path: Path) -> str:
     """Return the name of a folder or model, also for "." and ".."."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
+
+
+def _names(names: Sequence[str]) -> str:
+    """Format the names of folders or models in a title."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:

@@ -4,8 +4,18 @@ from functools import partial
 from typing import get_args
 
 from clipsonic_cli import types
-from clipsonic_cli.cli.options import data, number, option, output, sampling, whole
-from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_SAMPLING, PRESETS
+from clipsonic_cli.cli.options import (
+    PRESETS,
+    data,
+    model_names,
+    number,
+    option,
+    output,
+    run,
+    sampling,
+    whole,
+)
+from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_SAMPLING
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
@@ -77,9 +87,8 @@ MODE_NAMES = model(
 GUIDANCE = model("--guidance -w W...", "The paper's w. Default: 1.5.", number)
 PRESET = sampling(
     "--preset NAME",
-    "default: fast; paper: its sampling, {sampler} in {steps} steps, {dtype}, sounds of "
-    "{seconds:g} s, ".format_map(PAPER_SAMPLING)
-    + f"clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
+    "; ".join(f"{name}: {row['sampler']} in {row['steps']} steps" for name, row in PRESETS.items())
+    + f", {PAPER_SAMPLING['dtype']}, clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
     only=PRESETS,
 )
 SECONDS = sampling("--seconds -s S", "Length of the generated sounds.", number)
@@ -91,6 +100,7 @@ OUTPUT = output(
 )
 MARKDOWN = output("--markdown", "Print the table in Markdown.")
 LATEX = output("--latex", "Print the table in LaTeX, for booktabs.")
+DRY_RUN = output("--dry-run", "Count sounds and hours, and say what is missing; make nothing.")
 LISTENING_TEST = listening(
     "--listening-test DIR",
     "Write a page on which people rate the sounds without knowing the system, and its key next to "
@@ -99,5 +109,10 @@ LISTENING_TEST = listening(
 TRIALS = listening("--trials N", "Sounds per system on the page, of the same queries.", whole)
 RATINGS = listening(
     "--ratings FILE...", "Files that raters sent back: mean opinion scores, as in tables 3 and 4."
+)
+MODELS = run(
+    "--model NAME...",
+    "Names or folders of models, for one table of all. Default: mini, the built-in one.",
+    names=model_names,
 )
 KEY = listening("--key FILE", "The key that was written next to the folder of the page.")

@@ -1,7 +1,7 @@
 """What ``clipsonic eval`` writes and prints in the end: reports, listening tests, ratings."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Note
 
 if TYPE_CHECKING:
+    from clipsonic_cli.evaluation.evaluate import Preview
     from clipsonic_cli.evaluation.results import Results
     from clipsonic_cli.report.tables import Table
 
@@ -21,7 +22,7 @@ def write_report(
     results: "Results", out: Path, table: int | None, figure: int | None, console: Console
 ) -> None:
     """Write the reports of an evaluation, and print its scores."""
-    from clipsonic_cli.evaluation.results import details, write_csv, write_json
+    from clipsonic_cli.evaluation.results import details, report_path, write_csv, write_json
     from clipsonic_cli.report.notes import general_notes
     from clipsonic_cli.report.page import write_html
     from clipsonic_cli.report.tables import table_of
@@ -29,7 +30,9 @@ def write_report(
     # Write the files.
     stem = "report" if table is None else f"table-{table}"
     stem = stem if figure is None else f"figure-{figure}"
-    path = out / f"{stem}.json"
+    path = report_path(out, stem, results)
+    if path.stem != stem:
+        console.note(f"note: {out / stem}.json stays, as it is of other settings")
     write_json(replace(results, notes=(*results.notes, *general_notes(results))), path)
     write_csv(results, path.with_suffix(".csv"))
     page = write_html(results, path.with_suffix(".html"), figure=_draw_figure(results, console))
@@ -44,7 +47,22 @@ def write_report(
     if figure is not None:
         from clipsonic_cli.report.figure import write_figures
 
-        console.note(f"figure: {', '.join(map(str, write_figures(results, out / stem)))}")
+        console.note(f"figure: {', '.join(map(str, write_figures(results, path)))}")
+
+
+def print_preview(preview: "Preview", console: Console) -> None:
+    """Print what an evaluation would do."""
+    work = preview.work
+    lines = [str(work), f"systems: {', '.join(work.systems) or 'none'}"]
+    lines.append(f"metrics: {', '.join(preview.metrics) or 'none'}")
+    if preview.missing:
+        names = " ".join(preview.missing)
+        lines.append(f"not on this machine: {names} (clipsonic download {names})")
+    for note in preview.notes:
+        print_note(console, Note(note))
+    details = asdict(preview) | {"work": asdict(work) | {"to_make": work.sounds - work.there}}
+    console.result("\n".join(lines), details)
+    console.note("nothing was made or written")
 
 
 def _draw_figure(results: "Results", console: Console) -> str | None:

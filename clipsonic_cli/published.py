@@ -30,7 +30,7 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
     Args:
         asset: A row of the manifest.
         report: Called as ``report(file name, bytes done, bytes in all)``, and when all files are
-            there as ``report("conversion", 0, 0)``.
+            there as ``report("conversion", 0, 0)``, then as ``report("conversion", 1, 1)``.
 
     Raises:
         FetchFailed: A file could not be fetched.
@@ -47,7 +47,9 @@ def install(asset: Asset, *, report: Callable[[str, int, int], None]) -> None:
         assert convert is not None
         with CONVERTING:  # each may take gigabytes of memory
             report("conversion", 0, 0)
-            return convert(files)
+            converted = convert(files)
+        report("conversion", 1, 1)
+        return converted
 
     install_asset(asset, convert=locked if convert else None, report=report)
 

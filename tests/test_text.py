@@ -2,7 +2,7 @@ import pytest
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import query_of
-from clipsonic_cli.text import check_words, has_word, printable
+from clipsonic_cli.text import check_words, duration, has_word, printable
 
 
 @pytest.mark.parametrize("text", ["dog", "7", "犬", "कु", "собака", "🐶", "!?a"])
@@ -25,3 +25,18 @@ def test_a_prompt_that_is_not_utf8_names_what_it_holds(text, held):
 
 def test_a_name_is_shown_on_one_line_whatever_it_holds():
     assert printable("caf\udce9\n\u202efdp") == "caf\\udce9\\n\\u202efdp"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.348, "0.35 s"),
+        (4.66, "4.7 s"),
+        (79, "79 s"),
+        (2100, "35 minutes"),
+        (8300, "2.3 hours"),
+        (200_000, "2.3 days"),
+    ],
+)
+def test_durations_are_of_two_digits_and_the_unit_people_use(seconds, text):
+    assert duration(seconds) == text

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -16,11 +17,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from clipsonic_cli.cli.formats import FORMATS
 from clipsonic_cli.cli.tables import Layout
@@ -126,10 +130,32 @@ class Console:
         return Bars(self.console, title, shown=shown, of_bytes=of_bytes)
 
 
+class _Count(MofNCompleteColumn):
+    """The count of a stage, without a total that is not known."""
+
+    def render(self, task: Task) -> Text:
+        """Draw the count."""
+        if task.total is None:
+            return Text(f"{int(task.completed)}" if task.completed else "")
+        return super().render(task)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, as the stage states it, else as estimated from its steps."""
+
+    def render(self, task: Task) -> Text:
+        """Draw hours, minutes and seconds."""
+        if (end := task.fields["end"]) is None:
+            return super().render(task)
+        left = max(0, int(end - task.get_time()))
+        return Text(f"{timedelta(seconds=left)}", style="progress.remaining")
+
+
 class Bars(Progress):
     """A progress bar a stage with the time left; a :data:`~clipsonic_cli.types.Report`.
 
-    Print no results while bars are drawn, but when they are paused; they are erased at the end.
+    A bar is erased when its stage is done, and all at the end. Print no results while they are
+    drawn, but when they are paused.
 
     Args:
         title: Put before the name of every stage.
@@ -142,13 +168,14 @@ class Bars(Progress):
         self.title = title
         self._stages: dict[str, TaskID] = {}
         counts: list[ProgressColumn] = (
-            [DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]
+            [DownloadColumn(), TransferSpeedColumn()] if of_bytes else [_Count()]
         )
         super().__init__(
             TextColumn("{task.description:<18}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=None, table_column=Column(max_width=40)),
             *counts,
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            _TimeLeft(),
             console=console,
             transient=True,
             disable=not shown,
@@ -171,12 +198,27 @@ class Bars(Progress):
             for task in shown:
                 self.update(task, visible=True)
 
-    def __call__(self, stage: str, done: float, total: int) -> None:
-        """Move the bar of a stage, also between whole numbers; a total of 0 is unknown."""
+    def __call__(
+        self, stage: str, done: float, total: int, *, note: str = "", left: float | None = None
+    ) -> None:
+        """Move the bar of a stage, and erase it when it is done.
+
+        Args:
+            stage: Its name.
+            done: What is done of it, also between whole numbers.
+            total: What there is to do; 0 is unknown.
+            note: Shown next to it.
+            left: Seconds left; None estimates them.
+        """
+        if 0 < total <= done:
+            if stage in self._stages:
+                self.remove_task(self._stages.pop(stage))
+            return
         if stage not in self._stages:
             title = printable(f"{self.title}{stage}")
-            self._stages[stage] = self.add_task(title, total=None)
-        self.update(self._stages[stage], completed=done, total=total or None)
+            self._stages[stage] = self.add_task(title, total=None, note="", end=None)
+        end = None if left is None else self.get_time() + left
+        self.update(self._stages[stage], completed=done, total=total or None, note=note, end=end)
 
 
 def name_options(message: str, options: Mapping[str, str]) -> str:

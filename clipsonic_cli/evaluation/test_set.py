@@ -176,6 +176,7 @@ def take(
                 continue
             items.append(item_of(clip, spec, folder, seed=seed))
             report("clips", len(items), count)
+    report("clips", len(items), len(items))
     if not items:
         raise UsageError(f"No clip can be used. {next(iter(faults.values()))}")
     return items, faults

@@ -61,7 +61,7 @@ def prepare(
     share: tuple[int, int] = (0, 1),
     device: torch.device | None = None,
     report: Report = silent,
-) -> None:
+) -> int:
     """Prepare the clips that are not yet prepared; store the reason for those that cannot be.
 
     Clips that could not be read are tried again each time: the web or a permission may have been
@@ -77,6 +77,9 @@ def prepare(
         share: Number of this process, and how many processes share the clips and the folder.
         device: Device on which mels are computed.
         report: Receives the number of clips done, and of all.
+
+    Returns:
+        How many clips were not yet prepared.
     """
     if (clip_encoder and clip_encoder.identity) != config.encoder:
         raise ValueError(f"the configuration names the encoder {config.encoder}")
@@ -100,6 +103,9 @@ def prepare(
         and int(key, 16) % count == number
     ]
 
+    if not todo:
+        return 0
+
     # Decode in the workers, and encode in a thread while they are given clips.
     rules = dataclasses.replace(rules, sample_rate=config.mel.sample_rate)
     size = clip_encoder.config.image_size if clip_encoder else None
@@ -117,6 +123,7 @@ def prepare(
     if before is not None:
         before.result()
     shard.write()
+    return len(todo)
 
 
 def indices(folder: Path) -> Iterator[Index]:

@@ -36,6 +36,13 @@ def newest(run_dir: Path) -> Path | None:
     return max(run_dir.glob(PATTERN), default=None)
 
 
+def newest_step(run_dir: Path) -> int:
+    """Return how many steps are done in the newest checkpoint of a run; 0 without one."""
+    path = newest(run_dir)
+    number = "" if path is None else path.stem.removeprefix("state-")
+    return int(number) if number.isdecimal() else 0
+
+
 def load_newest(run_dir: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint of a run, with tensors on the CPU; None for a run without one."""
     path = newest(run_dir)

@@ -38,7 +38,7 @@ class TrainConfig:
     """Parameters that decay: those of two axes or more, as in dalle2-pytorch's trainer; or all,
     as in BigVGAN's."""
     warmup: int = 0
-    """Steps over which the learning rate rises from 0."""
+    """Steps over which the learning rate rises from 0; see also :func:`longest_warmup`."""
     lr_decay: float = 1.0
     """Factor of the learning rate at each step after the warm-up; 0.9999996 in BigVGAN v2."""
     ema_decay: float = 0.9999
@@ -78,3 +78,8 @@ class TrainConfig:
         if len(betas) != 2:
             raise UsageError(f"betas are {shown(self.betas)}; they must be two numbers.")
         object.__setattr__(self, "betas", betas)
+
+
+def longest_warmup(steps: int) -> int:
+    """Return the most steps of warm-up that a training of so many steps should have."""
+    return steps // 10

@@ -15,20 +15,20 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.batches import Batch, Dataset, Feed, draw_clips
-from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.clock import MEASURED, Clock
+from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
 from clipsonic_cli.trainer.ema import Ema
 from clipsonic_cli.trainer.objective import Objective
-from clipsonic_cli.trainer.optimizer import Updater, learning_rate, make_accelerator, share_of_batch
+from clipsonic_cli.trainer.optimizer import Updater, make_accelerator, share_of_batch
 from clipsonic_cli.trainer.signals import catch_signals
 from clipsonic_cli.trainer.tracking import Means, MetricsLog, check_trackers
-from clipsonic_cli.types import Report, silent
 
 VALIDATION_SEED = 0
 """Seed of the held-out clips and their noise: the same for every run, so that curves compare."""
@@ -45,13 +45,35 @@ class Progress:
     step: int
     """Steps done."""
     seconds: float
-    """Time spent in steps, over all resumptions."""
+    """Wall-clock time of the loop, over all resumptions: steps, validations and samples."""
+    warmup: int
+    """Steps of warm-up, as fitted to the time (:attr:`TrainConfig.warmup`)."""
+    last: bool
+    """Whether the training ends here: all steps are done, or the time is up."""
     losses: dict[str, float]
-    """Means in the last line of metrics.jsonl."""
+    """Means in the last line of metrics.jsonl; before the first, so far."""
     weights: dict[str, Tensor]
     """Averaged weights of the main network."""
     best: float = math.inf
     """Lowest validation loss of such weights, which are in best.pt; infinite before the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStatus:
+    """The state of a training after a step, for a display."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Steps there will be: all, or as many as the time is estimated to be enough for."""
+    seconds_left: float
+    minutes_left: float | None
+    """Those of ``minutes`` that are left."""
+    pace: float
+    """Seconds a step, with all that is done between steps."""
+    clips_per_second: float
+    loss: float | None
+    """Mean loss of the main network, as in :attr:`Progress.losses`."""
 
 
 def train(
@@ -65,9 +87,12 @@ def train(
     minutes: float | None = None,
     trackers: Sequence[str] = (),
     on_save: Callable[[Progress, MetricsLog], None] | None = None,
-    report: Report = silent,
+    on_step: Callable[[StepStatus], None] = lambda _status: None,
 ) -> Progress:
     """Train until ``config.steps``, from the newest checkpoint in ``run_dir`` if there is one.
+
+    With ``minutes`` the end may come before. If so the warm-up is at most a tenth of the steps that
+    the time is enough for, as measured in the run's first steps; checkpoints keep its length.
 
     Writes ``state-*.pt``, ``best.pt`` and ``metrics.jsonl`` into ``run_dir``. SIGTERM and Ctrl-C
     finish the step, save, and then interrupt; a second one interrupts at once.
@@ -82,10 +107,11 @@ def train(
         run_dir: Made if need be.
         held_out: Validation clips for the averaged weights, always with the same noise.
         device: Kind of device, one for each process; None is the CPU.
-        minutes: Stop and save after this much time in this call.
+        minutes: Stop after this much time in this call, validations and samples included; the last
+            validation, checkpoint and samples follow.
         trackers: Names of ``tracking.TRACKERS`` to log to as well.
         on_save: Called after every checkpoint, with the log for whatever else is to be shown.
-        report: Called after every step.
+        on_step: Called after every step.
 
     Raises:
         Diverged: A loss is not finite or above ``max_loss``; the last checkpoint stays.
@@ -98,23 +124,22 @@ def train(
     accelerator = make_accelerator(device or torch.device("cpu"))
     run = _Run(objective, dataset, held_out, config, run_dir, accelerator)
     with owned(run_dir, "a training") if accelerator.is_main_process else nullcontext():
-        run.resume(trackers)
-        deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        run.resume(trackers, minutes)
         try:
             with catch_signals() as interrupted, run.feed:
-                while run.step < config.steps:
+                while not run.last:
                     run.advance()
-                    report("train", run.step, config.steps)
-                    late = time.monotonic() > deadline
-                    stopped, late = run.any_process(interrupted.is_set(), late)
-                    if stopped or late or run.due(config.save_every):
+                    if minutes is not None:
+                        run.watch_time()
+                    run.observe()
+                    on_step(run.status())
+                    stopped = run.any_process(interrupted.is_set())
+                    if stopped or run.due(config.save_every):
                         progress = run.save()
                         if run.log is not None and on_save is not None:
                             on_save(progress, run.log)
                     if stopped:
                         raise KeyboardInterrupt
-                    if late:
-                        break
         finally:
             run.close()
     return run.progress()
@@ -144,7 +169,9 @@ class _Run:
         self.ema = Ema(self.network, config.ema_decay, warmup=config.ema_warmup)
         self.log: MetricsLog | None = None
         """Open from :meth:`resume` to :meth:`close`, in the main process alone."""
-        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.clock: Clock
+        self.step, self.earlier, self.best = 0, 0.0, math.inf
+        self.late = False
         self.losses: dict[str, float] = {}
         self._start_line()
 
@@ -155,7 +182,12 @@ class _Run:
 
     def due(self, every: int) -> bool:
         """Return whether something is due that is done every so many steps, and after the last."""
-        return self.step == self.config.steps or self.step % every == 0
+        return self.last or self.step % every == 0
+
+    @property
+    def last(self) -> bool:
+        """Whether no step is left, or no time."""
+        return self.late or self.step >= self.config.steps
 
     def advance(self) -> None:
         """Do one step."""
@@ -173,13 +205,21 @@ class _Run:
         self.step += 1
 
         # Time.
-        elapsed = time.monotonic() - started
-        self.seconds += elapsed
+        self.clock.tick(self.step)
         self.line_steps += 1
-        self.line_seconds += elapsed
+        self.line_seconds += time.monotonic() - started
         self.line_waited += self.feed.waited - waited
 
-        # Log and validate.
+    def watch_time(self) -> None:
+        """Find whether the time is up, and fit the warm-up to it once the pace is known."""
+        self.late = self.any_process(self.clock.over)
+        if self.step == MEASURED:
+            steps, _ = self.clock.end(self.step, self.config.steps)
+            fitted = min(self.updater.warmup, longest_warmup(steps))
+            (self.updater.warmup,) = broadcast_object_list([fitted])
+
+    def observe(self) -> None:
+        """Log and validate, where it is due."""
         if self.due(self.config.log_every):
             self._log_means()
         if self.held_out is not None and self.due(self.config.validate_every):
@@ -208,12 +248,12 @@ class _Run:
         self.losses = self.means.values()
         pace = self.line_seconds / self.line_steps
         values = {
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.clock.seconds, 3),
             **self.losses,
-            "lr": learning_rate(self.config, self.step - 1),
+            "lr": self.updater.rate,
             "clips_per_second": round(self.config.batch_size / pace, 3),
             "waiting": round(self.line_waited / self.line_seconds, 4),
-            "eta_seconds": round(pace * (self.config.steps - self.step)),
+            "eta_seconds": round(self.clock.end(self.step, self.config.steps)[1]),
         }
         if self.updater.at_once < self.updater.rows:
             values["micro_batch"] = self.updater.at_once
@@ -248,19 +288,40 @@ class _Run:
             best = {"step": self.step, "score": score, "weights": self.ema.state_dict()}
             checkpoint.save_best(self.run_dir, best)
 
-    def any_process(self, *flags: bool) -> tuple[bool, ...]:
-        """Return of each flag whether it is set in any process."""
+    def any_process(self, flag: bool) -> bool:
+        """Return whether a flag is set in any process."""
         if self.accelerator.num_processes == 1:
-            return flags
-        numbers = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
-        return tuple((self.accelerator.reduce(numbers, "sum") > 0).tolist())
+            return flag
+        number = torch.tensor(float(flag), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(number, "sum") > 0)
+
+    @property
+    def latest_losses(self) -> dict[str, float]:
+        """Means in the last line of metrics.jsonl; before the first, so far."""
+        return self.losses or self.means.values()
+
+    def status(self) -> StepStatus:
+        """Return what a display shows of the run."""
+        steps, left = self.clock.end(self.step, self.config.steps)
+        pace = self.clock.pace(self.step)
+        return StepStatus(
+            step=self.step,
+            steps=steps,
+            seconds_left=left,
+            minutes_left=self.clock.minutes_left,
+            pace=pace,
+            clips_per_second=self.config.batch_size / pace if pace else math.inf,
+            loss=self.latest_losses.get(self.objective.main),
+        )
 
     def progress(self) -> Progress:
         """Return the state of the run."""
         return Progress(
             step=self.step,
-            seconds=self.seconds,
-            losses=self.losses,
+            seconds=self.clock.seconds,
+            warmup=self.updater.warmup,
+            last=self.last,
+            losses=self.latest_losses,
             weights=self.ema.state_dict(),
             best=self.best,
         )
@@ -272,7 +333,7 @@ class _Run:
             state = {
                 "config": dataclasses.asdict(self.config),
                 "step": self.step,
-                "seconds": self.seconds,
+                "seconds": self.clock.seconds,
                 "best": self.best,
                 "sums": {name: float(total) for name, total in self.means.sums.items()},
                 "counts": dict(self.means.counts),
@@ -285,8 +346,8 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return self.progress()
 
-    def resume(self, trackers: Sequence[str]) -> None:
-        """Restore the newest checkpoint, if there is one, and open the log."""
+    def resume(self, trackers: Sequence[str], minutes: float | None) -> None:
+        """Restore the newest checkpoint, if there is one, open the log and start the clock."""
         main = self.accelerator.is_main_process
         if main:
             self.run_dir.mkdir(parents=True, exist_ok=True)
@@ -303,13 +364,14 @@ class _Run:
         if main:
             self.log = MetricsLog(self.run_dir, self.step, trackers=trackers)
         self.updater.wrap()
+        self.clock = Clock(step=self.step, earlier=self.earlier, minutes=minutes)
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
             self.updater.load_state_dict(state)
             self.ema.load_state_dict(state["ema"])
             self.feed.generator.set_state(state["generator"])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.earlier = state["step"], state["seconds"]
             self.losses, self.best = state["losses"], state["best"]
             if self.accelerator.is_main_process:  # the sums are those of all processes
                 self.means.counts = dict(state["counts"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -66,7 +67,8 @@ class Updater:
 
     The objective's networks are moved to the device, and wrapped from :meth:`wrap` to
     :meth:`release`; :attr:`networks` are the same, never wrapped. ``rows`` is the number of clips
-    of a batch this process computes, :attr:`at_once` of them at once.
+    of a batch this process computes, :attr:`at_once` of them at once. :attr:`warmup` is the
+    configuration's, and may be changed.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Updater:
         self.at_once = min(config.micro_batch or rows, rows)
         self.networks = {n: net.to(self.device).train() for n, net in objective.networks.items()}
         self.optimizers = {n: adamw(net, config) for n, net in self.networks.items()}
+        self.warmup, self.rate = config.warmup, config.lr
         self._known_to_fit: set[str] = set()
 
     def wrap(self) -> None:
@@ -98,9 +101,10 @@ class Updater:
 
     def set_rate(self, step: int) -> None:
         """Set the learning rate for step number ``step`` (0-based)."""
+        self.rate = learning_rate(replace(self.config, warmup=self.warmup), step)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.config, step)
+                group["lr"] = self.rate
 
     def update(self, name: str, batch: Batch, step: int, seed: int, means: Means) -> str | None:
         """Update a network by the gradient of its loss on this process's rows.
@@ -230,10 +234,11 @@ class Updater:
             order = _order(self.networks[name], optimizer)
             optimizers[name] = {"state": {order[i]: moments for i, moments in state.items()}}
         networks = {name: network.state_dict() for name, network in self.networks.items()}
-        return {"networks": networks, "optimizers": optimizers}
+        return {"networks": networks, "optimizers": optimizers, "warmup": self.warmup}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state; the configuration's hyperparameters stay."""
+        """Restore a state; the configuration's hyperparameters stay, but for the warm-up."""
+        self.warmup = state.get("warmup", self.warmup)  # 0.1.0 wrote none
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
             optimizer, saved = self.optimizers[name], state["optimizers"][name]["state"]

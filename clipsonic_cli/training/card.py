@@ -143,6 +143,7 @@ Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
 After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {weights} {kept}.
 {vocoder}
 {_compared(part, header)}
+{meta.get("no_fad", "")}
 
 {_table(("value at the end", "mean"), [(_words(n), f"{v:.4f}") for n, v in values.items()])}
 

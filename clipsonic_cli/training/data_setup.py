@@ -110,7 +110,7 @@ def gather(
     # The main process's choice holds for all, which share the folder.
     spare = request.run_dir / "prepared"
     (folder,) = broadcast_object_list([_folder(name, spare, callbacks.on_message)])
-    prepare(
+    prepared = prepare(
         clips,
         folder,
         config,
@@ -121,6 +121,8 @@ def gather(
         device=accelerator.device,
         report=callbacks.on_progress,
     )
+    if not prepared:
+        callbacks.on_message("the clips are already prepared")
     accelerator.wait_for_everyone()
 
     # Collect.

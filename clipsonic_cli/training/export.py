@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from clipsonic_cli.trainer.vocoder import compare_vocoders
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.card import read_summary, write_card
 from clipsonic_cli.training.departures import changed_from_paper
-from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad
+from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
 from clipsonic_cli.training.previews import make_samples
 from clipsonic_cli.training.request import TrainCallbacks
 from clipsonic_cli.training.run_config import RunConfig
@@ -55,7 +55,7 @@ class Outcome:
     part: str
     step: int
     seconds: float
-    """Time spent in steps."""
+    """Wall-clock time of the loop (``trainer.loop.Progress``)."""
     losses: Mapping[str, float]
     """Their last means."""
     best: float | None
@@ -89,8 +89,7 @@ class ModelInTraining:
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
         self.callbacks.on_message(f"step {progress.step:,} saved: {shown or 'no loss yet'}")
         every, step = self.config.sample_every, progress.step
-        last = step == self.config.train.steps
-        if every and (last or step // every > self.sampled // every):
+        if every and (progress.last or step // every > self.sampled // every):
             self.sampled = step
             self._sample(step, log)
 
@@ -101,9 +100,7 @@ class ModelInTraining:
             best = checkpoint.load_best(self.run_dir)
         self._write(progress, best, final=True)
         model = published(self.folder, self.config.name, self.part, self.callbacks)
-        prompt = next(iter(self.config.prompts), PROMPT)
-        command = command_for(model, self.part, prompt)
-        write_card(model, self.config.name, command)
+        write_card(model, self.config.name, self.command(model, image="picture.jpg"))
         return Outcome(
             name=self.config.name,
             path=model.path,
@@ -113,7 +110,7 @@ class ModelInTraining:
             seconds=progress.seconds,
             losses=progress.losses,
             best=None if best is None else best["score"],
-            command=command,
+            command=self.command(model),
         )
 
     def _write(
@@ -128,6 +125,7 @@ class ModelInTraining:
             "condition dropped": config.cond_drop,
             **asdict(config.extensions),
             **asdict(config.train),
+            "warmup": progress.warmup,
         }
         meta: dict[str, Any] = {
             "steps": step,
@@ -145,6 +143,8 @@ class ModelInTraining:
         plain = fold_weight_norm(weights)  # only a vocoder has any
         if best is not None:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
+        if final and (why := why_none(self.setup.dataset, self.setup.held_out, self.device)):
+            meta["no_fad"] = why
         if header.kind == "unet":
             meta["labels"] = self.setup.dataset.labels()[:MAX_LABELS]
         if final and header.kind == "vocoder":
@@ -217,6 +217,12 @@ class ModelInTraining:
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
+    def command(self, model: ModelFolder, image: str | None = None) -> str | None:
+        """Return :func:`command_for` a label or, without one, ``image``; by default a frame."""
+        if self.config.images:
+            image = image or str(self.run_dir / self.config.images[0])
+        return command_for(model, self.part, self.config.prompts, image)
+
 
 def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> ModelFolder:
     """Publish a run's model by its name, or leave it in the run's folder and say why."""
@@ -237,15 +243,26 @@ def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> 
     return ModelFolder(folder)
 
 
-def command_for(model: ModelFolder, part: str, prompt: str = PROMPT) -> str | None:
-    """Return the command that makes a sound with a part, if the model is complete for one."""
-    able = model.modes()
-    serves = [mode for mode in TEXT_MODES if part in ("vocoder", *MODES[mode].weights)]
-    mode = next((mode for mode in serves if mode in able), None)
-    if mode is None:
+def command_for(
+    model: ModelFolder, part: str, prompts: Sequence[str] = (), image: str | None = None
+) -> str | None:
+    """Return the command that makes a sound with a part, if the model is complete for one.
+
+    The query is the first prompt, else the image, else :data:`PROMPT`. The part itself need not be
+    written yet.
+    """
+    for mode in TEXT_MODES if prompts or image is None else ("iq", *TEXT_MODES):
+        parts = MODES[mode].weights
+        if part in ("vocoder", *parts) and all(map(model.has, {*parts} - {part})):
+            break
+    else:
         return None
-    command = f"clipsonic generate --model {shlex.quote(model.name)} {shlex.quote(prompt)}"
-    return command if mode == DEFAULT_MODE["text"] else f"{command} --mode {mode}"
+    command, kind = f"clipsonic generate --model {shlex.quote(model.name)}", MODES[mode].query
+    if kind == "image":
+        command = f"{command} --image {shlex.quote(str(image))}"
+    else:
+        command = f"{command} {shlex.quote(next(iter(prompts), PROMPT))}"
+    return command if mode == DEFAULT_MODE[kind] else f"{command} --mode {mode}"
 
 
 def run_id(config: RunConfig) -> str:

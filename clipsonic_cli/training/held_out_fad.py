@@ -45,7 +45,7 @@ def why_none(dataset: Drawn, held_out: Drawn | None, device: torch.device) -> st
         )
     if backbone_for(device) is None:
         lacks.append("on a CPU it takes VGGish (clipsonic download vggish)")
-    return f"no FAD of held-out frames: {'; '.join(lacks)}" if lacks else None
+    return f"No FAD of held-out frames: {'; '.join(lacks)}." if lacks else None
 
 
 def held_out_fad(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from clipsonic_cli.ranges import round_up
-from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
 from clipsonic_cli.training.data_setup import cores
 from clipsonic_cli.training.request import Resolved, TrainRequest
 from clipsonic_cli.training.run_config import RunConfig
@@ -92,6 +92,8 @@ def choose(
     usual = paper_settings(request.stage, clips)
     if not paper:
         usual = _default_settings(request.stage, size, machine, clips)
+        steps = request.train.get("steps", usual["steps"])
+        usual["warmup"] = min(usual["warmup"], longest_warmup(steps))
     intervals = CPU_INTERVALS if machine.device == "cpu" else INTERVALS
     train = TrainConfig(**{**intervals, **usual, **request.train})
     every = request.sample_every
@@ -120,7 +122,7 @@ def choose(
     reasons = (
         f"training {config.part.name} on {place}; the rest is from {rest}",
         f"size {size} ({why})",
-        f"batch {train.batch_size}, {train.steps:,} steps, learning rate {train.lr:g}, "
+        f"batch {train.batch_size}, learning rate {train.lr:g}, "
         f"{train.precision}{_why_precision(train, request.stage) if chosen else ''}",
     )
     return config, reasons

@@ -20,6 +20,7 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.loop import StepStatus
 from clipsonic_cli.trainer.optimizer import share_of_batch
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
@@ -39,6 +40,7 @@ class TrainCallbacks:
     on_message: Callable[[str], None] = lambda _line: None
     on_survey: Callable[[Survey], None] = lambda _survey: None
     on_progress: Report = silent
+    on_step: Callable[[StepStatus], None] = lambda _status: None
 
 
 SILENT = TrainCallbacks()
@@ -179,11 +181,15 @@ def check_source(source: Source) -> None:
 def check_new(run_dir: Path) -> None:
     """Check that a folder holds no run yet."""
     if (run_dir / FILE).exists():
-        line = f"clipsonic train --resume {shlex.quote(str(run_dir))}"
         raise UsageError(
-            f"'{run_dir}' holds a run already. Go on with it: {line}; or choose another "
-            "with `output`."
+            f"'{run_dir}' holds a run already. Go on with it: {resume_command(run_dir)}; or "
+            "choose another with `output`."
         )
+
+
+def resume_command(run_dir: Path) -> str:
+    """Format the command that resumes a run."""
+    return f"clipsonic train --resume {shlex.quote(str(run_dir))}"
 
 
 def check_writable(run_dir: Path) -> None:

@@ -4,6 +4,7 @@ A run's folder holds its configuration (``run.json``), what was dropped of the d
 the training's state and metrics, samples, and ``model/``, which makes sound at any time.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,13 +23,15 @@ from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
-from clipsonic_cli.preparation.dataset import Prepared
+from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.text import duration
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.trainer.clock import MEASURED
 from clipsonic_cli.trainer.ema import share_of_start
-from clipsonic_cli.trainer.loop import train
+from clipsonic_cli.trainer.loop import StepStatus, train
 from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import data_setup, publish
@@ -50,6 +53,7 @@ from clipsonic_cli.training.request import (
     check_new,
     check_writable,
     resolve,
+    resume_command,
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
@@ -59,6 +63,9 @@ from clipsonic_cli.training.warm_start import find_warm_start
 
 NOTABLE_SHARE = 0.01
 """Share of the initial weights in an average above which a message says so."""
+
+NOTABLE_SECONDS = 60
+"""Time left from which a message says how much it is."""
 
 
 def begin(
@@ -71,7 +78,7 @@ def begin(
     """Prepare the data, train, and publish the model.
 
     ``run.json`` is written last, when the loop can begin: a run that is interrupted before begins
-    again with the same request. After ``minutes`` in steps it stops and publishes.
+    again with the same request. After ``minutes`` in the loop it stops and publishes.
 
     Returns:
         The result; None in all processes but the main one.
@@ -140,8 +147,9 @@ def resume(
 ) -> Outcome | None:
     """Continue a run as if it had never stopped, and publish the model.
 
-    ``train_changes`` are fields of TrainConfig to change, such as ``steps``; ``changes`` others of
-    RunConfig, such as ``trackers``. ``overwrite`` replaces a part that another run trained.
+    ``minutes`` count from here. ``train_changes`` are fields of TrainConfig to change, such as
+    ``steps``; ``changes`` others of RunConfig, such as ``trackers``. ``overwrite`` replaces a part
+    that another run trained.
 
     Returns:
         The result; None in all processes but the main one.
@@ -211,12 +219,12 @@ def _with_queries(
     data: data_setup.PreparedData,
     callbacks: TrainCallbacks,
 ) -> RunConfig:
-    """Choose the queries of the samples: those asked for, else some labels and frames."""
+    """Choose queries, for samples and to try the model: those asked for, else labels and frames."""
     prompts = request.prompts
     images = tuple(str(Path(path).absolute()) for path in request.images)
     if not prompts and not images:
         prompts = tuple(data_setup.prompts_of(data, request.space))
-        if request.part.frames and config.sample_every:
+        if request.part.frames:
             folder = request.run_dir / "samples" / "queries"
             frames = data_setup.save_frames(data, folder, on_message=callbacks.on_message)
             images = tuple(str(frame.relative_to(request.run_dir)) for frame in frames)
@@ -301,7 +309,11 @@ def _train(
     accelerator.wait_for_everyone()
     model = ModelInTraining(config, setup, run_dir, accelerator.device, callbacks)
     if main:
-        for note in _notes(config, setup, model.data, accelerator.device):
+        command = model.command(ModelFolder(model.folder))
+        for note in (
+            *_notes(config, setup, model.data, accelerator.device),
+            *_plan(config, run_dir, minutes, command),
+        ):
             callbacks.on_message(note)
     progress = train(
         setup.objective,
@@ -313,11 +325,45 @@ def _train(
         minutes=minutes,
         trackers=config.trackers,
         on_save=model.save,
-        report=callbacks.on_progress,
+        on_step=_with_estimate(callbacks),
     )
     outcome = model.finish(progress) if main else None
     accelerator.wait_for_everyone()
     return outcome
+
+
+def _plan(
+    config: RunConfig, run_dir: Path, minutes: float | None, command: str | None
+) -> Iterator[str]:
+    """Yield how long a training is, where it is kept, how it goes on, and how to hear it."""
+    done, steps = checkpoint.newest_step(run_dir), config.train.steps
+    more = " more" if done else ""
+    end = f" or {minutes:g} minutes{more}, whichever is first" if minutes is not None else ""
+    if not done:
+        yield f"{steps:,} steps{end}, in {run_dir}"
+    elif done < steps:
+        yield f"going on in {run_dir} from step {done:,}: {steps - done:,} steps more{end}"
+    else:
+        yield f"all {done:,} steps of {run_dir} are done; for more give `steps`"
+        return
+    yield f"Ctrl-C saves; to go on: {resume_command(run_dir)}"
+    first = config.train.save_every
+    if command is not None and done < first < steps:
+        yield f"to hear it from step {first:,} on: {command}"
+
+
+def _with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:
+    """Return the callback for steps, which says once how long the training will take."""
+    steps = itertools.count(1)
+
+    def on_step(status: StepStatus) -> None:
+        if next(steps) == MEASURED and status.seconds_left > NOTABLE_SECONDS:
+            callbacks.on_message(
+                f"about {duration(status.seconds_left)} to go, {duration(status.pace)} a step"
+            )
+        callbacks.on_step(status)
+
+    return on_step
 
 
 def _notes(
@@ -332,9 +378,9 @@ def _notes(
             f"after {config.train.steps:,} steps the average still holds {share:.0%} of the "
             "weights it began with, as the paper's has no warm-up: train longer"
         )
-    no_fad = why_none(setup.dataset, setup.held_out, device)
-    if no_fad is not None and config.sample_every:  # it is computed with the samples
-        yield no_fad
+    fad = isinstance(setup.dataset, FramesAndSounds) and config.sample_every
+    if fad and why_none(setup.dataset, setup.held_out, device) is None:
+        yield "with the samples comes the FAD of held-out frames, in metrics.jsonl"
 
 
 def _why_none_held_out(config: RunConfig, data: Mapping[str, Any]) -> str:

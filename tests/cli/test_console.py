@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import warnings
 
 import pytest
@@ -39,6 +40,31 @@ def test_bars_go_on_after_a_pause_and_erase_nothing_that_was_printed_in_it():
     assert up in before
     assert up not in after.partition("text")[0]
     assert "1/3" in after
+
+
+def test_a_bar_is_erased_when_its_stage_is_done():
+    console = screen()
+    with Bars(console, "", shown=True) as bars:
+        bars("train", 5, 9, note="loss 0.5", left=3725)
+        for done in range(4):
+            bars("samples", done, 3)
+        bars("once", 1, 1)
+        bars.refresh()
+        assert [task.description for task in bars.tasks] == ["train"]
+    drawn = console.file.getvalue()
+    assert re.search(r"5/9\x1b\S* loss 0.5 \x1b\S*1:02:0", drawn)
+    assert "once" not in drawn
+
+
+def test_a_total_that_is_not_known_is_not_drawn():
+    console = screen()
+    with Bars(console, "", shown=True) as bars:
+        bars("conversion", 0, 0)
+        bars("walk", 12, 0)
+        bars.refresh()
+    drawn = console.file.getvalue()
+    assert " 12 " in drawn
+    assert "/?" not in drawn
 
 
 def test_nothing_is_drawn_where_bars_are_not_shown():

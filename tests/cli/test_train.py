@@ -231,7 +231,8 @@ def wait_for(found):
 def test_a_signal_during_training_saves_and_says_how_to_go_on(start, call, tmp_path):
     """Ctrl-C does not, as it is ignored: so a shell starts what it starts in the background."""
     background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
-    process = start("--steps", 100_000, "--save-every", 1, "--name", "stopped", before=background)
+    loop = ["--steps", 100_000, "--minutes", 60, "--save-every", 1]
+    process = start(*loop, "--name", "stopped", before=background)
 
     def saved():
         assert process.poll() is None
@@ -245,7 +246,9 @@ def test_a_signal_during_training_saves_and_says_how_to_go_on(start, call, tmp_p
     _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     *_, how, last = err.splitlines()
+    how, left = how.split(" --minutes ")
     assert how == "to go on: clipsonic train --resume runs/stopped"
+    assert 0 < float(left) <= 60
     assert last.startswith("clipsonic: Interrupted.")
     code, _, _ = call(*shlex.split(how)[4:], "--steps", 1)
     assert code == 0

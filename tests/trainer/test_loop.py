@@ -265,8 +265,12 @@ def test_gradients_are_clipped_to_the_norm_and_logged_as_they_were(points, tmp_p
 
 def test_progress_is_reported(points, regression, tmp_path):
     seen = []
-    train(regression(), points, CONFIG, tmp_path, report=lambda *told: seen.append(told))
-    assert seen == [("train", step, 12) for step in range(1, 13)]
+    train(regression(), points, CONFIG, tmp_path, on_step=seen.append)
+    assert [(status.step, status.steps) for status in seen] == [(n, 12) for n in range(1, 13)]
+    lines = {line["step"]: line["net"] for line in metrics(tmp_path)}
+    assert [status.loss for status in seen[4:7]] == [lines[4]] * 3
+    assert seen[0].loss is not None
+    assert {status.minutes_left for status in seen} == {None}
 
 
 def test_bfloat16_computes_in_half_and_keeps_weights_in_float32(points, regression, tmp_path):

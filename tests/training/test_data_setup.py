@@ -242,7 +242,7 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     callbacks = TrainCallbacks(
         on_message=messages.append,
         on_survey=lambda _: shutil.rmtree(videos),
-        on_progress=stop_at_the_loop,
+        on_step=stop_at_the_loop,
     )
     with pytest.raises(KeyboardInterrupt):
         begin(request, device=torch.device("cpu"), callbacks=callbacks)
@@ -250,9 +250,8 @@ def test_a_run_tells_of_videos_that_went_while_it_was_prepared(micro, tmp_path):
     assert sum(line.startswith("no sample of frame-1.png: '") for line in messages) == 1
 
 
-def stop_at_the_loop(stage, _done, _total):
-    if stage == "train":
-        raise KeyboardInterrupt
+def stop_at_the_loop(_status):
+    raise KeyboardInterrupt
 
 
 def test_values_are_taken_evenly_from_all():

@@ -105,6 +105,25 @@ def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
     assert "clipsonic download vggish" in why
 
 
+def test_the_last_samples_are_made_where_time_ends_a_training(home, micro, tmp_path):
+    request = TrainRequest(
+        source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
+        out=tmp_path / "run",
+        name="timed",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 100, "save_every": 50},
+        prompts=("rain",),
+        sample_every=50,
+    )
+    outcome = begin(request, device=CPU, minutes=1e-6)
+    assert outcome.step == 1
+    assert (request.run_dir / "state-00000001.pt").is_file()
+    assert (request.run_dir / "samples" / "step-00000001" / "01-rain.wav").is_file()
+    meta = bundle.read_header(outcome.path / "unet.safetensors").meta
+    assert meta["losses"].keys() >= {"unet"}
+
+
 def test_samples_are_not_made_twice(run):
     run_dir, _, _ = run
     sample = run_dir / "samples" / "step-00000002" / "01-rain.wav"
@@ -127,15 +146,15 @@ def test_a_moved_run_finds_the_frames_it_makes_samples_of(home, micro, tmp_path)
         sample_every=2,
     )
     with pytest.raises(KeyboardInterrupt):
-        begin(request, device=CPU, callbacks=TrainCallbacks(on_progress=stop_after_a_step))
+        begin(request, device=CPU, callbacks=TrainCallbacks(on_step=stop_after_a_step))
     moved = request.run_dir.rename(tmp_path / "elsewhere")
     resume(moved, device=CPU)
     made = {path.name for path in (moved / "samples" / "step-00000002").glob("*.wav")}
     assert "01-frame-1.wav" in made
 
 
-def stop_after_a_step(stage, done, _total):
-    if (stage, done) == ("train", 1):
+def stop_after_a_step(status):
+    if status.step == 1:
         signal.raise_signal(signal.SIGTERM)
 
 

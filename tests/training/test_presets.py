@@ -91,7 +91,7 @@ def test_the_default_looks_at_machine_and_clips_and_says_why(machine, clips, siz
     assert size_of(chosen.network, stage) == size
     assert f"size {size} (" in of_size
     assert reason in of_size
-    assert f"batch {chosen.train.batch_size}, {chosen.train.steps:,} steps" in of_loop
+    assert f"batch {chosen.train.batch_size}, learning rate {chosen.train.lr:g}, " in of_loop
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
@@ -113,6 +113,12 @@ def test_the_precision_is_reported_with_its_reason(stage, fast, precision, reaso
     chosen, (*_, of_loop) = choose("default", stage, replace(CPU, bfloat16=fast), MUSIC)
     assert chosen.train.precision == precision
     assert of_loop.endswith(reason)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(9, 0), (60, 6), (3000, 200), (50_000, 200)])
+def test_the_warm_up_is_within_the_steps_asked_for(steps, warmup):
+    chosen, _ = choose("default", "unet", CPU, MUSIC, train={"steps": steps})
+    assert chosen.train.warmup == warmup
 
 
 def test_requested_values_take_precedence_over_any_preset():

@@ -6,6 +6,8 @@ import functools
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +28,7 @@ from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest, resolve
+from clipsonic_cli.training.request import SILENT, Source, TrainCallbacks, TrainRequest, resolve
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import Extensions, read_run_config, write_run_config
 
@@ -106,11 +108,11 @@ def same(a, b):
 def stopping(at):
     """Return callbacks that send SIGTERM when as many steps are done."""
 
-    def report(stage, done, _total):
-        if (stage, done) == ("train", at):
+    def on_step(status):
+        if status.step == at:
             signal.raise_signal(signal.SIGTERM)
 
-    return TrainCallbacks(on_progress=report)
+    return TrainCallbacks(on_step=on_step)
 
 
 def test_a_folder_of_videos_becomes_a_model(unbroken, home):
@@ -197,6 +199,43 @@ def test_an_interrupted_run_equals_an_unbroken_one(unbroken, make_request, stage
 def losses(request, name):
     lines = (request.run_dir / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line).get(name) for line in lines]
+
+
+def messages_of(run, argument, callbacks=SILENT, **options):
+    """Return the messages of a run, which may be interrupted."""
+    said = []
+    callbacks = dataclasses.replace(callbacks, on_message=said.append)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(argument, device=CPU, callbacks=callbacks, **options)
+    return said
+
+
+def test_a_run_says_how_long_where_and_how_it_goes_on(make_request):
+    request = make_request({"save_every": 2})
+    folder = request.run_dir
+    said = messages_of(begin, request, minutes=35, callbacks=stopping(1))
+    start = said.index(f"3 steps or 35 minutes, whichever is first, in {folder}")
+    assert said[start + 1 : start + 3] == [
+        f"Ctrl-C saves; to go on: clipsonic train --resume {folder}",
+        f"to hear it from step 2 on: clipsonic generate --model {folder / 'model'} "
+        "'a photo of dog barking'",
+    ]
+    said = messages_of(resume, folder, minutes=5)
+    more = "2 steps more or 5 minutes more, whichever is first"
+    assert f"going on in {folder} from step 1: {more}" in said
+    assert f"all 3 steps of {folder} are done; for more give `steps`" in messages_of(resume, folder)
+
+
+def test_prepared_clips_are_said_to_be(unbroken, make_request):
+    unbroken()
+    assert "the clips are already prepared" in messages_of(begin, make_request({"steps": 1}))
+
+
+def test_the_time_left_is_said_once_where_it_is_long(make_request, monkeypatch):
+    monkeypatch.setattr("clipsonic_cli.training.run.MEASURED", 2)
+    monkeypatch.setattr("clipsonic_cli.training.run.NOTABLE_SECONDS", 0)
+    said = messages_of(begin, make_request())
+    assert len([line for line in said if re.fullmatch("about .* to go, .* a step", line)]) == 1
 
 
 def test_a_run_killed_before_its_first_checkpoint_has_still_its_warm_start(unbroken, make_request):
@@ -329,7 +368,12 @@ def test_videos_without_labels_train_a_unet_but_no_prior(make_request, tmp_path)
             callbacks=TrainCallbacks(on_survey=surveys.append),
         )
     assert not surveys  # nothing was prepared
-    assert begin(make_request({"steps": 1}, source=source), device=CPU).step == 1
+    outcome = begin(make_request({"steps": 1}, source=source), device=CPU)
+    _, *words = shlex.split(outcome.command)
+    assert words[:-1] == ["generate", "--model", outcome.name, "--image"]
+    assert Path(words[-1]).is_file()
+    card = (outcome.path / "MODEL_CARD.md").read_text()
+    assert f"generate --model {outcome.name} --image picture.jpg" in card
 
 
 def test_what_cannot_be_trained_on_leaves_a_list_but_no_run(make_request, tmp_path):

@@ -5,7 +5,6 @@ by ``accelerate launch``; only the first process prints.
 """
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -173,10 +172,11 @@ def train(
         )
     more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
+    left = {"minutes": minutes}
     # Train.
     try:
         with console.noting_warnings(), console.bars() as bars:
-            callbacks = _callbacks(console, bars)
+            callbacks = _callbacks(console, bars, left)
             if resume is None:
                 outcome = run.begin(request, device=place, minutes=minutes, callbacks=callbacks)
             else:
@@ -190,7 +190,7 @@ def train(
                     callbacks=callbacks,
                 )
     except KeyboardInterrupt:
-        console.note(f"to go on: {_resuming(run_dir, overwrite=overwrite)}")
+        console.note(f"to go on: {_resuming(run_dir, overwrite, left['minutes'])}")
         raise
     finally:
         import torch.distributed
@@ -201,28 +201,40 @@ def train(
         _print_outcome(console, outcome)
 
 
-def _resuming(run_dir: Path, *, overwrite: bool) -> str:
+def _resuming(run_dir: Path, overwrite: bool, minutes: float | None) -> str:
     """Format the command that resumes a run, for people."""
+    from clipsonic_cli.training.request import resume_command
     from clipsonic_cli.training.run_config import FILE
 
     if not (run_dir / FILE).is_file():
         return "the same command again; what was prepared is kept"
-    more = ["--overwrite"] if overwrite else []
-    return shlex.join(["clipsonic", "train", "--resume", str(run_dir), *more])
+    more = " --overwrite" if overwrite else ""
+    if minutes is not None:
+        more += f" --minutes {max(minutes, 0.1):.1f}"
+    return resume_command(run_dir) + more
 
 
-def _callbacks(console: Console, bars: Bars) -> "TrainCallbacks":
-    """Build the callbacks of a run, which print what it reports."""
+def _callbacks(console: Console, bars: Bars, left: dict[str, float | None]) -> "TrainCallbacks":
+    """Build the callbacks of a run, which print what it reports and keep the "minutes" left."""
+    from clipsonic_cli.trainer.loop import StepStatus
     from clipsonic_cli.training.request import TrainCallbacks
 
     def report(stage: str, done: int, total: int) -> None:
         signals.check_interrupted()
         bars(stage, done, total)
 
+    def on_step(status: StepStatus) -> None:
+        signals.check_interrupted()
+        left["minutes"] = status.minutes_left
+        loss = "" if status.loss is None else f"loss {status.loss:.4f}, "
+        note = f"{loss}{status.clips_per_second:.3g} clips/s"
+        bars("train", status.step, status.steps, note=note, left=status.seconds_left)
+
     return TrainCallbacks(
         on_message=console.note,
         on_survey=lambda survey: _print_survey(console, survey),
         on_progress=report,
+        on_step=on_step,
     )
 
 

@@ -95,7 +95,12 @@ RESUME = loop(
     "threads. Options of the loop may change.",
 )
 STEPS = loop("--steps N", "Optimizer steps in all.", whole)
-MINUTES = loop("--minutes M", "Stop after so many minutes of training.", number)
+MINUTES = loop(
+    "--minutes M",
+    "Stop after so many minutes, if --steps do not end before: validation and samples count, "
+    "preparing clips does not, nor do the minutes before --resume.",
+    number,
+)
 BATCH_SIZE = loop("--batch-size N", "Clips per step, over all processes.", whole)
 MICRO_BATCH = loop(
     "--micro-batch N",

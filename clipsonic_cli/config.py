@@ -273,3 +273,21 @@ class Recipe:
             raise ValueError("a recipe has either a text or an image")
         if self.negative is not None and self.negative_image is not None:
             raise ValueError("a recipe has either a negative text or a negative image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """What is done to a sound before it is written, in this order; by default nothing."""
+
+    trim: bool = False
+    """Remove silence at both ends: what is over 50 dB below the peak."""
+    rate: int | None = None
+    """Sample rate to convert to, in Hz, 8000 to 192000; no frequencies are added."""
+    normalize: float | Literal["peak"] | None = None
+    """Loudness to scale to, in LUFS, -60 to 0; or "peak" for a peak of -1 dBFS."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.trim, bool):
+            raise UsageError(f"`trim` is {shown(self.trim)}; it must be True or False.")
+        names = ["rate"] if self.normalize == "peak" else list(ranges.FINISH)
+        check_fields(self, {name: ranges.FINISH[name] for name in names}, "`{}`")

@@ -164,6 +164,14 @@ RECIPE = {
 }
 """Numbers of a ``config.Recipe``."""
 
+FINISH = {
+    "rate": Range(low=8000, high=192_000, whole=True, optional=True),
+    "normalize": Range(
+        low=-60, high=0, optional=True, note="That is LUFS; 'peak' is a peak of -1 dBFS."
+    ),
+}
+"""Numbers of an ``audio.finish.Finish``."""
+
 FRAME_RATE = Range(low=0, high=1000, above=True)
 """Frames a second that CLIP embeds."""
 

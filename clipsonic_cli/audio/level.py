@@ -1,7 +1,7 @@
 """Scale sounds so that files do not clip, and undo it on reading.
 
-A generated sound may exceed full scale. Its file is scaled where a player would clip it, and
-records the gain, so that metrics use the level the model generated.
+A generated sound may exceed full scale. Its file is scaled where a player would clip it, or to a
+level that was asked for, and records the gain, so that metrics use the level the model generated.
 """
 
 import io
@@ -27,8 +27,8 @@ SLACK = 0.999
 """Additional gain when a sound is encoded again, as codecs are not linear."""
 GAIN = "clipsonic_gain"
 """Key of the gain in a file's comment, a JSON object."""
-LEAST_GAIN = 1e-3
-"""No mel is louder than 60 dB above full scale."""
+LEAST_GAIN, MOST_GAIN = 1e-4, 1e4
+"""80 dB: no mel is as loud, and none is normalized by more."""
 
 
 def peak_guard(samples: torch.Tensor, ceiling: float = CEILING) -> tuple[torch.Tensor, float]:
@@ -74,6 +74,7 @@ def write(
     sample_rate: int,
     description: Mapping[str, Any],
     *,
+    scale: float = 1.0,
     subtype: str | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -83,10 +84,11 @@ def write(
     The file's comment is ``description``, of JSON values, with :data:`GAIN` added.
 
     Returns:
-        The gain, in (0, 1].
+        The gain: ``scale``, by which the samples were multiplied before, and what it takes now.
     """
     coding = files.libsndfile_subtype(path, subtype)
     scaled, gain = guarded(samples, sample_rate, path.suffix, coding)
+    gain *= scale
     comment = json.dumps({**description, GAIN: gain}, allow_nan=False)
     files.write(
         path,
@@ -108,8 +110,9 @@ def read_description(path: Path) -> dict[str, Any]:
 def read_gain(path: Path) -> float:
     """Read a file's gain; 1.0 for any file not ours. Raise NotSound for an impossible one."""
     gain = _comment(path).get(GAIN, 1.0)
-    if isinstance(gain, bool) or not isinstance(gain, int | float) or not LEAST_GAIN <= gain <= 1:
-        reason = f"its gain is {gain!r:.40}, not a number from {LEAST_GAIN:g} to 1"
+    number = isinstance(gain, int | float) and not isinstance(gain, bool)
+    if not number or not LEAST_GAIN <= gain <= MOST_GAIN:
+        reason = f"its gain is {gain!r:.40}, not a number from {LEAST_GAIN:g} to {MOST_GAIN:g}"
         raise files.NotSound(f"'{path}' cannot be used: {reason}; give another file.", reason)
     return float(gain)
 

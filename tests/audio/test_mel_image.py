@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from clipsonic_cli.audio.mel_image import AROUND, BELOW, COLOURS, LEFT, PIXELS, draw_mel
+from clipsonic_cli.audio.mel_image import (
+    AROUND,
+    BELOW,
+    COLOURS,
+    LEFT,
+    MAX_TITLE,
+    MAX_WIDTH,
+    PIXELS,
+    TITLE,
+    draw_mel,
+)
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.types import Waveform
 
@@ -39,3 +49,25 @@ def test_colours_grow_lighter_in_even_steps():
     cube = np.where(luminance > 0.008856, np.cbrt(luminance), 7.787 * luminance + 16 / 116)
     lightness = 116 * cube - 16  # CIELAB's L*
     assert np.allclose(np.diff(lightness), 94 / 8, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("title", "widened"), [("rain", False), ("日本 \U0001f600", False), ("x" * 4000, True)]
+)
+def test_a_title_stands_above_the_same_image(title, widened):
+    sound = Waveform(samples=torch.ones(16_000), sample_rate=16_000)
+    plain, titled = (np.asarray(draw_mel(sound, SPEC, title=text)) for text in ("", title))
+    assert (titled[TITLE:, : plain.shape[1]] == plain).all()
+    assert (titled[:TITLE] < 128).any()  # black on white
+    assert (titled.shape[1] > plain.shape[1]) == widened
+    assert titled.shape[1] <= MAX_TITLE + 2 * AROUND
+
+
+def test_a_long_sound_is_drawn_as_wide_as_a_viewer_takes():
+    tone = 0.5 * torch.sin(torch.arange(16_000 * 90) / 16_000 * 2 * torch.pi * 1000)
+    tone[: 16_000 * 45] = 0
+    image = draw_mel(Waveform(samples=tone, sample_rate=16_000), SPEC)
+    assert image.width == LEFT + MAX_WIDTH + AROUND
+    row = np.asarray(image, dtype=int)[AROUND + (64 - 22) * PIXELS, LEFT:-AROUND].sum(-1)
+    assert (row[: MAX_WIDTH // 2 - 8] == sum(COLOURS[0])).all()
+    assert (row[MAX_WIDTH // 2 + 8 :] > 2 * sum(COLOURS[0])).all()

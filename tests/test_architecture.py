@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import clipsonic_cli
+
 HEAVY = {
     "PIL",
     "accelerate",
@@ -75,6 +77,36 @@ def test_a_model_is_described_without_torch():
 def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_after("import clipsonic_cli, clipsonic_cli.modes, clipsonic_cli.config")
     assert not loaded & (HEAVY | {"typer", "rich"})
+
+
+def test_the_package_lists_its_api_and_nothing_else():
+    assert dir(clipsonic_cli) == sorted(clipsonic_cli.__all__)
+    api = [name for name in dir(clipsonic_cli) if name != "__version__"]
+    assert api == [
+        "BadBundle",
+        "ClipSonic",
+        "ClipsonicError",
+        "FetchFailed",
+        "MissingWeights",
+        "Recipe",
+        "Sound",
+        "UsageError",
+        "read_recipe",
+    ]
+    for name in api:
+        assert getattr(clipsonic_cli, name).__name__ == name
+        assert getattr(clipsonic_cli, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'Any2'"):
+        _ = clipsonic_cli.Any2
+
+
+def test_type_checkers_see_the_api():
+    tree = ast.parse(Path(clipsonic_cli.__file__).read_text("utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert sorted([*seen, "__version__"]) == clipsonic_cli.__all__
+    for name, module in seen.items():
+        assert getattr(clipsonic_cli, name) is getattr(importlib.import_module(module), name)
 
 
 def test_the_module_runs_as_the_command():

@@ -291,3 +291,5 @@ class Finish:
             raise UsageError(f"`trim` is {shown(self.trim)}; it must be True or False.")
         names = ["rate"] if self.normalize == "peak" else list(ranges.FINISH)
         check_fields(self, {name: ranges.FINISH[name] for name in names}, "`{}`")
+        if self.rate is not None and self.rate > 65_535 and self.rate % 10:
+            raise UsageError(f"`rate` is {self.rate}; FLAC takes multiples of 10 above 65,535 Hz.")

@@ -152,6 +152,7 @@ def test_silence_stays_silence(level, normalize):
     [
         ({"rate": 7999}, "`rate` is 7999; it must be a whole number from 8000 to 192,000"),
         ({"rate": 192_001}, "192001"),
+        ({"rate": 96_001}, "`rate` is 96001; FLAC takes multiples of 10 above 65,535 Hz"),
         ({"rate": 44_100.0}, "`rate` is 44100.0"),
         ({"normalize": 1}, "`normalize` is 1; it must be from -60 to 0"),
         ({"normalize": -61}, "-61"),

@@ -28,9 +28,9 @@ SURFACE = {
     """,
     "generate": """
         --batch-size --bits --count --debug --device --dtype --file --file-format --format
-        --guidance --help --image --json --keep --like --mode --model --negative --output
-        --overwrite --play --preset --quiet --sampler --seconds --seed --skip-existing --steps
-        --vocoder -f -h -i -m -n -o -q -s -w
+        --guidance --help --image --json --keep --like --mode --model --negative --no-trim
+        --normalize --output --overwrite --play --preset --quiet --rate --sampler --seconds --seed
+        --skip-existing --spectrogram --steps --trim --vocoder -f -h -i -m -n -o -q -s -w
     """,
     "info": """
         --debug --help --json --quiet -h -q

@@ -7,11 +7,12 @@ until then.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
+from clipsonic_cli.cli.generate import finishing
 from clipsonic_cli.cli.generate import options as generate_options
 from clipsonic_cli.cli.generate.deliver import Delivery
 from clipsonic_cli.cli.generate.jobs import Round, plan_recipes, plan_rounds
@@ -22,6 +23,7 @@ from clipsonic_cli.cli.generate.outputs import (
     STDOUT,
     SUBTYPES,
     Template,
+    check_drawings,
     check_paths,
     check_stdout,
 )
@@ -55,6 +57,10 @@ def generate(
     output: Annotated[str | None, generate_options.OUTPUT] = None,
     suffix: Annotated[str | None, generate_options.SUFFIX] = None,
     bits: Annotated[str | None, generate_options.BITS] = None,
+    trim: Annotated[bool | None, finishing.TRIM] = None,
+    normalize: Annotated[Any, finishing.NORMALIZE] = None,
+    rate: Annotated[int | None, finishing.RATE] = None,
+    spectrogram: Annotated[bool, finishing.SPECTROGRAM] = False,
     overwrite: Annotated[bool, generate_options.OVERWRITE] = False,
     skip_existing: Annotated[bool, generate_options.SKIP_EXISTING] = False,
     play: Annotated[bool, generate_options.PLAY] = False,
@@ -107,6 +113,7 @@ def generate(
             "or --image, --file or --like."
         )
     # Plan recipes and files.
+    finish = finishing.plan(original, trim, normalize, rate)
     recipes = plan_recipes(requests, recipe, preset, choices, count)
     template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
     rounds = plan_rounds(requests, recipes, template, count, keep)
@@ -124,10 +131,13 @@ def generate(
         subtype=None if bits is None else SUBTYPES[bits],
         overwrite=overwrite,
         to_stdout=output == STDOUT,
+        spectrogram=spectrogram,
         players=find_players() if play else (),
     )
     paths = [path for one in rounds for path in one.paths]
     check_paths(paths, delivery.subtype, overwrite=overwrite, are_files=not delivery.to_stdout)
+    if spectrogram:
+        check_drawings(paths, recipes, overwrite=overwrite, are_files=not delivery.to_stdout)
     if not rounds:
         return
     # Find the model.
@@ -150,6 +160,7 @@ def generate(
             batch_size=batch_size,
             rank=keep is not None,
             delivery=delivery,
+            finish=finish,
         )
 
 

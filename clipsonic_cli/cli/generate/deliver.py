@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipsonic_cli.atomic import written
+from clipsonic_cli.cli.generate.outputs import drawing_of
 from clipsonic_cli.cli.generate.play import play
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Delivery:
     """Whether files that exist are replaced."""
     to_stdout: bool = False
     """Whether the file's bytes go to standard output instead."""
+    spectrogram: bool = False
+    """Whether each file has an image next to it, ``outputs.drawing_of``."""
     players: Sequence[Sequence[str]] = ()
     """See ``play.find_players``; none plays nothing."""
 
@@ -33,6 +37,9 @@ class Delivery:
         if not self.to_stdout:
             with created(path.parent):
                 sound.write(path, subtype=self.subtype, overwrite=self.overwrite)
+                if self.spectrogram:
+                    with written(drawing_of(path)) as image:
+                        sound.spectrogram().save(image, format="PNG")
             yield path
             return
         with tempfile.TemporaryDirectory() as folder:

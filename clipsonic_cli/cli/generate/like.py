@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import Finish, Recipe
 from clipsonic_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class Original:
 
     path: Path
     recipe: Recipe
+    finish: Finish
     name: str
     """Default name of the new file, of the same format."""
     bits: str | None
@@ -38,9 +39,9 @@ class Original:
             UsageError: The file carries no recipe.
         """
         from clipsonic_cli.audio.files import NotSound, open_sound
-        from clipsonic_cli.sound import read_recipe
+        from clipsonic_cli.sound import read_making
 
-        recipe = read_recipe(path)
+        recipe, finish = read_making(path)
         ending, bits = "wav", None
         with contextlib.suppress(NotSound), open_sound(path) as info:  # or a format such as MP4
             ending = {"FLAC": "flac", "OGG": "ogg"}.get(info.format, "wav")
@@ -48,7 +49,8 @@ class Original:
         stem = DEFAULT_NAME.rpartition(".")[0]
         if again:
             stem = f"{path.stem}-again".replace("{", "{{").replace("}", "}}")
-        return cls(path=path, recipe=recipe, name=f"{stem}.{ending}", bits=bits)
+        name = f"{stem}.{ending}"
+        return cls(path=path, recipe=recipe, finish=finish, name=name, bits=bits)
 
     def find_images(self, digests: Sequence[str]) -> None:
         """Check that the images of digests in the recipe are still there."""

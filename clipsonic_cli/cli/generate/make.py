@@ -1,18 +1,18 @@
 """Make the sounds of a run, write the best, and say what is being done."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.generate.deliver import Delivery
+from clipsonic_cli.cli.generate.finishing import describe, what_was_done
 from clipsonic_cli.cli.generate.jobs import Job, Round
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.cli.generate.outputs import drawing_of
+from clipsonic_cli.config import Finish, Recipe
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.types import Score
@@ -70,6 +70,7 @@ def make(
     batch_size: int,
     rank: bool,
     delivery: Delivery,
+    finish: Finish,
 ) -> None:
     """Make the sounds of all rounds, deliver the best of each, and print their paths."""
     jobs = [job for one in rounds for job in one.jobs]
@@ -93,10 +94,17 @@ def make(
             best = _best(islice(made, len(one.jobs)), one.keep, ranking, console)
             for place, each in enumerate(best):
                 path = one.path(each.job, place)
-                with bars.paused(), delivery.write(each.sound, path) as file:
+                done = each.sound.finish(**dataclasses.asdict(finish))
+                with bars.paused(), delivery.write(done, path) as file:
                     if ranking is not None:
                         console.note(f"{ordinal(place + 1)}: seed {each.job.recipe.seed}")
-                    _print_result(each, file, console, is_result=not delivery.to_stdout)
+                    details = describe(done, file)
+                    if delivery.spectrogram:
+                        details["spectrogram"] = str(drawing_of(file))
+                    if note := ", ".join(what_was_done(details, each.sound.seconds)):
+                        console.note(f"{'the sound' if delivery.to_stdout else path}: {note}")
+                    if not delivery.to_stdout:
+                        _print_result(each, details, console)
                     if why := delivery.play(file):
                         console.note(f"note: no sound is played: {why}")
     _note_time(progress, console)
@@ -198,28 +206,15 @@ def _note_time(progress: Progress, console: Console) -> None:
     console.note(f"{length} in {elapsed:.1f} s: {rounded} s per second of sound")
 
 
-def _print_result(made: Made, path: Path, console: Console, *, is_result: bool) -> None:
-    """Print the file of a sound where it is the result, and whether the sound is quieter there."""
-    from clipsonic_cli.audio.level import read_gain
-
-    sound, gain = made.sound, read_gain(path)
-    if gain < 1:
-        name = path if is_result else "the sound"
-        console.note(
-            f"note: {name} is {-20 * math.log10(gain):.1f} dB quieter than the model made it, so "
-            "that no player clips it; the file says so, and eval undoes it"
-        )
-    if not is_result:
-        return
-    details: dict[str, Any] = {
-        "path": str(path),
+def _print_result(made: Made, details: dict[str, Any], console: Console) -> None:
+    """Print the file of a sound, or all about it; the details are those of its file."""
+    sound = made.sound
+    details |= {
         "seed": sound.recipe.seed,
-        "seconds": sound.seconds,
-        "gain": gain,
         "elapsed_seconds": round(made.elapsed, 3),
         "real_time_factor": round(made.elapsed / sound.seconds, 3),
         "recipe": dataclasses.asdict(sound.recipe),
     }
     if made.score is not None:
         details["score"] = {made.score.label: made.score.value}
-    console.result(str(path), details)
+    console.result(details["path"], details)

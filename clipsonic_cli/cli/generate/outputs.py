@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from clipsonic_cli.atomic import why_unwritable
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import slug, truncated
@@ -165,6 +166,33 @@ def check_paths(
     for folder in new if are_files else ():
         if (reason := why_unwritable(folder)) is not None:
             raise UsageError(f"Cannot create the folder '{folder}': {reason}; give another.")
+
+
+def drawing_of(path: Path) -> Path:
+    """Return the file of the spectrogram of a sound's file."""
+    return path.with_suffix(".png")
+
+
+def check_drawings(
+    paths: Sequence[Path], recipes: Sequence[Recipe], *, overwrite: bool, are_files: bool = True
+) -> None:
+    """Check that the spectrograms of sounds can be written; see :func:`check_paths`.
+
+    Raises:
+        UsageError: One exists, or would replace an image that a sound is made from.
+    """
+    if not are_files:
+        raise UsageError("--spectrogram draws next to a file, and -o - writes none; leave one out.")
+    images = {name for recipe in recipes for name in (recipe.image, recipe.negative_image)}
+    queries = {Path(name).resolve() for name in images if name is not None}
+    for drawing in map(drawing_of, paths):
+        if drawing.resolve() in queries:
+            raise UsageError(
+                f"The spectrogram '{drawing}' would replace the image that its sound is made from; "
+                "give another -o."
+            )
+        if drawing.is_dir() or (drawing.exists() and not overwrite):
+            raise UsageError(f"'{drawing}' exists. Give --overwrite or another -o.")
 
 
 def check_stdout(stdout: TextIO, sounds: int, *, as_json: bool, skips: bool) -> None:

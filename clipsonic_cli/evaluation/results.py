@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -164,8 +164,13 @@ def write_json(results: Results, path: Path) -> None:
     save(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def write_csv(results: Results, path: Path) -> None:
-    """Write the scores as a table of :data:`COLUMNS`, as :func:`save` does."""
+def write_csv(
+    results: Results,
+    path: Path,
+    more: Mapping[str, Callable[[ScoreRow, Score], object]] | None = None,
+) -> None:
+    """Write the scores as a table of :data:`COLUMNS` and ``more``, as :func:`save` does."""
+    more = more or {}
     lines = []
     for row in results.rows:
         for score in row.scores:
@@ -179,9 +184,10 @@ def write_csv(results: Results, path: Path) -> None:
                 "notes": " ".join(score.notes),
                 **sampling_of(results, row),
             }
-            lines.append([cells[column] for column in COLUMNS])
+            others = [value(row, score) for value in more.values()]
+            lines.append([*(cells[column] for column in COLUMNS), *others])
     table = io.StringIO(newline="")
-    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *lines])
+    csv.writer(table, lineterminator="\n").writerows([[*COLUMNS, *more], *lines])
     save(path, table.getvalue())
 
 

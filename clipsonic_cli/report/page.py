@@ -171,7 +171,10 @@ def _samples(samples: Sequence[Sample], count: int, report: Report) -> str:
         f'<p class="soft">{shown}. Players hold 16-bit FLAC; colours of the mels mean the same '
         "level everywhere, from 80 dB below full scale (dark) to full scale (light).</p>"
     )
-    return section("samples", "Samples", intro + "".join(articles))
+    # Queries of one or two sounds stand next to each other.
+    most = max(len(sample.paths) for sample in playable)
+    grid = f'<div class="queries of-{most}">{"".join(articles)}</div>'
+    return section("samples", "Samples", intro + grid)
 
 
 def _sample(sample: Sample, number: int) -> str:

@@ -7,10 +7,11 @@ Source: CLIPSonic tables 1 to 5. Table 1 is at w = 1.5; vectors (table 2) and re
 5) have none, and the w of the listening tests (3 and 4) is not stated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clipsonic_cli.evaluation.results import Results, ScoreRow
+from clipsonic_cli.types import Score
 
 DATASETS = ("VGGSound", "MUSIC")
 RECONSTRUCTION = "reconstruction"
@@ -100,6 +101,16 @@ FIGURE_3 = PaperRequest(metrics=("fad", "clap"), guidance=(1.0, 1.5, 2.0, 3.0))
 def of_model(results: Results) -> bool:
     """Return whether systems are modes of models and reconstructions; else they are folders."""
     return "model" in results.settings
+
+
+def columns(results: Results) -> dict[str, Callable[[ScoreRow, Score], float | None]]:
+    """Return the paper's own numbers as columns of a file with a line for each score."""
+    return {
+        f"paper_{data.lower()}": lambda row, score, data=data: number_for(  # type: ignore[misc]
+            results, row, score.metric, data
+        )
+        for data in DATASETS
+    }
 
 
 def number_for(results: Results, row: ScoreRow, metric: str, data: str) -> float | None:

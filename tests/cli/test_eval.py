@@ -209,6 +209,12 @@ def test_a_table_of_the_paper_has_its_numbers_next_to(ask, number, seen):
     assert len({line.count("\t") for line in out}) == 1
     assert any(f"in the report: eval/micro/table-{number}.html" in line for line in err)
     assert Path(f"eval/micro/table-{number}.json").is_file()
+    assert (
+        f"<h1>Table {number} of micro</h1>" in Path(f"eval/micro/table-{number}.html").read_text()
+    )
+    with Path(f"eval/micro/table-{number}.csv").open(newline="") as file:
+        theirs = [row["paper_vggsound"] for row in csv.DictReader(file)]
+    assert {1: "3.43", 2: "0.205", 5: "0.204"}[number] in theirs
 
 
 def test_figure_3_is_written_in_two_forms(ask):

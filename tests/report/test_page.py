@@ -233,6 +233,21 @@ def test_a_file_that_cannot_be_written_is_one_line(found, tmp_path):
 # In a browser.
 
 
+@pytest.mark.parametrize(("sounds", "width", "in_a_row"), [(1, 1280, 3), (2, 1280, 2), (1, 390, 1)])
+def test_queries_of_few_sounds_stand_next_to_each_other(
+    browser, found, tmp_path, sounds, width, in_a_row
+):
+    samples = [
+        replace(sample, paths=dict(list(sample.paths.items())[:sounds])) for sample in found.samples
+    ]
+    path = write_html(replace(found, samples=tuple(samples)), tmp_path / "report.html")
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(path.as_uri())
+    tops = [article.bounding_box()["y"] for article in page.locator("article").all()]
+    page.close()
+    assert (len(tops), tops.count(tops[0])) == (3, in_a_row)
+
+
 @pytest.fixture(params=["light", "dark"])
 def opened(request, browser, page_file):
     """The page on a phone; it complains of nothing and asks nobody for anything."""

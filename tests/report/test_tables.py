@@ -220,10 +220,11 @@ def test_json_keeps_everything(results, tmp_path):
 
 
 def test_csv_has_a_line_a_score(results, tmp_path):
-    write_csv(results, tmp_path / "report.csv")
+    write_csv(results, tmp_path / "report.csv", paper.columns(results))
     with (tmp_path / "report.csv").open(newline="") as file:
         header, *lines = csv.reader(file)
-    assert tuple(header) == COLUMNS
+    assert tuple(header) == (*COLUMNS, "paper_vggsound", "paper_music")
+    assert [line[-2:] for line in lines[:3]] == [["3.04", "13.51"], ["", ""], ["0.265", "0.254"]]
     assert len(lines) == 5
     first = dict(zip(header, lines[0], strict=True))
     assert (first["value"], first["low"], first["guidance"]) == ("3.5", "3.25", "1.5")

@@ -23,6 +23,7 @@ def write_report(
 ) -> None:
     """Write the reports of an evaluation, and print its scores."""
     from clipsonic_cli.evaluation.results import details, report_path, write_csv, write_json
+    from clipsonic_cli.report import paper
     from clipsonic_cli.report.notes import general_notes
     from clipsonic_cli.report.page import write_html
     from clipsonic_cli.report.tables import table_of
@@ -30,12 +31,16 @@ def write_report(
     # Write the files.
     stem = "report" if table is None else f"table-{table}"
     stem = stem if figure is None else f"figure-{figure}"
+    kind = "Evaluation" if stem == "report" else stem.replace("-", " ").capitalize()
+    title = f"{kind} of {results.name}"
     path = report_path(out, stem, results)
     if path.stem != stem:
         console.note(f"note: {out / stem}.json stays, as it is of other settings")
     write_json(replace(results, notes=(*results.notes, *general_notes(results))), path)
-    write_csv(results, path.with_suffix(".csv"))
-    page = write_html(results, path.with_suffix(".html"), figure=_draw_figure(results, console))
+    write_csv(results, path.with_suffix(".csv"), paper.columns(results))
+    page = write_html(
+        results, path.with_suffix(".html"), title=title, figure=_draw_figure(results, console)
+    )
     # Print the scores.
     if console.as_json:
         for row in results.rows:

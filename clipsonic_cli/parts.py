@@ -1,9 +1,9 @@
 """A model's networks, loaded when they are first needed and then kept."""
 
-import functools
 import hashlib
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,10 +14,11 @@ from clipsonic_cli.config import MelSpec, UNetConfig, VocoderConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.clap import load_clap
-from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.encoders.transfer import load_statistics
-from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models import VOCODERS, state_dict
+from clipsonic_cli.models.clip import MINI
 from clipsonic_cli.models.optional import needs_torchvision
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.models.vocoders import build_vocoder
@@ -26,6 +27,7 @@ from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
+from clipsonic_cli.text import names_any
 from clipsonic_cli.types import Encoder, Vocoder
 
 T = TypeVar("T")
@@ -115,6 +117,25 @@ class Parts:
         """Return a vocoder of ``VOCODERS``; one without a part reads mels of the geometry."""
         return self._once(("vocoder", name, spec), lambda: self._load_vocoder(name, spec))
 
+    def nearest_label(self, text: str, mode: Mode) -> str | None:
+        """Return the label of the U-Net's training that a text is nearest to, by a small CLIP.
+
+        None where the text names a label, or none is listed; and with a large CLIP, which knows
+        far more words and would take seconds.
+        """
+        labels = bundle.labels_of(self.header(mode.unet))
+        if not labels or "clip" not in mode.weights or names_any(text, labels):
+            return None
+        config = self.header("clip").config
+        if not isinstance(config, dict) or config.get("architecture") != MINI:
+            return None
+        clip: ClipModel = self._network("clip")
+        with suppress(UsageError), warnings.catch_warnings():  # of a text that is cut
+            warnings.simplefilter("ignore")
+            known = self._once(("labels", mode.unet), lambda: clip.embed_text(labels)[0])
+            return labels[int((known @ clip.embed_text([text])[0][0]).argmax())]
+        return None
+
     def default_vocoder(self) -> tuple[str, str]:
         """Return the vocoder to use where none is named, and why.
 
@@ -148,15 +169,17 @@ class Parts:
             if name == mode.unet:
                 continue
             kind = self.header(name).kind
-            arguments[kind] = self._once(
-                ("network", name), functools.partial(self._load_network, name)
-            )
+            arguments[kind] = self._network(name)
             if kind == "prior":
                 arguments["diffusion"] = self.header(name).diffusion
                 arguments["identity"] = self.identity([name])
                 arguments["candidates"] = candidates
                 arguments["cache"] = _prior_cache()
         return build(**arguments)
+
+    def _network(self, name: str) -> Any:
+        """Return a CLIP, a CLAP or a prior, loaded the first time."""
+        return self._once(("network", name), lambda: self._load_network(name))
 
     def _load_network(self, name: str) -> Any:
         """Load a CLIP, a CLAP, statistics or a prior."""

@@ -1,7 +1,8 @@
 """Texts from users: whether they have a word, and how they are shown on one line."""
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from clipsonic_cli.errors import UsageError
 
@@ -60,6 +61,12 @@ def check_words(text: str, what: str = "prompt") -> str:
             "photo of violin'."
         )
     return text
+
+
+def names_any(text: str, labels: Iterable[str]) -> bool:
+    """Return whether one of the labels is among the words of a text."""
+    words = " ".join(re.findall(r"\w+", text.casefold().replace("_", " ")))
+    return any(re.search(rf"\b{re.escape(label.casefold())}s?\b", words) for label in labels)
 
 
 def listed(names: Sequence[str], noun: str) -> str:

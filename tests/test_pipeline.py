@@ -16,6 +16,7 @@ from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.models.vocoders import InPieces
 from clipsonic_cli.modes import MODES, negative_mode_for
 from clipsonic_cli.sound import read_recipe
+from clipsonic_cli.store import bundle
 
 FAST = {"steps": 2, "seconds": 0.5}
 
@@ -176,6 +177,31 @@ def test_only_what_a_mode_needs_is_read(micro, tmp_path, violin_picture):
         bare("rain", **FAST)
     with pytest.raises(MissingWeights, match=r"lacks vocoder\.safetensors"):
         ClipSonic.load(tmp_path / "bare", vocoder="bigvgan")(violin_picture)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "nearest"),
+    [
+        (["dog", "cat"], "a barking DOG", None),  # which names one
+        (["dog", "cat"], "two cats", None),
+        (["violin"], "fiddle", "violin"),
+        (["\udcff"], "fiddle", None),  # cannot be embedded
+        ([], "fiddle", None),
+        (7, "fiddle", None),
+    ],
+)
+def test_a_text_without_a_known_label_has_a_nearest_one(micro, tmp_path, labels, text, nearest):
+    folder = copied(micro, tmp_path / "m")
+    part = bundle.load(folder / "unet.safetensors", kind="unet")
+    header = dataclasses.replace(part.header, meta={"labels": labels})
+    bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
+    parts = ClipSonic.load(folder, device="cpu").parts
+    assert parts.nearest_label(text, MODES["zs"]) == nearest
+
+
+@pytest.mark.parametrize(("text", "nearest"), [("kitten", "cat"), ("fiddle", "violin")])
+def test_mini_finds_the_label_that_is_meant(text, nearest):
+    assert ClipSonic.load("mini", device="cpu").parts.nearest_label(text, MODES["pd"]) == nearest
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import query_of
-from clipsonic_cli.text import check_words, duration, has_word, printable
+from clipsonic_cli.text import check_words, duration, has_word, names_any, printable
 
 
 @pytest.mark.parametrize("text", ["dog", "7", "犬", "कु", "собака", "🐶", "!?a"])
@@ -40,3 +40,18 @@ def test_a_name_is_shown_on_one_line_whatever_it_holds():
 )
 def test_durations_are_of_two_digits_and_the_unit_people_use(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("a photo of a Dog", True),
+        ("two dogs", True),
+        ("hotdog", False),
+        ("sea_waves at night", True),
+        ("waves of the sea", False),
+        ("", False),
+    ],
+)
+def test_a_text_names_a_label_by_its_words(text, named):
+    assert names_any(text, ["dog", "sea waves"]) is named

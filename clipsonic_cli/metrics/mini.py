@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from clipsonic_cli.models.listener import Listener, ListenerConfig
 from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
+from clipsonic_cli.text import names_any
 
 BATCH = 32
 """Windows embedded at once."""
@@ -27,14 +27,12 @@ BATCH = 32
 @functools.cache
 def known_labels() -> tuple[str, ...]:
     """Return the labels of the sounds that the embedded networks were trained on."""
-    header = bundle.read_header(BUNDLED / "mini" / f"unet{SUFFIX}")
-    return tuple(map(str, header.meta.get("labels", ())))
+    return tuple(bundle.labels_of(bundle.read_header(BUNDLED / "mini" / f"unet{SUFFIX}")))
 
 
 def names_known_label(text: str) -> bool:
     """Return whether one of :func:`known_labels` is among the words of a text."""
-    words = " ".join(re.findall(r"\w+", text.casefold().replace("_", " ")))
-    return any(re.search(rf"\b{re.escape(label)}s?\b", words) for label in known_labels())
+    return names_any(text, known_labels())
 
 
 class MiniBackbone:

@@ -76,6 +76,8 @@ LARGEST: dict[str, int] = {
 """Largest value of each number, beyond any use, so that a damaged header cannot take all memory."""
 MAX_ITEMS = 8
 """Items of a list in a header, such as the levels of a network, at most."""
+MAX_LABELS = 1000
+"""Labels of a U-Net that are read, at most."""
 MAX_WINDOW = 16_384
 """Most frames a U-Net is trained on; beyond any use."""
 
@@ -242,6 +244,15 @@ def training_window(header: Header) -> int:
             f"{MAX_WINDOW}."
         )
     return window
+
+
+def labels_of(unet: Header) -> list[str]:
+    """Return the labels that a U-Net was trained on, as far as its file lists them."""
+    labels: Any = unet.meta.get("labels")
+    if not isinstance(labels, list):
+        data = unet.meta.get("data")
+        labels = data.get("most_labels") if isinstance(data, dict) else None
+    return [label for label in labels or () if isinstance(label, str)][:MAX_LABELS]
 
 
 def native_seconds(unet: Header) -> float:

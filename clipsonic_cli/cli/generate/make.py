@@ -128,7 +128,8 @@ def _made(
             console.note(settings)
         for number, recipe in enumerate(batch, start=start + 1):
             count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
-            console.note(f"{count}seed {recipe.seed}: {recipe.query.name!r}")
+            near = _nearest(sonic, recipe) if not console.quiet else ""
+            console.note(f"{count}seed {recipe.seed}: {recipe.query.name!r}{near}")
         sonic.prepare(batch[0])
         started = time.perf_counter()
         made = list(islice(sounds, len(batch)))
@@ -138,6 +139,14 @@ def _made(
             progress.done, progress.seconds = progress.done + 1, progress.seconds + sound.seconds
             yield Made(job=job, sound=sound, elapsed=elapsed / len(batch))
         start += len(batch)
+
+
+def _nearest(sonic: "ClipSonic", recipe: Recipe) -> str:
+    """Format the sound known to the model that a text without any of them is nearest to, or ""."""
+    if recipe.text is None:
+        return ""
+    label = sonic.parts.nearest_label(recipe.text, MODES[recipe.mode])
+    return "" if label is None else f" (nearest sound it knows: {label})"
 
 
 def _best(

@@ -12,8 +12,8 @@ from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 
 CARD = "MODEL_CARD.md"
-MAX_LABELS = 1000
-"""Labels, or numbers by name, that are shown, at most."""
+MAX_NUMBERS = 100
+"""Numbers by name that are shown, at most."""
 MAX_NUMBER = 1e15
 
 
@@ -31,7 +31,7 @@ def describe(model: ModelFolder) -> Facts:
         "default": default_or_none()[0] == model.name,
         "card": str(card) if card.is_file() else None,
         "sound": None if unet is None else sound_of(unet),
-        "labels": [] if unet is None else labels_of(unet),
+        "labels": [] if unet is None else bundle.labels_of(unet),
         "parts": [
             part_of(stem, header, paths[stem].stat().st_size) for stem, header in headers.items()
         ],
@@ -62,15 +62,6 @@ def sound_of(unet: Header) -> dict[str, float]:
     }
 
 
-def labels_of(unet: Header) -> list[str]:
-    """Return the labels that a U-Net was trained on, as far as its file lists them."""
-    labels: Any = unet.meta.get("labels")
-    if not isinstance(labels, list):
-        data = unet.meta.get("data")
-        labels = data.get("most_labels") if isinstance(data, dict) else None
-    return [label for label in labels or () if isinstance(label, str)][:MAX_LABELS]
-
-
 def part_of(stem: str, header: Header, size: int) -> dict[str, Any]:
     """Return a part as a JSON object: its kind, licence, training and scores."""
     meta = header.meta
@@ -93,7 +84,7 @@ def part_of(stem: str, header: Header, size: int) -> dict[str, Any]:
 def numbers_of(value: Any, depth: int = 2) -> Any:
     """Return a number, or a dictionary of them of so many levels; None for all else in a file."""
     if isinstance(value, dict) and depth:
-        items = list(value.items())[:MAX_LABELS]
+        items = list(value.items())[:MAX_NUMBERS]
         numbers = {name: numbers_of(one, depth - 1) for name, one in items}
         return {name: number for name, number in numbers.items() if number is not None}
     number = isinstance(value, int | float) and not isinstance(value, bool)

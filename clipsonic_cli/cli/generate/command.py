@@ -110,7 +110,7 @@ def generate(
     if not requests:
         raise UsageError(
             "Nothing to sound. Give a text, as in: clipsonic generate 'a photo of violin'; "
-            "or --image, --file or --like."
+            "or --image, --file or --like; '-' reads standard input."
         )
     # Plan recipes and files.
     finish = finishing.plan(original, trim, normalize, rate)

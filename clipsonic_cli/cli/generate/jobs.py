@@ -15,6 +15,9 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import mode_for
 
+MAX_SOUNDS = 1_000_000
+"""Most sounds of a run; all of their recipes are in memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -60,8 +63,14 @@ def plan_recipes(
     so that no two have the same noise.
 
     Raises:
-        UsageError: A name is unknown, a number out of range, or a mode does not fit its query.
+        UsageError: A name is unknown, a number out of range, a mode does not fit its query, or
+            sounds are more than :data:`MAX_SOUNDS`.
     """
+    if (total := len(requests) * variations) > MAX_SOUNDS:
+        raise UsageError(
+            f"{len(requests):,} queries with {variations:,} sounds each are {total:,}, and at most "
+            f"{MAX_SOUNDS:,} are made in a run; lower --count, or split the --file."
+        )
     base = {} if original is None else dataclasses.asdict(original)
     base |= {} if preset is None else PRESETS[preset]
     drawn = secrets.randbits(32)
@@ -97,11 +106,18 @@ def plan_rounds(
     all, each in a group of its own.
 
     Raises:
-        UsageError: Sounds of an image would have to be ranked, which no network can.
+        UsageError: Sounds of an image would have to be ranked, which no network can; or a row has
+            no value for a column that names use.
     """
     sounds: list[dict[str, str | int]] = []
+    named = template.fields & {name for request in requests for name in request.columns}
     for index, recipe in enumerate(recipes):
         request = requests[index // variations]
+        if empty := sorted(named - request.columns.keys()):
+            raise UsageError(
+                f"In {request.where}: column '{empty[0]}' is empty, but --output names it; fill it "
+                "in."
+            )
         own = {"prompt": request.query.name, "mode": recipe.mode}
         numbers = {"seed": recipe.seed, "index": index + 1}
         sounds.append({**request.columns, **own, **numbers})

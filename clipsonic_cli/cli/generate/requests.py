@@ -105,11 +105,12 @@ def _check_quotes(prompts: Sequence[str]) -> None:
     words = [prompt for prompt in prompts if len(prompt.split()) == 1 and prompt != STDIN]
     images = [word for word in words if word.lower().endswith(IMAGE_SUFFIXES)]
     if len(words) == len(prompts) > 1 and not images:
-        shown = ", ".join(printable(word) for word in words[:8]) + ", ..." * (len(words) > 8)
+        # In cmd.exe single quotes are part of words.
+        shown = [printable(word.strip("'")) for word in words[:8]] + ["..."] * (len(words) > 8)
         raise UsageError(
-            f"{len(words)} prompts of one word each: {shown}. Put one prompt in quotes: clipsonic "
-            f"generate '{' '.join(map(printable, words[:8]))}'; list several in a --file, one a "
-            "line, or pipe them to: clipsonic generate -"
+            f"{len(words)} prompts of one word each: {', '.join(shown)}. Put one prompt in quotes: "
+            f'clipsonic generate "{" ".join(shown)}"; list several in a --file, one a line, or '
+            "pipe them to: clipsonic generate -"
         )
 
 

@@ -73,6 +73,7 @@ def _restore_dataclass(kind: Any, value: Any, where: str) -> Any:
     if missing := hints.keys() - value.keys():
         raise ValueError(f"{where} lacks the field '{min(missing)}'")
     if unknown := value.keys() - hints.keys():
-        raise ValueError(f"{where} has the unknown field '{min(unknown)}'")
+        known = ", ".join(hints)
+        raise ValueError(f"{where} has the unknown field '{min(unknown)}'; known: {known}")
     fields = {n: _restore(hint, value[n], f"{where}.{n}") for n, hint in hints.items()}
     return kind(**fields)

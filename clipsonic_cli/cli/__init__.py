@@ -42,7 +42,11 @@ REMEDIES = {
 app = typer.Typer(
     name="clipsonic",
     cls=options.Program,
-    help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).",
+    help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).\n\n"
+    'clipsonic generate "a photo of violin"\n'
+    "clipsonic generate --image cat.jpg\n"
+    "clipsonic train --data ./videos\n"
+    "clipsonic info mini",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (generate, train, evaluate, info, models, download):

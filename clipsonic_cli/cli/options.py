@@ -1,5 +1,7 @@
 """How an option is declared, and the options that several commands share."""
 
+import re
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,14 +12,18 @@ from typer.core import TyperCommand, TyperGroup
 from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.registry import unknown
 
 try:
-    from typer._click.exceptions import NoSuchOption  # Typer has a copy of Click since 0.29
+    # Typer has a copy of Click since 0.29.
+    from typer._click.exceptions import NoSuchOption
+    from typer._click.exceptions import UsageError as ClickUsageError
 except ImportError:
     from click import NoSuchOption  # type: ignore[assignment]
+    from click import UsageError as ClickUsageError  # type: ignore[assignment]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
@@ -33,6 +39,8 @@ OLD_NAMES = {
 }
 """Former and other names of a command's options, which no help shows."""
 
+EXTRA = re.compile(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
+"""Click's message for words that belong to nothing."""
 SEVERAL = "clipsonic.several"
 """Key of a context for the option of several words that the last word belongs to."""
 
@@ -84,8 +92,11 @@ class Command(_Parsing, TyperCommand):
     """
 
     def __init__(self, name: str | None, *, help: str = "", **settings: Any) -> None:  # noqa: A002
-        # Typer keeps line breaks in all but the first paragraph.
-        paragraphs = [" ".join(part.split()) for part in help.split("\n\n")]
+        # Typer keeps line breaks in all but the first paragraph; examples alone need them.
+        paragraphs = [
+            part if part.startswith("clipsonic ") else " ".join(part.split())
+            for part in help.split("\n\n")
+        ]
         super().__init__(name, help="\n\n".join(paragraphs), **settings)
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -103,7 +114,17 @@ class Command(_Parsing, TyperCommand):
             several = {n: p for p in self.params if getattr(p, "multiple", False) for n in p.opts}
             args = repeated(args, several)
             ctx.meta[SEVERAL] = several.get(args[-2]) if len(args) > 1 else None
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except ClickUsageError as error:
+            if (extra := EXTRA.search(error.format_message())) is None:
+                raise
+            word = shlex.quote(extra[1].split()[0])
+            data = any(param.name == "data" for param in self.params)
+            raise UsageError(
+                f"{word} belongs to no option; clipsonic {self.name} takes options alone"
+                f"{f', such as --data {word}' if data else ''}. See clipsonic {self.name} --help."
+            ) from None
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Return what completes a word: one more value of an option of several, or an option."""

@@ -101,8 +101,10 @@ def _remedy(absent: list[str]) -> str:
     return " ".join(ways)
 
 
-def find(name_or_path: str | Path) -> ModelFolder:
+def find(name_or_path: str | Path, *, also: Iterable[str] = ()) -> ModelFolder:
     """Find a model by a name of :func:`names`, or by a folder with at least one part.
+
+    ``also`` has what else the caller knows, for the message.
 
     Raises:
         UsageError: There is neither; the nearest name is suggested.
@@ -115,8 +117,9 @@ def find(name_or_path: str | Path) -> ModelFolder:
         return ModelFolder(path.resolve())
     if path.is_dir():
         raise UsageError(f"Folder {path} is no model: it has no {SUFFIX} file.")
+    known = [*names(), *also]
     raise UsageError(
-        f"There is no model '{name}'.{did_you_mean(name, names())} Known: {', '.join(names())}; "
+        f"There is no model '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}; "
         f"or give a folder of {SUFFIX} files.{why_unreadable()}"
     )
 

@@ -72,7 +72,7 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
     """
     own = target(model)
     if name is not None and name != PUBLISHED:
-        return model_folders.find(name)
+        return model_folders.find(name, also=[PUBLISHED])
     if name is None and own is not None and os.path.isdir(own.path):  # noqa: PTH112
         return own
     if name == PUBLISHED or paper or (gpu and part_here("clip") is not None):

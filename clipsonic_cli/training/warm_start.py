@@ -51,10 +51,10 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
         BadBundle: The model's file is damaged, or holds another stage.
     """
     part, row = part_of(stage, space).name, STAGES[stage]
+    able = [row.name for row in ASSETS.values() if stage in row.stages]
     if name in ASSETS:
         asset = ASSETS[name]
         if stage not in asset.stages:
-            able = [row.name for row in ASSETS.values() if stage in row.stages]
             raise UsageError(
                 f"'{name}' is not a warm start for the stage '{stage}'. "
                 f"Published ones: {', '.join(able) or 'none'}; or give a model that has '{part}'."
@@ -69,7 +69,7 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
             diffusion=diffusion,
             licence=asset.licence,
         )
-    folder = model_folders.find(name)
+    folder = model_folders.find(name, also=able)
     path = folder.path / f"{part}{model_folders.SUFFIX}"
     if not path.is_file():
         raise UsageError(f"The model '{name}' has no {part} to begin with.")

@@ -2,13 +2,15 @@
 
 import itertools
 import re
+import shlex
 
 import pytest
 import typer
 
 from clipsonic_cli.cli import app, run
 
-COMMANDS = typer.main.get_command(app).commands
+PROGRAM = typer.main.get_command(app)
+COMMANDS = PROGRAM.commands
 EVERY = [[], *([name] for name in COMMANDS)]
 
 
@@ -30,11 +32,32 @@ def test_no_help_names_types_of_python(command, width, capsys):
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)
 def test_paragraphs_of_a_help_have_no_ragged_lines(command, width, capsys):
     run([*command, "--help"])
-    described = capsys.readouterr().out.partition("╭")[0]
+    described = re.sub(r"(?m)^ (clipsonic|torchrun) .*$", "", capsys.readouterr().out)
+    described = described.partition("╭")[0]
     for paragraph in re.split(r"\n *\n", described):
         lines = [line.strip() for line in paragraph.split("\n") if line.strip()]
         for line, following in itertools.pairwise(lines):
             assert len(line) + 1 + len(following.split()[0]) > width - 2
+
+
+def examples():
+    """Return the commands that helps show, as words."""
+    texts = [app.info.help, *(command.help for command in COMMANDS.values())]
+    lines = [line for text in texts for line in text.splitlines()]
+    return [line for line in lines if re.match("(clipsonic|torchrun) ", line)]
+
+
+@pytest.mark.parametrize("line", examples())
+def test_examples_of_a_help_fit_80_columns_and_can_be_parsed(line):
+    assert len(line) < 80
+    _, _, words = line.replace("-m clipsonic_cli", "clipsonic").partition("clipsonic ")
+    name, *arguments = shlex.split(words)
+    parent = PROGRAM.make_context("clipsonic", [name, *arguments], resilient_parsing=True)
+    assert COMMANDS[name].make_context(name, arguments, parent=parent)
+
+
+def test_every_command_shows_an_example():
+    assert {line.split()[1] for line in examples()} >= set(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +81,11 @@ def test_an_unknown_command_or_option_is_followed_by_those_there_are(
     name = next(a for a in arguments if a.startswith("-") or what == "command")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"clipsonic: Unknown {what} '{name}'.{hint} Known: {known}")
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_a_word_of_no_option_is_named_with_the_option_it_may_be_meant_for(command, capsys):
+    assert run([command, "./my", "music"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("clipsonic: ./my belongs to no option")
+    assert f"such as --data ./my. See clipsonic {command} --help." in line

@@ -202,3 +202,8 @@ def test_a_damaged_choice_is_none(home):
     assert model_folders.stored_default() is None
     path.write_text("\n")
     assert model_folders.stored_default() is None
+
+
+def test_what_else_a_caller_knows_is_in_the_message():
+    with pytest.raises(UsageError, match=r"Did you mean 'published'\? Known: mini, published;"):
+        model_folders.find("publishd", also=["published"])

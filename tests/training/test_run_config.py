@@ -62,7 +62,7 @@ def test_a_folder_without_a_run_is_reported_with_the_next_step(tmp_path):
             {"stage": "prior", "space": "clap-text"},
             "is conditioned on clip-image, not on clap-text",
         ),
-        ({"surplus": 1}, "unknown field 'surplus'"),
+        ({"surplus": 1}, "unknown field 'surplus'; known: "),
         ({"network": {"channels": 4}}, "none of"),
     ],
 )

@@ -59,7 +59,6 @@ def download(
     """Get weights that others published, or a model that someone shared.
 
     clipsonic download --for pd
-
     clipsonic download hf:owner/name --as theirs
 
     Weights go to CLIPSONIC_HOME. CLIPSONIC_MIRROR is tried first, CLIPSONIC_OFFLINE and

@@ -80,9 +80,7 @@ def evaluate(
     """Score a model, or any sounds, by the paper's metrics.
 
     clipsonic eval --metrics fad clap --generated sounds/ --reference truth/
-
-    clipsonic eval --model music --data ./music --modes iq zs pd --guidance 1 1.5 2 3
-
+    clipsonic eval --model music --data ./music --modes iq pd -w 1 1.5 2
     clipsonic eval --model music --data ./music --table 1 --preset paper
 
     After an interruption the same command continues: sounds that were made are reused.

@@ -75,7 +75,6 @@ def generate(
     """Make sound from text or images.
 
     clipsonic generate "a photo of violin"
-
     clipsonic generate --image cat.jpg dog.jpg -n 3
     """
     console = Console(quiet=quiet, as_json=as_json)

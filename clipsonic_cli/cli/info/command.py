@@ -28,9 +28,7 @@ def info(
     """Show what this machine has, what a model can do, or how a sound was made.
 
     clipsonic info
-
     clipsonic info mini
-
     clipsonic info a-photo-of-violin-7.wav
     """
     console = Console(quiet=quiet, as_json=as_json)

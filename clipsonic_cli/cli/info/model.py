@@ -121,8 +121,9 @@ def _part(part: Mapping[str, Any]) -> str:
         pieces.append(f"held-out loss {_values(part['held_out'])}")
     if part["scores"]:
         pieces.append(f"scores: {_values(part['scores'])}")
-    if part["default_vocoder"]:
-        pieces.append(f"so that {part['default_vocoder']} is the vocoder")
+    if part["kind"] == "vocoder":
+        default = part["default_vocoder"] or "griffin-lim, with which this was not compared"
+        pieces.append(f"the vocoder is {default}")
     return ", ".join(pieces)
 
 

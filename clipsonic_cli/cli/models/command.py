@@ -44,9 +44,7 @@ def models(
     """List the models on this machine, choose the default, or remove some.
 
     clipsonic models
-
     clipsonic models default music
-
     clipsonic models remove music
 
     CLIPSONIC_MODEL overrides the default, and --model overrides both.

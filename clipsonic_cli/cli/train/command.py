@@ -84,9 +84,7 @@ def train(
     """Train a model of your own from a folder of videos.
 
     clipsonic train --data ./music
-
     clipsonic train --resume runs/music
-
     torchrun --nproc-per-node 8 -m clipsonic_cli train --data ./music
 
     Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.

@@ -56,7 +56,8 @@ def complete(monkeypatch, capsys):
         ("eval --table ", "1 2 5"),
         ("download --for c", "clap-tta clip-tta clap clap-windows"),
         ("download cl", "clap clap-transformers"),
-        ("generate --s", "--sampler --steps --seconds --seed --skip-existing"),
+        ("generate --s", "--sampler --steps --seconds --seed --spectrogram --skip-existing"),
+        ("generate --normalize ", "peak none"),
     ],
 )
 def test_a_value_is_completed(complete, line, expected):

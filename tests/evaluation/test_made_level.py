@@ -6,10 +6,11 @@ import torch
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.evaluation.audio_files import embed_files, read_as_made
-from clipsonic_cli.evaluation.generation import generate, reconstruct
+from clipsonic_cli.evaluation.generation import make_all, plan, plan_reconstruction
 from clipsonic_cli.evaluation.test_set import TestItem
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import Sound
+from clipsonic_cli.types import silent
 
 RATE = 16_000
 
@@ -57,8 +58,11 @@ def test_a_loud_reconstruction_has_the_level_of_its_clip(micro, tmp_path):
     samples = (0.5 * noise).clamp(-0.88, 0.88)  # its peaks grow by other phases
     level.write(tmp_path / "true.wav", samples, RATE, {"of": "a clip"})
     item = TestItem(name="q", seed=0, label="tone", sound=tmp_path / "true.wav")
-    system = reconstruct(sonic, [item], MelSpec(), tmp_path / "out", vocoder="griffin-lim")
-    path = system.sounds["q"]
+    planned = plan_reconstruction(
+        sonic, [item], MelSpec(), tmp_path / "out", seconds=2, vocoder="griffin-lim"
+    )
+    make_all([planned], silent)
+    path = planned.system.sounds["q"]
     assert level.read_gain(path) < 1
     again = torch.from_numpy(read_as_made(path).samples)
     found, true = (x.square().mean().sqrt().item() for x in (again, samples))
@@ -69,9 +73,11 @@ def test_sounds_made_before_files_said_their_level_are_made_again(micro, tmp_pat
     sonic = ClipSonic.load(micro, device="cpu")
     recipe = Recipe(mode="zs", steps=1, seconds=0.2)
     item = TestItem(name="q", seed=0, label="x")
-    [path] = generate(sonic, [item], recipe, tmp_path).sounds.values()
+    planned = plan(sonic, [item], recipe, tmp_path)
+    make_all([planned], silent)
+    [path] = planned.system.sounds.values()
     comment = files.read_metadata(path).replace("clipsonic_gain", "other")
     files.write(path, torch.zeros(3200), RATE, metadata={"comment": comment}, overwrite=True)
-    generate(sonic, [item], recipe, tmp_path)
+    make_all([plan(sonic, [item], recipe, tmp_path)], silent)
     assert level.read_gain(path) <= 1
     assert files.read(path, RATE).abs().max() > 0

@@ -77,7 +77,14 @@ def rows() -> Iterator[Reader]:
         yield Reader(
             name=f"a recipe in a {suffix}",
             file=f"x.{suffix}",
-            text=json.dumps({"clipsonic": "0", "recipe": _recipe(), level.GAIN: 0.5}),
+            text=json.dumps(
+                {
+                    "clipsonic": "0",
+                    "recipe": _recipe(),
+                    "finish": {"trim": True, "rate": 8000, "normalize": -23.0},
+                    level.GAIN: 0.5,
+                }
+            ),
             build=lambda text, suffix=suffix: _sound(text, suffix),
             read=_read_recipe,
         )

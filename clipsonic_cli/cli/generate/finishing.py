@@ -32,6 +32,7 @@ NORMALIZE = output(
     "'peak' for a peak of -1 dBFS, or a loudness in LUFS such as -23 (BS.1770-4), as far as that "
     "peak allows. Default: 'none', as the model made it.",
     level,
+    names=("peak", "none"),
 )
 RATE = output(
     "--rate HZ",

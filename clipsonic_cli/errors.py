@@ -41,3 +41,7 @@ class BadBundle(ClipsonicError):
 
 class FetchFailed(ClipsonicError):
     """A download failed; no unverified file has its name."""
+
+
+class NoConnection(FetchFailed):
+    """No address of a file could be reached, or a variable forbids to try."""

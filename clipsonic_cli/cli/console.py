@@ -72,12 +72,20 @@ class Console:
 
     @contextmanager
     def noting_warnings(self) -> Iterator[None]:
-        """Print Python's warnings in the block as notes, a line each."""
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: self.note(
-                f"note: {' '.join(str(message).split())}"
-            )
-            yield
+        """Print Python's warnings in the block, and logged ones, as notes, a line each."""
+
+        def note(message: object) -> None:
+            self.note(f"note: {' '.join(str(message).split())}")
+
+        logger, handler = logging.getLogger("clipsonic_cli"), logging.Handler()
+        handler.emit = lambda record: note(record.getMessage())  # type: ignore[method-assign]
+        logger.addHandler(handler)
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_: note(message)
+                yield
+        finally:
+            logger.removeHandler(handler)
 
     def result(self, line: str, details: Mapping[str, Any]) -> None:
         """Print a result for the next program: the line, or the details as JSON."""

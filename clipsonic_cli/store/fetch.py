@@ -19,10 +19,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from clipsonic_cli.errors import FetchFailed
+from clipsonic_cli.errors import FetchFailed, NoConnection
 from clipsonic_cli.store import web
 from clipsonic_cli.store.partial import CHUNK, Origin, Partial, is_chunked
-from clipsonic_cli.store.web import Interrupted, Unavailable, show
+from clipsonic_cli.store.web import Interrupted, Unavailable, Unreachable, show
 
 Report = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 if unknown)."""
@@ -86,6 +86,7 @@ def fetch(
     Raises:
         FetchFailed: It cannot be had, is not the file expected, or cannot be written. ``target``
             is then as it was before.
+        NoConnection: No address can be reached, or a variable forbids it.
         UsageError: An address, or a variable that should hold one, is invalid.
         ValueError: ``urls`` is empty, or ``sha256`` is not a digest.
     """
@@ -129,7 +130,20 @@ def fetch_json(url: str) -> Any:
         try:
             return web.insist(request, address, attempts=5)
         except Unavailable as error:
-            raise FetchFailed(str(error)) from None
+            raise failure([error]) from None
+
+
+def failure(errors: Sequence[Unavailable]) -> FetchFailed:
+    """Return the error for a file that no address provides."""
+    hosts = dict.fromkeys(str(error) for error in errors if isinstance(error, Unreachable))
+    reasons = [str(error) for error in errors if not isinstance(error, Unreachable)]
+    if hosts:
+        reasons.append(
+            f"No connection to {' or '.join(hosts)}. Check the network, or set CLIPSONIC_MIRROR to "
+            "a mirror that can be reached (CLIPSONIC_OFFLINE=1 saves the attempts)."
+        )
+    kind = NoConnection if all(isinstance(e, Unreachable) for e in errors) else FetchFailed
+    return kind(" ".join(reasons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +159,13 @@ class _Download:
 
     def run(self, addresses: Sequence[str]) -> Fetched:
         """Try the addresses in order."""
-        reasons = []
+        errors: list[Unavailable] = []
         for url in addresses:
             try:
                 return self._from(url)
             except Unavailable as error:
-                reasons.append(str(error))
-        raise FetchFailed(" ".join(reasons))
+                errors.append(error)
+        raise failure(errors)
 
     def _from(self, url: str) -> Fetched:
         """Fetch from one address; twice where a wrong file came in several pieces.

@@ -16,12 +16,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from clipsonic_cli import bounded
-from clipsonic_cli.errors import BadBundle, FetchFailed
+from clipsonic_cli.errors import BadBundle, FetchFailed, NoConnection
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, write
 from clipsonic_cli.store.fetch import Fetched, FileReport, acquired, check_space, disk_error, fetch
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset, RemoteFile
+from clipsonic_cli.store.web import show
 
 Convert = Callable[[Mapping[str, Path]], Bundle]
 
@@ -63,7 +64,14 @@ def _install(asset: Asset, place: Path, convert: Convert | None, report: FileRep
     # Fetch.
     with _pins() as pins:
         known = {file.name: _known_digest(file, pins) for file in asset.files}
-    fetched = {file.name: _fetch(file, known[file.name], place, report) for file in asset.files}
+    try:
+        fetched = {file.name: _fetch(file, known[file.name], place, report) for file in asset.files}
+    except NoConnection as error:
+        missing = [show(file.urls[0]) for file in asset.files if not (place / file.name).exists()]
+        raise NoConnection(
+            f"{error} Or fetch elsewhere, copy into {place}, and give the same command again: "
+            f"{' '.join(missing)}"
+        ) from None
     sources = {name: file.path for name, file in fetched.items()}
     # Convert.
     kept = sources

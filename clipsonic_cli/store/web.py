@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from clipsonic_cli.errors import FetchFailed, UsageError
+from clipsonic_cli.errors import NoConnection, UsageError
 from clipsonic_cli.store import connection
 from clipsonic_cli.text import printable
 
@@ -45,6 +45,10 @@ LOGGER = logging.getLogger(__name__)
 
 class Unavailable(Exception):
     """This address does not provide the file; another one may."""
+
+
+class Unreachable(Unavailable):
+    """There is no connection to this address, such as without a network."""
 
 
 class Interrupted(Exception):
@@ -97,9 +101,9 @@ def check_online(wanted: str) -> None:
     """Check that no variable forbids to fetch ``wanted``, a name for the message."""
     for variable in ("CLIPSONIC_OFFLINE", "HF_HUB_OFFLINE"):
         if (value := os.environ.get(variable, "")).lower() in ("1", "true", "yes", "on"):
-            raise FetchFailed(
+            raise NoConnection(
                 f"{wanted} is not on this machine, and {variable}={value} forbids to fetch it. "
-                f"Unset {variable}, or copy it there."
+                f"Unset {variable}."
             )
 
 
@@ -195,6 +199,7 @@ def insist(
 
     Raises:
         Unavailable: It failed too often, or in a way that will not change.
+        Unreachable: There was no connection; the message is the host and why.
     """
     jitter = Random(url)  # files fetched at once do not try again at once
     furthest = failures = 0
@@ -211,14 +216,23 @@ def insist(
             if done() >= furthest + PROGRESS:
                 furthest, failures = done(), 0
             failures += 1
+            unreachable = isinstance(error, requests.ConnectionError) and not done()
             if failures >= attempts or connection.is_final(error):
                 kept = f" The {done():,} bytes received are kept." if done() else ""
-                advice = connection.remedy(error, url) or " Try again later."
+                advice = connection.remedy(error, url)
+                if unreachable and not advice:
+                    raise Unreachable(f"{_host(url)} ({_reason(error)})") from None
+                advice = advice or " Try again later."
                 count = f"failed {failures} times in a row, last" if failures > 1 else "failed"
                 raise Unavailable(f"{show(url)} {count}: {_reason(error)}.{kept}{advice}") from None
             wait = getattr(error, "wait", None)
             if wait is None:
                 wait = 2 ** (failures - 1) * jitter.uniform(0.5, 1)
+                if unreachable:
+                    LOGGER.warning(
+                        "%s cannot be reached; no network? (attempt %d of %d)",
+                        *(_host(url), failures + 1, attempts),
+                    )
             elif wait >= NOTABLE_WAIT:
                 requested, wait = f"{wait:,.0f}", min(wait, LONGEST_WAIT)
                 LOGGER.warning(

@@ -10,12 +10,13 @@ import shutil
 from pathlib import Path
 
 from clipsonic_cli.atomic import why_unwritable, written
-from clipsonic_cli.errors import BadBundle, UsageError
+from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.home import REMEDY, NoHome, data_home
+from clipsonic_cli.store.home import REMEDY, NoHome, data_home, why_unreadable
+from clipsonic_cli.store.manifest import standing_in
 from clipsonic_cli.store.model_folders import BUILT_IN, SUFFIX, ModelFolder
 
 PUBLISHED = "published"
@@ -83,6 +84,8 @@ def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFol
 
 def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
     """Read the header of the base's CLIP or CLAP, which must be that of the model added to."""
+    if not base.path.is_dir() and not base.has(kind):
+        raise MissingWeights(_unfetched(kind))
     base.require([kind])
     header, own = bundle.read_header(base.part(kind)), target(model)
     if own is not None and os.path.isdir(own.path) and own.has(kind):  # noqa: PTH112
@@ -94,6 +97,17 @@ def encoder_of(base: ModelFolder, model: str, kind: str) -> Header:
                 "or leave out `base`."
             )
     return header
+
+
+def _unfetched(kind: str) -> str:
+    """Format which published weights a training is conditioned on, and how to get them."""
+    asset = standing_in(kind)[0]
+    purpose = "train" if kind == "clip" else "clap-tta"
+    return (
+        f"The paper's preset, and `base` published, need {asset.title} ({asset.size / 1e9:.2f} "
+        f"GB), not on this machine yet: clipsonic download --for {purpose}. Or give a model that "
+        f"has one as `base`{', such as mini' * (kind == 'clip')}.{why_unreadable()}"
+    )
 
 
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:

@@ -223,11 +223,52 @@ def test_a_dry_run_fetches_nothing(web, home, capsys):
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("parts", "missing", "origin"),
+    [
+        (["unet"], "for iq, zs: clip; ", "'whole': {whole}/clip.safetensors"),
+        (["vocoder"], "for iq, zs: clip, unet; ", "whoever shared it has them"),
+        (["prior"], "for pd: clip, unet. Copy clip.safetensors, unet.safetensors", "'whole'"),
+    ],
+)
+def test_of_a_shared_part_it_is_said_what_it_lacks(home, micro, capsys, parts, missing, origin):
+    whole = home / "models" / "whole"
+    shutil.copytree(micro, whole)
+    for part in parts:
+        assert run(["download", str(micro / f"{part}.safetensors"), "--as", "one"]) == 0
+    said = capsys.readouterr().err
+    assert missing in said
+    assert origin.format(whole=whole) in said
+    assert "clipsonic generate" not in said
+    shutil.copy(whole / "clip.safetensors", home / "models" / "one")
+    assert (parts == ["unet"]) == ("iq" in model_folders.find("one").modes())
+
+
+def test_a_unet_of_the_papers_clip_says_how_to_get_it(home, micro, tmp_path, capsys):
+    unet = bundle.load(micro / "unet.safetensors", kind="unet")
+    header = dataclasses.replace(unet.header, encoder=published.OPENAI_CLIP)
+    bundle.write(tmp_path / "unet.safetensors", dataclasses.replace(unet, header=header))
+    assert run(["download", str(tmp_path / "unet.safetensors"), "--as", "one"]) == 0
+    assert "clipsonic download openai-clip" in capsys.readouterr().err
+
+
 def test_offline_nothing_is_requested(web, monkeypatch, capsys):
     monkeypatch.setenv("CLIPSONIC_OFFLINE", "1")
     assert run(["download", "improved-diffusion"]) == 1
     assert "CLIPSONIC_OFFLINE" in capsys.readouterr().err
     assert not web.requests
+
+
+def test_without_a_network_it_is_said_which_files_to_copy_where(web, home, monkeypatch, capsys):
+    monkeypatch.setattr(sources, "sources", lambda *_, **__: ["http://127.0.0.1:1/a"])
+    monkeypatch.setattr(sources, "sleep", lambda _seconds: None)
+    assert run(["download", "vggish"]) == 1
+    *notes, error = capsys.readouterr().err.splitlines()
+    assert notes[0] == "note: 127.0.0.1:1 cannot be reached; no network? (attempt 2 of 5)"
+    assert len(notes) == 4
+    assert f"copy into {home / 'weights' / 'vggish'}" in error
+    for file in ASSETS["vggish"].files:
+        assert error.count(file.urls[0]) == 1
 
 
 def test_a_model_that_someone_shared_is_installed_and_makes_sound(web, micro, tmp_path, capsys):

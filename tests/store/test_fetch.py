@@ -1,11 +1,12 @@
 import hashlib
 import json
+import socket
 
 import pytest
 from store.server import CONTENT, DIGEST, FINE, OTHER, Fault
 
-from clipsonic_cli.errors import FetchFailed
-from clipsonic_cli.store.fetch import fetch_json
+from clipsonic_cli.errors import FetchFailed, NoConnection
+from clipsonic_cli.store.fetch import fetch, fetch_json
 
 RESUMED = "bytes=500000-"
 CUT = Fault(cut_after=500_000)
@@ -49,6 +50,34 @@ def test_a_fault_that_passes_ends_in_the_right_file(server, get, target, fault, 
     fetched = get(server.serve("/a", CONTENT, fault, FINE), **expected)
     assert (target.read_bytes(), fetched.sha256) == (CONTENT, DIGEST)
     assert requested_ranges(server) == ranges
+
+
+def closed_port():
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{door.getsockname()[1]}"
+
+
+def test_without_a_network_every_attempt_is_said_and_what_to_do(get, target, caplog):
+    host, mirror = closed_port(), closed_port()
+    urls = [f"http://{name}/a" for name in (host, mirror)]
+    with pytest.raises(NoConnection) as error:
+        fetch(urls, target, attempts=3)
+    assert str(error.value).startswith(f"No connection to {host} (")
+    assert f" or {mirror} (" in str(error.value)
+    assert "CLIPSONIC_MIRROR" in str(error.value)
+    assert caplog.messages == [
+        f"{name} cannot be reached; no network? (attempt {attempt} of 3)"
+        for name in (host, mirror)
+        for attempt in (2, 3)
+    ]
+
+
+def test_one_address_that_answers_is_no_missing_network(server, get, target):
+    urls = [f"http://{closed_port()}/a", server.serve("/a", CONTENT, Fault(status=404))]
+    with pytest.raises(FetchFailed, match=r"does not give the file .404") as error:
+        fetch(urls, target, attempts=2)
+    assert not isinstance(error.value, NoConnection)
 
 
 @pytest.mark.parametrize(

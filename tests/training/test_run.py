@@ -419,7 +419,7 @@ REFUSED = [
     ({"size": "base"}, UsageError, "of a size of its own, not 'base'"),
     ({"name": "mini"}, UsageError, "built in"),
     ({"base": "nowhere"}, UsageError, "no model 'nowhere'"),
-    ({"base": "published"}, MissingWeights, "clipsonic download openai-clip"),
+    ({"base": "published"}, MissingWeights, "clipsonic download --for train"),
     ({"space": "clap-text"}, MissingWeights, "clipsonic download clap"),
     ({"base": "mini"}, UsageError, "reads vectors of 32 numbers, those of 'mini' have 256"),
     ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),

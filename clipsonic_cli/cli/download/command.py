@@ -184,33 +184,40 @@ class _Stopped(BaseException):
 def _reporting(row: Asset, report: Report, stop: threading.Event) -> Report:
     """Build a report that names the asset and ends its worker once ``stop`` is set.
 
-    Names of files such as "best.pth" say little.
+    Names of files such as "best.pth" say little. Until the server states the size, it is about that
+    of the list.
     """
     count = len(row.files)
     stages = {
         file.name: row.name if count == 1 else f"{row.name} {place}/{count}"
         for place, file in enumerate(row.files, start=1)
     }
+    sizes = {file.name: file.bytes or 0 for file in row.files}
+    sizes[row.files[0].name] = row.size - sum(sizes.values()) + sizes[row.files[0].name]
 
     def reporting(name: str, done: int, total: int) -> None:
         if stop.is_set():
             raise _Stopped
-        report(stages.get(name, f"{row.name} {name}"), done, total)
+        report(stages.get(name, f"{row.name} {name}"), done, total or sizes.get(name, 0))
 
     return reporting
 
 
 def _install_shared(console: Console, source: str, name: str | None) -> None:
     """Fetch a shared model."""
-    from clipsonic_cli.cli.models.describe import describe_model
+    from clipsonic_cli.cli.models.describe import describe_model, what_is_missing
     from clipsonic_cli.store import shared
 
     with console.noting_warnings(), console.bars(of_bytes=True) as bars:
         model = shared.install(source, name=name, report=bars)
     entry = describe_model(model)
+    able = entry["modes"]
     console.note(
-        f"{entry['title']}, licence {entry['licence']}: clipsonic generate --model {model.name}"
+        f"{entry['title']}, licence {entry['licence']}"
+        f"{f': clipsonic generate --model {model.name}' * bool(able)}"
     )
+    if not able:
+        console.note(what_is_missing(model))
     console.result(str(model.path), entry)
 
 

@@ -1,8 +1,11 @@
 """What a model is, by the headers of its parts; no weights are read."""
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from clipsonic_cli.errors import ClipsonicError
+from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX, ModelFolder
 
@@ -29,6 +32,39 @@ def describe_model(model: ModelFolder) -> dict[str, Any]:
         "parts": [part.stem for part in parts],
         "modes": modes,
     }
+
+
+def what_is_missing(model: ModelFolder) -> str:
+    """Format which parts a model lacks for each mode, and where they could be from."""
+    here = {path.stem for path in model.path.glob(f"*{SUFFIX}")}
+    near = [mode for mode in MODES.values() if here & {*mode.weights}] or list(MODES.values())
+    modes: dict[tuple[str, ...], list[str]] = {}
+    for mode in near:
+        missing = tuple(part for part in mode.weights if not model.has(part))
+        modes.setdefault(missing, []).append(mode.name)
+    ways = sorted(modes, key=len)
+    lacks = "; ".join(f"for {', '.join(modes[parts])}: {', '.join(parts)}" for parts in ways)
+    files = ", ".join(f"{part}{SUFFIX}" for part in ways[0])
+    return (
+        f"'{model.name}' has {', '.join(sorted(here))}, with which alone it makes no sound. It "
+        f"lacks, {lacks}. Copy {files} into {model.path}{_from_whom(model, ways[0])}."
+    )
+
+
+def _from_whom(model: ModelFolder, parts: Sequence[str]) -> str:
+    """Format where the encoder is from that a model was trained with: "; ..."."""
+    from clipsonic_cli.published import OPENAI_CLIP  # imports torch
+
+    headers = [bundle.read_header(path) for path in model.path.glob(f"*{SUFFIX}")]
+    encoders = {header.encoder for header in headers if header.encoder is not None}
+    if OPENAI_CLIP in encoders:
+        return "; its CLIP is the paper's: clipsonic download openai-clip"
+    others = [model_folders.find(name) for name in model_folders.names() if name != model.name]
+    for other, part in product(others, {"clip", "clap"} & {*parts}):
+        path = other.part(part)
+        if path.is_file() and bundle.read_header(path).encoder in encoders:
+            return f"; the {part} it was trained with is that of '{other.name}': {path}"
+    return f"; whoever shared it has them{f' (encoder: {min(encoders)})' if encoders else ''}"
 
 
 def default_or_none() -> tuple[str | None, str | None]:

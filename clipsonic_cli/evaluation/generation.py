@@ -6,7 +6,7 @@ OUT/sounds/MODEL-reconstruction-4s-test-n512-bigvgan-DIGEST/NAME.wav   states or
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -106,7 +106,7 @@ def plan(
     queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]
     recipes = {item.name: sonic.check(recipe) for item, recipe in queries}
     sampling = f"{template.sampler}-{template.steps}-{template.seconds:g}s"
-    place = _place(
+    place = place_of(
         folder,
         f"{sonic.parts.folder.path.name}-{name}-w{guidance:g}-{about}n{len(recipes)}-{sampling}",
         {name: asdict(replace(recipe, image=None)) for name, recipe in recipes.items()},
@@ -161,7 +161,7 @@ def plan_reconstruction(
         key: {"of": bundle.identity(path), "vocoder": identity} for key, path in originals.items()
     }
     model, about = sonic.parts.folder.path.name, f"{about}n{len(described)}"
-    place = _place(folder, f"{model}-{RECONSTRUCTION}-{seconds:g}s-{about}-{name}", described)
+    place = place_of(folder, f"{model}-{RECONSTRUCTION}-{seconds:g}s-{about}-{name}", described)
     sounds = {key: place / f"{key}.wav" for key in described}
     absent = [key for key, text in described.items() if level.read_description(sounds[key]) != text]
 
@@ -277,8 +277,8 @@ def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
     return spec
 
 
-def _place(folder: Path, stem: str, contents: Mapping[str, Any]) -> Path:
-    """Return the folder of a system, whose name changes with any of its contents."""
+def place_of(folder: Path, stem: str, contents: Any) -> Path:
+    """Return a folder in another, whose name changes with any of its contents, which are JSON."""
     text = json.dumps(contents, sort_keys=True)
     return folder / f"{stem}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
 

@@ -24,6 +24,8 @@ class Verdict:
     """What it rests on, for people."""
     ranks: bool
     """Whether scores by these labels may order systems: the small network has to be checked."""
+    brief: str = "its network may not know these labels"
+    """A short form of ``why`` where they may not."""
     check: LabelCheck | None = None
 
     def details(self) -> dict[str, Any]:
@@ -61,7 +63,11 @@ def judge(
                 f"own labels and {check.swapped:.3f} with others ({check.sounds} sounds, "
                 f"{check.labels} labels)"
             )
-            return Verdict(known=check.known, why=why, ranks=check.known, check=check)
+            brief = (
+                f"real sounds score {check.own:.3f} with their own labels, "
+                f"{check.swapped:.3f} with others"
+            )
+            return Verdict(known=check.known, why=why, ranks=check.known, brief=brief, check=check)
     embedded = backbone.name == EMBEDDED
     strange = [text for text in prompts.values() if not names_known_label(text)]
     if embedded and not strange:

@@ -251,7 +251,8 @@ class _Prepared:
         if self.request.data is None:
             items = common_items(self.count, seed=seed)
         else:
-            items = [item_of(clip, spec, out / "clips", seed=seed) for clip in self.clips]
+            folder = self._clip_folder(out)
+            items = [item_of(clip, spec, folder, seed=seed) for clip in self.clips]
         taken = [n for n, item in enumerate(items) if item.is_taken]
         rest = items[max(taken, default=-1) + 1 :]
         items = [*(items[n] for n in taken), *rest][: self.count]
@@ -363,6 +364,12 @@ class _Prepared:
         ]
         return count * sum(each) / len(each)
 
+    def _clip_folder(self, out: Path) -> Path:
+        """Return the folder of the test clips' own sounds and images, of just these clips."""
+        count = min(self.count, len(self.clips))
+        contents = [self.request.data, [clip.id for clip in self.clips]]
+        return generation.place_of(out / "clips", f"{self.request.split}-n{count}", contents)
+
     def _items(self, out: Path, report: Report) -> list[TestItem]:
         """Return the queries; take them from the clips where there are any."""
         request, count = self.request, self.count
@@ -372,7 +379,7 @@ class _Prepared:
             self.clips,
             count,
             self.clip_spec,
-            out / "clips",
+            self._clip_folder(out),
             seed=request.recipe.seed,
             workers=request.workers,
             report=report,
@@ -438,6 +445,7 @@ class _Prepared:
                 "valid_share": self.splits.valid_share,
                 "clip_seconds": self.clip_seconds,
                 "truth": truth.description,
+                "clips": self._clip_folder(out).relative_to(out).as_posix(),
                 "picture": "the frame in the middle of each clip",
             }
         return settings

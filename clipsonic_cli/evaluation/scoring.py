@@ -135,16 +135,15 @@ def _label_notes(
             continue
         by_labels = {r for t in tallies for r in t.scores if r.backbone == name and r.needs_prompts}
         shown = ", ".join(dict.fromkeys(run.label for run in by_labels))
-        knows = f"its network {'may' if verdict.known is None else 'does'} not know these labels"
         if dropped is None or all(tally.scores.keys() <= by_labels for tally in tallies):
             text = f"{shown}: no system is marked as the best, as {verdict.why}"
-            yield Note(text, f"{shown} orders no systems: {knows}", 1)
+            yield Note(text, f"{shown} orders no systems: {verdict.brief}", 1)
             continue
         dropped |= by_labels
         for tally in tallies:
             tally.scores = {run: s for run, s in tally.scores.items() if run not in by_labels}
         text = f"{shown} left out, as {verdict.why}; name it in `metrics` to see it"
-        yield Note(text, f"{shown} left out: {knows}; name it in `metrics` to see it", 1)
+        yield Note(text, f"{shown} left out: {verdict.brief}; `metrics` shows it", 1)
 
 
 @dataclass(slots=True, kw_only=True)

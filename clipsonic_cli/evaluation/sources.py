@@ -31,7 +31,8 @@ class Work:
         """Format the work for people."""
         about = "" if self.seconds is None else f", about {duration(self.seconds)}"
         to_make = self.sounds - self.there
-        return f"{to_make:,} sounds to make ({self.there:,} are there already){about}"
+        noun = "sound" if to_make == 1 else "sounds"
+        return f"{to_make:,} {noun} to make ({self.there:,} there already){about}"
 
 
 class Prepared(Protocol):

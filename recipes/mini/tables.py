@@ -120,7 +120,8 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
         of = sets["not seen" if clip.label in unseen else "seen"]
         of[file_name(clip.id)] = prompt(str(clip.label), "clip-text")
     backbone = MiniBackbone.load(torch.device("cpu"))
-    folders = json.loads((made / "table-1.json").read_text())["settings"]["sounds"]
+    settings = json.loads((made / "table-1.json").read_text())["settings"]
+    folders, truths = settings["sounds"], made / settings["clips"] / "truth-4s"
 
     def embed(folder: Path, names: Iterable[str]) -> Features:
         paths = {name: folder / f"{name}.wav" for name in names}
@@ -129,7 +130,7 @@ def by_picture(out: Path, data: Path, made: Path, count: int) -> str:
     lines = ["## Table 1 by picture", ""]
     lines += ["| pictures | clips | system | fad[mini] | clap[mini] |", "|---|---|---|---|---|"]
     for title, prompts in sets.items():
-        truth, texts = embed(made / "clips" / "truth-4s", prompts), embed_prompts(prompts, backbone)
+        truth, texts = embed(truths, prompts), embed_prompts(prompts, backbone)
         for system in SYSTEMS:
             sounds = embed(made / folders[f"{system} w=1.5"], prompts)
             scores = [

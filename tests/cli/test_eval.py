@@ -398,7 +398,7 @@ def test_a_report_of_other_settings_is_not_replaced(ask, call):
 
 def test_a_dry_run_counts_and_makes_nothing(ask):
     code, out, err = ask("--modes", "iq", "zs", "--dry-run")
-    assert (code, out[0]) == (0, "6 sounds to make (0 are there already)")
+    assert (code, out[0]) == (0, "6 sounds to make (0 there already)")
     assert "systems: iq w=1.5, zs w=1.5, reconstruction" in out
     assert "not on this machine: vggish clap (clipsonic download vggish clap)" in out
     assert err[-1] == "nothing was made or written"

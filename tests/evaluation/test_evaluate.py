@@ -1,6 +1,7 @@
 """Folders of sounds, scored: known answers."""
 
 import json
+import re
 
 import pytest
 import soundfile
@@ -134,6 +135,7 @@ def test_scores_by_labels_that_the_network_does_not_know_order_no_systems(run, s
     [note] = [note for note in results.notes if "no system is marked as the best" in note]
     assert note.startswith("clap[mini]: ")
     assert "real sounds score" in note
+    assert re.search(r"orders no systems: real sounds score -?0\.\d+ with", note.brief)
     html = score_tables(run(*made, metrics=("clap",), reference=truth))
     assert "clap[mini] ?<small>orders no systems" in html
     assert "★" not in html

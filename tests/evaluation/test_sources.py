@@ -257,6 +257,18 @@ def test_several_models_share_clips_reference_and_reconstruction(run, model, mic
     assert len(results.settings["sounds"]) == 5
 
 
+def test_folders_have_the_sounds_and_clips_of_one_evaluation(run, model, tmp_path):
+    for change in ({}, {"count": 2}, {"recipe": dataclasses.replace(RECIPE, steps=3)}):
+        results = run(dataclasses.replace(model, modes=("iq",), **change), "fad")
+        out = tmp_path / "out"
+        places = {**results.settings["sounds"]}
+        places["truth"] = f"{results.settings['clips']}/truth-0.6s"
+        for system, place in places.items():
+            assert {*(out / place).iterdir()} == {s.paths[system] for s in results.samples}
+        images = {sample.image for sample in results.samples}
+        assert {*(out / results.settings["clips"] / "pictures").iterdir()} == images
+
+
 def test_a_preview_counts_the_sounds_and_writes_nothing(model, fakes, tmp_path):
     request = EvalRequest(
         name="x", out=tmp_path / "out", metrics=("fad", "clap"), source=model, seed=0
@@ -269,4 +281,4 @@ def test_a_preview_counts_the_sounds_and_writes_nothing(model, fakes, tmp_path):
     evaluate(request, device=CPU)
     assert preview(request, device=CPU).work.there == 16
     fewer = dataclasses.replace(request, source=dataclasses.replace(model, count=2))
-    assert str(preview(fewer, device=CPU).work) == "8 sounds to make (0 are there already)"
+    assert str(preview(fewer, device=CPU).work) == "8 sounds to make (0 there already)"

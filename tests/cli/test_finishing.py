@@ -83,7 +83,7 @@ def read(path):
     ("level", "said"),
     [
         ("peak", "peak at -1 dBFS, 25.0 dB louder"),
-        (-3, " LUFS, as its peak is at -1 dBFS, 25.0 dB louder"),
+        (-3, " LUFS instead of -3, as the peak is at -1 dBFS, 25.0 dB louder"),
         ("=-50", "-50.0 LUFS, "),
         ("none", None),
     ],

@@ -84,8 +84,9 @@ def what_was_done(details: Mapping[str, Any], seconds: float) -> Iterator[str]:
     elif finish.normalize == "peak":
         yield "peak at -1 dBFS"
     elif finish.normalize is not None:
+        limit = f" instead of {finish.normalize:g}, as the peak is at -1 dBFS"
         limited = details["lufs"] < finish.normalize - 0.05
-        yield f"{details['lufs']:.1f} LUFS" + (", as its peak is at -1 dBFS" if limited else "")
+        yield f"{details['lufs']:.1f} LUFS{limit if limited else ''}"
     if gain != 1:
         change = f"{abs(20 * math.log10(gain)):.1f} dB {'quieter' if gain < 1 else 'louder'}"
         why = ", so that no player clips it" if finish.normalize is None else ""

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from clipsonic_cli.evaluation.results import heading, save
+from clipsonic_cli.evaluation.results import Results, heading, report_path, save
 from clipsonic_cli.listening.ratings import LEAST_RATERS, QUESTIONS, SCALE, OpinionScore
 from clipsonic_cli.report import html, page, paper
 from clipsonic_cli.report.tables import NONE, PAPER, Table, without_blanks
@@ -73,14 +73,21 @@ def details(score: OpinionScore) -> dict[str, Any]:
     return {**asdict(score), "interval": score.interval, "paper": paper_opinions(score)}
 
 
-def write_opinions(scores: Sequence[OpinionScore], table: Table, folder: Path) -> list[Path]:
+def write_opinions(
+    scores: Sequence[OpinionScore], table: Table, folder: Path, *, test: str
+) -> list[Path]:
     """Write the table as a page, and the scores as JSON and CSV; return the paths.
+
+    Files of another ``test``, by its id, stay: see
+    :func:`~clipsonic_cli.evaluation.results.report_path`.
 
     Raises:
         ClipsonicError: A file cannot be written.
     """
-    stem = folder / STEM
-    content = {"format": FORMAT, "scores": [*map(details, scores)], "notes": table.notes}
+    settings = {"test": test}
+    path = report_path(folder, STEM, Results(name=test, settings=settings))
+    content = {"format": FORMAT, "settings": settings, "scores": [*map(details, scores)]}
+    content["notes"] = table.notes
     shown = html.text_table(table.title, table.columns, table.rows)
     scores_section = page.section("scores", "Mean opinion scores", shown)
     contents = {
@@ -89,8 +96,8 @@ def write_opinions(scores: Sequence[OpinionScore], table: Table, folder: Path) -
         ".csv": _csv(scores),
     }
     for suffix, text in contents.items():
-        save(stem.with_suffix(suffix), text)
-    return [stem.with_suffix(suffix) for suffix in contents]
+        save(path.with_suffix(suffix), text)
+    return [path.with_suffix(suffix) for suffix in contents]
 
 
 def _csv(scores: Sequence[OpinionScore]) -> str:

@@ -42,6 +42,7 @@ class Ratings:
     answered: Mapping[str, int]  # number of sounds rated, by rater; may be 0
     systems: tuple[str, ...]  # all systems of the test, rated or not
     samples: int  # number of sounds of the test
+    test: str = ""  # its id
 
     @property
     def partial(self) -> tuple[str, ...]:
@@ -114,6 +115,7 @@ def read_ratings(paths: Sequence[Path], key: Path) -> Ratings:
         answered={rater: len(answers) for rater, answers in answered.items()},
         systems=tuple(systems),
         samples=len(made_by),
+        test=test,
     )
 
 

@@ -82,7 +82,7 @@ def test_no_number_is_folded_on_a_narrow_terminal(monkeypatch, capfd):
 def test_files_have_every_number(tmp_path):
     scores = [*rated("pd w=1.5"), *rated("a <b>", raters=2)]
     scores.append(OpinionScore(system="none", question="fidelity", ratings=None, raters=None))
-    page, data, lines = write_opinions(scores, opinion_table(scores), tmp_path)
+    page, data, lines = write_opinions(scores, opinion_table(scores), tmp_path, test="t1")
     with lines.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     first = [rows[0][name] for name in ("system", "question", "mos", "low", "high", "raters")]
@@ -103,4 +103,16 @@ def test_files_have_every_number(tmp_path):
 
 def test_files_that_cannot_be_written_are_one_line(tmp_path):
     with pytest.raises(ClipsonicError, match="give another `output`"):
-        write_opinions(rated("pd"), opinion_table(rated("pd")), tmp_path / "no")
+        write_opinions(rated("pd"), opinion_table(rated("pd")), tmp_path / "no", test="t1")
+
+
+def test_scores_of_another_test_stay_and_those_of_the_same_are_replaced(tmp_path):
+    def write(system, test):
+        return write_opinions(rated(system), opinion_table(rated(system)), tmp_path, test=test)
+
+    first, other, again = write("pd", "t1"), write("zs", "t2"), write("sd", "t1")
+    assert (first == again, len(set(first + other))) == (True, 6)
+    kept = [
+        json.loads(paths[1].read_text("utf-8"))["scores"][0]["system"] for paths in (first, other)
+    ]
+    assert kept == ["sd", "zs"]

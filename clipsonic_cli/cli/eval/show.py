@@ -144,7 +144,7 @@ def print_ratings(
     written = []
     if output is not None:
         with held(output):
-            written = write_opinions(scores, table, output)
+            written = write_opinions(scores, table, output, test=answers.test)
     if console.as_json:
         for score in scores:
             console.result("", details(score))

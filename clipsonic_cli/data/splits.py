@@ -11,6 +11,8 @@ from clipsonic_cli.types import Clip, Split
 
 ENOUGH = 4
 """Videos of a label from which on one is for validation."""
+EXCESS = 0.25
+"""By how much the share that is drawn of a label may exceed the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,15 @@ def _by_label(clips: Iterable[Clip]) -> list[set[str]]:
 
 
 def _drawn_from(videos: set[str], share: float, salt: str, *, least: int, most: int) -> set[str]:
-    """Return the videos whose numbers are below a share, from ``least`` to ``most`` of them."""
+    """Return the videos whose numbers are below a share, from ``least`` to ``most`` of them.
+
+    Of few videos chance alone would draw too many: it draws one, or at most :data:`EXCESS` more.
+    """
     if not share:
         return set()
     numbers = sorted((drawn(video, salt), video) for video in videos)
     count = sum(number < share for number, _ in numbers)
+    most = min(most, max(1, int(len(videos) * (share + EXCESS))))
     return {video for _, video in numbers[: min(max(count, least), most)]}
 
 

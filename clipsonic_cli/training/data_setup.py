@@ -157,12 +157,17 @@ def _check_shares(source: Source, drawn: Sequence[Split]) -> None:
 def _how_drawn(splits: SplitDraw, drawn: Sequence[Split]) -> str:
     """Format how splits were drawn."""
     rest = "rest" if "test" in drawn else "videos for training"
-    ways = {
-        "test": f"test {splits.test_share:.3g} of the videos, of each label with 2 at least one",
-        "valid": f"valid {splits.valid_share:.3g} of the {rest}, of each label with {ENOUGH} at "
-        "least one",
+    shares = {
+        "test": (splits.test_share, "videos", 2),
+        "valid": (splits.valid_share, rest, ENOUGH),
     }
-    return f"splits drawn: {'; '.join(f'{ways[s]} (`{s}_share`)' for s in drawn)}"
+    ways = [
+        f"{split} {100 * share:.3g} % of the {of}, at least one of each label with {enough} "
+        f"(`{split}_share`)"
+        for split, (share, of, enough) in shares.items()
+        if split in drawn
+    ]
+    return f"splits drawn: {'; '.join(ways)}"
 
 
 def _contents(encoder: str | None, *, waves: bool) -> str:

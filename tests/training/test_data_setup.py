@@ -130,8 +130,8 @@ def test_how_splits_are_drawn_is_said(videos, prepared, tmp_path):
     gathered(videos, callbacks=TrainCallbacks(on_message=messages.append))
     [line] = [line for line in messages if line.startswith("splits drawn")]
     assert line == (
-        "splits drawn: test 0.1 of the videos, of each label with 2 at least one (`test_share`); "
-        "valid 0.05 of the rest, of each label with 4 at least one (`valid_share`)"
+        "splits drawn: test 10 % of the videos, at least one of each label with 2 (`test_share`); "
+        "valid 5 % of the rest, at least one of each label with 4 (`valid_share`)"
     )
 
 

@@ -53,7 +53,7 @@ def what_is_missing(model: ModelFolder) -> str:
 
 def _from_whom(model: ModelFolder, parts: Sequence[str]) -> str:
     """Format where the encoder is from that a model was trained with: "; ..."."""
-    from clipsonic_cli.published import OPENAI_CLIP  # imports torch
+    from clipsonic_cli.published import OPENAI_CLIP
 
     headers = [bundle.read_header(path) for path in model.path.glob(f"*{SUFFIX}")]
     encoders = {header.encoder for header in headers if header.encoder is not None}

@@ -29,7 +29,7 @@ def general_notes(results: Results) -> Iterator[Note]:
     if odd := differences(results):
         others = f", and {len(odd) - 1} more differences" if len(odd) > 2 else ""
         brief = "; ".join(odd[: 1 if others else 2]) + others
-        hint = " (`preset` paper samples as it did)" if " steps of " in odd[0] else ""
+        hint = " (`preset` paper samples as it did)" if " of ddpm" in odd[0] else ""
         brief = f"not as in the paper: {brief}{hint}"
         yield Note(f"Not as in the paper: {'; '.join(odd)}.", brief, 1)
     for name, title in (("reference", "Compared with"), ("prompt", "Prompts")):

@@ -45,7 +45,8 @@ def differences(results: Results) -> list[str]:
         ours = theirs | dict(settings)
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
             paper = f"{theirs['steps']} of {theirs['sampler']}"
-            odd.append(f"{ours['steps']} steps of {ours['sampler']} instead of {paper}")
+            steps = f"{ours['steps']} step{'s' * (ours['steps'] != 1)}"
+            odd.append(f"{steps} of {ours['sampler']} instead of {paper}")
         if ours["dtype"] != theirs["dtype"]:
             odd.append(f"{ours['dtype']} instead of {theirs['dtype']}")
         if abs(made - theirs["seconds"]) > TOLERANCE:

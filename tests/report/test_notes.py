@@ -9,7 +9,7 @@ from test_sampling import PAPER, QUICK, results
 from test_tables import score
 
 from clipsonic_cli.cli.console import Console
-from clipsonic_cli.cli.eval.show import LINES, print_note, print_table
+from clipsonic_cli.cli.eval.show import LENGTH, LINES, print_note, print_table
 from clipsonic_cli.evaluation.results import Results, ScoreRow
 from clipsonic_cli.report.notes import notes_of
 from clipsonic_cli.report.tables import Table
@@ -61,12 +61,13 @@ def test_what_differs_from_the_paper_is_of_the_first_rank_and_short():
     assert "reconstructions of 4.1 s instead of 10" in first
 
 
+THIRD = "third" + "d" * 400
 NOTES = (
     Note("A detail.", rank=3),
     Note("b" * 500, "second", 2),
     Note("c" * 500, "first", 1),
     Note("other words, same in short", "first", 1),
-    Note("d" * 500, "third", 2),
+    Note("d" * 500, THIRD, 2),
     Note("e" * 500, "fourth", 2),
 )
 
@@ -76,10 +77,11 @@ def test_a_terminal_has_a_few_lines_and_where_the_others_are(capsys, count):
     table = Table(title="", columns=("a",), rows=(("1",),), notes=NOTES[:count])
     print_table(table, Console(quiet=False), "in the report: here", more=2)
     lines = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]
-    shown = [
-        text for text in ("first", "second", "third") if text in {n.brief for n in NOTES[:count]}
-    ]
-    assert lines == [*shown, f"{count + 2 - len(shown)} more notes in the report: here"]
+    briefs = {note.brief for note in NOTES[:count]}
+    shown = [text for text in ("first", "second", THIRD) if text in briefs]
+    assert [line[:9] for line in lines[:-1]] == [text[:9] for text in shown]
+    assert lines[-1] == f"{count + 2 - len(shown)} more notes in the report: here"
+    assert max(map(len, lines)) <= LENGTH
     assert len(shown) <= LINES
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LINES = 3
 """Most notes below a table."""
+LENGTH = 150
+"""Most characters of each: two lines of a terminal."""
 
 
 def write_report(
@@ -101,7 +103,7 @@ def print_table(table: "Table", console: Console, others: str, more: int = 0) ->
     ranked = sorted((note for note in table.notes if note.rank < 3), key=lambda note: note.rank)
     shown = list(dict.fromkeys(note.brief for note in ranked))[:LINES]
     for brief in shown:
-        console.note(f"note: {brief}")
+        console.note(f"note: {brief if len(brief) <= LENGTH else f'{brief[: LENGTH - 3]}...'}")
     more += len(table.notes) - len(shown)
     rest = [f"{more} more note{'s' * (more > 1)}"] if more else []
     rest += [f"the column{'s' * (len(columns) > 1)} {', '.join(columns)}"] if columns else []

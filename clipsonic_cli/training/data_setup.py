@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +51,23 @@ class PreparedData:
     """How splits were drawn; None where they are stated, or those of such a catalogue."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedData:
+    """A data set, listed, and how its clips are prepared."""
+
+    clips: Sequence[Clip]
+    left_out: Mapping[str, str]
+    """Files that belong to no clip, with the reason."""
+    splits: SplitDraw | None
+    """How splits were drawn; None where they are stated."""
+    clip: ClipModel | None
+    """The CLIP that embeds frames, if they are needed."""
+    config: PreparationConfig
+    rules: Rules
+    folder: str
+    """Name of the folder of prepared clips."""
+
+
 def gather(
     request: TrainRequest,
     encoder: Encoder | None,
@@ -66,57 +83,21 @@ def gather(
         UsageError: There is no such data set, none of its clips has a label though they need them,
             or the catalogue was prepared for something else.
     """
-    source, part = request.source, request.part
-    clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
-    identity = None if clip is None else clip.identity
-
-    # Prepared before.
-    if is_catalogue(source.data):
-        catalogue = read_catalogue(source.data)
-        have = catalogue.config
-        if (identity is not None and have.encoder != identity) or (part.waves and not have.waves):
-            raise UsageError(
-                f"{source.data} was prepared for another training: this one needs "
-                f"{_contents(identity, waves=part.waves)}, there are "
-                f"{_contents(have.encoder, waves=have.waves)}. Give the videos themselves."
-            )
-        if part.labels and not any(catalogue.labels):
-            raise _unlabeled(source)
-        _check_shares(source, ())
-        path = source.data if is_address(source.data) else str(Path(source.data).absolute())
-        return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
-
-    # List.
-    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
-    least_frames = STAGES[request.stage].least_frames(request.extensions.window, config.mel)
-    rules = Rules(
-        sample_rate=config.mel.sample_rate,
-        window_seconds=config.mel.seconds(least_frames),
-        drop=DROP | set(source.drop),
-    )
-    splits = _splits(source, paper=request.preset == "paper")
-    listing = list_clips(source.data, format=source.format, splits=splits)
-    clips = listing.clips
-    _check_shares(source, listing.drawn)
-    for note in listing.notes:
-        callbacks.on_message(note)
-    if listing.drawn:
-        callbacks.on_message(_how_drawn(splits, listing.drawn))
-    if part.labels and all(clip.label is None for clip in clips):
-        raise _unlabeled(source)
+    if is_catalogue(request.source.data):
+        return read_prepared(request, encoder)
+    listed = list_data(request, encoder, callbacks.on_message)
 
     # Prepare.
-    name = f"{name_of(source.data)}-{folder_name(config, rules)}"
     # The main process's choice holds for all, which share the folder.
     spare = request.run_dir / "prepared"
-    (folder,) = broadcast_object_list([_folder(name, spare, callbacks.on_message)])
+    (folder,) = broadcast_object_list([_folder(listed.folder, spare, callbacks.on_message)])
     prepared = prepare(
-        clips,
+        listed.clips,
         folder,
-        config,
-        clip_encoder=clip,
-        rules=rules,
-        workers=cores() if source.workers is None else source.workers,
+        listed.config,
+        clip_encoder=listed.clip,
+        rules=listed.rules,
+        workers=workers_of(request.source),
         share=(accelerator.process_index, accelerator.num_processes),
         device=accelerator.device,
         report=callbacks.on_progress,
@@ -126,11 +107,66 @@ def gather(
     accelerator.wait_for_everyone()
 
     # Collect.
-    catalogue, findings = collect(clips, indices(folder), folder, config, rules)
-    survey = replace(summarize(findings), left_out=listing.left_out)
+    clips, rules = listed.clips, listed.rules
+    catalogue, findings = collect(clips, indices(folder), folder, listed.config, rules)
+    survey = replace(summarize(findings), left_out=listed.left_out)
     path = str(catalogue.write()) if accelerator.is_main_process else ""
-    drawn = splits if listing.drawn else None
-    return PreparedData(catalogue=catalogue, path=path, survey=survey, clips=clips, splits=drawn)
+    return PreparedData(
+        catalogue=catalogue, path=path, survey=survey, clips=clips, splits=listed.splits
+    )
+
+
+def read_prepared(request: TrainRequest, encoder: Encoder | None) -> PreparedData:
+    """Read a catalogue of clips that were prepared before; see :func:`gather`."""
+    source, part = request.source, request.part
+    identity = encoder.identity if encoder is not None and part.frames else None
+    catalogue = read_catalogue(source.data)
+    have = catalogue.config
+    if (identity is not None and have.encoder != identity) or (part.waves and not have.waves):
+        raise UsageError(
+            f"{source.data} was prepared for another training: this one needs "
+            f"{_contents(identity, waves=part.waves)}, there are "
+            f"{_contents(have.encoder, waves=have.waves)}. Give the videos themselves."
+        )
+    if part.labels and not any(catalogue.labels):
+        raise _unlabeled(source)
+    _check_shares(source, ())
+    path = source.data if is_address(source.data) else str(Path(source.data).absolute())
+    return PreparedData(catalogue=catalogue, path=path, survey=None, clips=())
+
+
+def list_data(
+    request: TrainRequest, encoder: Encoder | None, on_message: Callable[[str], None]
+) -> ListedData:
+    """List a data set, say how it was read, and decide how its clips are prepared."""
+    source, part = request.source, request.part
+    clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
+    identity = None if clip is None else clip.identity
+    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
+    least_frames = STAGES[request.stage].least_frames(request.extensions.window, config.mel)
+    rules = Rules(
+        sample_rate=config.mel.sample_rate,
+        window_seconds=config.mel.seconds(least_frames),
+        drop=DROP | set(source.drop),
+    )
+    splits = _splits(source, paper=request.preset == "paper")
+    listing = list_clips(source.data, format=source.format, splits=splits)
+    _check_shares(source, listing.drawn)
+    for note in listing.notes:
+        on_message(note)
+    if listing.drawn:
+        on_message(_how_drawn(splits, listing.drawn))
+    if part.labels and all(clip.label is None for clip in listing.clips):
+        raise _unlabeled(source)
+    return ListedData(
+        clips=listing.clips,
+        left_out=listing.left_out,
+        splits=splits if listing.drawn else None,
+        clip=clip,
+        config=config,
+        rules=rules,
+        folder=f"{name_of(source.data)}-{folder_name(config, rules)}",
+    )
 
 
 def _splits(source: Source, *, paper: bool) -> SplitDraw:
@@ -174,6 +210,11 @@ def _contents(encoder: str | None, *, waves: bool) -> str:
     """Format what prepared clips hold besides mels."""
     frames = [] if encoder is None else [f"frames seen by '{encoder}'"]
     return " and ".join([*frames, "sounds"] if waves else frames) or "mels alone"
+
+
+def workers_of(source: Source) -> int:
+    """Return how many processes decode."""
+    return cores() if source.workers is None else source.workers
 
 
 def cores() -> int:

@@ -99,7 +99,7 @@ def begin(
             )
 
         # Prepare data.
-        encoder = _load_encoder(resolved.base, request.part, accelerator.device)
+        encoder = load_encoder(resolved.base, request.part, accelerator.device)
         callbacks.on_message(f"preparing the clips of '{request.source.data}'")
         data = data_setup.gather(request, encoder, accelerator, callbacks)
         if main and data.survey is not None:
@@ -181,7 +181,7 @@ def resume(
         if config.warm_start is not None and checkpoint.newest(run_dir) is None:
             start = find_warm_start(config.warm_start, config.stage, config.space)
         model = ModelFolder(run_dir / "model")
-        encoder = _load_encoder(model, config.part, accelerator.device)
+        encoder = load_encoder(model, config.part, accelerator.device)
         setup = build(config, catalogue, encoder, start)
         if accelerator.is_main_process and not model.has(STATISTICS.name):  # of an older run
             _add_statistics(config, setup, encoder, run_dir, callbacks)
@@ -204,7 +204,7 @@ def _held(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _load_encoder(model: ModelFolder, part: Part, device: torch.device) -> Encoder | None:
+def load_encoder(model: ModelFolder, part: Part, device: torch.device) -> Encoder | None:
     """Load the CLIP or CLAP of a model that conditions a training; none for a vocoder."""
     if part.encoder is None:
         return None

@@ -40,11 +40,11 @@ SURFACE = {
     """,
     "train": """
         --base --batch-size --compile --cond-noise --condition --data --data-format --debug --device
-        --drop --frame-rate --help --json --licence --lr --mean-of --micro-batch --min-snr --minutes
-        --multi-scale --name --no-compile --output --overwrite --precision --preset --prompt --quiet
-        --resume --sample-every --save-every --seed --size --stage --steps --tracker
-        --test-share --valid-share --validate-every --warm-start --window --workers --zero-snr -d -h
-        -o -q
+        --drop --dry-run --frame-rate --help --json --licence --lr --mean-of --micro-batch --min-snr
+        --minutes --multi-scale --name --no-compile --output --overwrite --precision --preset
+        --prompt --quiet --resume --sample-every --save-every --seed --size --stage --steps
+        --test-share --tracker --valid-share --validate-every --warm-start --window --workers
+        --zero-snr -d -h -o -q
     """,
 }
 """All spellings of the options of each command; the program itself is ""."""

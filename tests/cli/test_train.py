@@ -97,6 +97,34 @@ def test_a_second_time_is_rejected_and_resume_goes_on(begin, call):
     assert any("unet after 3 steps" in line for line in err)
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(begin, home):
+    def files():
+        return {path for folder in (home, Path()) for path in folder.rglob("*")}
+
+    before = files()
+    code, out, err = begin("--dry-run", "--name", "planned", "--minutes", 35)
+    facts = dict(line.split("\t") for line in out)
+    assert (code, err[-1]) == (0, "nothing was trained, and nothing is kept")
+    assert facts["clips"].startswith("13 listed; ")
+    assert facts["length"].endswith(" steps or 35 minutes, whichever is first")
+    assert facts["run"] == "runs/planned"
+    assert facts["missing"] == "nothing"
+    code, (line,), _ = begin("--dry-run", "--name", "planned", "--json", "--steps", 7)
+    result = json.loads(line)
+    assert (code, result["data"]["clips"], result["config"]["train"]["steps"]) == (0, 13, 7)
+    assert result["train_seconds"] == pytest.approx(7 * result["pace"])
+    assert files() == before
+
+
+def test_a_dry_run_names_what_is_missing_and_fails_as_the_run_would(begin):
+    code, out, err = begin("--dry-run", "--name", "planned", base="published")
+    assert code == 3
+    assert "The paper's preset, and --base published, need CLIP" in err[-1]
+    facts = dict(line.split("\t") for line in out)
+    assert facts["missing"] == err[-1].removeprefix("clipsonic: ")
+    assert facts["time"].endswith("training is not timed")
+
+
 def test_the_built_in_model_is_the_base_without_a_gpu(call, videos):
     code, _, err = call("train", "--data", videos, "--size", "huge", "--base", "mini")
     assert (code, err) == (
@@ -129,6 +157,7 @@ BAD = [
     (["-d", "{videos}", "--warm-start", "bigvgan-44k"], 2, "not a warm start for the stage 'unet'"),
     (["-d", "{videos}", "--zero-snr", "--stage", "vocoder"], 2, "--zero-snr has no meaning"),
     (["--resume", "{videos}"], 2, "holds no run"),
+    (["--resume", "runs/x", "--dry-run"], 2, "--dry-run is for a run that is to begin"),
     (["--resume", "runs/x", "--size", "mini"], 2, "--size was decided when the run began"),
     (["--resume", "runs/x", "--seed", "0"], 2, "--seed was decided when the run began"),
 ]

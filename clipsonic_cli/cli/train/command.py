@@ -15,13 +15,16 @@ from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options, signals
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
-from clipsonic_cli.errors import UsageError
+from clipsonic_cli.cli.train.dry_run import counted
+from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.text import printable
 
 if TYPE_CHECKING:
+    import torch
+
     from clipsonic_cli.data.report import Survey
     from clipsonic_cli.training.export import Outcome
-    from clipsonic_cli.training.request import TrainCallbacks
+    from clipsonic_cli.training.request import TrainCallbacks, TrainRequest
 
 CHANGEABLE = {
     *("resume", "steps", "minutes", "batch_size", "micro_batch", "lr", "precision", "compiled"),
@@ -69,6 +72,7 @@ def train(
     prompts: Annotated[list[str] | None, train_options.PROMPTS] = None,
     trackers: Annotated[list[str] | None, train_options.TRACKERS] = None,
     overwrite: Annotated[bool, train_options.OVERWRITE] = False,
+    dry_run: Annotated[bool, train_options.DRY_RUN] = False,
     window: Annotated[int, train_options.WINDOW] = 64,
     mean_of: Annotated[int, train_options.MEAN_OF] = 1,
     cond_noise: Annotated[float, train_options.COND_NOISE] = 0.0,
@@ -110,6 +114,8 @@ def train(
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
         )
+    if resume is not None and dry_run:
+        raise UsageError("--dry-run is for a run that is to begin. Give it with --data.")
     if resume is not None and (fixed := sorted(options.on_command_line(ctx) - CHANGEABLE)):
         raise UsageError(
             f"`{fixed[0]}` was decided when the run began, and --resume goes on with it. Leave out "
@@ -170,6 +176,9 @@ def train(
         )
     more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir
+    if dry_run:
+        _dry_run(console, request, place, minutes)
+        return
     left = {"minutes": minutes}
     # Train.
     try:
@@ -197,6 +206,22 @@ def train(
             torch.distributed.destroy_process_group()  # torch warns otherwise
     if outcome is not None:
         _print_outcome(console, outcome)
+
+
+def _dry_run(
+    console: Console, request: "TrainRequest", device: "torch.device", minutes: float | None
+) -> None:
+    """Print what a training would do; raise MissingWeights if something is missing for it."""
+    from clipsonic_cli.cli.train import dry_run
+    from clipsonic_cli.training.dry_run import dry_run as try_out
+
+    with console.noting_warnings(), console.bars() as bars:
+        callbacks = _callbacks(console, bars, {})
+        result = try_out(request, device=device, minutes=minutes, callbacks=callbacks)
+    dry_run.show(console, result, minutes)
+    if result.missing is not None:
+        raise MissingWeights(result.missing)
+    console.note("nothing was trained, and nothing is kept")
 
 
 def _resuming(run_dir: Path, overwrite: bool, minutes: float | None) -> str:
@@ -239,14 +264,11 @@ def _callbacks(console: Console, bars: Bars, left: dict[str, float | None]) -> "
 def _print_survey(console: Console, survey: "Survey") -> None:
     """Print what a data set holds."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    labels = ", ".join(f"{label} {count}" for label, count in list(survey.labels.items())[:8])
-    more = len(survey.labels) - 8
     rows = {
         "clips": f"{survey.found:,} found, {survey.kept:,} kept, {survey.hours:.2f} hours",
-        "splits": ", ".join(f"{split} {count:,}" for split, count in survey.splits.items()),
-        "labels": f"{labels}{f' and {more} more' if more > 0 else ''}" or "none; none are needed",
-        "flaws": ", ".join(f"{kind} {count:,}" for kind, count in survey.flaws.items() if count)
-        or "none",
+        "splits": counted(survey.splits),
+        "labels": counted(survey.labels) or "none; none are needed",
+        "flaws": counted({kind: n for kind, n in survey.flaws.items() if n}) or "none",
     }
     for title, text in rows.items():
         table.add_row(title, printable(text))

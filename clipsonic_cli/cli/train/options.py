@@ -124,6 +124,11 @@ TRACKERS = loop(
     names=("tensorboard", "wandb"),
 )
 OVERWRITE = loop("--overwrite", "Replace a part of the model that another run trained.")
+DRY_RUN = loop(
+    "--dry-run",
+    "Say what would be done, and take how long and how much space, by the list of the data and a "
+    "sample of it; train and keep nothing.",
+)
 WINDOW = beyond("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole)
 MEAN_OF = beyond("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole)
 COND_NOISE = beyond(

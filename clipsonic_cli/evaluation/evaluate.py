@@ -54,11 +54,12 @@ def evaluate(
     prepared = request.source.prepare(plan.needs, device)
     _check_writable(request.out)
     request.out.mkdir(parents=True, exist_ok=True)
-    tell(plan.notes)
+    known = tuple(prepared.notes)
+    tell((*plan.notes, *known))
     # Collect sounds.
     collected = prepared.collect(request.out, callbacks.on_progress, lambda line: tell([line]))
     del prepared  # frees a model's networks before backbones are loaded
-    tell(collected.notes)
+    tell(note for note in collected.notes if note not in known)
     if not (collected.systems or collected.vectors or request.save_stats):
         raise UsageError("Nothing to evaluate; give folders of sounds or a model.")
     # Score.

@@ -20,11 +20,14 @@ SAMPLING = ("sampler", "steps", "dtype")
 """Settings of a model's sounds, repeated in every row of them."""
 COLUMNS = (
     *("system", "guidance", "metric", "value", "low", "high", "better", "n", "rows", "against"),
-    *("backbone", "as_paper", "ranks", "sample_rate", "seconds", "bias", "notes"),
+    *("backbone", "as_paper", "ranks", "sample_rate", "seconds", "bias", "notes", "model"),
     *SAMPLING,
 )
 """Columns of ``report.csv``, which has a line for each score."""
-NAMED = {"split": "", "n": "n", "sampler": "", "steps": "steps", "seconds": "s", "seed": "seed"}
+NAMED = {
+    **dict.fromkeys(("generated", "model", "modes", "split", "sampler"), ""),
+    **{"guidance": "w", "n": "n", "steps": "steps", "seconds": "s", "seed": "seed"},
+}
 """Settings that the name of a report states where another has its name, with a prefix each."""
 MAX_REPORT = 1 << 28
 """Most bytes of a report."""
@@ -132,7 +135,7 @@ def report_path(out: Path, stem: str, results: Results) -> Path:
     differ = {key for key in NAMED if settings.get(key) != before.get(key)}
     parts = [f"{NAMED[key]}{settings[key]}" for key in NAMED if key in differ and key in settings]
     digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
-    return out / f"{slug('-'.join([stem, *parts, digest]))}.json"
+    return out / f"{slug('-'.join([stem, *parts]), 100)}-{digest}.json"
 
 
 def write_json(results: Results, path: Path) -> None:
@@ -177,6 +180,7 @@ def write_csv(
             low, high = score.interval or (None, None)
             cells = asdict(score) | {
                 "system": row.system,
+                "model": row.model,
                 "guidance": row.guidance,
                 "metric": score.label,
                 "low": low,

@@ -70,6 +70,19 @@ def test_table_1_has_the_papers_numbers_next_to(results):
     assert cells(table, 2)["model"] == "mel spectrogram reconstruction (bigvgan)"
 
 
+def test_systems_of_several_models_have_their_names_and_the_papers_numbers(results, tmp_path):
+    rows = tuple(replace(results.rows[0], system=f"{m} pd", model=m) for m in ("a", "b"))
+    several = replace(results, rows=rows)
+    table = table_of(several, 1)
+    named = [cells(table, n)["model"] for n in range(2)]
+    assert named == [f"{m}: {paper.TITLES['pd']}" for m in ("a", "b")]
+    assert [cells(table, n)["paper: VGGSound FAD"] for n in range(2)] == ["3.04", "3.04"]
+    write_csv(several, tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        written = [(row["system"], row["model"]) for row in csv.DictReader(file)]
+    assert {*written} == {("a pd", "a"), ("b pd", "b")}
+
+
 @pytest.mark.parametrize(
     ("asked", "heads"),
     [

@@ -152,7 +152,8 @@ class Parts:
             return plain, "this model has no trained vocoder, so expect a rough sound"
         trained, meta = here[0], self.header(parts[here[0]]).meta
         if "default_vocoder" not in meta:
-            return plain, f"{trained} was not compared with it; `vocoder` {trained} plays it"
+            why = f"the default, as {trained} was not compared with it"
+            return plain, f"{why}; `vocoder` {trained} plays it"
         name = meta["default_vocoder"]
         if not isinstance(name, str) or name not in VOCODERS:
             raise BadBundle(

@@ -213,7 +213,11 @@ def test_mini_finds_the_label_that_is_meant(text, nearest):
             "the model's default, which scored better",
         ),
         ({"default_vocoder": "bigvgan"}, "bigvgan", "the model's default"),
-        ({}, "griffin-lim", "bigvgan was not compared with it; `vocoder` bigvgan plays it"),
+        (
+            {},
+            "griffin-lim",
+            "the default, as bigvgan was not compared with it; `vocoder` bigvgan plays it",
+        ),
     ],
 )
 def test_a_trained_vocoder_is_the_default_only_where_its_part_says_so(

@@ -83,7 +83,8 @@ def list_clips(
     if splits.test_share and any(clip.split is None for clip in listed):
         drawn.append("test")
         if all(clip.split != "test" for clip in clips):
-            notes.append("no clips are held out for testing: it takes two videos of one label")
+            why = "it takes two videos of one label, or of none"
+            notes.append(f"no clips are held out for testing: {why}")
     if splits.valid_share and all(clip.split != "valid" for clip in listed):
         drawn.append("valid")
     return Listing(

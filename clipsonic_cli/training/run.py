@@ -391,5 +391,5 @@ def _why_none_held_out(config: RunConfig, data: Mapping[str, Any]) -> str:
     if drawn is None:
         return "the data set has none for validation that can be used"
     if drawn["valid_share"]:
-        return "none was drawn that can be used; it takes four videos of one label"
+        return "none was drawn that can be used; it takes four videos of one label, or of none"
     return "as in the paper" if config.preset == "paper" else "`valid_share` is 0"

@@ -1,6 +1,7 @@
 """The command as a person types it, on the micro model, in this process."""
 
 import contextlib
+import dataclasses
 import errno
 import io
 import json
@@ -25,6 +26,7 @@ from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
+from clipsonic_cli.store import bundle
 
 
 @pytest.fixture
@@ -721,3 +723,14 @@ def test_ddpm_in_too_few_steps_is_said_once(call, sampler, steps, said):
     notes = [line for line in err if "too few" in line]
     assert len(notes) == said
     assert all("3 steps" in note and "use dpmpp" in note for note in notes)
+
+
+def test_a_vocoder_that_was_not_compared_is_named_with_its_option(call, micro, tmp_path):
+    folder = tmp_path / "uncompared"
+    shutil.copytree(micro, folder)
+    part = bundle.load(folder / "vocoder.safetensors", kind="vocoder")
+    header = dataclasses.replace(part.header, meta={})
+    bundle.write(folder / "vocoder.safetensors", dataclasses.replace(part, header=header))
+    code, _, err = call("dog", "--model", folder, "--steps", 1, "--seconds", 0.1, "--mode", "zs")
+    assert code == 0
+    assert any("--vocoder bigvgan plays it" in line for line in err)

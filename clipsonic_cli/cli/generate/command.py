@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
 from clipsonic_cli import ranges
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
@@ -38,6 +40,7 @@ from clipsonic_cli.errors import UsageError
 
 
 def generate(
+    ctx: typer.Context,
     prompts: Annotated[list[str] | None, generate_options.PROMPTS] = None,
     image: Annotated[list[Path] | None, generate_options.IMAGES] = None,
     file: Annotated[Path | None, generate_options.FILE] = None,
@@ -77,7 +80,8 @@ def generate(
     clipsonic generate "a photo of violin"
     clipsonic generate --image cat.jpg dog.jpg -n 3
     """
-    console = Console(quiet=quiet, as_json=as_json)
+    spellings = options.spellings(ctx.command)
+    console = Console(quiet=quiet, as_json=as_json, options=spellings)
     # Check options.
     if overwrite and skip_existing:
         raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")

@@ -85,6 +85,7 @@ def evaluate(
         settings={
             "clipsonic": __version__,
             "torch": torch.__version__,
+            "seed": request.seed,
             **collected.settings,
             "metrics": [
                 f"{run.metric.name}:{run.backbone}"

@@ -1,42 +1,32 @@
 """Models as the source of an evaluation: checked first, then run on their queries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from clipsonic_cli import ranges
-from clipsonic_cli.audio import files
-from clipsonic_cli.config import PAPER_COUNT, MelSpec, Recipe
+from clipsonic_cli.config import Recipe
 from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
-from clipsonic_cli.evaluation.results import heading
-from clipsonic_cli.evaluation.sources import Prepared, Work
-from clipsonic_cli.evaluation.systems import Needs, QueryVectors, Reference, System, SystemSet
+from clipsonic_cli.evaluation.model_run import ModelRun, ReadyModel
+from clipsonic_cli.evaluation.sources import Prepared
+from clipsonic_cli.evaluation.systems import Needs
 from clipsonic_cli.evaluation.test_set import (
-    ClipSpec,
-    TestItem,
     common_items,
     draw_clips,
-    item_of,
     splits_of,
-    take,
 )
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import model_folders
-from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.text import SHOWN
-from clipsonic_cli.types import Clip, Note, Report, Split
+from clipsonic_cli.types import Clip, Note, Split
 
-COMMON_COUNT = 16
-"""Sounds of each system where neither a number nor a data set is given."""
 TRUTH = "truth.npz"
 """Statistics of true sounds in a model's folder, by the embedded backbone."""
 
@@ -104,7 +94,8 @@ class Generation:
         # Find the queries.
         listing, splits = None, SplitDraw()
         if self.data is not None:
-            splits, note = splits_of(_headers(models), self.split_seed)
+            headers = {name: h for model in models for name, h in model.headers().items()}
+            splits, note = splits_of(headers, self.split_seed)
             notes += [note] if note else []
             listing = draw_clips(
                 self.data,
@@ -128,7 +119,7 @@ class Generation:
         if of_text and len(labelled) < len(clips):
             notes.append(f"{len(clips) - len(labelled)} clips without a label are left out")
             clips = labelled
-        return _Prepared(
+        return ModelRun(
             request=self,
             needs=needs,
             models=models,
@@ -138,7 +129,7 @@ class Generation:
             splits=splits,
         )
 
-    def _model(self, name: str, device: torch.device) -> "_Model":
+    def _model(self, name: str, device: torch.device) -> ReadyModel:
         """Return a model with the modes that it has the parts for."""
         recipe = self.recipe
         sonic = ClipSonic.load(name, device=device, dtype=self.dtype, vocoder=recipe.vocoder)
@@ -147,7 +138,7 @@ class Generation:
         if wanted and not modes:
             raise UsageError(f"Nothing can be made. {skipped[0]}")
         prefix = f"{sonic.model} " if len(set(self.models)) > 1 else ""
-        return _Model(
+        return ReadyModel(
             sonic=sonic,
             modes=modes,
             skipped=[f"{prefix}{line}" for line in skipped],
@@ -196,285 +187,3 @@ class Generation:
             )
         note = f"modes {names} are left out: the clips have no labels"
         return [name for name in modes if name not in of_text], [note]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Model:
-    """A model whose files were checked; no weights are loaded yet."""
-
-    sonic: ClipSonic
-    modes: list[str]
-    skipped: list[str]
-    """A line for each mode that it lacks parts for."""
-    spec: MelSpec
-    prefix: str
-    """Begins the names of its systems, where there are several models."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Prepared:
-    """Models and their queries, checked."""
-
-    request: Generation
-    needs: Needs
-    models: list[_Model]
-    clips: Sequence[Clip]
-    notes: list[str]
-    left_out: Mapping[str, str]
-    splits: SplitDraw
-
-    @property
-    def clip_seconds(self) -> float:
-        return self.request.clip_seconds or self.request.recipe.seconds
-
-    @property
-    def count(self) -> int:
-        """Most queries."""
-        return self.request.count or (COMMON_COUNT if self.request.data is None else PAPER_COUNT)
-
-    @property
-    def clip_spec(self) -> ClipSpec:
-        modes = [MODES[name] for model in self.models for name in model.modes]
-        return ClipSpec(
-            seconds=self.clip_seconds,
-            sample_rate=self.models[0].spec.sample_rate,
-            image=self.needs.vectors or any(mode.query == "image" for mode in modes),
-        )
-
-    def preview(self, out: Path) -> Work:
-        """Count the sounds; see :meth:`Prepared.preview`.
-
-        Clips that were passed over before another was taken cannot be used. Where others were not
-        taken yet, they are supposed to be of use, and none of the sounds is there.
-        """
-        seed, spec = self.request.recipe.seed, self.clip_spec
-        if self.request.data is None:
-            items = common_items(self.count, seed=seed)
-        else:
-            folder = self._clip_folder(out)
-            items = [item_of(clip, spec, folder, seed=seed) for clip in self.clips]
-        taken = [n for n, item in enumerate(items) if item.is_taken]
-        rest = items[max(taken, default=-1) + 1 :]
-        items = [*(items[n] for n in taken), *rest][: self.count]
-        if len(items) <= len(taken):
-            return self._work(self._plans(items, out))
-        systems = [
-            f"{model.prefix}{heading(mode, w)}"
-            for model in self.models
-            for mode in model.modes
-            for w in dict.fromkeys(self.request.guidance)
-        ]
-        systems += [f"{m.prefix}{generation.RECONSTRUCTION}" for m in self._vocoders()]
-        if not self.needs.audio:
-            return Work(systems=(), sounds=0, there=0)
-        guided = len(systems) - len(self._vocoders())
-        return Work(
-            systems=tuple(systems),
-            sounds=len(items) * len(systems),
-            there=0,
-            seconds=self._seconds(guided * len(items)),
-        )
-
-    def collect(self, out: Path, report: Report, note: Callable[[str], None]) -> SystemSet:
-        """Make the sounds that are not in ``out`` yet, in "sounds"; test clips go to "clips"."""
-        # Take the test clips.
-        items = self._items(out, report)
-        sounds = {item.name: item.sound for item in items if item.sound is not None}
-        truth = self._truth(sounds) if sounds else None
-        # Generate and reconstruct.
-        plans = self._plans(items, out)
-        work = self._work(plans)
-        if work.there < work.sounds:
-            note(str(work))
-        generation.make_all(plans, report)
-        # Encode the queries.
-        vectors: list[QueryVectors] = []
-        for model in self.models if self.needs.vectors else ():
-            modes = [MODES[name] for name in model.modes]
-            for made in generation.query_vectors(model.sonic, items, modes, report=report):
-                vectors.append(_named(model, made, "system"))
-        systems = [planned.system for planned in plans]
-        return SystemSet(
-            systems=tuple(systems),
-            truth=truth,
-            vectors=tuple(vectors),
-            settings=self._settings(len(items), truth, systems, out),
-            notes=tuple(self.notes),
-            left_out=self.left_out,
-        )
-
-    def _plans(self, items: Sequence[TestItem], out: Path) -> list[generation.Planned]:
-        """Plan the sounds of every model, mode and guidance, and the reconstructions."""
-        if not self.needs.audio:
-            return []
-        request, folder = self.request, out / "sounds"
-        about = "" if request.data is None else f"{request.split}-"
-        plans = []
-        for model in self.models:
-            for mode in model.modes:
-                for w in dict.fromkeys(request.guidance):
-                    template = replace(request.recipe, mode=mode, guidance=w)
-                    made = generation.plan(model.sonic, items, template, folder, about=about)
-                    plans.append(replace(made, system=_named(model, made.system, "name")))
-        for model in self._vocoders():
-            made = generation.plan_reconstruction(
-                model.sonic,
-                items,
-                model.spec,
-                folder,
-                seconds=self.clip_seconds,
-                vocoder=request.recipe.vocoder,
-                about=about,
-            )
-            plans.append(replace(made, system=_named(model, made.system, "name")))
-        return plans
-
-    def _vocoders(self) -> list[_Model]:
-        """Return the models whose vocoders differ; without a name where all are one."""
-        if self.request.data is None:
-            return []
-        different: dict[tuple[str, str, MelSpec], _Model] = {}
-        for model in self.models:
-            sonic = model.sonic
-            parts = sorted(sonic.vocoder_parts())
-            key = (sonic.vocoder, sonic.parts.identity(parts), model.spec)
-            different.setdefault(key, model)
-        models = list(different.values())
-        return models if len(models) > 1 else [replace(models[0], prefix="")]
-
-    def _work(self, plans: Sequence[generation.Planned]) -> Work:
-        """Count the sounds of plans."""
-        counts = [len(planned.system.sounds) for planned in plans]
-        guided = sum(p.absent for p in plans if p.system.guidance is not None)
-        return Work(
-            systems=tuple(heading(p.system.name, p.system.guidance) for p in plans),
-            sounds=sum(counts),
-            there=sum(counts) - sum(planned.absent for planned in plans),
-            seconds=self._seconds(guided),
-        )
-
-    def _seconds(self, count: int) -> float | None:
-        """Measure about how long so many sounds take; None for few, which take less to make."""
-        playable = [model for model in self.models if model.modes]
-        if count <= generation.AT_ONCE or not playable:
-            return None
-        each = [
-            generation.seconds_each(m.sonic, replace(self.request.recipe, mode=m.modes[0]))
-            for m in playable
-        ]
-        return count * sum(each) / len(each)
-
-    def _clip_folder(self, out: Path) -> Path:
-        """Return the folder of the test clips' own sounds and images, of just these clips."""
-        count = min(self.count, len(self.clips))
-        contents = [self.request.data, [clip.id for clip in self.clips]]
-        return generation.place_of(out / "clips", f"{self.request.split}-n{count}", contents)
-
-    def _items(self, out: Path, report: Report) -> list[TestItem]:
-        """Return the queries; take them from the clips where there are any."""
-        request, count = self.request, self.count
-        if request.data is None:
-            return common_items(count, seed=request.recipe.seed)
-        items, faults = take(
-            self.clips,
-            count,
-            self.clip_spec,
-            self._clip_folder(out),
-            seed=request.recipe.seed,
-            workers=request.workers,
-            report=report,
-        )
-        if len(items) < count:
-            self.notes.append(
-                f"the split '{request.split}' of '{request.data}' has {len(items)} clips that can "
-                f"be used, of {count} requested"
-            )
-        if faults:
-            shown = "; ".join(f"{name}: {why}" for name, why in list(faults.items())[:SHOWN])
-            self.notes.append(f"{len(faults)} clips could not be used ({shown})")
-        return items
-
-    def _truth(self, sounds: Mapping[str, Path]) -> Reference:
-        description = (
-            f"the clips' own sounds, {self.request.split} split, {_lengths(sounds)} around the "
-            "middle of each"
-        )
-        return Reference(description=description, sounds=sounds, of_clips=True)
-
-    def _settings(
-        self, count: int, truth: Reference | None, systems: Sequence[System], out: Path
-    ) -> dict[str, Any]:
-        """Return all that decided the sounds."""
-        request, recipe = self.request, self.request.recipe
-        parts = self.models[0].sonic.parts
-
-        def of_each(value: Callable[[_Model], Any]) -> Any:
-            """Return what all models have, or that of each by its name."""
-            values = {model.sonic.model: value(model) for model in self.models}
-            same = all(one == values[self.models[0].sonic.model] for one in values.values())
-            return next(iter(values.values())) if same else values
-
-        settings: dict[str, Any] = {
-            "model": ", ".join(model.sonic.model for model in self.models),
-            "model_ids": of_each(
-                lambda m: {n: m.sonic.parts.identity(sorted(MODES[n].weights)) for n in m.modes}
-            ),
-            "modes": of_each(lambda model: model.modes),
-            "guidance": list(request.guidance),
-            "sampler": recipe.sampler,
-            "steps": recipe.steps,
-            "seconds": recipe.seconds,
-            "vocoder": ", ".join(dict.fromkeys(m.sonic.vocoder for m in self.models)),
-            "seed": recipe.seed,
-            "n": count,
-            "device": parts.device.type,
-            "dtype": str(parts.dtype).removeprefix("torch."),
-            "prompt": "as each mode takes it: 'a photo of LABEL', for CLAP 'the sound of LABEL'",
-            "sounds": {
-                heading(system.name, system.guidance): path.parent.relative_to(out).as_posix()
-                for system in systems
-                for path in list(system.sounds.values())[:1]
-            },
-        }
-        if truth is not None:
-            settings |= {
-                "data": request.data,
-                "split": request.split,
-                "split_seed": self.splits.seed,
-                "test_share": self.splits.test_share,
-                "valid_share": self.splits.valid_share,
-                "clip_seconds": self.clip_seconds,
-                "truth": truth.description,
-                "clips": self._clip_folder(out).relative_to(out).as_posix(),
-                "picture": "the frame in the middle of each clip",
-            }
-        return settings
-
-
-def _headers(models: Sequence[_Model]) -> dict[str, Header]:
-    """Return the headers of the parts that are evaluated, by name."""
-    headers = {}
-    for model in models:
-        parts = model.sonic.parts
-        for part in dict.fromkeys([*(n for m in model.modes for n in MODES[m].weights), "vocoder"]):
-            if parts.folder.has(part):
-                headers[f"{model.prefix}{part}"] = parts.header(part)
-    return headers
-
-
-def _named(model: _Model, made: Any, field: str) -> Any:
-    """Return a system, or vectors, with the model in its name if there are several."""
-    if not model.prefix:
-        return made
-    name = f"{model.prefix}{getattr(made, field)}"
-    return replace(made, **{field: name, "model": model.sonic.model})
-
-
-def _lengths(sounds: Mapping[str, Path]) -> str:
-    """Format the range of lengths of files, as some clips are shorter than requested."""
-    seconds = []
-    for path in sounds.values():
-        with files.open_sound(path) as file:
-            seconds.append(file.frames / file.samplerate)
-    shortest, longest = (f"{end:.3g}" for end in (min(seconds), max(seconds)))
-    return f"{longest} s" if shortest == longest else f"{shortest} to {longest} s"

@@ -1,9 +1,10 @@
 """Draw the splits that a data set does not state."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 from clipsonic_cli import ranges
 from clipsonic_cli.ranges import check_fields
@@ -30,6 +31,11 @@ class SplitDraw:
 
     def __post_init__(self) -> None:
         check_fields(self, ranges.SPLITS, "`{}`")
+
+
+def same_test_clips(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Return whether two draws, as dictionaries, hold out the same clips for testing."""
+    return all(a.get(name) == b.get(name) for name in ("seed", "test_share"))
 
 
 def with_splits(clips: Sequence[Clip], how: SplitDraw) -> list[Clip]:

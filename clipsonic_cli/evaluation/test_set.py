@@ -4,7 +4,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from clipsonic_cli.audio import level
 from clipsonic_cli.data.listing import Listing, list_clips
 from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.data.splits import SplitDraw, drawn
+from clipsonic_cli.data.splits import SplitDraw, drawn, same_test_clips
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.from_dict import from_dict
@@ -128,7 +128,11 @@ def splits_of(headers: Mapping[str, Header], seed: int | None) -> tuple[SplitDra
     if not found:
         return SplitDraw(seed=seed or 0), None
     (first, (data_name, splits)), *others = found.items()
-    odd = [name for name, (n, theirs) in others if n == data_name and theirs != splits]
+    odd = [
+        name
+        for name, (theirs, draw) in others
+        if theirs == data_name and not same_test_clips(asdict(draw), asdict(splits))
+    ]
     note = (
         f"{first} and {', '.join(odd)} were trained on different splits of '{data_name}': some of "
         "these clips may have been trained on"

@@ -7,9 +7,12 @@ models/NAME/      the finished model, by name
 import itertools
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from clipsonic_cli.atomic import why_unwritable, written
+from clipsonic_cli.data.splits import SplitDraw, same_test_clips
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
@@ -62,6 +65,28 @@ def check_free(name: str, part: str, run: str | None) -> None:
                 f"The model '{name}' has a {part} that another run trained ({path}). "
                 "Choose another with `name`, or `overwrite` it."
             )
+
+
+def other_splits(name: str, data: str, splits: SplitDraw | None) -> str | None:
+    """Format a note if a part of a model was trained on clips of a data set that now are held out.
+
+    ``data`` is the data set's name, ``splits`` how its splits are drawn now; None if they are not.
+    """
+    model = target(name)
+    if model is None or splits is None:
+        return None
+    for path in sorted(model.path.glob(f"*{SUFFIX}")):
+        trained_on = _meta_of(path).get("data")
+        if not isinstance(trained_on, dict) or trained_on.get("name") != data:
+            continue
+        drawn = trained_on.get("drawn")
+        if isinstance(drawn, dict) and not same_test_clips(drawn, asdict(splits)):
+            return (
+                f"note: the {path.stem} of '{name}' was trained on other splits of these clips; to "
+                f"hold out the same ones give `seed` {drawn.get('seed')} and `test_share` "
+                f"{drawn.get('test_share')}"
+            )
+    return None
 
 
 def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFolder:
@@ -157,7 +182,7 @@ def publish(folder: Path, name: str, part: str) -> tuple[ModelFolder, list[Path]
 
 def _keep_former(path: Path, new: Path) -> list[Path]:
     """Copy a part that is going to be replaced, if it is not of the same run; return the copy."""
-    if _run_of(path) == _run_of(new) is not None:
+    if _meta_of(path).get("run") == _meta_of(new).get("run") is not None:
         return []
     names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
     former = next(name for name in names if not name.exists())
@@ -165,12 +190,12 @@ def _keep_former(path: Path, new: Path) -> list[Path]:
     return [former]
 
 
-def _run_of(path: Path) -> object:
-    """Return the id of the run that trained a part; None if none did, or the file is damaged."""
+def _meta_of(path: Path) -> dict[str, Any]:
+    """Return the meta of a part; nothing of a damaged file."""
     try:
-        return bundle.read_header(path).meta.get("run")
+        return bundle.read_header(path).meta
     except BadBundle:
-        return None
+        return {}
 
 
 def copy(source: Path, to: Path) -> None:

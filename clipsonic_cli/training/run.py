@@ -107,6 +107,9 @@ def begin(
             write_csv(data.survey, run_dir / "data.csv")
             callbacks.on_survey(data.survey)
         data_setup.check_any(data, request.source.data)
+        name = data_setup.name_of(request.source.data)
+        if main and (note := publish.other_splits(request.name, name, data.splits)) is not None:
+            callbacks.on_message(note)
         if request.only_statistics:
             outcome = (
                 _only_statistics(request, resolved, data, encoder, callbacks) if main else None
@@ -127,7 +130,6 @@ def begin(
         setup = build(config, data.catalogue, encoder, resolved.warm_start)
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
-            name = data_setup.name_of(request.source.data)
             summary = data_summary(name, data.catalogue, data.survey, data.splits)
             write_summary(run_dir, summary)
             config = _with_queries(config, request, data, callbacks)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from server import Fault, Server
 
 from clipsonic_cli import published
 from clipsonic_cli.cli import run
+from clipsonic_cli.cli.download import command as download
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store import web as sources
 from clipsonic_cli.store.manifest import ASSETS
@@ -332,3 +334,15 @@ def test_a_mistake_ends_in_one_line_and_code_2(arguments, said, capsys):
     shown = capsys.readouterr()
     assert said in shown.err
     assert shown.err.count("\n") == 1
+
+
+def test_the_size_of_a_file_is_known_before_its_server_answers():
+    reports = []
+    row = ASSETS["vggish"]
+    report = download._reporting(row, lambda *values: reports.append(values), threading.Event())
+    for file in row.files:
+        report(file.name, 0, 0)
+    report(row.files[0].name, 5, 7)
+    assert reports[0] == ("vggish 1/2", 0, row.size)
+    assert reports[1] == ("vggish 2/2", 0, 0)
+    assert reports[2] == ("vggish 1/2", 5, 7)

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.bundle import Bundle
@@ -153,3 +154,27 @@ def test_a_part_that_is_replaced_is_kept_unless_the_same_run_trained_it(own, mic
     _, [former] = publish.publish(made, "own", "vocoder")
     assert former.read_bytes() == b"damaged"
     assert publish.publish(made, "new", "vocoder")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("drawn", "data", "note"),
+    [
+        (
+            {"seed": 5, "test_share": 0.2, "valid_share": 0.0},
+            "pets",
+            "`seed` 5 and `test_share` 0.2",
+        ),
+        ({"seed": 0, "test_share": 0.1, "valid_share": 0.0}, "pets", None),
+        ({"seed": 5, "test_share": 0.2, "valid_share": 0.0}, "birds", None),
+        (None, "pets", None),
+    ],
+)
+def test_other_splits_of_the_same_clips_are_reported(own, drawn, data, note):
+    change(own / "unet.safetensors", meta={"data": {"name": data, "drawn": drawn}})
+    (own / "prior.safetensors").write_bytes(b"damaged")
+    change(own / "vocoder.safetensors", meta={"data": "a name"})
+    said = publish.other_splits("own", "pets", SplitDraw())
+    assert (said is None) == (note is None)
+    assert note is None or (note in said and "the unet of 'own'" in said)
+    assert publish.other_splits("own", "pets", None) is None
+    assert publish.other_splits("new", "pets", SplitDraw()) is None

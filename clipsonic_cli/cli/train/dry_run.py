@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from clipsonic_cli.cli.console import Console, name_options
-from clipsonic_cli.cli.download.inventory import megabytes
 from clipsonic_cli.text import duration
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def _time(result: "DryRun", minutes: float | None) -> Iterator[str]:
 
 def _disk(result: "DryRun") -> str:
     """Format how much space is needed, and is free."""
+    from clipsonic_cli.cli.download.inventory import megabytes  # imports downloads
+
     parts = []
     if result.data.unprepared:
         parts.append(f"prepared clips about {megabytes(result.data.prepare_bytes)}")

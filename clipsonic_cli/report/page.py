@@ -93,6 +93,8 @@ def _scores(results: Results) -> str:
         f"In brackets: {INTERVAL} n: sounds. ★: the best of a column of as many sounds each, "
         "reconstructions aside; where intervals overlap, the order is open."
     )
+    if not all(score.ranks for score in scores):
+        legend.append("?: the network may not know the labels, so that no system is the best.")
     if any(score.bias is not None for score in scores):
         legend.append(BIAS)
     legend.append(

@@ -96,6 +96,17 @@ def test_the_best_is_marked_by_a_sign_and_reconstructions_do_not_compete(page_fi
     assert [float(value) for value in best] == pytest.approx([2.5 + 1 / 7, 0.25])
 
 
+def test_none_is_the_best_by_a_network_that_does_not_know_the_labels(found, tmp_path):
+    rows = [
+        replace(row, scores=tuple(replace(s, ranks=s.metric != "clap") for s in row.scores))
+        for row in found.rows
+    ]
+    text = write_html(replace(found, rows=tuple(rows)), tmp_path / "x.html").read_text()
+    assert text.count('aria-label="best"') == 1
+    assert "clap[mini] ?<small>orders no systems</small>" in text
+    assert "?: the network may not know the labels" in text
+
+
 def test_none_is_the_best_of_different_numbers_of_sounds(found, tmp_path):
     first, *others = found.rows
     fewer = replace(first, scores=tuple(replace(score, n=15) for score in first.scores))

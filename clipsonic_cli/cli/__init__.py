@@ -42,6 +42,7 @@ REMEDIES = {
 app = typer.Typer(
     name="clipsonic",
     cls=options.Program,
+    rich_markup_mode="rich",  # the default of newer versions of Typer
     help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).\n\n"
     'clipsonic generate "a photo of violin"\n'
     "clipsonic generate --image cat.jpg\n"

@@ -71,7 +71,7 @@ SKIP_EXISTING = output("--skip-existing", "Leave files that exist, make the rest
 PLAY = output("--play", "Play each sound once it is written.")
 BATCH_SIZE = run(
     "--batch-size N",
-    "Sounds made at once, 1 to 1024: faster on a GPU, in more memory, and as one by one up to "
-    "rounding.",
+    "Sounds made at once, 1 to 1024. More are faster on a GPU, take more memory, and differ from "
+    "those of 1 by rounding.",
     whole,
 )

@@ -5,9 +5,11 @@ OUT/sounds/MODEL-reconstruction-4s-test-n512-bigvgan-DIGEST/NAME.wav   states or
 """
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from clipsonic_cli.atomic import written
 from clipsonic_cli.audio import files, level
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe
@@ -99,7 +102,8 @@ def plan(
         items: Queries; those that the mode cannot take have no sound.
         template: The recipe, but for the query and its seed.
         folder: ``OUT/sounds``. The folder of the system in it is of just these sounds: its name
-            ends with a digest of all recipes, weights, images and the device.
+            ends with a digest of all recipes, weights, images and the device. What is in another
+            one is copied.
         about: A part of its name, such as the split.
     """
     name, guidance = template.mode, template.guidance
@@ -112,10 +116,11 @@ def plan(
         {name: asdict(replace(recipe, image=None)) for name, recipe in recipes.items()},
     )
     sounds = {name: place / f"{name}.wav" for name in recipes}
-    absent = [name for name, recipe in recipes.items() if not _is_made(sounds[name], recipe)]
+    there = _find(place, {n: partial(_is_made, recipe=recipe) for n, recipe in recipes.items()})
+    absent = [name for name in recipes if name not in there]
 
     def make(report: Report) -> Iterator[None]:
-        place.mkdir(parents=True, exist_ok=True)
+        _gather(there, place)
         wanted = [recipes[name] for name in absent]
         made = sonic.generate(wanted, batch_size=AT_ONCE, report=report)
         for name, sound in zip(absent, made, strict=True):
@@ -163,10 +168,11 @@ def plan_reconstruction(
     model, about = sonic.parts.folder.path.name, f"{about}n{len(described)}"
     place = place_of(folder, f"{model}-{RECONSTRUCTION}-{seconds:g}s-{about}-{name}", described)
     sounds = {key: place / f"{key}.wav" for key in described}
-    absent = [key for key, text in described.items() if level.read_description(sounds[key]) != text]
+    there = _find(place, {key: partial(_is_of, text=text) for key, text in described.items()})
+    absent = [key for key in described if key not in there]
 
     def make(_report: Report) -> Iterator[None]:
-        place.mkdir(parents=True, exist_ok=True)
+        _gather(there, place)
         log_mel = LogMel(spec)
         for key in absent:
             samples = torch.from_numpy(read_as_made(originals[key], spec.sample_rate).samples)
@@ -189,7 +195,7 @@ def make_all(plans: Sequence[Planned], report: Report) -> None:
     done = 0
     report("sounds", done, total)
     for planned in plans:
-        for _ in planned.make(report) if planned.absent else ():
+        for _ in planned.make(report):
             done += 1
             report("sounds", done, total)
 
@@ -287,6 +293,31 @@ def _frames(path: Path) -> int:
     """Return the length of a sound file in samples."""
     with files.open_sound(path) as file:
         return int(file.frames)
+
+
+def _find(place: Path, tests: Mapping[str, Callable[[Path], bool]]) -> dict[str, Path]:
+    """Return the sounds that pass their tests, in a folder or in others next to it."""
+    folders = [place, *sorted(path for path in place.parent.glob("*") if path != place)]
+    found: dict[str, Path] = {}
+    for name, is_right in tests.items():
+        paths = (folder / f"{name}.wav" for folder in folders)
+        if (path := next(filter(is_right, paths), None)) is not None:
+            found[name] = path
+    return found
+
+
+def _gather(sounds: Mapping[str, Path], place: Path) -> None:
+    """Copy sounds into a folder that are in others."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name, path in sounds.items():
+        if path.parent != place:
+            with written(place / f"{name}.wav") as temporary:
+                shutil.copyfile(path, temporary)
+
+
+def _is_of(path: Path, text: Mapping[str, Any]) -> bool:
+    """Return whether a file has the description of a reconstruction."""
+    return bool(level.read_description(path) == text)
 
 
 def _is_made(path: Path, recipe: Recipe) -> bool:

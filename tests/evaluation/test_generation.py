@@ -120,6 +120,15 @@ def test_sounds_of_another_recipe_have_a_folder_of_their_own(sonic, items, tmp_p
     assert times(first) == before
 
 
+def test_sounds_of_fewer_queries_are_copied(sonic, items, tmp_path):
+    fewer = generate(sonic, items[:1], of("zs"), tmp_path)
+    assert plan(sonic, items, of("zs"), tmp_path).absent == 1
+    more = generate(sonic, items, of("zs"), tmp_path)
+    assert more.sounds["q0"].read_bytes() == fewer.sounds["q0"].read_bytes()
+    assert more.sounds["q0"] != fewer.sounds["q0"]
+    assert len(list(more.sounds["q0"].parent.iterdir())) == 2
+
+
 def test_what_there_is_to_make_is_counted_before(sonic, items, tmp_path):
     planned = plan(sonic, items, of("zs"), tmp_path, about="test-")
     assert planned.absent == 2

@@ -192,6 +192,14 @@ def resume_command(run_dir: Path) -> str:
     return f"clipsonic train --resume {shlex.quote(str(run_dir))}"
 
 
+def length(steps: int, minutes: float | None) -> str:
+    """Format how long a training is: to the nearer of both ends."""
+    text = f"{steps:,} step{'s' if steps != 1 else ''}"
+    if minutes is None:
+        return text
+    return f"{text} or {minutes:g} minute{'s' if minutes != 1 else ''}, whichever is first"
+
+
 def check_writable(run_dir: Path) -> None:
     """Check that files can be written into a run's folder."""
     if (reason := why_unwritable(run_dir)) is not None:

@@ -52,6 +52,7 @@ from clipsonic_cli.training.request import (
     TrainRequest,
     check_new,
     check_writable,
+    length,
     resolve,
     resume_command,
 )
@@ -339,12 +340,10 @@ def _plan(
 ) -> Iterator[str]:
     """Yield how long a training is, where it is kept, how it goes on, and how to hear it."""
     done, steps = checkpoint.newest_step(run_dir), config.train.steps
-    more = " more" if done else ""
-    end = f" or {minutes:g} minutes{more}, whichever is first" if minutes is not None else ""
     if not done:
-        yield f"{steps:,} steps{end}, in {run_dir}"
+        yield f"{length(steps, minutes)}, in {run_dir}"
     elif done < steps:
-        yield f"going on in {run_dir} from step {done:,}: {steps - done:,} steps more{end}"
+        yield f"going on in {run_dir} from step {done:,}: {length(steps - done, minutes)}"
     else:
         yield f"all {done:,} steps of {run_dir} are done; for more give `steps`"
         return

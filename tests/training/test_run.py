@@ -221,8 +221,7 @@ def test_a_run_says_how_long_where_and_how_it_goes_on(make_request):
         "'a photo of dog barking'",
     ]
     said = messages_of(resume, folder, minutes=5)
-    more = "2 steps more or 5 minutes more, whichever is first"
-    assert f"going on in {folder} from step 1: {more}" in said
+    assert f"going on in {folder} from step 1: 2 steps or 5 minutes, whichever is first" in said
     assert f"all 3 steps of {folder} are done; for more give `steps`" in messages_of(resume, folder)
 
 

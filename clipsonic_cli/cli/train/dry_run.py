@@ -17,11 +17,9 @@ LABELS = 8
 def show(console: Console, result: "DryRun", minutes: float | None) -> None:
     """Print what a training would do."""
     from clipsonic_cli.data.listing import left_out_line
+    from clipsonic_cli.training.request import length
 
-    data, train = result.data, result.config.train
-    length = f"{train.steps:,} steps"
-    if minutes is not None:
-        length += f" or {minutes:g} minutes, whichever is first"
+    data = result.data
     facts = {
         "clips": f"{data.clips:,} listed{_sampled(data.sample)}",
         "in all": f"about {duration(3600 * data.hours)}",
@@ -29,7 +27,7 @@ def show(console: Console, result: "DryRun", minutes: float | None) -> None:
         "labels": counted(data.labels) or "none; none are needed",
         "left out": left_out_line(data.left_out) if data.left_out else "nothing",
         "settings": "; ".join(result.reasons),
-        "length": length,
+        "length": length(result.config.train.steps, minutes),
         "time": "; ".join(_time(result, minutes)),
         "disk": _disk(result),
         "run": str(result.run_dir),

@@ -194,8 +194,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     best = checkpoint.load_best(run)
-    if best is None:
-        sys.exit(f"Only {progress.step} steps are done, none judged by the valid split: go on.")
+    assert best is not None  # the loop ends with a validation, also where time is up
     weights = {n: w.half() if w.is_floating_point() else w for n, w in best["weights"].items()}
     listener.load_state_dict(weights)  # rounded, as they are shipped
     backbone = MiniBackbone(listener.eval().requires_grad_(requires_grad=False), clip)

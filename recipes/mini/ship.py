@@ -220,6 +220,14 @@ Mean distance between ten seeds of one prompt (`pd`), and between ten real clips
 |---|---|---|
 {spread}
 
+## What you may do with the sounds
+
+The authors claim no rights in sounds that you make; the licence above is of the weights.
+Instruments were rendered from a soundfont that is free for any use (MIT, parts public domain or
+CC0). Sounds of animals and things stay close to the few recordings they were learned from, whose
+licences (CC-BY-SA, GFDL, Free Art) may then reach them: before you publish such a sound, credit the
+sources below and share it alike. This is no legal advice.
+
 ## What it cannot do
 
 It was trained on drawings and cut-out photographs more than on photographs, and on sampled

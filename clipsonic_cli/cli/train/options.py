@@ -98,7 +98,8 @@ STEPS = loop("--steps N", "Optimizer steps in all.", whole)
 MINUTES = loop(
     "--minutes M",
     "Stop after so many minutes, if --steps do not end before: validation and samples count, "
-    "preparing clips does not, nor do the minutes before --resume.",
+    "preparing clips does not, nor do the minutes before --resume. The last checkpoint and samples "
+    "follow.",
     number,
 )
 BATCH_SIZE = loop("--batch-size N", "Clips per step, over all processes.", whole)

@@ -130,6 +130,16 @@ class StatisticsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeConfig:
+    """The denoiser of a diffusion bridge (``models/bridge.py``)."""
+
+    dim: int = 768  # embedding size D
+    width: int = 768
+    depth: int = 4  # residual blocks
+    time_dim: int = 128  # size of the embedding of time, even
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VocoderConfig:
     """A BigVGAN generator (Lee et al. 2023) for 64 mels, hop 512; the default is the large one."""
 
@@ -157,6 +167,13 @@ PRIOR_SIZES: dict[str, PriorConfig] = {
     "mini": PriorConfig(depth=4, heads=4),
 }
 """Sizes of the diffusion prior by name; ``dim``, ``text_dim`` and ``max_text_len`` are CLIP's."""
+
+BRIDGE_SIZES: dict[str, BridgeConfig] = {
+    "large": BridgeConfig(),  # 12 M parameters
+    "base": BridgeConfig(width=512),  # 6 M
+    "mini": BridgeConfig(width=256, depth=2),  # 0.9 M for vectors of 256 numbers
+}
+"""Sizes of the diffusion bridge by name; ``dim`` is CLIP's."""
 
 VOCODER_SIZES: dict[str, VocoderConfig] = {
     "large": VocoderConfig(),  # 121 M parameters, as the authors' own large model

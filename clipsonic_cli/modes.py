@@ -74,6 +74,13 @@ _ROWS = (
         weights=("clip", "statistics", "unet"),
     ),
     Mode(
+        name="db",
+        title="diffusion bridge of training frames",
+        query="text",
+        encoder="bridge",
+        weights=("clip", "bridge", "unet"),
+    ),
+    Mode(
         name="pd",
         title="pretrained diffusion prior",
         query="text",

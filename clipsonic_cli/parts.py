@@ -13,6 +13,7 @@ import torch
 from clipsonic_cli.config import MelSpec, UNetConfig, VocoderConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
+from clipsonic_cli.encoders.bridge import entry_of, load_bridge
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.encoders.transfer import load_statistics
@@ -94,6 +95,7 @@ class Parts:
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip"),
                 clap=headers.get("clap"),
+                bridge=headers.get("bridge"),
                 statistics=headers.get("statistics"),
                 prior=prior,
                 trained_on=mode.trained_on,
@@ -171,19 +173,22 @@ class Parts:
                 continue
             kind = self.header(name).kind
             arguments[kind] = self._network(name)
-            if kind == "prior":
+            if kind in ("prior", "bridge"):
                 arguments["diffusion"] = self.header(name).diffusion
+            if kind == "bridge":
+                arguments["entry"] = entry_of(self.header(name))
+            if kind == "prior":
                 arguments["identity"] = self.identity([name])
                 arguments["candidates"] = candidates
                 arguments["cache"] = _prior_cache()
         return build(**arguments)
 
     def _network(self, name: str) -> Any:
-        """Return a CLIP, a CLAP or a prior, loaded the first time."""
+        """Return what an encoder is built of, loaded the first time."""
         return self._once(("network", name), lambda: self._load_network(name))
 
     def _load_network(self, name: str) -> Any:
-        """Load a CLIP, a CLAP, statistics or a prior."""
+        """Load a CLIP, a CLAP, statistics, a bridge or a prior."""
         part = self._read(name)
         match part.header.kind:
             case "clip":
@@ -192,6 +197,8 @@ class Parts:
                 return load_clap(part).to(self.device)
             case "statistics":
                 return load_statistics(part, name).to(self.device)
+            case "bridge":
+                return load_bridge(part, name).to(self.device)
             case _:
                 from clipsonic_cli.encoders.prior import load_prior  # imports dalle2-pytorch
 

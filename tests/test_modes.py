@@ -8,7 +8,7 @@ every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
 
 
 def test_the_rows_are_table_1_and_the_ways_that_need_no_pairs():
-    assert list(MODES) == ["iq", "zs", "ms", "ra", "rt", "pd", "sd", "clip-tta", "clap-tta"]
+    assert list(MODES) == ["iq", "zs", "ms", "ra", "rt", "db", "pd", "sd", "clip-tta", "clap-tta"]
 
 
 @every_mode

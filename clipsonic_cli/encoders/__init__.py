@@ -1,10 +1,11 @@
-"""Queries to conditions: CLIP, CLAP, the prior, and statistics of frames and texts."""
+"""Queries to conditions: CLIP, CLAP, the prior, the bridge, and statistics of frames and texts."""
 
 from clipsonic_cli.registry import Registry
 
 ENCODERS = Registry(
     "encoder",
     {
+        "bridge": "clipsonic_cli.encoders.bridge:BridgeEncoder",
         "clap-text": "clipsonic_cli.encoders.clap:ClapTextEncoder",
         "clip-image": "clipsonic_cli.encoders.clip:ClipImageEncoder",
         "clip-text": "clipsonic_cli.encoders.clip:ClipTextEncoder",

@@ -1,5 +1,6 @@
-"""Texts to CLIP-*image* space by statistics of frames and texts, without pairs of any kind."""
+"""Texts to CLIP-*image* space without pairs of any kind: by statistics of frames and texts."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -15,22 +16,22 @@ from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.types import Condition, Noise, Query, Report, silent
 
 
-class TransferEncoder:
-    """Encodes texts by CLIP, and moves the vectors to where frames are: modes ms, ra and rt.
+class TransferEncoder(ABC):
+    """Encodes texts by CLIP, and moves the vectors to where frames are.
 
-    A subclass says how, by a method of the statistics. Deterministic; under a millisecond a text.
+    Args:
+        clip: Encodes the texts.
+        what: Moves them, for a message: "the statistics are".
+        dim: Size of the vectors that it moves.
 
     Raises:
-        ValueError: The statistics are of vectors of another size.
+        ValueError: CLIP's are of another size.
     """
 
-    method: ClassVar[str]
-
-    def __init__(self, clip: ClipModel, statistics: Statistics) -> None:
-        if clip.dim != (dim := statistics.config.dim):
-            raise ValueError(f"the statistics are of {dim} numbers, CLIP gives {clip.dim}")
+    def __init__(self, clip: ClipModel, what: str, dim: int) -> None:
+        if clip.dim != dim:
+            raise ValueError(f"{what} of {dim} numbers, CLIP gives {clip.dim}")
         self.clip = clip
-        self.statistics = statistics
 
     def __call__(
         self,
@@ -45,6 +46,23 @@ class TransferEncoder:
         report("text", len(queries), len(queries))
         return Condition(embed=moved, space="clip-image", encoder=self.clip.identity)
 
+    @abstractmethod
+    def move(self, embed: Tensor) -> Tensor:
+        """Move text vectors (B, D) to where frames are; both on the CPU."""
+
+
+class StatisticsEncoder(TransferEncoder):
+    """Moves by a method of the statistics: modes ms, ra and rt.
+
+    Deterministic; under a millisecond a text.
+    """
+
+    method: ClassVar[str]
+
+    def __init__(self, clip: ClipModel, statistics: Statistics) -> None:
+        super().__init__(clip, "the statistics are", statistics.config.dim)
+        self.statistics = statistics
+
     @torch.no_grad()
     def move(self, embed: Tensor) -> Tensor:
         """Move text vectors (B, D) to where frames are; both on the CPU."""
@@ -53,19 +71,19 @@ class TransferEncoder:
         return moved
 
 
-class MeanShiftEncoder(TransferEncoder):
+class MeanShiftEncoder(StatisticsEncoder):
     """Mode ``ms``."""
 
     method = "mean_shift"
 
 
-class ReAlignEncoder(TransferEncoder):
+class ReAlignEncoder(StatisticsEncoder):
     """Mode ``ra``."""
 
     method = "realign"
 
 
-class RetrievalEncoder(TransferEncoder):
+class RetrievalEncoder(StatisticsEncoder):
     """Mode ``rt``."""
 
     method = "retrieve"

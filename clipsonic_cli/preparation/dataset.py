@@ -167,6 +167,19 @@ class FramesAndTexts(Drawn):
         }
 
 
+class Frames(Drawn):
+    """The embedding of a frame, for the diffusion bridge."""
+
+    def __init__(self, clips: Prepared) -> None:
+        self.clips = clips
+
+    def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw ``embed`` (D,) of unit norm."""
+        place = self.clips.place(clip)
+        frame = int(torch.randint(place.frames, (), generator=generator))
+        return {"embed": self.clips.frames(place, frame, 1)[0]}
+
+
 class Segments(Drawn):
     """A segment of audio, in samples a multiple of the hop length, and its mel, for the vocoder.
 

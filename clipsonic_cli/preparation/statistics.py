@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipsonic_cli.config import StatisticsConfig
 from clipsonic_cli.encoders.clip import BATCH, ClipModel
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.statistics import Statistics
 from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.preparation.texts import knows
@@ -126,6 +127,13 @@ def summarize(
     statistics.load_state_dict(tensors, strict=False)
     statistics.drifted_mean.copy_(statistics.scaled(texts).mean(0))
     return statistics
+
+
+def measure(bridge: Bridge, sums: FrameSums, texts: Tensor) -> None:
+    """Give a bridge the means of frames and of the bank's vectors (M, D), and its radius."""
+    bridge.frame_mean.copy_(sums.mean)
+    bridge.text_mean.copy_(texts.mean(0))
+    bridge.radius.copy_((sums.rows - bridge.frame_mean.cpu()).norm(dim=1).mean())
 
 
 def cluster(rows: Tensor, count: int, rounds: int = ROUNDS) -> tuple[Tensor, Tensor]:

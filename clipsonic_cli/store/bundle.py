@@ -23,6 +23,7 @@ from clipsonic_cli.atomic import written
 from clipsonic_cli.config import (
     NATIVE_FRAMES,
     TRAIN_FRAMES,
+    BridgeConfig,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -38,9 +39,18 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal[
-    "unet", "prior", "vocoder", "statistics", "clip", "clap", "vggish", "panns", "listener"
+    "unet",
+    "prior",
+    "bridge",
+    "vocoder",
+    "statistics",
+    "clip",
+    "clap",
+    "vggish",
+    "panns",
+    "listener",
 ]
-Config = UNetConfig | PriorConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
+Config = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
 
 FORMAT = 1
 KEY = "clipsonic"
@@ -50,6 +60,7 @@ MAX_HEADER = 8 << 20
 KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "unet": (UNetConfig, ("mel", "diffusion", "space", "encoder")),
     "prior": (PriorConfig, ("diffusion", "space", "encoder")),
+    "bridge": (BridgeConfig, ("diffusion", "space", "encoder")),
     "vocoder": (VocoderConfig, ("mel",)),
     "statistics": (StatisticsConfig, ("space", "encoder")),
     "clip": (dict, ("encoder",)),  # open_clip's description of a model, an open set
@@ -67,7 +78,7 @@ LARGEST: dict[str, int] = {
     **dict.fromkeys(("num_heads", "heads", "dim_head", "text_heads", "audio_heads"), 1024),
     **dict.fromkeys(("upsample_rates", "resblock_dilation_sizes"), 1024),
     "image_size": 2048,
-    **dict.fromkeys(("channels", "cond_dim", "dim", "text_dim", "audio_dim"), 8192),
+    **dict.fromkeys(("channels", "cond_dim", "dim", "text_dim", "audio_dim", "width"), 8192),
     **dict.fromkeys(("max_text_len", "upsample_kernel_sizes"), 8192),
     **dict.fromkeys(("n_fft", "hop_length", "frames", "kept"), 16_384),
     **dict.fromkeys(("train_steps", "num_timesteps"), 100_000),
@@ -97,9 +108,10 @@ class Header:
     mel: MelSpec | None = None
     """Geometry of the mel a U-Net generates, or a vocoder or listener reads."""
     diffusion: DiffusionConfig | None = None
-    """The process a U-Net or a prior was trained on."""
+    """The process a U-Net, a prior or a bridge was trained on."""
     space: Space | None = None
-    """The embedding space of a U-Net's input, a prior's output, or the frames of statistics."""
+    """The embedding space of a U-Net's input, a prior's output, or the frames of a bridge or
+    of statistics."""
     encoder: str | None = None
     """Identity of the encoder of that space; a CLIP's or CLAP's own."""
     meta: dict[str, Any] = field(default_factory=dict)

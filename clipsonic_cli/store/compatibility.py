@@ -2,10 +2,13 @@
 
 import dataclasses
 
-from clipsonic_cli.config import MelSpec, PriorConfig, StatisticsConfig, UNetConfig
+from clipsonic_cli.config import BridgeConfig, MelSpec, PriorConfig, StatisticsConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.types import Space
+
+GIVING = PriorConfig | BridgeConfig | StatisticsConfig
+"""Configurations of what gives vectors for a U-Net."""
 
 
 def check_fits(
@@ -15,14 +18,15 @@ def check_fits(
     clip: Header | None = None,
     clap: Header | None = None,
     prior: Header | None = None,
+    bridge: Header | None = None,
     statistics: Header | None = None,
     trained_on: Space | None = None,
 ) -> None:
     """Check parts that would produce noise if they did not fit.
 
     The vocoder must read the mel that the U-Net generates; CLIP or CLAP must be the encoder, and
-    ``trained_on`` the space, that it was trained on; prior and statistics must give vectors that it
-    reads.
+    ``trained_on`` the space, that it was trained on; prior, bridge and statistics must give vectors
+    that it reads.
 
     Raises:
         BadBundle: Two parts disagree; both values are named.
@@ -34,7 +38,7 @@ def check_fits(
                 _check_equal(
                     mel, read, f"makes mels with {name} {mel}, the vocoder reads {name} {read}"
                 )
-    sources = {"prior": prior, "statistics part": statistics}
+    sources = {"prior": prior, "bridge": bridge, "statistics part": statistics}
     for part, encoder in {"CLIP": clip, "CLAP": clap, **sources}.items():
         if encoder is not None:
             _check_equal(
@@ -47,7 +51,7 @@ def check_fits(
         if source is None:
             continue
         config, reads = source.config, unet.config
-        if isinstance(reads, UNetConfig) and isinstance(config, PriorConfig | StatisticsConfig):
+        if isinstance(reads, UNetConfig) and isinstance(config, GIVING):
             size, dim = reads.cond_dim, config.dim
             _check_equal(size, dim, f"reads vectors of size {size}, the {part} gives {dim}")
         _check_equal(

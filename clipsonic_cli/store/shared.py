@@ -39,7 +39,7 @@ from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
 from clipsonic_cli.store.web import check_url
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-PARTS = re.compile(r"(unet|prior|vocoder|statistics|clip|clap)(-[a-z-]{1,32})?\.safetensors")
+PARTS = re.compile(r"(unet|prior|bridge|vocoder|statistics|clip|clap)(-[a-z-]{1,32})?\.safetensors")
 DOCUMENTS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
 STEMS = {"clip-image": "unet", "clip-text": "unet-clip-text", "clap-text": "unet-clap-text"}
 """Name of a U-Net's file by the embedding space it was trained on."""
@@ -316,6 +316,7 @@ def _check(source: str, parts: Path) -> None:
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip") if reads_clip else None,
                 prior=headers.get("prior") if header.space == "clip-image" else None,
+                bridge=headers.get("bridge") if header.space == "clip-image" else None,
                 statistics=headers.get("statistics") if header.space == "clip-image" else None,
             )
 

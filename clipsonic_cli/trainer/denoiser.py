@@ -1,4 +1,4 @@
-"""The training objectives of the two denoisers: the mel U-Net and the diffusion prior."""
+"""The training objectives of the denoisers: the mel U-Net, the diffusion prior and the bridge."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clipsonic_cli.diffusion.loss import hybrid_loss
 from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.trainer.batches import Batch, crop, random_starts
 from clipsonic_cli.trainer.objective import Loss
@@ -54,7 +55,7 @@ class Denoiser(ABC):
         """Return the network's name."""
         return (self.main,)
 
-    def loss(self, _network: str, batch: Batch, _step: int) -> Loss:
+    def loss(self, _network: str, batch: Batch, _step: int, /) -> Loss:
         """Compute the loss of a batch, and those of the quarters of the schedule."""
         x_0, t, eps = batch["x_0"], batch["t"], batch["eps"]
         x_t = self.process.q_sample(x_0, t, eps)
@@ -138,4 +139,34 @@ class PriorObjective(Denoiser):
         """Compute the prior's x_0."""
         time, texts = batch["t"].to(x_t.device), (batch["text_embed"], batch["text_encodings"])
         output: Tensor = self.networks["prior"](x_t, time, *texts, keep=batch["keep"] > 0)
+        return output
+
+
+class BridgeObjective(Denoiser):
+    """Mean squared error of the frame embedding that the diffusion bridge predicts.
+
+    A batch holds ``embed`` (B, D) image embeddings of unit norm. The process predicts x0.
+
+    Source: Lee et al. 2025, who weight the error by the ratio of signal to noise; all steps weigh
+    the same here, as texts enter where there is much noise.
+    """
+
+    main = criterion = "bridge"
+
+    def __init__(self, bridge: Bridge, process: Process) -> None:
+        super().__init__(bridge, process, cond_drop=0.0)
+        self.bridge = bridge
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Draw time and noise."""
+        return {"clip": batch["clip"], **self.noise(batch["embed"], generator)}
+
+    def loss(self, network: str, batch: Batch, step: int, /) -> Loss:
+        """Compute the loss of a batch, whose embeddings are centred first."""
+        x_0 = self.bridge.enter(batch["x_0"], self.bridge.frame_mean)
+        return super().loss(network, {**batch, "x_0": x_0}, step)
+
+    def predict(self, x_t: Tensor, batch: Batch) -> Tensor:
+        """Compute the bridge's x_0."""
+        output: Tensor = self.networks["bridge"](x_t, batch["t"].to(x_t.device))
         return output

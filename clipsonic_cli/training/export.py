@@ -36,7 +36,7 @@ from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup
 from clipsonic_cli.types import Query
 
-TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "rt", "ra", "ms", "zs")
+TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "db", "rt", "ra", "ms", "zs")
 """Modes of the command that is suggested at the end, the most wanted first."""
 PROMPT = "a photo of violin"
 """The prompt of that command where there are no labels."""

@@ -138,9 +138,9 @@ def _unfetched(kind: str) -> str:
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     """Copy what is not trained into the run's ``model/``, so that the part can be used at once.
 
-    A model that begins with its own U-Net takes over no other U-Net, nor statistics of the frames
-    that was trained on; and none takes over a prior that was supervised by the texts of another
-    data set.
+    A model that begins with its own U-Net takes over no other U-Net, nor statistics or bridge of
+    the frames that was trained on; and none takes over a prior that was supervised by the texts of
+    another data set.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not base.path.is_dir():
@@ -148,7 +148,7 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
     parts -= {"prior-sd", part}
     if part.startswith("unet"):
-        parts -= {name for name in parts if name.startswith("unet")} | {"statistics"}
+        parts -= {name for name in parts if name.startswith("unet")} | {"statistics", "bridge"}
     for path in sorted(base.path.iterdir()):
         notice = path.suffix == ".md" and path.name != CARD
         wanted = notice or (path.suffix == SUFFIX and path.stem in parts)

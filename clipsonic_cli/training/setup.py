@@ -78,7 +78,7 @@ def build(
     header = Header(
         kind=config.stage,
         config=config.network,
-        mel=spec if mel_frames else None,  # a prior makes no mel
+        mel=spec if mel_frames else None,  # priors and bridges make no mel
         diffusion=config.diffusion,
         space=None if encoder is None else config.space,
         encoder=None if encoder is None else encoder.identity,
@@ -86,4 +86,6 @@ def build(
     setup = Setup(objective=objective, dataset=dataset, held_out=drawn("valid"), header=header)
     if start is not None:
         start_with(setup.network, start)
+    if row.measure is not None:
+        row.measure(setup.network, dataset.clips, encoder, config.train.seed)
     return setup

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from clipsonic_cli.config import (
+    BRIDGE_SIZES,
     PRIOR_SIZES,
     UNET_SIZES,
     VOCODER_SIZES,
+    BridgeConfig,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -22,6 +24,7 @@ from clipsonic_cli.encoders.clap import ClapModel
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
@@ -31,15 +34,17 @@ from clipsonic_cli.models.nvidia_bigvgan import warm_start
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.preparation.dataset import (
     Drawn,
+    Frames,
     FramesAndSounds,
     FramesAndTexts,
     Prepared,
     Segments,
     TextsAndSounds,
 )
+from clipsonic_cli.preparation.statistics import embed_bank, frame_sums, measure
 from clipsonic_cli.preparation.texts import Texts
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.vocoder import VocoderObjective
 from clipsonic_cli.types import Space, Stage
@@ -47,7 +52,7 @@ from clipsonic_cli.types import Space, Stage
 if TYPE_CHECKING:  # run_config.py reads this table
     from clipsonic_cli.training.run_config import Extensions, RunConfig
 
-Network = UNetConfig | PriorConfig | VocoderConfig
+Network = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig
 Encoder = ClipModel | ClapModel
 
 SEGMENT = 8192
@@ -102,6 +107,8 @@ class StageRow:
     objective: Callable[["RunConfig", MelSpec], Objective]
     """Builds the networks, with random weights, and their losses."""
     dataset: Callable[[Prepared, Texts | None, "Extensions"], Drawn]
+    measure: Callable[[nn.Module, Prepared, Encoder | None, int], None] | None = None
+    """Gives the network what it needs of the training clips, by a seed, before the first step."""
     load_published: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = None
     """Loads the published weights that are a warm start; their network is the size "large"."""
 
@@ -128,6 +135,18 @@ def _prior(config: "RunConfig", _spec: MelSpec) -> Objective:
         cond_drop=config.cond_drop,
         min_snr=config.extensions.min_snr,
     )
+
+
+def _bridge(config: "RunConfig", _spec: MelSpec) -> Objective:
+    bridge = Bridge(cast(BridgeConfig, config.network))
+    return BridgeObjective(bridge, Process(cast(DiffusionConfig, config.diffusion)))
+
+
+def _measure_bridge(
+    network: nn.Module, clips: Prepared, encoder: Encoder | None, seed: int
+) -> None:
+    sums = frame_sums(clips, torch.Generator().manual_seed(seed))
+    measure(cast(Bridge, network), sums, embed_bank(cast(ClipModel, encoder)))
 
 
 def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
@@ -206,6 +225,22 @@ STAGES: Mapping[Stage, StageRow] = {
         least_frames=lambda _window, _spec: 0,
         objective=_prior,
         dataset=lambda clips, texts, _extensions: FramesAndTexts(clips, cast(Texts, texts)),
+    ),
+    "bridge": StageRow(
+        parts={"clip-image": Part(name="bridge", encoder="clip", frames=True)},
+        sizes=BRIDGE_SIZES,
+        lr={"large": 3e-4, "base": 5e-4, "mini": 1e-3},
+        diffusion={"paper": PRIOR_PROCESS, "default": PRIOR_PROCESS},
+        encoder_fields={"dim": "dim"},
+        default={"batch_size": 128, "steps": 20_000, "precision": "float32", "compile": False},
+        cpu={"steps": 3000},
+        # CLIPSonic has none: the released code of Lee et al. 2025.
+        paper={"batch_size": 64, "lr": 8e-5, "ema_decay": 0.995},
+        paper_steps=(3_000_000, 3_000_000),
+        least_frames=lambda _window, _spec: 0,
+        objective=_bridge,
+        dataset=lambda clips, _texts, _extensions: Frames(clips),
+        measure=_measure_bridge,
     ),
     "vocoder": StageRow(
         parts={

@@ -8,7 +8,7 @@ import torch
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.clip import load_clip
-from clipsonic_cli.encoders.transfer import TransferEncoder, load_statistics
+from clipsonic_cli.encoders.transfer import StatisticsEncoder, load_statistics
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.preparation.statistics import FrameSums, as_bundle, summarize
@@ -68,4 +68,4 @@ def test_statistics_of_another_size_or_kind_are_rejected(clip, part):
     small = load_statistics(part, "statistics")
     small.config = config
     with pytest.raises(ValueError, match="of 8 numbers, CLIP gives 32"):
-        TransferEncoder(clip, small)
+        StatisticsEncoder(clip, small)

@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from clipsonic_cli.config import BridgeConfig
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.preparation.statistics import (
     FORMS,
@@ -12,6 +14,7 @@ from clipsonic_cli.preparation.statistics import (
     cluster,
     embed_bank,
     frame_sums,
+    measure,
     summarize,
 )
 
@@ -81,3 +84,12 @@ def test_clusters_stand_for_all_frames():
 def test_the_bank_has_each_noun_once_in_each_form(encoder):
     assert len(set(NOUNS)) == len(NOUNS) > 200
     assert len(embed_bank(encoder)) == len(NOUNS) * len(FORMS)
+
+
+def test_a_bridge_is_given_the_means_and_the_frames_distance_from_theirs():
+    frames, texts = unit(50), unit(9, seed=1)
+    bridge = Bridge(BridgeConfig(dim=8, width=8, depth=1, time_dim=8))
+    measure(bridge, FrameSums(seeded()).add(frames), texts)
+    torch.testing.assert_close(bridge.frame_mean, frames.mean(0))
+    torch.testing.assert_close(bridge.text_mean, texts.mean(0))
+    torch.testing.assert_close(bridge.radius, (frames - frames.mean(0)).norm(dim=1).mean())

@@ -1,6 +1,7 @@
 """A header of every kind whose parts fit each other, but for the CLAP."""
 
 from clipsonic_cli.config import (
+    BridgeConfig,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -23,6 +24,13 @@ PRIOR = Header(
     kind="prior",
     config=PriorConfig(),
     diffusion=DiffusionConfig(train_steps=1000, variance="fixed", prediction="x0"),
+    space="clip-image",
+    encoder="mini-1",
+)
+BRIDGE = Header(
+    kind="bridge",
+    config=BridgeConfig(),
+    diffusion=PRIOR.diffusion,
     space="clip-image",
     encoder="mini-1",
 )

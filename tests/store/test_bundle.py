@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from headers import CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
+from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
@@ -26,7 +26,7 @@ from clipsonic_cli.store.bundle import (
     write,
 )
 
-HEADERS = [UNET, PRIOR, VOCODER, STATISTICS, CLIP, CLAP]
+HEADERS = [UNET, PRIOR, BRIDGE, VOCODER, STATISTICS, CLIP, CLAP]
 
 anything_goes = settings(
     max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

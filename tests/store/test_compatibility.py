@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-from headers import CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
+from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
 
-from clipsonic_cli.config import MelSpec, PriorConfig, StatisticsConfig, UNetConfig
+from clipsonic_cli.config import BridgeConfig, MelSpec, PriorConfig, StatisticsConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.store.compatibility import check_fits
 
@@ -15,6 +15,7 @@ def test_parts_of_one_model_fit():
     check_fits(
         unet=UNET, vocoder=VOCODER, clip=CLIP, statistics=STATISTICS, trained_on="clip-image"
     )
+    check_fits(unet=UNET, bridge=BRIDGE)
     check_fits(unet=dataclasses.replace(UNET, config=UNetConfig(cond_dim=8)), prior=prior)
 
 
@@ -29,6 +30,8 @@ def test_parts_of_one_model_fit():
         ({"prior": dataclasses.replace(PRIOR, config=PriorConfig(dim=8))}, "768.*8"),
         ({"statistics": dataclasses.replace(STATISTICS, encoder="b")}, "'mini-1'.*stat.*'b'"),
         ({"statistics": dataclasses.replace(STATISTICS, config=StatisticsConfig(dim=8))}, "768.*8"),
+        ({"bridge": dataclasses.replace(BRIDGE, encoder="b")}, "'mini-1'.*bridge.*'b'"),
+        ({"bridge": dataclasses.replace(BRIDGE, config=BridgeConfig(dim=8))}, "768.*bridge.*8"),
         ({"trained_on": "clip-text"}, "clip-text.*clip-image"),
     ],
 )

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig
+from clipsonic_cli.config import BridgeConfig, DiffusionConfig, PriorConfig, UNetConfig
 from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.models.bridge import SCALE, Bridge
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import train
 
 UNET = UNetConfig(
@@ -210,3 +211,19 @@ def test_a_u_net_is_trained_without_the_priors_package():
     code = "import sys, clipsonic_cli.trainer.denoiser; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"dalle2_pytorch", "torchvision"} & set(done.stdout.split())
+
+
+def test_a_bridge_learns_where_frames_are_and_keeps_its_means(tmp_path):
+    """Its first prediction, 0, errs by the norm of what it learns; of one frame it knows all."""
+    bridge = Bridge(BridgeConfig(dim=16, width=16, depth=1, time_dim=8))
+    bridge.frame_mean.fill_(0.1)
+    objective = BridgeObjective(bridge, PRIOR_PROCESS)
+    frames = Clips(embed=F.normalize(random(1, 16), dim=1))
+    batch = frames.sample(64, torch.Generator().manual_seed(0))
+    drawn = objective.draw(batch, torch.Generator().manual_seed(0))
+    first = objective.loss("bridge", drawn, 0).mean.item()
+    assert first == pytest.approx(SCALE**2 / 16)
+    config = TrainConfig(steps=60, batch_size=16, lr=1e-2, ema_decay=0.0)
+    train(objective, frames, config, tmp_path)
+    assert objective.loss("bridge", drawn, 0).mean.item() < 0.1 * first
+    assert (bridge.frame_mean == 0.1).all()

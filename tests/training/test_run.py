@@ -61,7 +61,7 @@ def home(tmp_path_factory):
 def make_request(home, micro, videos, tmp_path_factory):
     """Return a function that builds requests: micro's networks, three steps, a new model each."""
     runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
-    starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start"))}
+    starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start")), "bridge": None}
 
     def make_request(loop=None, **wanted):
         name = f"it-{next(numbers)}"
@@ -175,11 +175,30 @@ def test_statistics_alone_join_a_model_in_no_training(make_request, unbroken):
         begin(dataclasses.replace(adding, out=make_request().out), device=CPU)
 
 
+def test_a_bridge_of_the_frames_adds_its_mode_to_a_model(unbroken):
+    done, _ = unbroken()
+    with pytest.raises(MissingWeights, match=r"train --data DIR --stage bridge\."):
+        ClipSonic.load(done.name)("a dog", mode="db")
+    request, outcome = unbroken("bridge")
+    command = f"clipsonic generate --model {request.name} 'a photo of dog barking' --mode db"
+    assert (outcome.step, outcome.part, outcome.command) == (3, "bridge", command)
+    assert "db" in model_folders.find(request.name).modes()
+    sonic = ClipSonic.load(request.name)
+    assert sonic("a dog", mode="db", steps=1, seconds=0.3).samples.isfinite().all()
+    ours, frames = published(request, "bridge"), published(done, "statistics")
+    for name in ("frame_mean", "text_mean"):
+        torch.testing.assert_close(
+            ours.weights[name].float(), frames.weights[name], atol=1e-3, rtol=0
+        )
+    assert ours.header.encoder == "micro-clip"
+
+
 @pytest.mark.parametrize(
     ("stage", "stem"),
     [
         ("unet", "unet"),
         ("prior", "prior-sd"),
+        ("bridge", "bridge"),
         pytest.param("vocoder", "vocoder", marks=pytest.mark.slow),
     ],
 )

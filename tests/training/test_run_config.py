@@ -57,7 +57,7 @@ def test_a_folder_without_a_run_is_reported_with_the_next_step(tmp_path):
     [
         ({"format": 3}, "format 3, this clipsonic reads 1 and 2"),
         ({"name": 3}, "run.name is 3, not of type str"),
-        ({"stage": "vocal"}, "allowed: unet, prior, vocoder"),
+        ({"stage": "vocal"}, "allowed: unet, prior, bridge, vocoder"),
         (
             {"stage": "prior", "space": "clap-text"},
             "is conditioned on clip-image, not on clap-text",

@@ -44,8 +44,9 @@ VALID_SHARE = data(
 )
 STAGE = model(
     "--stage NAME",
-    "unet: the mel diffusion; prior: text to image embeddings, for mode sd; vocoder: BigVGAN; "
-    "statistics: of the frames, for the modes ms, ra and rt, in seconds and as part of unet too.",
+    "unet: the mel diffusion; prior: text to image embeddings, for mode sd; bridge: what frames "
+    "are like, for mode db; vocoder: BigVGAN; statistics: of the frames, for the modes ms, ra and "
+    "rt, in seconds and as part of unet too.",
     only=(*get_args(types.Stage), STATISTICS),
 )
 CONDITION = model(

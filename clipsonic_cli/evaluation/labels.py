@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.backbones import EMBEDDED
 from clipsonic_cli.metrics.features import Features, embed_prompts
 from clipsonic_cli.metrics.label_check import LabelCheck, check_labels
@@ -54,7 +55,11 @@ def judge(
     count = len(set(labels.values()))
     check = None
     if truth is not None and count > 1:
-        texts = embed_prompts({text: text for text in labels.values()}, backbone)
+        try:
+            texts = embed_prompts({text: text for text in labels.values()}, backbone)
+        except UsageError as error:  # none of the words of a label
+            why = f"its network does not know these labels: {str(error).rstrip('.')}"
+            return Verdict(known=False, why=why, ranks=False)
         check = check_labels(truth.only(named), labels, texts, generator=generator)
         if check.known is not None:
             what = "knows" if check.known else "does not know"

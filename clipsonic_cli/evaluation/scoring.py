@@ -131,9 +131,9 @@ def _label_notes(
     Its scores move to ``dropped``, unless that is None or there are no others.
     """
     for name, verdict in verdicts.items():
-        if verdict.ranks:
-            continue
         by_labels = {r for t in tallies for r in t.scores if r.backbone == name and r.needs_prompts}
+        if verdict.ranks or not by_labels:
+            continue
         shown = ", ".join(dict.fromkeys(run.label for run in by_labels))
         if dropped is None or all(tally.scores.keys() <= by_labels for tally in tallies):
             text = f"{shown}: no system is marked as the best, as {verdict.why}"

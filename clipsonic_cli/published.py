@@ -115,6 +115,15 @@ def _panns(files: Files) -> Bundle:
     return _bundle("panns", "panns", {}, from_panns(checkpoint, mel_filters(SPEC)))
 
 
+def _passt(files: Files) -> Bundle:
+    """Convert PaSST-S."""
+    from clipsonic_cli.models.passt import from_passt
+    from clipsonic_cli.store.foreign import read_foreign
+
+    checkpoint = read_foreign(files["passt-s-f128-p16-s10-ap.476-swa.pt"])
+    return _bundle("passt", "passt", {}, from_passt(checkpoint))
+
+
 CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
     "laion-prior": partial(_prior, name="laion-prior", file="latest.pth"),
@@ -125,6 +134,7 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     ),
     "vggish": _vggish,
     "panns": _panns,
+    "passt": _passt,
 }
 """Conversions into bundles by asset; assets without a row stay as they were published."""
 

@@ -14,6 +14,7 @@ from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clap import ClapConfig
 from clipsonic_cli.models.panns import Cnn14
+from clipsonic_cli.models.passt import Passt
 from clipsonic_cli.models.vggish import VGGish
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.manifest import ASSETS
@@ -75,6 +76,13 @@ def test_a_file_of_other_things_than_weights_is_no_cnn14(tmp_path, read):
         convert("panns", tmp_path)
 
 
+@pytest.mark.parametrize("read", [None, 3, {}, {"norm.bias": 1}])
+def test_a_file_of_other_things_than_weights_is_no_passt(tmp_path, read):
+    torch.save(read, tmp_path / ASSETS["passt"].files[0].name)
+    with pytest.raises(BadBundle):
+        convert("passt", tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
 def test_a_clip_with_a_damaged_description_is_rejected(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)
@@ -117,6 +125,14 @@ def test_cnn14_at_its_real_size(tmp_path):
     network = Cnn14().eval()
     network.load_state_dict(dict(convert("panns", tmp_path).weights))
     assert torch.isfinite(network(torch.zeros(1, 1, 32, 64))).all()
+
+
+@pytest.mark.slow
+def test_passt_at_its_real_size(tmp_path):
+    torch.save(files.passt(), tmp_path / ASSETS["passt"].files[0].name)
+    network = Passt().eval()
+    network.load_state_dict(dict(convert("passt", tmp_path).weights))
+    assert torch.isfinite(network(torch.zeros(1, 1, 128, 1000))).all()
 
 
 @pytest.mark.slow

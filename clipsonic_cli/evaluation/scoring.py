@@ -194,7 +194,7 @@ def _note(run: MetricRun, system: System, reference: Reference | None, *, classe
     metric = run.metric
     if not metric.needs_classes:
         return _overlap_note(system, reference) if reference and metric.needs_reference else ""
-    if not metric.needs_reference:
+    if metric.against == "labels":
         return Note(f"One of {classes} classes: {1 / classes:.3g} is chance.", rank=3)
     if run.own_classes:
         return Note(f"Over the {classes} classes that '{run.backbone}' knows.", rank=3)
@@ -247,21 +247,21 @@ class _FeatureCache:
                 f"Nothing says what the sounds of '{system.name}' were to be; give `prompts`, a "
                 "csv of file and prompt."
             )
-        against: Features | Statistics
+        made = self._embed(system, metric.windows)
+        against: Features | Statistics = made
         if metric.needs_reference:
             against = self._against(metric)
-        elif metric.needs_classes:
+        elif metric.against == "labels":
             against = self._zero_shot(system).labels(system.prompts)
-        else:
+        elif metric.against == "prompts":
             against = self._embed_prompts(system.prompts)
-        made = self._embed(system, metric.windows)
         if metric.needs_classes:
             own = cast(TaggingBackbone, self.backbone)
             tagger = own if run.own_classes else self._zero_shot(system)
-            made = tagged(made, tagger)
-            if metric.needs_reference:
+            if metric.against != "labels":
                 assert isinstance(against, Features)  # no metric of classes takes statistics
                 against = tagged(against, tagger)
+            made = tagged(made, tagger)
         return made, against
 
     def judge_labels(self, systems: Sequence[System], seed: int) -> Verdict | None:

@@ -17,6 +17,7 @@ METRICS = Registry(
         "similarity": "clipsonic_cli.metrics.similarity:METRIC",
         "kl": "clipsonic_cli.metrics.kl:METRIC",
         "accuracy": "clipsonic_cli.metrics.accuracy:METRIC",
+        "is": "clipsonic_cli.metrics.inception:METRIC",
     },
 )
 
@@ -26,6 +27,7 @@ BACKBONES = Registry(
         "vggish": "clipsonic_cli.metrics.vggish:VGGishBackbone",
         "clap": "clipsonic_cli.metrics.clap:ClapBackbone",
         "panns": "clipsonic_cli.metrics.panns:PannsBackbone",
+        "passt": "clipsonic_cli.metrics.passt:PasstBackbone",
         "mini": "clipsonic_cli.metrics.mini:MiniBackbone",
     },
 )

@@ -14,9 +14,9 @@ from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Note, Score
 
-Against = Literal["reference", "originals", "prompts", "labels", "images"]
-"""What is compared with: a set of other sounds; or, one for each sound, its original, its prompt,
-its class label or (query vectors in place of sounds) its image."""
+Against = Literal["reference", "originals", "prompts", "labels", "images", "set"]
+"""What is compared with: a set of other sounds; one for each sound, its original, its prompt, its
+class label or (query vectors in place of sounds) its image; or the sounds' own set."""
 LONGER = 1.1
 """Ratio of mean lengths above which a note says that they differ."""
 
@@ -79,7 +79,7 @@ class Metric:
     @property
     def needs_classes(self) -> bool:
         """Whether it compares class probabilities in place of embeddings."""
-        return self.against in ("originals", "labels")
+        return self.against in ("originals", "labels", "set")
 
     def __call__(
         self, made: Features, against: Features | Statistics, *, generator: torch.Generator

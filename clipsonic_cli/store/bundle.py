@@ -48,6 +48,7 @@ Kind = Literal[
     "clap",
     "vggish",
     "panns",
+    "passt",
     "listener",
 ]
 Config = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
@@ -67,6 +68,7 @@ KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "clap": (dict, ("encoder",)),  # ClapConfig of models/clap.py
     "vggish": (dict, ()),  # empty: there is one VGGish
     "panns": (dict, ()),  # and one CNN14 of 16 kHz
+    "passt": (dict, ()),  # and one PaSST-S of 10 s
     "listener": (dict, ("mel", "encoder")),  # ListenerConfig of models/listener.py
 }
 """Type of each kind's config, and the optional fields of a header that it must have."""

@@ -56,7 +56,7 @@ def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("kl:vggish", "text encoder, which 'vggish' lacks. Known: clap, panns, mini"),
+        ("kl:vggish", "text encoder, which 'vggish' lacks. Known: clap, panns, passt, mini"),
         ("accuracy:panns", "text encoder, which 'panns' lacks. Known: clap, mini"),
         ("clap:vggish", "text encoder, which 'vggish' lacks. Known: clap, mini"),
         ("similarity:mini", "uses no backbone"),

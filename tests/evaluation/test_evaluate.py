@@ -283,15 +283,16 @@ def test_a_networks_own_tagger_needs_no_prompts(run, fakes, tmp_path, monkeypatc
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     truth = fakes.write_sounds(tmp_path / "truth", 8)
     noisy = [fakes.write_sounds(tmp_path / f"{snr}", 8, snr=snr) for snr in (20, 0)]
-    metrics = ("kl:panns", "kad:panns")
+    metrics = ("kl:panns", "kad:panns", "is:panns")
     results = run(truth, *noisy, metrics=metrics, reference=truth)
     rows = results.rows
     labels = [score.label for score in rows[0].scores]
     values = [row.score("kl").value for row in rows]
-    assert labels == ["kl[panns]", "kad[panns]"]
+    assert labels == ["kl[panns]", "kad[panns]", "is[panns]"]
     assert values[0] == pytest.approx(0, abs=1e-9)
     assert 0 < values[1] < values[2]
-    assert "Over the 8 classes that 'panns' knows." in rows[0].score("kl").notes
+    for name in ("kl", "is"):
+        assert "Over the 8 classes that 'panns' knows." in rows[0].score(name).notes
     assert results.notes == ()  # where prompts would be from does not matter
 
 

@@ -178,6 +178,7 @@ def test_saved_statistics_tell_of_other_sample_rates_and_lengths():
         ("similarity", set()),
         ("kl", {"audio", "reference", "classes"}),
         ("accuracy", {"audio", "prompts", "classes"}),
+        ("is", {"audio", "classes"}),
     ],
 )
 def test_a_metric_says_what_it_needs(name, needs):

@@ -243,6 +243,35 @@ def panns(widths=(64, 128, 256, 512, 1024, 2048), classes=527):
     return {"iteration": 600_000, "model": weights, "sampler": places}
 
 
+def passt(dim=768, depth=12, classes=527):
+    """``passt-s-f128-p16-s10-ap.476-swa.pt``; of other sizes it is no PaSST-S, but small."""
+    shapes = {
+        "cls_token": (1, 1, dim),
+        "dist_token": (1, 1, dim),
+        "new_pos_embed": (1, 2, dim),
+        "freq_new_pos_embed": (1, dim, 12, 1),
+        "time_new_pos_embed": (1, dim, 1, 99),
+        "patch_embed.proj.weight": (dim, 1, 16, 16),
+        "patch_embed.proj.bias": (dim,),
+    }
+    layers = {"attn.qkv": (3, 1), "attn.proj": (1, 1), "mlp.fc1": (4, 1), "mlp.fc2": (1, 4)}
+    for i in range(depth):
+        for name, (wide, narrow) in layers.items():
+            shapes[f"blocks.{i}.{name}.weight"] = (wide * dim, narrow * dim)
+            shapes[f"blocks.{i}.{name}.bias"] = (wide * dim,)
+    for name in ("head.1", "head_dist"):
+        shapes |= {f"{name}.weight": (classes, dim), f"{name}.bias": (classes,)}
+    weights = {}
+    for name, shape in shapes.items():
+        fan_in = 1 if len(shape) == 3 else math.prod(shape[1:])
+        weights[name] = wave(name, *shape, scale=2 / math.sqrt(fan_in))
+    norms = [f"blocks.{i}.norm{j}" for i in range(depth) for j in (1, 2)]
+    for name in (*norms, "norm", "head.0"):
+        weights[f"{name}.weight"] = 1 + wave(f"{name}w", dim, scale=0.2)
+        weights[f"{name}.bias"] = wave(f"{name}b", dim, scale=0.1)
+    return weights
+
+
 def bigvgan(bands=128, channels=1536, rates=(8, 4, 2, 2, 2, 2), spelling=".weight_{}", bias=False):
     """``bigvgan_generator.pt`` of ``bigvgan_v2_44khz_128band_512x``.
 

@@ -14,6 +14,9 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import check_words
 from clipsonic_cli.types import Query, Space
 
+Kind = Literal["text", "image"]
+"""Of a query."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
@@ -22,7 +25,7 @@ class Mode:
     name: str
     """What ``--mode`` takes."""
     title: str
-    query: Literal["text", "image"]
+    query: Kind
     """The kind of query it takes."""
     encoder: str
     """A name of ``encoders.ENCODERS``."""
@@ -117,14 +120,14 @@ _ROWS = (
 )
 MODES: dict[str, Mode] = {mode.name: mode for mode in _ROWS}
 
-DEFAULT_MODE: dict[str, str] = {"text": "pd", "image": "iq"}
-"""The default mode for a kind of query."""
+DEFAULT_MODE: dict[Kind, str] = {"text": "pd", "image": "iq"}
+"""The default mode for a kind of query, unless a model names one (``store/default_mode.py``)."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Endings by which an image is told from text on the command line."""
 
 
-def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
+def mode_for(name: str | None, kind: Kind) -> Mode:
     """Return the mode of a query, or the default for its kind where no name is given.
 
     An unknown mode, or one that takes the other kind of query, is a UsageError.
@@ -141,13 +144,13 @@ def mode_for(name: str | None, kind: Literal["text", "image"]) -> Mode:
     return mode
 
 
-def negative_mode_for(mode: Mode, kind: Literal["text", "image"]) -> Mode:
+def negative_mode_for(mode: Mode, kind: Kind, default: str | None = None) -> Mode:
     """Return the mode whose encoder turns a negative query into what another's U-Net reads.
 
     The negative's kind may be the other one ("a cat photo, but no birdsong"); where no encoder for
-    it leads to this U-Net, that is a UsageError.
+    it leads to this U-Net, that is a UsageError. ``default`` is the model's mode for that kind.
     """
-    negative = mode if mode.query == kind else MODES[DEFAULT_MODE[kind]]
+    negative = mode if mode.query == kind else MODES[default or DEFAULT_MODE[kind]]
     if negative.unet != mode.unet:
         raise UsageError(
             f"Mode '{mode.name}' cannot steer away from {_a(kind)}: its U-Net reads "

@@ -25,12 +25,13 @@ from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.images import image_digest
 from clipsonic_cli.models import VOCODERS
-from clipsonic_cli.modes import MODES, mode_for, negative_mode_for, query_of
+from clipsonic_cli.modes import MODES, Kind, Mode, mode_for, negative_mode_for, query_of
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import bundle, model_folders
+from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
@@ -122,7 +123,7 @@ class ClipSonic:
         Args:
             query: A text; or the path of an image file, as a Path or a name such as "cat.jpg".
                 Images in memory (PIL, arrays, tensors) are errors, as no recipe could name them.
-            mode: A row of ``modes.MODES``; None is "pd" for text and "iq" for images.
+            mode: A row of ``modes.MODES``; None is the model's default for the kind of query.
             guidance: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
                 exaggerates. This and all numbers may be NumPy's.
             sampler: A name of ``diffusion.SAMPLERS``.
@@ -147,7 +148,7 @@ class ClipSonic:
             image=positive.path,
             negative=negative_query.text if negative_query else None,
             negative_image=negative_query.path if negative_query else None,
-            mode=mode_for(mode, positive.kind).name,
+            mode=mode_for(mode or self.default_mode(positive.kind)[0], positive.kind).name,
             guidance=guidance if guidance_scale is None else guidance_scale,
             sampler=sampler,
             steps=DEFAULT_STEPS[SAMPLERS.check(sampler)] if steps is None else steps,
@@ -155,6 +156,14 @@ class ClipSonic:
             seed=secrets.randbits(32) if seed is None else seed,
         )
         return next(self.generate([recipe], report=report))
+
+    def default_mode(self, kind: Kind) -> tuple[str, str]:
+        """Return the model's mode for a kind of query, and why it is this one, for people."""
+        return default_mode(self.parts.folder, kind)
+
+    def _negative_mode(self, mode: Mode, kind: Kind) -> Mode:
+        """Return the mode of a negative; see :func:`negative_mode_for`."""
+        return negative_mode_for(mode, kind, self.default_mode(kind)[0])
 
     def check(self, recipe: Recipe) -> Recipe:
         """Complete a recipe with what model and machine add; loads no weights.
@@ -197,7 +206,7 @@ class ClipSonic:
         mode, negative = mode_for(recipe.mode, recipe.query.kind), recipe.negative_query
         names = set(mode.weights)
         if negative is not None:
-            names |= set(negative_mode_for(mode, negative.kind).weights)
+            names |= set(self._negative_mode(mode, negative.kind).weights)
         return sorted(names | self.vocoder_parts(recipe.vocoder))
 
     def vocoder_parts(self, vocoder: str | None = None) -> set[str]:
@@ -217,7 +226,7 @@ class ClipSonic:
         """
         self._check_sampling(recipe, self.needs(recipe))
         mode, negative = MODES[recipe.mode], recipe.negative_query
-        modes = [mode] if negative is None else [mode, negative_mode_for(mode, negative.kind)]
+        modes = [mode] if negative is None else [mode, self._negative_mode(mode, negative.kind)]
         for row in modes:
             self.parts.encoder(row, candidates=recipe.candidates)
         self.parts.vocoder(recipe.vocoder or self.vocoder, self.parts.denoiser(mode.unet).spec)
@@ -327,7 +336,7 @@ class ClipSonic:
         else:
             # Noise of its own, so that x_T does not depend on whether there is a negative.
             negative_noise = SeededNoise([recipe.seed for recipe in recipes])
-            mode = negative_mode_for(mode, negative.kind)
+            mode = self._negative_mode(mode, negative.kind)
             encode = self.parts.encoder(mode, candidates=recipe.candidates)
             uncond = encode([negative] * len(recipes), noise=negative_noise, report=report).embed
         return cond.to(self.parts.device), uncond.to(self.parts.device)

@@ -257,7 +257,8 @@ MODE = sampling(
     "--mode -m MODE",
     "How the query reaches the U-Net: "
     + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
-    + f". Default: {DEFAULT_MODE['text']} for text, {DEFAULT_MODE['image']} for images.",
+    + f". Default: for text what fits the model's frames best, else {DEFAULT_MODE['text']}; "
+    f"{DEFAULT_MODE['image']} for images.",
     names=MODES,
 )
 SAMPLER = sampling("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS)

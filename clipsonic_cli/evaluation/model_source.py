@@ -109,7 +109,8 @@ class Generation:
         # Leave out the modes that lack queries, and clips without a label.
         for place, model in enumerate(models):
             if listing is None:
-                modes, more = self._without_data(model.modes, needs)
+                usual, _ = model.sonic.default_mode("text")
+                modes, more = self._without_data(model.modes, usual, needs)
             else:
                 modes, more = self._with_data(model.modes, clips, needs)
             models[place] = replace(model, modes=modes)
@@ -146,8 +147,10 @@ class Generation:
             prefix=prefix,
         )
 
-    def _without_data(self, modes: Sequence[str], needs: Needs) -> tuple[list[str], list[str]]:
-        """Return the modes for text alone, and notes."""
+    def _without_data(
+        self, modes: Sequence[str], usual: str, needs: Needs
+    ) -> tuple[list[str], list[str]]:
+        """Return the modes for text alone, of which ``usual`` is the model's default, and notes."""
         able = [name for name in modes if MODES[name].query == "text"]
         if needs.vectors:
             raise UsageError("'similarity' compares texts with images; give `data` with both.")
@@ -163,8 +166,7 @@ class Generation:
             )
         ]
         if self.modes is None:
-            # The paper's main mode where the model has it.
-            return (["pd"] if "pd" in able else able[:1]), notes
+            return ([usual] if usual in able else able[:1]), notes
         left = [name for name in modes if name not in able]
         return able, notes + [
             f"mode {name} is left out: it needs images; give `data`" for name in left

@@ -3,6 +3,7 @@
 The bank is of nouns (``nouns.txt``, of no data set) in some forms, so that no label is needed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -162,7 +163,7 @@ def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
     return torch.cat([(part @ centres.T).argmax(1) for part in torch.split(rows, AT_ONCE)])
 
 
-def as_bundle(statistics: Statistics, clip: ClipModel, meta: dict[str, object]) -> Bundle:
+def as_bundle(statistics: Statistics, clip: ClipModel, meta: Mapping[str, object]) -> Bundle:
     """Return the part of a model that holds statistics; the frames in half precision."""
     weights = dict(statistics.state_dict())
     weights["frames"] = weights["frames"].half()
@@ -171,6 +172,6 @@ def as_bundle(statistics: Statistics, clip: ClipModel, meta: dict[str, object]) 
         config=statistics.config,
         space="clip-image",
         encoder=clip.identity,
-        meta=meta,
+        meta=dict(meta),
     )
     return Bundle(header=header, weights=weights)

@@ -20,13 +20,14 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, Segments
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
+from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.loop import Progress
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import compare_vocoders
-from clipsonic_cli.training import publish
+from clipsonic_cli.training import publish, text_modes
 from clipsonic_cli.training.card import read_summary, write_card
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
@@ -81,6 +82,7 @@ class ModelInTraining:
         self.data = read_summary(run_dir)
         steps = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
         self.sampled = max(steps, default=0)
+        self.compared = False
 
     def save(self, progress: Progress, log: MetricsLog) -> None:
         """Write the part as it is, and make samples when they are due."""
@@ -88,6 +90,9 @@ class ModelInTraining:
         losses = {name: progress.losses.get(name) for name in self.setup.objective.networks}
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items() if loss is not None)
         self.callbacks.on_message(f"step {progress.step:,} saved: {shown or 'no loss yet'}")
+        if self.part == "unet" and not self.compared:
+            self.compared = True
+            self.choose_default_mode(ModelFolder(self.folder))
         every, step = self.config.sample_every, progress.step
         if every and (progress.last or step // every > self.sampled // every):
             self.sampled = step
@@ -100,6 +105,7 @@ class ModelInTraining:
             best = checkpoint.load_best(self.run_dir)
         self._write(progress, best, final=True)
         model = published(self.folder, self.config.name, self.part, self.callbacks)
+        self.choose_default_mode(model)
         write_card(model, self.config.name, self.command(model, image="picture.jpg"))
         return Outcome(
             name=self.config.name,
@@ -217,6 +223,18 @@ class ModelInTraining:
         if fad is not None:
             log.write(step, {f"held_out_fad_{backbone.name}": fad})
 
+    def choose_default_mode(self, model: ModelFolder) -> None:
+        """Compare the ways from text where the model has others than were compared before."""
+        if self.config.part.frames and text_modes.is_due(model, self.part):
+            text_modes.choose_default_mode(
+                model,
+                self.setup.dataset.clips,
+                None if self.setup.held_out is None else self.setup.held_out.clips,
+                self.device,
+                on_message=self.callbacks.on_message,
+                report=self.callbacks.on_progress,
+            )
+
     def command(self, model: ModelFolder, image: str | None = None) -> str | None:
         """Return :func:`command_for` a label or, without one, ``image``; by default a frame."""
         if self.config.images:
@@ -251,7 +269,9 @@ def command_for(
     The query is the first prompt, else the image, else :data:`PROMPT`. The part itself need not be
     written yet.
     """
-    for mode in TEXT_MODES if prompts or image is None else ("iq", *TEXT_MODES):
+    usual = default_mode(model, "text")[0]
+    modes = (usual, *TEXT_MODES)
+    for mode in modes if prompts or image is None else ("iq", *modes):
         parts = MODES[mode].weights
         if part in ("vocoder", *parts) and all(map(model.has, {*parts} - {part})):
             break
@@ -262,7 +282,8 @@ def command_for(
         command = f"{command} --image {shlex.quote(str(image))}"
     else:
         command = f"{command} {shlex.quote(next(iter(prompts), PROMPT))}"
-    return command if mode == DEFAULT_MODE[kind] else f"{command} --mode {mode}"
+    default = mode == (usual if kind == "text" else DEFAULT_MODE[kind])
+    return command if default else f"{command} --mode {mode}"
 
 
 def run_id(config: RunConfig) -> str:

@@ -12,9 +12,10 @@ from clipsonic_cli.audio.mel_image import draw_mel
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
-from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.modes import MODES
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.pipeline import ClipSonic
+from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.text import slug
 from clipsonic_cli.trainer.tracking import MetricsLog
@@ -41,7 +42,7 @@ def make_samples(
 
     The files returned are ``run_dir/samples/step-00001000/01-a-photo-of-violin.wav`` and ``.png``;
     both are shown in the log. A query's seed is its position, so that steps compare. A text runs in
-    mode "pd", an image in "iq", or else in the first mode of Table 1 whose parts are there and fit.
+    the model's default mode, or else in the first mode of Table 1 whose parts are there and fit.
     torch's global generators are left as they were. A failure is a message and ends nothing.
 
     ``vocoder`` is a name, None the model's default; ``steps`` are the sampler's, of ``seconds`` of
@@ -51,7 +52,7 @@ def make_samples(
         Recipe(
             text=query.text,
             image=None if query.image is None else str(query.image),
-            mode=DEFAULT_MODE[query.kind],
+            mode=default_mode(ModelFolder(folder), query.kind)[0],
             vocoder=vocoder,
             steps=steps,
             seconds=seconds,
@@ -104,7 +105,7 @@ def _answerable(sonic: ClipSonic, recipe: Recipe, on_message: Callable[[str], No
     kind = recipe.query.kind
     able = [mode.name for mode in MODES.values() if mode.query == kind]
     refusals: list[ClipsonicError] = []
-    for name in sorted(able, key=lambda name: name != DEFAULT_MODE[kind]):
+    for name in sorted(able, key=lambda name: name != recipe.mode):
         try:
             chosen = sonic.check(replace(recipe, mode=name))
         except (MissingWeights, BadBundle) as error:

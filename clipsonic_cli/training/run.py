@@ -60,6 +60,7 @@ from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_
 from clipsonic_cli.training.setup import Setup, build
 from clipsonic_cli.training.stages import STAGES, STATISTICS, Encoder, Part
 from clipsonic_cli.training.statistics import write_statistics
+from clipsonic_cli.training.text_modes import choose_default_mode
 from clipsonic_cli.training.warm_start import find_warm_start
 
 NOTABLE_SHARE = 0.01
@@ -284,6 +285,14 @@ def _only_statistics(
         report=callbacks.on_progress,
     )
     model = published(folder, name, part, callbacks)
+    choose_default_mode(
+        model,
+        clips,
+        None,
+        encoder.device,
+        on_message=callbacks.on_message,
+        report=callbacks.on_progress,
+    )
     return Outcome(
         name=name,
         path=model.path,

@@ -141,6 +141,8 @@ def test_the_statistics_are_of_the_frames_that_are_trained_on(unbroken):
         published(done).header.meta["run"],
     )
     sonic = ClipSonic.load(done.name)
+    assert set(header.meta["fits"]) == {"zs", "ms", "ra", "rt", "pd"}
+    assert sonic.default_mode("text")[0] == header.meta["default_mode"] in header.meta["fits"]
     for mode in ("ms", "ra", "rt"):
         assert sonic("a dog", mode=mode, steps=1, seconds=0.3).samples.isfinite().all()
 
@@ -168,7 +170,7 @@ def test_statistics_alone_join_a_model_in_no_training(make_request, unbroken):
     adding = dataclasses.replace(adding, out=make_request().out)
     added = begin(adding, device=CPU)
     assert (added.part, added.step) == ("statistics", 0)
-    assert added.command == f"clipsonic generate --model {old.name} 'a photo of violin' --mode rt"
+    assert added.command == f"clipsonic generate --model {old.name} 'a photo of violin'"
     theirs = published(done, "statistics").weights
     assert torch.equal(published(old, "statistics").weights["frame_mean"], theirs["frame_mean"])
     with pytest.raises(UsageError, match="another run trained"):

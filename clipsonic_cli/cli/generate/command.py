@@ -37,6 +37,7 @@ from clipsonic_cli.cli.generate.requests import (
     unused_columns,
 )
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.modes import Kind
 
 
 def generate(
@@ -117,7 +118,14 @@ def generate(
         )
     # Plan recipes and files.
     finish = finishing.plan(original, trim, normalize, rate)
-    recipes = plan_recipes(requests, recipe, preset, choices, count)
+    recipes = plan_recipes(
+        requests,
+        recipe,
+        preset,
+        choices,
+        count,
+        lambda kind: _default_mode(model or (None if recipe is None else recipe.model), kind),
+    )
     template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
     rounds = plan_rounds(requests, recipes, template, count, keep)
     _note_rows(requests, template, seed, console)
@@ -165,6 +173,14 @@ def generate(
             delivery=delivery,
             finish=finish,
         )
+
+
+def _default_mode(model: str | None, kind: Kind) -> str:
+    """Return the default mode of a model; of the default model for None."""
+    from clipsonic_cli.store import model_folders  # only where no mode is named: it takes a while
+    from clipsonic_cli.store.default_mode import default_mode
+
+    return default_mode(model_folders.find(model or model_folders.default()[0]), kind)[0]
 
 
 def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from clipsonic_cli.cli.options import PRESETS
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import mode_for
+from clipsonic_cli.modes import DEFAULT_MODE, Kind, mode_for
 
 MAX_SOUNDS = 1_000_000
 """Most sounds of a run; all of their recipes are in memory."""
@@ -55,12 +55,13 @@ def plan_recipes(
     preset: str | None,
     choices: dict[str, Any],
     variations: int,
+    default_mode: Callable[[Kind], str] = DEFAULT_MODE.__getitem__,
 ) -> list[Recipe]:
     """Build the recipes of all sounds: every request, in as many variations.
 
     From weak to strong, what decides is: the defaults, ``--like``, ``--preset``, the options, and
     the row of a list. Where none of them has a seed, one is drawn, and counts up over all sounds,
-    so that no two have the same noise.
+    so that no two have the same noise. ``default_mode`` returns the model's, for a kind of query.
 
     Raises:
         UsageError: A name is unknown, a number out of range, a mode does not fit its query, or
@@ -85,9 +86,10 @@ def plan_recipes(
             # Choose the mode: that of --like is for its kind of query only.
             same_kind = original is not None and original.query.kind == query.kind
             mode = chosen.get("mode", base["mode"] if same_kind else None)
+            mode = mode_for(mode or default_mode(query.kind), query.kind).name
             fields = base | chosen
             fields |= {"text": query.text, "image": query.path}
-            fields |= {"sampler": sampler, "mode": mode_for(mode, query.kind).name}
+            fields |= {"sampler": sampler, "mode": mode}
             seed = fields.setdefault("seed", drawn + len(recipes))
             recipes += [Recipe(**fields | {"seed": seed + i}) for i in range(variations)]
     return recipes

@@ -14,7 +14,7 @@ from clipsonic_cli.cli.generate.jobs import Job, Round
 from clipsonic_cli.cli.generate.outputs import drawing_of
 from clipsonic_cli.config import Finish, Recipe
 from clipsonic_cli.diffusion.timesteps import too_few
-from clipsonic_cli.modes import MODES
+from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.types import Score
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _made(
     for batch in batched([job.recipe for job in jobs], batch_size):
         progress.batch = len(batch)
         if settings != (settings := _settings(batch[0])):
-            console.note(settings)
+            console.note(f"{settings}{_why(sonic, batch[0])}")
         for number, recipe in enumerate(batch, start=start + 1):
             count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
             near = _nearest(sonic, recipe) if not console.quiet else ""
@@ -177,6 +177,14 @@ def _settings(recipe: Recipe) -> str:
     return (
         f"mode {recipe.mode}, w {recipe.guidance:g}, {recipe.sampler} in {recipe.steps} steps, "
         f"{recipe.seconds:g} s"
+    )
+
+
+def _why(sonic: "ClipSonic", recipe: Recipe) -> str:
+    """Format why the mode is the default, where it is one that fitted the model's frames best."""
+    mode, why = sonic.default_mode(recipe.query.kind)
+    return (
+        f" ({mode} is {why})" if mode == recipe.mode and mode not in DEFAULT_MODE.values() else ""
     )
 
 

@@ -9,6 +9,7 @@ from clipsonic_cli.cli.models.describe import default_or_none, describe_model
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
+from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 
 CARD = "MODEL_CARD.md"
@@ -40,7 +41,7 @@ def describe(model: ModelFolder) -> Facts:
     facts = {
         "model": f"{details['name']} ({details['state']}{default})",
         "folder": details["path"],
-        "modes": _modes(details["modes"]),
+        "modes": _modes(model, details["modes"]),
         "sound": _sound(details["sound"]),
         "labels": _labels(details["labels"]),
         "licence": f"{details['licence']} (of the weights); what that means for sounds: "
@@ -91,9 +92,10 @@ def numbers_of(value: Any, depth: int = 2) -> Any:
     return value if number and -MAX_NUMBER < value < MAX_NUMBER else None
 
 
-def _modes(modes: list[str]) -> str:
+def _modes(model: ModelFolder, modes: list[str]) -> str:
     """Format the modes of a model, and which are the defaults."""
-    defaults = [f"{kind}: {mode}" for kind, mode in DEFAULT_MODE.items() if mode in modes]
+    usual = {kind: default_mode(model, kind)[0] for kind in DEFAULT_MODE}
+    defaults = [f"{kind}: {mode}" for kind, mode in usual.items() if mode in modes]
     named = ", ".join(f"{name} ({MODES[name].title})" for name in modes) or "none yet"
     return f"{named}; by default {', '.join(defaults)}" if defaults else named
 

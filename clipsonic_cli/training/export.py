@@ -11,13 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipsonic_cli.config import PAPER_VOCODER, VocoderConfig
+from clipsonic_cli.config import PAPER_VOCODER, BridgeConfig, VocoderConfig
+from clipsonic_cli.encoders.bridge import KEY, BridgeEncoder
+from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.models import VOCODERS
+from clipsonic_cli.models import VOCODERS, state_dict
 from clipsonic_cli.models.bigvgan import fold_weight_norm
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.preparation.dataset import FramesAndSounds, Segments
+from clipsonic_cli.preparation.statistics import embed_bank
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.default_mode import default_mode
@@ -28,6 +32,7 @@ from clipsonic_cli.trainer.loop import Progress
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import compare_vocoders
 from clipsonic_cli.training import publish, text_modes
+from clipsonic_cli.training.bridge import choose_entry
 from clipsonic_cli.training.card import read_summary, write_card
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
@@ -155,6 +160,8 @@ class ModelInTraining:
             meta["labels"] = self.setup.dataset.labels()[:MAX_LABELS]
         if final and header.kind == "vocoder":
             meta |= self._scores(plain)
+        if final and header.kind == "bridge":
+            meta |= self._entry(plain)
         dtype = getattr(torch, config.train.publish_dtype)
         stored = {name: weight.to(dtype) for name, weight in plain.items()}
         made = Bundle(header=replace(header, meta=meta), weights=stored)
@@ -194,6 +201,29 @@ class ModelInTraining:
         )
         rounded = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
         return {"scores": rounded, "scored_on": of, "default_vocoder": better}
+
+    def _entry(self, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:
+        """Choose where texts enter the bridge, by held-out frames or else by those trained on."""
+        network, diffusion = self.config.network, self.config.diffusion
+        assert isinstance(network, BridgeConfig)
+        assert diffusion is not None  # a bridge has one
+        part = bundle.load(ModelFolder(self.folder).part("clip"), kind="clip")
+        clip = load_clip(part).to(self.device)
+        bridge = state_dict.build(lambda: Bridge(network), weights, self.part, device=self.device)
+        clips, of = self.setup.held_out, "held-out frames"
+        if clips is None:
+            clips, of = self.setup.dataset, "the frames trained on, as none are held out"
+        encoder, frames = (
+            BridgeEncoder(clip, bridge, diffusion),
+            text_modes.frames_of(clips.clips)[0],
+        )
+        meta = choose_entry(encoder, embed_bank(clip), frames)
+        shown = ", ".join(f"{entry} {fit:.3f}" for entry, fit in meta["cosines"].items())
+        self.callbacks.on_message(
+            f"texts enter the bridge at step {meta[KEY]} of {diffusion.train_steps}: cosine with "
+            f"{of} by entry {shown}"
+        )
+        return meta
 
     def _sample(self, step: int, log: MetricsLog) -> None:
         """Make samples, and the FAD of held-out frames; a failure is a message."""

@@ -172,7 +172,9 @@ def is_due(model: ModelFolder, part: str) -> bool:
     if not ways:
         return False
     fits = bundle.read_header(model.part("statistics")).meta.get(FITS)
-    return not isinstance(fits, dict) or set(fits) != set(ways) or part.startswith("prior")
+    return (
+        not isinstance(fits, dict) or set(fits) != set(ways) or part.startswith(("prior", "bridge"))
+    )
 
 
 def frames_of(clips: Prepared) -> tuple[Tensor, list[str | None]]:

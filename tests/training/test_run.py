@@ -193,6 +193,8 @@ def test_a_bridge_of_the_frames_adds_its_mode_to_a_model(unbroken):
             ours.weights[name].float(), frames.weights[name], atol=1e-3, rtol=0
         )
     assert ours.header.encoder == "micro-clip"
+    meta = ours.header.meta
+    assert meta["cosines"][str(meta["entry"])] == max(meta["cosines"].values())
 
 
 @pytest.mark.parametrize(

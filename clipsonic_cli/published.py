@@ -124,6 +124,19 @@ def _passt(files: Files) -> Bundle:
     return _bundle("passt", "passt", {}, from_passt(checkpoint))
 
 
+def _wav2clip(files: Files) -> Bundle:
+    """Convert Wav2CLIP, with the image tower of the hub's CLIP ViT-B/32."""
+    from clipsonic_cli.models.wav2clip import from_wav2clip
+    from clipsonic_cli.store.foreign import read_foreign
+
+    weights = from_wav2clip(
+        read_foreign(files["Wav2CLIP.pt"]),
+        _read_json(files["open_clip_config.json"]),
+        read_foreign(files["open_clip_model.safetensors"]),
+    )
+    return _bundle("wav2clip", "wav2clip", {}, weights)
+
+
 CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
     "laion-prior": partial(_prior, name="laion-prior", file="latest.pth"),
@@ -135,6 +148,7 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "vggish": _vggish,
     "panns": _panns,
     "passt": _passt,
+    "wav2clip": _wav2clip,
 }
 """Conversions into bundles by asset; assets without a row stay as they were published."""
 

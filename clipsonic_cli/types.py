@@ -256,6 +256,14 @@ class TaggingBackbone(Backbone, Protocol):
         ...
 
 
+class AudioImageBackbone(Backbone, Protocol):
+    """A backbone that embeds images in the same space."""
+
+    def embed_images(self, images: Sequence[Path]) -> torch.Tensor:
+        """Return (M, D) float32 on the CPU for M image files."""
+        ...
+
+
 class AudioTextBackbone(Backbone, Protocol):
     """A backbone that embeds texts in the same space; all its vectors have unit norm."""
 

@@ -15,7 +15,9 @@ from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.models.clap import ClapConfig
 from clipsonic_cli.models.panns import Cnn14
 from clipsonic_cli.models.passt import Passt
+from clipsonic_cli.models.state_dict import build
 from clipsonic_cli.models.vggish import VGGish
+from clipsonic_cli.models.wav2clip import Wav2Clip
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.manifest import ASSETS
 
@@ -133,6 +135,17 @@ def test_passt_at_its_real_size(tmp_path):
     network = Passt().eval()
     network.load_state_dict(dict(convert("passt", tmp_path).weights))
     assert torch.isfinite(network(torch.zeros(1, 1, 128, 1000))).all()
+
+
+@pytest.mark.slow
+def test_wav2clip_at_its_real_size(tmp_path):
+    torch.save(files.wav2clip(), tmp_path / "Wav2CLIP.pt")
+    described = files.CLIP_CONFIG | {"model_cfg": files.VIT_B_32}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(described))
+    save_file(files.openai_clip(files.VIT_B_32), tmp_path / "open_clip_model.safetensors")
+    network = build(Wav2Clip, convert("wav2clip", tmp_path).weights, "Wav2CLIP")
+    assert network(torch.zeros(1, 1, 257, 9)).shape == (1, 512)
+    assert float(network.encode_image(torch.zeros(1, 3, 224, 224)).norm()) == pytest.approx(1)
 
 
 @pytest.mark.slow

@@ -50,8 +50,17 @@ class MetricRun:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the backbone has a text encoder, where prompts are needed."""
-        return not self.needs_prompts or _has(self.backbone, "embed_text")
+        """Whether the backbone has the encoder that is needed, of texts or of images."""
+        return self.lacking is None
+
+    @property
+    def lacking(self) -> str | None:
+        """The encoder that is needed and that the backbone lacks, with its article."""
+        if self.needs_prompts and not _has(self.backbone, "embed_text"):
+            return "a text encoder"
+        if self.metric.needs_images and not _has(self.backbone, "embed_images"):
+            return "an image encoder"
+        return None
 
 
 def choose(names: Sequence[str]) -> list[MetricRun]:
@@ -87,14 +96,15 @@ def _choose(name: str) -> MetricRun:
     if not run.is_possible:
         able = [row for row in BACKBONES if MetricRun(metric=metric, backbone=row).is_possible]
         raise UsageError(
-            f"'{metric.name}' needs a backbone with a text encoder, which '{backbone}' lacks. "
+            f"'{metric.name}' needs a backbone with {run.lacking}, which '{backbone}' lacks. "
             f"Known: {', '.join(able)}."
         )
     if is_here(backbone):
         return run
-    if named:
+    substitute = MetricRun(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
+    if named or not substitute.is_possible:
         assets.file_of(find(backbone))  # raises, and says how to get it
-    return MetricRun(metric=metric, backbone=BACKBONES.check(EMBEDDED), instead_of=backbone)
+    return substitute
 
 
 def _has(backbone: str, method: str) -> bool:

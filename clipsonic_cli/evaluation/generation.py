@@ -185,7 +185,13 @@ def plan_reconstruction(
             yield
 
     prompts = {i.name: i.text for i in items if i.text is not None and i.name in sounds}
-    system = System(name=RECONSTRUCTION, sounds=sounds, prompts=prompts, of_reference=True)
+    system = System(
+        name=RECONSTRUCTION,
+        sounds=sounds,
+        prompts=prompts,
+        images={i.name: i.image for i in items if i.image is not None and i.name in sounds},
+        of_reference=True,
+    )
     return Planned(system=system, absent=len(absent), make=make)
 
 

@@ -80,7 +80,9 @@ class ModelRun:
         return ClipSpec(
             seconds=self.clip_seconds,
             sample_rate=self.models[0].spec.sample_rate,
-            image=self.needs.vectors or any(mode.query == "image" for mode in modes),
+            image=self.needs.vectors
+            or self.needs.images
+            or any(mode.query == "image" for mode in modes),
         )
 
     def preview(self, out: Path) -> Work:

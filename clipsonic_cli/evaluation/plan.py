@@ -99,6 +99,7 @@ def resolve(request: EvalRequest) -> Plan:
     needs = Needs(
         audio=bool(audio_runs) or request.listening,
         prompts=request.listening or any(run.needs_prompts for run in audio_runs),
+        images=any(run.metric.needs_images for run in audio_runs),
         vectors=bool(vector_runs),
     )
     return Plan(

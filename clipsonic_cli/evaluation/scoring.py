@@ -16,12 +16,13 @@ from clipsonic_cli.evaluation.labels import Verdict, judge
 from clipsonic_cli.evaluation.results import ScoreRow, heading
 from clipsonic_cli.evaluation.systems import Reference, System
 from clipsonic_cli.metrics.fad import outliers
-from clipsonic_cli.metrics.features import Features, embed_prompts
+from clipsonic_cli.metrics.features import Features, embed_prompts, from_vectors
 from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_statistics
 from clipsonic_cli.metrics.metric import Metric
 from clipsonic_cli.metrics.tagger import ZeroShotTagger, tagged
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import (
+    AudioImageBackbone,
     AudioTextBackbone,
     Backbone,
     Note,
@@ -255,6 +256,8 @@ class _FeatureCache:
             against = self._zero_shot(system).labels(system.prompts)
         elif metric.against == "prompts":
             against = self._embed_prompts(system.prompts)
+        elif metric.needs_images:
+            against = self._embed_images(system)
         if metric.needs_classes:
             own = cast(TaggingBackbone, self.backbone)
             tagger = own if run.own_classes else self._zero_shot(system)
@@ -322,6 +325,16 @@ class _FeatureCache:
             backbone = cast(AudioTextBackbone, self.backbone)
             self._prompts[key] = embed_prompts(dict(prompts), backbone)
         return self._prompts[key]
+
+    def _embed_images(self, system: System) -> Features:
+        if not system.images:
+            raise UsageError(
+                f"Nothing says which images the sounds of '{system.name}' were made from; give "
+                "sounds that clipsonic made of images and `pictures`, the images' folder, or "
+                "`model` and `data`."
+            )
+        rows = cast(AudioImageBackbone, self.backbone).embed_images(list(system.images.values()))
+        return from_vectors(list(system.images), rows, backbone=self.backbone.name)
 
     def _zero_shot(self, system: System) -> ZeroShotTagger:
         """Return the tagger whose classes are the prompts of one system alone."""

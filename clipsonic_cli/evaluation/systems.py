@@ -72,5 +72,7 @@ class Needs:
 
     audio: bool = True
     prompts: bool = False
+    images: bool = False
+    """Images of the clips, whatever the modes."""
     vectors: bool = False
     """Query vectors of a model."""

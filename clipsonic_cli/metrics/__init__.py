@@ -17,6 +17,7 @@ METRICS = Registry(
         "similarity": "clipsonic_cli.metrics.similarity:METRIC",
         "kl": "clipsonic_cli.metrics.kl:METRIC",
         "accuracy": "clipsonic_cli.metrics.accuracy:METRIC",
+        "cs": "clipsonic_cli.metrics.clip_score:METRIC",
         "is": "clipsonic_cli.metrics.inception:METRIC",
     },
 )
@@ -28,6 +29,7 @@ BACKBONES = Registry(
         "clap": "clipsonic_cli.metrics.clap:ClapBackbone",
         "panns": "clipsonic_cli.metrics.panns:PannsBackbone",
         "passt": "clipsonic_cli.metrics.passt:PasstBackbone",
+        "wav2clip": "clipsonic_cli.metrics.wav2clip:Wav2ClipBackbone",
         "mini": "clipsonic_cli.metrics.mini:MiniBackbone",
     },
 )

@@ -14,9 +14,10 @@ from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Note, Score
 
-Against = Literal["reference", "originals", "prompts", "labels", "images", "set"]
+Against = Literal["reference", "originals", "prompts", "labels", "query images", "images", "set"]
 """What is compared with: a set of other sounds; one for each sound, its original, its prompt, its
-class label or (query vectors in place of sounds) its image; or the sounds' own set."""
+class label, the image it was made from or (query vectors in place of sounds) its image; or the
+sounds' own set."""
 LONGER = 1.1
 """Ratio of mean lengths above which a note says that they differ."""
 
@@ -75,6 +76,11 @@ class Metric:
     def needs_prompts(self) -> bool:
         """Whether it compares with texts, whatever the backbone."""
         return self.against in ("prompts", "labels")
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether it compares sounds with the images they were made from."""
+        return self.against == "query images"
 
     @property
     def needs_classes(self) -> bool:

@@ -49,6 +49,7 @@ Kind = Literal[
     "vggish",
     "panns",
     "passt",
+    "wav2clip",
     "listener",
 ]
 Config = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
@@ -69,6 +70,7 @@ KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "vggish": (dict, ()),  # empty: there is one VGGish
     "panns": (dict, ()),  # and one CNN14 of 16 kHz
     "passt": (dict, ()),  # and one PaSST-S of 10 s
+    "wav2clip": (dict, ()),  # with the image tower of CLIP ViT-B/32
     "listener": (dict, ("mel", "encoder")),  # ListenerConfig of models/listener.py
 }
 """Type of each kind's config, and the optional fields of a header that it must have."""

@@ -225,6 +225,32 @@ ROWS = (
         metrics=("fad:passt", "kad:passt", "kl:passt", "is"),
     ),
     Asset(
+        name="wav2clip",
+        title="Wav2CLIP and CLIP ViT-B/32, which compare sounds with images",
+        licence="MIT",
+        page="https://github.com/descriptinc/lyrebird-wav2clip",
+        files=(
+            RemoteFile(
+                name="Wav2CLIP.pt",
+                urls=(
+                    "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/"
+                    "v0.1.0-alpha/Wav2CLIP.pt",
+                ),
+            ),
+            _hub_file(
+                "timm/vit_base_patch32_clip_224.openai",
+                "open_clip_model.safetensors",
+                length=605_143_284,
+                sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+                digest_from=THIRD_PARTIES,
+            ),
+            _hub_file("timm/vit_base_patch32_clip_224.openai", "open_clip_config.json"),
+        ),
+        size=654_000_000,
+        part="wav2clip",
+        metrics=("cs",),
+    ),
+    Asset(
         name="improved-diffusion",
         title="image U-Net of improved-diffusion, a warm start for the mel U-Net",
         licence="MIT",

@@ -47,6 +47,11 @@ def test_a_backbone_given_by_name_has_to_be_here():
         choose(["fad:clap"])
 
 
+def test_a_backbone_that_nothing_can_stand_in_for_has_to_be_here():
+    with pytest.raises(MissingWeights, match="clipsonic download wav2clip"):
+        choose(["fad", "cs"])
+
+
 def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
     monkeypatch.setattr(backbones, "is_here", lambda _name: True)
     names = ["kl", "kl:panns", "clap", "accuracy", "fad", "fad:panns"]
@@ -59,6 +64,7 @@ def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
         ("kl:vggish", "text encoder, which 'vggish' lacks. Known: clap, panns, passt, mini"),
         ("accuracy:panns", "text encoder, which 'panns' lacks. Known: clap, mini"),
         ("clap:vggish", "text encoder, which 'vggish' lacks. Known: clap, mini"),
+        ("cs:panns", "an image encoder, which 'panns' lacks. Known: wav2clip"),
         ("similarity:mini", "uses no backbone"),
         ("fda", "Did you mean 'fad'"),
         ("fad:clpa", "Did you mean 'clap'"),

@@ -13,11 +13,13 @@ from clipsonic_cli.config import Recipe
 from clipsonic_cli.data.listing import list_clips
 from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.evaluation import scoring
+from clipsonic_cli.evaluation import backbones, scoring
 from clipsonic_cli.evaluation.evaluate import EvalCallbacks, evaluate, preview
 from clipsonic_cli.evaluation.model_source import Generation
 from clipsonic_cli.evaluation.plan import EvalRequest
+from clipsonic_cli.evaluation.sources import Folders
 from clipsonic_cli.evaluation.systems import Needs
+from clipsonic_cli.metrics import BACKBONES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import bundle
 
@@ -125,6 +127,25 @@ def test_similarity_makes_no_sound_and_has_no_guidance(run, model, tmp_path):
     score = results.rows[0].score("similarity")
     assert (score.label, score.n) == ("similarity[micro-clip]", 4)
     assert -1 <= score.value <= 1
+
+
+def test_sounds_of_every_mode_are_compared_with_the_images_of_their_clips(run, model, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "wav2clip", "fake_backbones:FakeImageBackbone")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    results = run(dataclasses.replace(model, modes=("zs",)), "cs")
+    rows = {row.system: row.score("cs") for row in results.rows}
+    assert [*rows] == ["zs", "reconstruction"]
+    for score in rows.values():
+        assert (score.label, score.n, score.as_paper) == ("cs", 4, True)
+        assert -100 <= score.value <= 100
+
+
+def test_sounds_that_were_made_of_no_image_have_no_clip_score(run, fakes, tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "wav2clip", "fake_backbones:FakeImageBackbone")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    folder = fakes.write_sounds(tmp_path / "dogs", 2)
+    with pytest.raises(UsageError, match=r"which images the sounds of 'dogs' were made from; give"):
+        run(Folders(folders=(folder,)), "cs")
 
 
 def test_no_modes_leave_the_reconstruction_of_longer_clips(run, model):

@@ -179,9 +179,10 @@ def test_saved_statistics_tell_of_other_sample_rates_and_lengths():
         ("kl", {"audio", "reference", "classes"}),
         ("accuracy", {"audio", "prompts", "classes"}),
         ("is", {"audio", "classes"}),
+        ("cs", {"audio", "images"}),
     ],
 )
 def test_a_metric_says_what_it_needs(name, needs):
     metric = METRICS.load(name)
-    kinds = ("audio", "reference", "prompts", "classes")
+    kinds = ("audio", "reference", "prompts", "classes", "images")
     assert {kind for kind in kinds if getattr(metric, f"needs_{kind}")} == needs

@@ -20,8 +20,8 @@ def test_sounds_that_are_tagged_alike_score_one():
 
 def test_sounds_of_one_class_each_score_the_number_of_classes():
     assert score(torch.eye(3)).value == pytest.approx(3)
-    many = score(torch.eye(2).repeat(20_000, 1))
-    assert many.value == pytest.approx(2, abs=0.001)
+    many = score(torch.eye(2).repeat(2000, 1))
+    assert many.value == pytest.approx(2, abs=0.01)
     assert not many.notes
 
 

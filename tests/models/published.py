@@ -126,6 +126,19 @@ CLIP_CONFIG = {
     },
 }
 """``open_clip_config.json`` next to ``open_clip_model.safetensors``."""
+VIT_B_32 = {
+    "embed_dim": 512,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
+    "text_cfg": {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 512,
+        "heads": 8,
+        "layers": 12,
+    },
+}
+"""Its "model_cfg" for the smaller CLIP."""
 
 
 def openai_clip(model_cfg=CLIP_CONFIG["model_cfg"], mixed=False):
@@ -270,6 +283,40 @@ def passt(dim=768, depth=12, classes=527):
         weights[f"{name}.weight"] = 1 + wave(f"{name}w", dim, scale=0.2)
         weights[f"{name}.bias"] = wave(f"{name}b", dim, scale=0.1)
     return weights
+
+
+def wav2clip():
+    """``Wav2CLIP.pt``: its two networks, and a third that only its training needed."""
+    turns = 2 * np.pi * np.arange(512) / 512
+    window = torch.tensor(0.5 - 0.5 * np.cos(turns), dtype=torch.float32)
+    weights = {"audio_encoder.spectrogram.window": window}
+
+    def convolution(name, norm, wide, narrow, size):
+        scale = 2 / math.sqrt(narrow * size**2)
+        weights[f"{name}.weight"] = wave(name, wide, narrow, size, size, scale=scale)
+        weights[f"{norm}.weight"] = 1 + wave(f"{norm}w", wide, scale=0.2)
+        weights[f"{norm}.bias"] = wave(f"{norm}b", wide, scale=0.1)
+        weights[f"{norm}.running_mean"] = wave(f"{norm}m", wide, scale=0.1)
+        weights[f"{norm}.running_var"] = 1 + wave(f"{norm}v", wide, scale=0.2)
+        weights[f"{norm}.num_batches_tracked"] = torch.tensor(100_000)
+
+    encoder = "audio_encoder."
+    convolution(f"{encoder}conv1", f"{encoder}bn1", 64, 1, 7)
+    narrow = 64
+    for level, wide in enumerate((64, 128, 256, 512), 1):
+        for index in range(2):
+            block = f"{encoder}layer{level}.{index}."
+            convolution(f"{block}conv1", f"{block}bn1", wide, narrow, 3)
+            convolution(f"{block}conv2", f"{block}bn2", wide, wide, 3)
+            if wide != narrow:
+                convolution(f"{block}downsample.0", f"{block}downsample.1", wide, narrow, 1)
+            narrow = wide
+    for part in ("audio_transform", "image_transform"):
+        for index in (0, 3):
+            name = f"{part}.sequential.{index}"
+            weights[f"{name}.weight"] = wave(name, 512, 512, scale=2 / math.sqrt(512))
+            weights[f"{name}.bias"] = wave(f"{name}b", 512, scale=0.1)
+    return weights | {"loss_fn_a.logit_scale": torch.tensor(2.6593)}
 
 
 def bigvgan(bands=128, channels=1536, rates=(8, 4, 2, 2, 2, 2), spelling=".weight_{}", bias=False):

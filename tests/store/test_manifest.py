@@ -66,6 +66,7 @@ def test_evaluation_needs_what_its_metrics_take_by_themselves():
     assert [row.name for row in needed_for("eval")] == ["openai-clip", "clap", "vggish"]
     assert [row.name for row in needed_for("fad:panns")] == ["panns"]
     assert [row.name for row in needed_for("is")] == ["passt"]
+    assert [row.name for row in needed_for("cs")] == ["wav2clip"]
 
 
 def test_blanks_in_a_purpose_do_not_matter():

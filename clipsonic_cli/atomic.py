@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,12 @@ def written(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # it is renamed, or would hide why the block failed
             temporary.unlink()
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that are free on the disk of a folder, which need not exist."""
+    parents = (folder.absolute(), *folder.absolute().parents)
+    return shutil.disk_usage(next(path for path in parents if path.is_dir())).free
 
 
 def why_unwritable(folder: Path) -> str | None:

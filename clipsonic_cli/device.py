@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     import torch
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def choose_device(name: str) -> torch.device:
     """Return a device; "auto" is CUDA if there is one, else Apple's GPU, else the CPU.
 

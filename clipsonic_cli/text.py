@@ -71,10 +71,22 @@ def names_any(text: str, labels: Iterable[str]) -> bool:
 
 def listed(names: Sequence[str], noun: str) -> str:
     """Format one or more names as "2 files (a, b)", without more of them than a line can hold."""
-    more = ", ..." if len(names) > SHOWN else ""
-    plural = noun if len(names) == 1 else f"{noun}s"
-    shown = ", ".join(printable(name) for name in names[:SHOWN])
-    return f"{len(names)} {plural} ({shown}{more})"
+    return f"{counted(len(names), noun)} ({first([*map(printable, names)])})"
+
+
+def first(names: Sequence[str]) -> str:
+    """Format names as "a, b, c, ...", without more of them than a line can hold."""
+    return ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+
+
+def counted(number: float, noun: str) -> str:
+    """Format a number of things: "1 step", "2,000 steps", "1.5 minutes"."""
+    return f"{f'{number:,}'.removesuffix('.0')} {noun}{'s' * (number != 1)}"
+
+
+def megabytes(count: int) -> str:
+    """Format a number of bytes for people."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def printable(name: str) -> str:

@@ -9,9 +9,9 @@ import pytest
 import typer
 
 from clipsonic_cli.cli import app
-from clipsonic_cli.cli.download.inventory import megabytes
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.manifest import ASSETS, needed_for
+from clipsonic_cli.text import megabytes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

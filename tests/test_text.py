@@ -2,7 +2,7 @@ import pytest
 
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import query_of
-from clipsonic_cli.text import check_words, duration, has_word, names_any, printable
+from clipsonic_cli.text import check_words, counted, duration, has_word, names_any, printable
 
 
 @pytest.mark.parametrize("text", ["dog", "7", "犬", "कु", "собака", "🐶", "!?a"])
@@ -55,3 +55,10 @@ def test_durations_are_of_two_digits_and_the_unit_people_use(seconds, text):
 )
 def test_a_text_names_a_label_by_its_words(text, named):
     assert names_any(text, ["dog", "sea waves"]) is named
+
+
+def test_things_are_counted_in_singular_and_plural():
+    assert counted(1, "step") == "1 step"
+    assert counted(2000, "step") == "2,000 steps"
+    assert counted(1.0, "minute") == "1 minute"
+    assert counted(1.5, "minute") == "1.5 minutes"

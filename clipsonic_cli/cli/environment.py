@@ -14,21 +14,21 @@ def describe() -> str:
     """Format the versions of clipsonic, Python and torch, the platform and the device."""
     return (
         f"clipsonic {__version__}\nPython {platform.python_version()} on {platform.platform()}, "
-        f"torch {torch_version()}, device: {likely_device()}"
+        f"torch {version('torch') or 'not installed'}, device: {likely_device()}"
     )
 
 
-def torch_version() -> str:
-    """Return the version of torch that is installed."""
+def version(name: str) -> str | None:
+    """Return the version of a package, which is not imported; None if it is not installed."""
     try:
-        return metadata.version("torch")
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def likely_device() -> str:
     """Return the device that torch will most likely find, and why."""
-    if torch_version().endswith("+cpu"):
+    if (version("torch") or "").endswith("+cpu"):
         return "cpu (torch is built for it alone)"
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps (Apple silicon)"

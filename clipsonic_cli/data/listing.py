@@ -14,7 +14,7 @@ from clipsonic_cli.data.clips import check_exists, is_address, read_clips
 from clipsonic_cli.data.files import AUDIO, IMAGES, VIDEOS, is_part_of_download, name_of, walk
 from clipsonic_cli.data.splits import SplitDraw, with_splits
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.text import SHOWN, printable
+from clipsonic_cli.text import counted, first, printable
 from clipsonic_cli.types import Clip, Member, Split
 
 LISTS = ("vggsound", "music", "manifest")
@@ -64,7 +64,7 @@ def list_clips(
         name = format or find_format(source)
         listed = list(read_clips(source, format=name))
         if name == "manifest" and (unused := unused_columns(source)):
-            notes.append(f"columns not used: {_first([printable(column) for column in unused])}")
+            notes.append(f"columns not used: {first([printable(column) for column in unused])}")
     else:
         folder = Folder(Path(source))
         name = READERS.check(format) if format else folder.choose()
@@ -175,7 +175,7 @@ class Folder:
             "archive": len(self.archives),
             "other file": self.others,
         }
-        some = [f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items() if n]
+        some = [counted(n, kind) for kind, n in kinds.items() if n]
         return ", ".join(some) or "no files"
 
     def reading_as(self, name: str) -> str:
@@ -200,8 +200,10 @@ class Folder:
         del folders["."]  # the data set's own folder is no label
         if not folders:
             return []
-        shown = _first([f"'{printable(folder)}'" for folder in folders])
-        return [f"no label for {folders.total():,} clips: {shown} has no word, or is not UTF-8"]
+        shown = first([f"'{printable(folder)}'" for folder in folders])
+        return [
+            f"no label for {counted(folders.total(), 'clip')}: {shown} has no word, or is not UTF-8"
+        ]
 
     def left_out(self, clips: Iterable[Clip], name: str) -> dict[str, str]:
         """Return the files that no clip in a format names, with the reason; not its own lists."""
@@ -240,13 +242,8 @@ def left_out_line(left_out: Mapping[str, str]) -> str:
     parts = []
     for reason, count in Counter(left_out.values()).most_common():
         names = [f"'{name}'" for name, why in left_out.items() if why == reason]
-        parts.append(f"{reason} ({count:,}: {_first(names)})")
-    plural = "s" if len(left_out) > 1 else ""
-    return f"left out {len(left_out):,} file{plural}: {'; '.join(parts)}"
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        parts.append(f"{reason} ({count:,}: {first(names)})")
+    return f"left out {counted(len(left_out), 'file')}: {'; '.join(parts)}"
 
 
 def _of_kind(paths: Iterable[Path], suffixes: frozenset[str]) -> list[Path]:

@@ -13,7 +13,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Any, TextIO
 
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.text import printable
+from clipsonic_cli.text import counted, printable
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -259,7 +259,7 @@ def _separated(
         for cells in reader:
             line, start = start + skipped, reader.line_num + 1
             if any(cell.strip() for cell in cells[len(names) :]):
-                columns = f"{len(names)} column{'s' if len(names) > 1 else ''}"
+                columns = counted(len(names), "column")
                 problem = f"{len(cells)} cells for {columns}; put a text with commas in quotes"
                 yield ListRow(line=line, cells={}, problem=problem)
             elif any(cell.strip() for cell in cells):

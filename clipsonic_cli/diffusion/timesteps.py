@@ -12,7 +12,7 @@ def too_few(sampler: str, steps: int) -> str | None:
     if sampler != "ddpm" or steps >= LEAST_OF_DDPM:
         return None
     return (
-        f"{steps} steps are too few for ddpm, which leaves speckle in the sound below "
+        f"too few steps for ddpm ({steps}), which leaves speckle in the sound below "
         f"{LEAST_OF_DDPM}: use dpmpp for few steps, or ddpm with more (the paper's are 1000)"
     )
 

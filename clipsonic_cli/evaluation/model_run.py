@@ -22,7 +22,7 @@ from clipsonic_cli.evaluation.test_set import (
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.text import SHOWN
+from clipsonic_cli.text import SHOWN, counted
 from clipsonic_cli.types import Clip, Report
 
 if TYPE_CHECKING:
@@ -230,12 +230,12 @@ class ModelRun:
         )
         if len(items) < count:
             self.notes.append(
-                f"the split '{request.split}' of '{request.data}' has {len(items)} clips that can "
-                f"be used, of {count} requested"
+                f"the split '{request.split}' of '{request.data}' has "
+                f"{counted(len(items), 'clip')} that can be used, of {count} requested"
             )
         if faults:
             shown = "; ".join(f"{name}: {why}" for name, why in list(faults.items())[:SHOWN])
-            self.notes.append(f"{len(faults)} clips could not be used ({shown})")
+            self.notes.append(f"{counted(len(faults), 'clip')} could not be used ({shown})")
         return items
 
     def _truth(self, sounds: Mapping[str, Path]) -> Reference:

@@ -25,6 +25,7 @@ from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import model_folders
+from clipsonic_cli.text import counted
 from clipsonic_cli.types import Clip, Note, Split
 
 TRUTH = "truth.npz"
@@ -118,7 +119,7 @@ class Generation:
         of_text = any(MODES[name].query == "text" for model in models for name in model.modes)
         labelled = [clip for clip in clips if clip.label is not None]
         if of_text and len(labelled) < len(clips):
-            notes.append(f"{len(clips) - len(labelled)} clips without a label are left out")
+            notes.append(f"left out: {counted(len(clips) - len(labelled), 'clip')} without a label")
             clips = labelled
         return ModelRun(
             request=self,

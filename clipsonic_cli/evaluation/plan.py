@@ -12,6 +12,7 @@ from clipsonic_cli.evaluation.backbones import MetricRun
 from clipsonic_cli.evaluation.sources import Folders, Source
 from clipsonic_cli.evaluation.systems import Needs, Reference
 from clipsonic_cli.metrics.frechet import read_statistics
+from clipsonic_cli.text import counted
 from clipsonic_cli.types import Note
 
 STATISTICS = ".npz"
@@ -140,7 +141,7 @@ def _read_reference(path: Path, runs: Sequence[MetricRun]) -> Reference:
     """Find the sounds of a folder, or check a file of statistics against the backbones."""
     if path.suffix.lower() != STATISTICS:
         sounds = sound_files(path)
-        return Reference(description=f"{len(sounds)} sounds of {path}", sounds=sounds)
+        return Reference(description=f"{counted(len(sounds), 'sound')} of {path}", sounds=sounds)
     for run in runs:
         if run.metric.takes_statistics:
             read_statistics(path, backbone=run.backbone)

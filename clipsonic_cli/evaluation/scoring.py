@@ -21,6 +21,7 @@ from clipsonic_cli.metrics.frechet import Statistics, read_statistics, write_sta
 from clipsonic_cli.metrics.metric import Metric
 from clipsonic_cli.metrics.tagger import ZeroShotTagger, tagged
 from clipsonic_cli.metrics.windows import Windows
+from clipsonic_cli.text import counted
 from clipsonic_cli.types import (
     AudioImageBackbone,
     AudioTextBackbone,
@@ -215,7 +216,7 @@ def _overlap_note(system: System, reference: Reference) -> str:
         return Note(
             f"{common} of {len(system.sounds)} files are among those they are compared with: the "
             "two are not drawn apart, so that this is lower than other sounds as good could reach.",
-            f"{common} files are compared with themselves; the value is too low",
+            f"{counted(common, 'file')} compared with themselves; the value is too low",
             1,
         )
     return ""

@@ -12,7 +12,7 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import other_files, sound_files
 from clipsonic_cli.evaluation.prompts import find_prompts, read_prompts
 from clipsonic_cli.evaluation.systems import Needs, System, SystemSet
-from clipsonic_cli.text import duration
+from clipsonic_cli.text import counted, duration
 from clipsonic_cli.types import Report
 
 
@@ -31,8 +31,7 @@ class Work:
         """Format the work for people."""
         about = "" if self.seconds is None else f", about {duration(self.seconds)}"
         to_make = self.sounds - self.there
-        noun = "sound" if to_make == 1 else "sounds"
-        return f"{to_make:,} {noun} to make ({self.there:,} there already){about}"
+        return f"{counted(to_make, 'sound')} to make ({self.there:,} there already){about}"
 
 
 class Prepared(Protocol):

@@ -7,6 +7,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.text import counted
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -135,4 +136,4 @@ def listed(faults: list[str]) -> str:
     """Format faults in one line, with their number: "2 faults: missing a; unexpected b"."""
     more = [f"and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
     named = "; ".join(faults[:NAMED] + more)
-    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {named}"
+    return f"{counted(len(faults), 'fault')}: {named}"

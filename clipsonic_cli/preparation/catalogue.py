@@ -89,10 +89,19 @@ class Catalogue:
         named: dict[str, Any] = dict(zip(FIELDS, numbers, strict=True))
         return ClipLocation(frame_rate=self._rates[clip], **named)
 
+    @property
+    def _lengths(self) -> Sequence[int]:
+        """The frames of mel of each clip."""
+        return self._numbers[FIELDS.index("mel_frames") :: len(FIELDS)]
+
+    @property
+    def hours(self) -> float:
+        """The length of all clips."""
+        return self.config.mel.seconds(sum(self._lengths)) / 3600
+
     def numbers(self, *splits: Split, mel_frames: int = 0) -> list[int]:
         """Return the numbers of the clips of some splits with at least so many frames of mel."""
-        lengths = self._numbers[FIELDS.index("mel_frames") :: len(FIELDS)]
-        clips = enumerate(zip(self.splits, lengths, strict=True))
+        clips = enumerate(zip(self.splits, self._lengths, strict=True))
         return [n for n, (split, length) in clips if split in splits and length >= mel_frames]
 
     def shard(self, number: int) -> str:

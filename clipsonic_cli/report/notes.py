@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from clipsonic_cli.evaluation.results import Results, heading
 from clipsonic_cli.report.sampling import differences, sampling_note
+from clipsonic_cli.text import counted, first
 from clipsonic_cli.types import Note
 
-LABELS = 3
-"""Most scores that a short form names."""
 INTERVAL = (
     "95 % confidence intervals are of the mean over sounds; those of distances are for this number "
     "of sounds."
@@ -74,8 +73,7 @@ def _score_notes(results: Results) -> Iterator[Note]:
             for note in map(Note, score.notes):
                 places.setdefault(note, []).append(f"{score.label} of {row.system}")
                 labels.setdefault(note.brief, {})[score.label] = None
-    for note, (first, *others) in places.items():
-        more = f" and {len(others)} more score{'s' * (len(others) > 1)}" if others else ""
-        names = list(labels[note.brief])
-        shown = ", ".join(names[:LABELS]) + (", ..." if len(names) > LABELS else "")
-        yield Note(f"{first}{more}: {note}", f"{shown}: {note.brief}", note.rank)
+    for note, (example, *others) in places.items():
+        more = f" and {counted(len(others), 'more score')}" if others else ""
+        shown = first(list(labels[note.brief]))
+        yield Note(f"{example}{more}: {note}", f"{shown}: {note.brief}", note.rank)

@@ -5,6 +5,7 @@ from typing import Any
 from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_COUNT, PAPER_SAMPLING, PAPER_VOCODER
 from clipsonic_cli.evaluation.results import SAMPLING, Results
 from clipsonic_cli.report.paper import RECONSTRUCTION, of_model
+from clipsonic_cli.text import counted
 
 TOLERANCE = 0.1  # seconds: a clip of "10 s" has 9.99
 
@@ -18,7 +19,7 @@ def sampling_note(results: Results) -> str | None:
     made = _mean_seconds(results, guided=True)
     if made is not None and all(name in settings for name in SAMPLING):
         parts.append(
-            f"sounds made by {settings['sampler']} in {settings['steps']} steps, "
+            f"sounds made by {settings['sampler']} in {counted(settings['steps'], 'step')}, "
             f"{settings['dtype']}, {settings['seconds']:g} s each"
         )
     if (seconds := _mean_seconds(results, guided=False)) is not None:
@@ -45,8 +46,7 @@ def differences(results: Results) -> list[str]:
         ours = theirs | dict(settings)
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
             paper = f"{theirs['steps']} of {theirs['sampler']}"
-            steps = f"{ours['steps']} step{'s' * (ours['steps'] != 1)}"
-            odd.append(f"{steps} of {ours['sampler']} instead of {paper}")
+            odd.append(f"{counted(ours['steps'], 'step')} of {ours['sampler']} instead of {paper}")
         if ours["dtype"] != theirs["dtype"]:
             odd.append(f"{ours['dtype']} instead of {theirs['dtype']}")
         if abs(made - theirs["seconds"]) > TOLERANCE:

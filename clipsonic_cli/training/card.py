@@ -16,6 +16,7 @@ from clipsonic_cli.preparation.catalogue import Catalogue
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
+from clipsonic_cli.text import counted
 from clipsonic_cli.training.departures import DEPARTURES, OPEN, Departure, of_part
 from clipsonic_cli.training.publish import CARD
 
@@ -32,13 +33,11 @@ def data_summary(
 ) -> dict[str, Any]:
     """Summarize a data set for a card and a file's meta; ``splits`` is how they were drawn."""
     labels = Counter(label for label in catalogue.labels if label is not None)
-    places = map(catalogue.place, range(len(catalogue)))
-    frames = sum(place.mel_frames for place in places)
     return {
         "name": name,
         "found": len(catalogue) if survey is None else survey.found,
         "kept": len(catalogue),
-        "hours": round(catalogue.config.mel.seconds(frames) / 3600, 3),
+        "hours": round(catalogue.hours, 3),
         "splits": dict(Counter(catalogue.splits)),
         "drawn": splits and dataclasses.asdict(splits),
         "labels": len(labels),
@@ -140,7 +139,7 @@ Data: "{data["name"]}", {data["found"]:,} clips found, {data["kept"]:,} kept
 ({data["hours"]:.2f} hours; {splits}). Flaws seen: {flaws or "none"}.
 Labels ({data["labels"]:,}): {labels or "none, and none are needed"}{more}.
 
-After {meta["steps"]:,} steps ({meta["minutes"]:g} minutes); the {weights} {kept}.
+After {counted(meta["steps"], "step")} ({counted(meta["minutes"], "minute")}); the {weights} {kept}.
 {vocoder}
 {_compared(part, header)}
 {meta.get("no_fad", "")}

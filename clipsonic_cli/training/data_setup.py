@@ -1,6 +1,5 @@
 """What a run is trained on: a data set, listed, prepared and checked."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from clipsonic_cli.data.prompts import prompt
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.data.source import Unreadable
 from clipsonic_cli.data.splits import ENOUGH, SplitDraw
+from clipsonic_cli.device import cores
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.preparation.catalogue import Catalogue, collect, is_catalogue, read_catalogue
@@ -215,11 +215,6 @@ def _contents(encoder: str | None, *, waves: bool) -> str:
 def workers_of(source: Source) -> int:
     """Return how many processes decode."""
     return cores() if source.workers is None else source.workers
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _folder(name: str, spare: Path, on_message: Callable[[str], None]) -> Path:

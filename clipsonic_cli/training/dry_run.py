@@ -1,6 +1,5 @@
 """What a training would do and take, from the list of its data and a sample: nothing is kept."""
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from clipsonic_cli.atomic import free_bytes
 from clipsonic_cli.data.report import Survey, summarize
 from clipsonic_cli.errors import MissingWeights
 from clipsonic_cli.preparation import feature_shards
@@ -140,7 +140,6 @@ def dry_run(
     seconds = None
     if pace is not None:
         seconds = min(pace * config.train.steps, 60 * minutes if minutes else float("inf"))
-    parents = (request.run_dir.absolute(), *request.run_dir.absolute().parents)
     return DryRun(
         run_dir=request.run_dir,
         data=data,
@@ -149,7 +148,7 @@ def dry_run(
         pace=pace,
         train_seconds=seconds,
         train_bytes=run_bytes,
-        free_bytes=shutil.disk_usage(next(path for path in parents if path.exists())).free,
+        free_bytes=free_bytes(request.run_dir),
         missing=missing,
     )
 
@@ -163,7 +162,7 @@ def _prepared(request: TrainRequest, encoder: Encoder | None) -> tuple[DataEstim
         labels=dict(Counter(label for label in catalogue.labels if label is not None)),
         left_out={},
         sample=None,
-        hours=_hours(catalogue),
+        hours=catalogue.hours,
         unprepared=0,
         prepare_seconds=0.0,
         prepare_bytes=0,
@@ -216,18 +215,12 @@ def _sampled(
         labels=dict(Counter(clip.label for clip in usable if clip.label is not None)),
         left_out=listed.left_out,
         sample=survey,
-        hours=scale * _hours(catalogue),
+        hours=scale * catalogue.hours,
         unprepared=unprepared,
         prepare_seconds=pace * unprepared,
         prepare_bytes=size * unprepared // max(1, len(sample)),
     )
     return data, catalogue
-
-
-def _hours(catalogue: Catalogue) -> float:
-    """Return the hours of a catalogue's clips."""
-    frames = sum(catalogue.place(clip).mel_frames for clip in range(len(catalogue)))
-    return catalogue.config.mel.seconds(frames) / 3600
 
 
 def _unprepared(clips: Sequence[Clip], listed: ListedData) -> int:

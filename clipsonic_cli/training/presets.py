@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from clipsonic_cli.device import cores
 from clipsonic_cli.ranges import round_up
 from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
-from clipsonic_cli.training.data_setup import cores
 from clipsonic_cli.training.request import Resolved, TrainRequest
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.stages import STAGES, fit_to_encoder, size_of

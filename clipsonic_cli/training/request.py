@@ -19,6 +19,7 @@ from clipsonic_cli.preparation.catalogue import is_catalogue
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.text import counted
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import StepStatus
 from clipsonic_cli.trainer.optimizer import share_of_batch
@@ -194,10 +195,9 @@ def resume_command(run_dir: Path) -> str:
 
 def length(steps: int, minutes: float | None) -> str:
     """Format how long a training is: to the nearer of both ends."""
-    text = f"{steps:,} step{'s' if steps != 1 else ''}"
     if minutes is None:
-        return text
-    return f"{text} or {minutes:g} minute{'s' if minutes != 1 else ''}, whichever is first"
+        return counted(steps, "step")
+    return f"{counted(steps, 'step')} or {counted(minutes, 'minute')}, whichever is first"
 
 
 def check_writable(run_dir: Path) -> None:

@@ -27,7 +27,7 @@ from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
-from clipsonic_cli.text import duration
+from clipsonic_cli.text import counted, duration
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.clock import MEASURED
 from clipsonic_cli.trainer.ema import share_of_start
@@ -354,7 +354,7 @@ def _plan(
     elif done < steps:
         yield f"going on in {run_dir} from step {done:,}: {length(steps - done, minutes)}"
     else:
-        yield f"all {done:,} steps of {run_dir} are done; for more give `steps`"
+        yield f"{run_dir} is done ({counted(done, 'step')}); for more give `steps`"
         return
     yield f"Ctrl-C saves; to go on: {resume_command(run_dir)}"
     first = config.train.save_every
@@ -385,8 +385,8 @@ def _notes(
         yield f"no clips are held out ({why}): the last average is kept, not the best"
     if (share := share_of_start(config.train)) > NOTABLE_SHARE:
         yield (
-            f"after {config.train.steps:,} steps the average still holds {share:.0%} of the "
-            "weights it began with, as the paper's has no warm-up: train longer"
+            f"after {counted(config.train.steps, 'step')} the average still holds {share:.0%} of "
+            "the weights it began with, as the paper's has no warm-up: train longer"
         )
     fad = isinstance(setup.dataset, FramesAndSounds) and config.sample_every
     if fad and why_none(setup.dataset, setup.held_out, device) is None:

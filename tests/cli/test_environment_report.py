@@ -29,7 +29,7 @@ def test_the_version_names_python_torch_and_device(capsys):
     ],
 )
 def test_the_device_is_what_signs_say(monkeypatch, torch, platform, driver, visible, device):
-    monkeypatch.setattr(environment, "torch_version", lambda: torch)
+    monkeypatch.setattr(environment, "version", lambda _name: torch)
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     monkeypatch.setattr("shutil.which", lambda _name: None)
@@ -45,4 +45,4 @@ def test_torch_may_be_absent(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", absent)
-    assert environment.torch_version() == "not installed"
+    assert environment.version("torch") is None

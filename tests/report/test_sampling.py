@@ -36,7 +36,7 @@ def test_the_papers_sampling_differs_in_nothing():
     assert differences(results(**PAPER)) == []
     assert differences(results(9.984, **PAPER)) == []  # a clip of "10 s"
     assert sampling_note(results(**PAPER)) == (
-        "Sounds made by ddpm in 1000 steps, float32, 4 s each; reconstructions of 10 s; "
+        "Sounds made by ddpm in 1,000 steps, float32, 4 s each; reconstructions of 10 s; "
         "vocoder bigvgan."
     )
 

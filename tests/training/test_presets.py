@@ -11,11 +11,11 @@ from clipsonic_cli.config import (
     UNetConfig,
     VocoderConfig,
 )
+from clipsonic_cli.device import cores
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training import presets
-from clipsonic_cli.training.data_setup import cores
 from clipsonic_cli.training.presets import Machine, this_machine
 from clipsonic_cli.training.request import Resolved, Source, TrainRequest
 from clipsonic_cli.training.stages import STAGES, size_of

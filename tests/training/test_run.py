@@ -245,7 +245,7 @@ def test_a_run_says_how_long_where_and_how_it_goes_on(make_request):
     ]
     said = messages_of(resume, folder, minutes=5)
     assert f"going on in {folder} from step 1: 2 steps or 5 minutes, whichever is first" in said
-    assert f"all 3 steps of {folder} are done; for more give `steps`" in messages_of(resume, folder)
+    assert f"{folder} is done (3 steps); for more give `steps`" in messages_of(resume, folder)
 
 
 def test_prepared_clips_are_said_to_be(unbroken, make_request):

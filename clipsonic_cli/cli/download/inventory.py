@@ -1,15 +1,16 @@
 """Weights and models, on this machine or not: tables for people, objects for programs."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from clipsonic_cli.atomic import free_bytes
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.models.describe import describe_model
 from clipsonic_cli.store import assets, model_folders
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset
+from clipsonic_cli.text import megabytes
 
 COLUMNS = ("name", "what", "size", "licence", "state")
 
@@ -55,13 +56,5 @@ def show_plan(console: Console, rows: Sequence[Asset], shares: Sequence[str]) ->
         console.result(line, describe_asset(row))
     for share in shares:
         console.result(share, {"kind": "model", "name": share})
-    place = data_home()
-    while not place.is_dir():
-        place = place.parent
-    total, free = sum(row.size for row in absent), shutil.disk_usage(place).free
+    total, free = sum(row.size for row in absent), free_bytes(data_home())
     console.note(f"{megabytes(total)} to fetch into {data_home()}, {megabytes(free)} are free")
-
-
-def megabytes(count: int) -> str:
-    """Format a number of bytes for people."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

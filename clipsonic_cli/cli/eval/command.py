@@ -3,7 +3,6 @@
 All that a person can get wrong is checked before weights are read.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -113,7 +112,10 @@ def evaluate(
     ranges.check_all(ranges.EVAL, numbers, "`{}`")
     for scale in guidance or []:
         ranges.EVAL["guidance"].check("--guidance", scale)
-    from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
+    from clipsonic_cli.device import (  # imports torch; what is above takes no time
+        choose_device,
+        cores,
+    )
     from clipsonic_cli.evaluation import evaluate
     from clipsonic_cli.evaluation.model_source import Generation
     from clipsonic_cli.evaluation.plan import EvalRequest
@@ -174,7 +176,7 @@ def evaluate(
             guidance=tuple(guidance or (asks.guidance if asks else (1.5,))),
             clip_seconds=clip_seconds or (asks.clip_seconds if asks else None),
             dtype=dtype or "auto",
-            workers=os.cpu_count() or 1 if workers is None else workers,
+            workers=cores() if workers is None else workers,
         )
         name = _names([_name_of(Path(model)) for model in source.models])
         folder = _name_of(Path(source.models[0]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import UsageError
+from clipsonic_cli.text import counted
 from clipsonic_cli.types import Note
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def print_table(table: "Table", console: Console, others: str, more: int = 0) ->
     for brief in shown:
         console.note(f"note: {brief if len(brief) <= LENGTH else f'{brief[: LENGTH - 3]}...'}")
     more += len(table.notes) - len(shown)
-    rest = [f"{more} more note{'s' * (more > 1)}"] if more else []
+    rest = [counted(more, "more note")] if more else []
     rest += [f"the column{'s' * (len(columns) > 1)} {', '.join(columns)}"] if columns else []
     if rest:
         console.note(f"note: {' and '.join(rest)} {others}")

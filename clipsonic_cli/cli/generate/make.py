@@ -15,6 +15,7 @@ from clipsonic_cli.cli.generate.outputs import drawing_of
 from clipsonic_cli.config import Finish, Recipe
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.text import counted
 from clipsonic_cli.types import Score
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ def ordinal(place: int) -> str:
 def _settings(recipe: Recipe) -> str:
     """Format what many sounds of a run have in common."""
     return (
-        f"mode {recipe.mode}, w {recipe.guidance:g}, {recipe.sampler} in {recipe.steps} steps, "
-        f"{recipe.seconds:g} s"
+        f"mode {recipe.mode}, w {recipe.guidance:g}, {recipe.sampler} in "
+        f"{counted(recipe.steps, 'step')}, {recipe.seconds:g} s"
     )
 
 

@@ -3,19 +3,20 @@
 import os
 import platform
 import re
-import shutil
 import sys
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from clipsonic_cli import __version__
+from clipsonic_cli.atomic import free_bytes
 from clipsonic_cli.cli.console import Facts
-from clipsonic_cli.cli.download.inventory import megabytes
+from clipsonic_cli.cli.environment import version
 from clipsonic_cli.cli.models.describe import default_or_none
+from clipsonic_cli.device import cores
 from clipsonic_cli.store import assets, home, model_folders
 from clipsonic_cli.store.manifest import ASSETS
+from clipsonic_cli.text import megabytes
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "accelerate", "open_clip_torch", "dalle2-pytorch", "av"),
@@ -40,7 +41,8 @@ def describe() -> Facts:
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "executable": sys.executable,
-        **cores(),
+        "cores": cores(),
+        "memory": memory(),
         **devices(),
         "folders": folders(),
         "models": model_folders.names(),
@@ -67,23 +69,10 @@ def describe() -> Facts:
     return facts, details
 
 
-def version(name: str) -> str | None:
-    """Return the version of a package, which is not imported; None if it is not installed."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def cores() -> dict[str, int | None]:
-    """Return the cores that this process may use, and the bytes of memory."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    names = getattr(os, "sysconf_names", {})
-    known = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(names)
-    return {
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else None,
-    }
+def memory() -> int | None:
+    """Return the bytes of memory; None where the system does not say."""
+    known = {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= {*getattr(os, "sysconf_names", {})}
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else None
 
 
 def devices() -> dict[str, Any]:
@@ -123,9 +112,8 @@ def folders() -> dict[str, dict[str, Any]]:
         except home.NoHome as error:
             found[name] = {"path": None, "error": str(error)}
             continue
-        place = next(folder for folder in (path, *path.parents) if folder.is_dir())
         sizes = {entry.name: _size(entry) for entry in sorted(path.glob("*"))}
-        found[name] = {"path": str(path), "bytes": sizes, "free": shutil.disk_usage(place).free}
+        found[name] = {"path": str(path), "bytes": sizes, "free": free_bytes(path)}
     return found
 
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipsonic_cli.cli.console import Facts
-from clipsonic_cli.cli.download.inventory import megabytes
 from clipsonic_cli.cli.models.describe import default_or_none, describe_model
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
+from clipsonic_cli.text import megabytes
 
 CARD = "MODEL_CARD.md"
 MAX_NUMBERS = 100

@@ -10,23 +10,13 @@ from typing import Any
 from clipsonic_cli.cli.console import Facts
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.modes import MODES
+from clipsonic_cli.text import counted
 
-OPTIONS = {
-    "image": "--image",
-    "negative": "--negative",
-    "negative_image": "--negative",
-    "mode": "--mode",
-    "guidance": "--guidance",
-    "sampler": "--sampler",
-    "steps": "--steps",
-    "seconds": "--seconds",
-    "seed": "--seed",
-    "vocoder": "--vocoder",
-    "model": "--model",
-    "device": "--device",
-    "dtype": "--dtype",
-}
-"""Option of ``clipsonic generate`` for each field of a recipe that has one."""
+OPTIONS = (
+    *("image", "negative", "negative_image", "mode", "guidance", "sampler", "steps", "seconds"),
+    *("seed", "vocoder", "model", "device", "dtype"),
+)
+"""Fields of a recipe for which ``clipsonic generate`` has an option."""
 
 
 def describe(path: Path) -> Facts:
@@ -59,7 +49,7 @@ def describe(path: Path) -> Facts:
         if recipe.mode in MODES
         else recipe.mode,
         "guidance": f"{recipe.guidance:g}",
-        "sampler": f"{recipe.sampler} in {recipe.steps} steps",
+        "sampler": f"{recipe.sampler} in {counted(recipe.steps, 'step')}",
         "seed": str(recipe.seed),
         "model": f"{recipe.model} (weights {recipe.model_id})",
         "vocoder": recipe.vocoder or "the model's default",
@@ -80,10 +70,9 @@ def command(recipe: Recipe) -> str:
     The number of candidates of the prior is no option; ``--like`` repeats that, too.
     """
     words = []
-    for name, option in OPTIONS.items():
-        value = getattr(recipe, name)
-        if value is not None:
-            words += [option, f"{value!r}" if isinstance(value, float) else str(value)]
+    for name in OPTIONS:
+        if (value := getattr(recipe, name)) is not None:
+            words += [f"--{name.removesuffix('_image')}", str(value)]
     if recipe.text is not None:
         words = [*words, "--", recipe.text] if recipe.text[:1] == "-" else [recipe.text, *words]
     return shlex.join(["clipsonic", "generate", *words])

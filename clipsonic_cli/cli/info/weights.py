@@ -1,9 +1,10 @@
 """Published weights, for ``clipsonic info``."""
 
 from clipsonic_cli.cli.console import Facts
-from clipsonic_cli.cli.download.inventory import describe_asset, megabytes
+from clipsonic_cli.cli.download.inventory import describe_asset
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.manifest import Asset
+from clipsonic_cli.text import megabytes
 
 
 def describe(row: Asset) -> Facts:

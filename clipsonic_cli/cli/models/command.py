@@ -11,6 +11,7 @@ from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.text import megabytes
 
 ACTIONS = ("default", "remove")
 COLUMNS = ("name", "modes", "size", "licence", "state", "default", "path")
@@ -73,7 +74,6 @@ def models(
 
 def _list(console: Console) -> None:
     """Print the models that have a name, and the default where it is a folder."""
-    from clipsonic_cli.cli.download.inventory import megabytes
     from clipsonic_cli.cli.models.describe import default_or_none, describe_model
     from clipsonic_cli.store import model_folders
 

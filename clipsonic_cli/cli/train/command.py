@@ -15,9 +15,9 @@ from clipsonic_cli import ranges, types
 from clipsonic_cli.cli import options, signals
 from clipsonic_cli.cli.console import Bars, Console
 from clipsonic_cli.cli.train import options as train_options
-from clipsonic_cli.cli.train.dry_run import counted
+from clipsonic_cli.cli.train.dry_run import tally
 from clipsonic_cli.errors import MissingWeights, UsageError
-from clipsonic_cli.text import printable
+from clipsonic_cli.text import counted, printable
 
 if TYPE_CHECKING:
     import torch
@@ -266,9 +266,9 @@ def _print_survey(console: Console, survey: "Survey") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     rows = {
         "clips": f"{survey.found:,} found, {survey.kept:,} kept, {survey.hours:.2f} hours",
-        "splits": counted(survey.splits),
-        "labels": counted(survey.labels) or "none; none are needed",
-        "flaws": counted({kind: n for kind, n in survey.flaws.items() if n}) or "none",
+        "splits": tally(survey.splits),
+        "labels": tally(survey.labels) or "none; none are needed",
+        "flaws": tally({kind: n for kind, n in survey.flaws.items() if n}) or "none",
     }
     for title, text in rows.items():
         table.add_row(title, printable(text))
@@ -286,8 +286,8 @@ def _print_outcome(console: Console, outcome: "Outcome") -> None:
     loss = "" if outcome.best is None else f", held-out loss {outcome.best:.4f}"
     console.note(
         f"model '{outcome.name}': {outcome.part}"
-        + (f" after {outcome.step:,} steps" if outcome.step else "")
-        + f" ({outcome.seconds / 60:.1f} minutes){loss}"
+        + (f" after {counted(outcome.step, 'step')}" if outcome.step else "")
+        + f" ({counted(round(outcome.seconds / 60, 1), 'minute')}){loss}"
     )
     console.note(f"to hear it: {outcome.command or 'train its U-Net, which it lacks'}")
     console.result(

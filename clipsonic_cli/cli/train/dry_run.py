@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from clipsonic_cli.cli.console import Console, name_options
-from clipsonic_cli.text import duration
+from clipsonic_cli.text import counted, duration, megabytes
 
 if TYPE_CHECKING:
     from clipsonic_cli.data.report import Survey
@@ -23,8 +23,8 @@ def show(console: Console, result: "DryRun", minutes: float | None) -> None:
     facts = {
         "clips": f"{data.clips:,} listed{_sampled(data.sample)}",
         "in all": f"about {duration(3600 * data.hours)}",
-        "splits": counted(data.splits) or "no clip can be used",
-        "labels": counted(data.labels) or "none; none are needed",
+        "splits": tally(data.splits) or "no clip can be used",
+        "labels": tally(data.labels) or "none; none are needed",
         "left out": left_out_line(data.left_out) if data.left_out else "nothing",
         "settings": "; ".join(result.reasons),
         "length": length(result.config.train.steps, minutes),
@@ -36,7 +36,7 @@ def show(console: Console, result: "DryRun", minutes: float | None) -> None:
     console.facts(facts, result.to_dict())
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def tally(counts: Mapping[str, int]) -> str:
     """Format names with their counts, the first of them where they are many."""
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:LABELS])
     more = len(counts) - LABELS
@@ -47,7 +47,7 @@ def _sampled(sample: "Survey | None") -> str:
     """Format what a sample of the clips is like."""
     if sample is None:
         return ", all prepared"
-    flaws = counted({kind: count for kind, count in sample.flaws.items() if count})
+    flaws = tally({kind: count for kind, count in sample.flaws.items() if count})
     return f"; {sample.kept} of {sample.found} looked at can be used ({flaws or 'no flaws'})"
 
 
@@ -55,13 +55,14 @@ def _time(result: "DryRun", minutes: float | None) -> Iterator[str]:
     """Yield how long preparation and training will take."""
     data, seconds, pace = result.data, result.train_seconds, result.pace
     if data.unprepared:
-        yield f"preparing {data.unprepared:,} clips about {duration(data.prepare_seconds)}"
+        yield f"preparing {counted(data.unprepared, 'clip')} about {duration(data.prepare_seconds)}"
     else:
         yield "the clips are already prepared"
     if seconds is None or pace is None:
         yield "training is not timed"
     elif minutes is not None and seconds == 60 * minutes:
-        yield f"training {minutes:g} minutes, at most {seconds / pace:,.0f} steps"
+        most = counted(round(seconds / pace), "step")
+        yield f"training {counted(minutes, 'minute')}, at most {most}"
     else:
         yield f"training about {duration(seconds)}, with validation and samples more"
     if pace is not None:
@@ -70,8 +71,6 @@ def _time(result: "DryRun", minutes: float | None) -> Iterator[str]:
 
 def _disk(result: "DryRun") -> str:
     """Format how much space is needed, and is free."""
-    from clipsonic_cli.cli.download.inventory import megabytes  # imports downloads
-
     parts = []
     if result.data.unprepared:
         parts.append(f"prepared clips about {megabytes(result.data.prepare_bytes)}")

@@ -10,9 +10,7 @@ from PIL import Image
 
 from clipsonic_cli.audio.loudness import loudness
 from clipsonic_cli.cli import run
-from clipsonic_cli.cli.generate.outputs import check_drawings
 from clipsonic_cli.config import Finish
-from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.sound import read_making
@@ -146,5 +144,3 @@ def test_what_cannot_be_done_is_rejected_before_any_work(call, arguments, words)
 
 def test_standard_output_has_no_place_for_a_spectrogram(call):
     assert run(["generate", "rain", "--spectrogram", "-o", "-"]) == 2
-    with pytest.raises(UsageError, match="--spectrogram draws next to a file"):
-        check_drawings([], [], overwrite=False, are_files=False)

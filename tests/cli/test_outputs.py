@@ -129,14 +129,15 @@ class Terminal(io.StringIO):
     [
         (Terminal(), 1, {}, "is a terminal here; pipe it"),
         (io.StringIO(), 2, {}, "here are 2; give -o a folder"),
-        (io.StringIO(), 1, {"as_json": True}, "--json writes there too"),
-        (io.StringIO(), 1, {"skips": True}, "--skip-existing finds no file"),
+        (io.StringIO(), 1, {"json": True}, "--json writes there too"),
+        (io.StringIO(), 1, {"skip-existing": True}, "--skip-existing finds no file"),
+        (io.StringIO(), 1, {"spectrogram": True}, "--spectrogram draws next to a file"),
     ],
 )
 def test_standard_output_takes_one_sound_and_nothing_else(stdout, sounds, options, part):
     with pytest.raises(UsageError, match=part):
-        outputs.check_stdout(stdout, sounds, **{"as_json": False, "skips": False} | options)
-    outputs.check_stdout(io.StringIO(), 1, as_json=False, skips=False)
+        outputs.check_stdout(stdout, sounds, options)
+    outputs.check_stdout(io.StringIO(), 1, dict.fromkeys(outputs.FOR_FILES, False))
 
 
 def test_existing_files_are_rejected_unless_overwritten(tmp_path):

@@ -3,7 +3,7 @@
 All that a person can get wrong is checked before weights are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,13 +84,9 @@ def evaluate(
 
     After an interruption the same command continues: sounds that were made are reused.
     """
-    spellings = options.spellings(ctx.command)
-    forms = {"markdown": markdown, "latex": latex, "as_json": as_json}
-    chosen = [name for name, wanted in forms.items() if wanted]
-    if len(chosen) > 1:
-        raise UsageError("`{}` and `{}` are given together; use one of them.".format(*chosen))
+    form = _form({"markdown": markdown, "latex": latex, "as_json": as_json})
     console = Console(
-        quiet=quiet, as_json=as_json, form=next(iter(chosen), None), options=spellings
+        quiet=quiet, as_json=as_json, form=form, options=options.spellings(ctx.command)
     )
     given = options.on_command_line(ctx)
     # Read ratings.
@@ -128,26 +124,16 @@ def evaluate(
     # Choose what the paper has of a table or figure.
     asks = paper.FIGURE_3 if figure is not None else paper.TABLES.get(table or 0)
     if table is not None:
-        columns = paper.TABLES[table].metrics
-        if odd := [name for name in metrics or () if name.partition(":")[0] not in columns]:
-            raise UsageError(
-                f"Table {table} has no column for {', '.join(odd)}; its metrics are "
-                f"{', '.join(columns)}. Leave --table out for others."
-            )
+        _check_columns(table, paper.TABLES[table].metrics, metrics or ())
     metrics_named = bool(metrics)
     if not metrics and (asks or listening_test is None):
         metrics = list(asks.metrics if asks else ("fad", "clap"))
     # Choose the source of the sounds.
     source: Source
+    _check_folders(generated or (), pictures or (), prompts)
     if generated:
-        if missing := [folder for folder in pictures or [] if not folder.is_dir()]:
-            raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
         source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
-        name, folder = _names([_name_of(one) for one in generated]), _name_of(generated[0])
-    elif pictures:
-        raise UsageError("--pictures is for recipes in the sounds of --generated; give both.")
-    elif prompts is not None:
-        raise UsageError("--prompts is for the sounds of --generated; give both.")
+        name, folder = _names(generated), _name_of(generated[0])
     elif save_stats is not None and reference is not None and not {"model", "data"} & given:
         source, name, folder = Folders(), _name_of(reference), _name_of(reference)
     else:
@@ -178,8 +164,7 @@ def evaluate(
             dtype=dtype or "auto",
             workers=cores() if workers is None else workers,
         )
-        name = _names([_name_of(Path(model)) for model in source.models])
-        folder = _name_of(Path(source.models[0]))
+        name, folder = _names([*map(Path, model)]), _name_of(Path(model[0]))
     # Evaluate.
     request = EvalRequest(
         name=name,
@@ -224,9 +209,37 @@ def _name_of(path: Path) -> str:
     return path.name if path.name not in ("", "..") else path.resolve().name or "root"
 
 
-def _names(names: Sequence[str]) -> str:
+def _names(paths: Sequence[Path]) -> str:
     """Format the names of folders or models in a title."""
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return _name_of(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def _form(wanted: Mapping[str, bool]) -> str | None:
+    """Return the form of the table that is wanted, of which there is one at most."""
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
+    if len(chosen) > 1:
+        raise UsageError("`{}` and `{}` are given together; use one of them.".format(*chosen))
+    return next(iter(chosen), None)
+
+
+def _check_columns(table: int, columns: Sequence[str], metrics: Sequence[str]) -> None:
+    """Check that a table of the paper has a column for each metric."""
+    if odd := [name for name in metrics if name.partition(":")[0] not in columns]:
+        raise UsageError(
+            f"Table {table} has no column for {', '.join(odd)}; its metrics are "
+            f"{', '.join(columns)}. Leave --table out for others."
+        )
+
+
+def _check_folders(
+    generated: Sequence[Path], pictures: Sequence[Path], prompts: Path | None
+) -> None:
+    """Check that folders of images are there, and that what belongs to sounds comes with some."""
+    for option, value in (("pictures", pictures), ("prompts", prompts)):
+        if value and not generated:
+            raise UsageError(f"--{option} is for the sounds of --generated; give both.")
+    if missing := [folder for folder in pictures if not folder.is_dir()]:
+        raise UsageError(f"There is no folder '{missing[0]}'; give --pictures a folder.")
 
 
 def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:

@@ -84,11 +84,8 @@ def generate(
     spellings = options.spellings(ctx.command)
     console = Console(quiet=quiet, as_json=as_json, options=spellings)
     # Check options.
-    if overwrite and skip_existing:
-        raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
     ranges.check_all(ranges.GENERATE, {"count": count, "batch_size": batch_size}, "`{}`")
-    if keep is not None:
-        _check_keep(keep, count, skip_existing=skip_existing)
+    _check_files(keep, count, overwrite=overwrite, skip_existing=skip_existing)
     choices = options.not_none(
         mode=mode,
         guidance=guidance,
@@ -103,14 +100,11 @@ def generate(
         choices |= negative_fields(negative)
     # Read queries.
     requests = read_requests(prompts or [], image or [], file, sys.stdin, file_format)
-    original = None if like is None else Original.read(like, again=not requests)
-    recipe = None if original is None else original.recipe
-    digests = [] if requests else ["image_sha256"]
-    digests += [] if negative is not None else ["negative_image_sha256"]
-    if original is not None:
-        original.find_images(digests)
-    if recipe is not None and not requests:
-        requests = [Request(query=recipe.query)]
+    original = recipe = None
+    if like is not None:
+        original = Original.read(like, again=not requests, negative=negative is None)
+        recipe = original.recipe
+        requests = requests or [Request(query=recipe.query)]
     if not requests:
         raise UsageError(
             "Nothing to sound. Give a text, as in: clipsonic generate 'a photo of violin'; "
@@ -130,8 +124,8 @@ def generate(
     rounds = plan_rounds(requests, recipes, template, count, keep)
     _note_rows(requests, template, seed, console)
     if output == STDOUT:
-        sounds = sum(one.keep for one in rounds)
-        check_stdout(sys.stdout, sounds, as_json=as_json, skips=skip_existing)
+        others = {"json": as_json, "skip-existing": skip_existing, "spectrogram": spectrogram}
+        check_stdout(sys.stdout, sum(one.keep for one in rounds), others)
     elif skip_existing:
         if seed is None and recipe is None:
             _check_skipping(requests, template)
@@ -148,7 +142,7 @@ def generate(
     paths = [path for one in rounds for path in one.paths]
     check_paths(paths, delivery.subtype, overwrite=overwrite, are_files=not delivery.to_stdout)
     if spectrogram:
-        check_drawings(paths, recipes, overwrite=overwrite, are_files=not delivery.to_stdout)
+        check_drawings(paths, recipes, overwrite=overwrite)
     if not rounds:
         return
     # Find the model.
@@ -161,7 +155,7 @@ def generate(
     with console.noting_warnings():
         sonic = ClipSonic.load(**engine)
         if original is not None:
-            original.check_images(sonic.check(rounds[0].jobs[0].recipe), digests)
+            original.check_images(sonic.check(rounds[0].jobs[0].recipe))
             if model is None:
                 original.check_weights(sonic)
         make(
@@ -183,11 +177,13 @@ def _default_mode(model: str | None, kind: Kind) -> str:
     return default_mode(model_folders.find(model or model_folders.default()[0]), kind)[0]
 
 
-def _check_keep(keep: int, count: int, *, skip_existing: bool) -> None:
-    """Check that so many sounds of a query can be kept."""
-    if not 1 <= keep <= count:
+def _check_files(keep: int | None, count: int, *, overwrite: bool, skip_existing: bool) -> None:
+    """Check that so many sounds of a query can be kept, and what becomes of files that exist."""
+    if overwrite and skip_existing:
+        raise UsageError("Both --overwrite and --skip-existing are given; use one of them.")
+    if keep is not None and not 1 <= keep <= count:
         raise UsageError(f"--keep is {keep}; it must be from 1 to the {count} of --count (-n).")
-    if skip_existing:
+    if keep is not None and skip_existing:
         raise UsageError(
             "--keep ranks sounds after all are made, so that --skip-existing would skip none; "
             "leave one of them out."

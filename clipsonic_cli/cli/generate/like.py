@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,17 +25,20 @@ class Original:
     """Default name of the new file, of the same format."""
     bits: str | None
     """The original's value of ``--bits``; None where its format has none."""
+    images: tuple[str, ...]
+    """Fields of the recipe with images that are used again."""
 
     @classmethod
-    def read(cls, path: Path, *, again: bool) -> "Original":
+    def read(cls, path: Path, *, again: bool, negative: bool) -> "Original":
         """Read the recipe and the format of a sound file.
 
         Args:
             path: The file; what it holds counts, not its ending.
             again: Whether the query stays, so that the name follows the file's.
+            negative: Whether the negative stays.
 
         Raises:
-            UsageError: The file carries no recipe.
+            UsageError: The file carries no recipe, or an image of it that stays is gone.
         """
         from clipsonic_cli.audio.files import NotSound, open_sound
         from clipsonic_cli.sound import read_making
@@ -50,26 +52,24 @@ class Original:
         if again:
             stem = f"{path.stem}-again".replace("{", "{{").replace("}", "}}")
         name = f"{stem}.{ending}"
-        return cls(path=path, recipe=recipe, finish=finish, name=name, bits=bits)
-
-    def find_images(self, digests: Sequence[str]) -> None:
-        """Check that the images of digests in the recipe are still there."""
-        for name in digests:
-            image = getattr(self.recipe, name.removesuffix("_sha256"))
+        stays = {"image": again, "negative_image": negative}
+        images = tuple(field for field in stays if stays[field])
+        for field in images:
+            image = getattr(recipe, field)
             if image is not None and not os.path.isfile(image):  # noqa: PTH113 - never raises
-                option = "--negative" if name.startswith("negative") else "--image"
                 raise UsageError(
-                    f"'{self.path}' was made from the image '{image}', which is not there; if it "
-                    f"was moved, give it with {option}."
+                    f"'{path}' was made from the image '{image}', which is not there; if it was "
+                    f"moved, give it with --{field.removesuffix('_image')}."
                 )
+        return cls(path=path, recipe=recipe, finish=finish, name=name, bits=bits, images=images)
 
-    def check_images(self, recipe: Recipe, digests: Sequence[str]) -> None:
-        """Check that digests of images in a complete recipe are as in the original's."""
-        for name in digests:
-            if getattr(self.recipe, name) != getattr(recipe, name):
+    def check_images(self, recipe: Recipe) -> None:
+        """Check that the digests of images in a complete recipe are as in the original's."""
+        for field in self.images:
+            if getattr(self.recipe, f"{field}_sha256") != getattr(recipe, f"{field}_sha256"):
                 raise UsageError(
-                    f"The image '{getattr(self.recipe, name.removesuffix('_sha256'))}' has changed "
-                    "since that sound was made. Give it as --image or --negative to use it anyway."
+                    f"The image '{getattr(self.recipe, field)}' has changed since that sound was "
+                    f"made. Give it with --{field.removesuffix('_image')} to use it anyway."
                 )
 
     def check_weights(self, sonic: "ClipSonic") -> None:

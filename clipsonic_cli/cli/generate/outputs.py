@@ -22,6 +22,12 @@ FIELDS = ("prompt", "seed", "mode", "index")
 DEFAULT_NAME = "{prompt}-{seed}.wav"
 STDOUT = "-"
 """The value of ``-o`` for standard output."""
+FOR_FILES = {
+    "json": "writes there too",
+    "skip-existing": "finds no file there",
+    "spectrogram": "draws next to a file",
+}
+"""Options that standard output takes none of, with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,16 +179,12 @@ def drawing_of(path: Path) -> Path:
     return path.with_suffix(".png")
 
 
-def check_drawings(
-    paths: Sequence[Path], recipes: Sequence[Recipe], *, overwrite: bool, are_files: bool = True
-) -> None:
+def check_drawings(paths: Sequence[Path], recipes: Sequence[Recipe], *, overwrite: bool) -> None:
     """Check that the spectrograms of sounds can be written; see :func:`check_paths`.
 
     Raises:
         UsageError: One exists, or would replace an image that a sound is made from.
     """
-    if not are_files:
-        raise UsageError("--spectrogram draws next to a file, and -o - writes none; leave one out.")
     images = {name for recipe in recipes for name in (recipe.image, recipe.negative_image)}
     queries = {Path(name).resolve() for name in images if name is not None}
     for drawing in map(drawing_of, paths):
@@ -195,8 +197,10 @@ def check_drawings(
             raise UsageError(f"'{drawing}' exists. Give --overwrite or another -o.")
 
 
-def check_stdout(stdout: TextIO, sounds: int, *, as_json: bool, skips: bool) -> None:
+def check_stdout(stdout: TextIO, sounds: int, others: Mapping[str, bool]) -> None:
     """Check that sounds can be written to standard output: one, with nothing else.
+
+    ``others`` are the options of :data:`FOR_FILES`, and whether they are given.
 
     Raises:
         UsageError: There are several, standard output is a terminal, or options contradict it.
@@ -208,6 +212,6 @@ def check_stdout(stdout: TextIO, sounds: int, *, as_json: bool, skips: bool) -> 
         )
     if sounds > 1:
         raise UsageError(f"-o - is for one sound, and here are {sounds:,}; give -o a folder.")
-    if as_json or skips:
-        reason = "--json writes there too" if as_json else "--skip-existing finds no file there"
+    for option in [option for option, given in others.items() if given]:
+        reason = f"--{option} {FOR_FILES[option]}"
         raise UsageError(f"-o - writes the sound to standard output, and {reason}; leave one out.")

@@ -34,5 +34,5 @@ def default_mode(model: ModelFolder, kind: Kind) -> tuple[str, str]:
     if not all(map(model.has, MODES[name].weights)):
         return usual
     fit = meta[FITS].get(name) if isinstance(meta.get(FITS), dict) else None
-    shown = f" ({fit:.2f})" if isinstance(fit, float) else ""
+    shown = f" (cosine {fit:.2f})" if isinstance(fit, float) else ""
     return name, f"the model's default, which fits its frames best{shown}"

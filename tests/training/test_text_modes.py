@@ -92,7 +92,7 @@ def test_the_best_way_becomes_the_models_default(model):
     store(model, Comparison(fits={"rt": 0.5, "zs": 0.1}, apart={"rt": 1, "zs": 1}, by="x"))
     assert default_mode(model, "text") == (
         "rt",
-        "the model's default, which fits its frames best (0.50)",
+        "the model's default, which fits its frames best (cosine 0.50)",
     )
     assert default_mode(model, "image")[0] == "iq"
     assert bundle.read_header(model.part("statistics")).meta["data"] == "x"

@@ -26,7 +26,7 @@ from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
-from clipsonic_cli.store.compatibility import check_fits
+from clipsonic_cli.store.compatibility import GIVING, check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.text import names_any
 from clipsonic_cli.types import Encoder, Vocoder
@@ -88,18 +88,14 @@ class Parts:
         """
         self.folder.require(names)
         headers = {name: self.header(name) for name in names}
-        priors: list[bundle.Header | None] = [h for h in headers.values() if h.kind == "prior"]
-        for prior in priors or [None]:
-            check_fits(
-                unet=headers[mode.unet],
-                vocoder=headers.get("vocoder"),
-                clip=headers.get("clip"),
-                clap=headers.get("clap"),
-                bridge=headers.get("bridge"),
-                statistics=headers.get("statistics"),
-                prior=prior,
-                trained_on=mode.trained_on,
-            )
+        check_fits(
+            unet=headers[mode.unet],
+            vocoder=headers.get("vocoder"),
+            clip=headers.get("clip"),
+            clap=headers.get("clap"),
+            sources=[h for h in headers.values() if isinstance(h.config, GIVING)],
+            trained_on=mode.trained_on,
+        )
 
     def denoiser(self, name: str) -> Denoiser:
         """Return a U-Net and its process."""

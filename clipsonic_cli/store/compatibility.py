@@ -1,6 +1,7 @@
 """Check by their headers that the parts of a model fit each other."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from clipsonic_cli.config import BridgeConfig, MelSpec, PriorConfig, StatisticsConfig, UNetConfig
 from clipsonic_cli.errors import BadBundle
@@ -17,16 +18,14 @@ def check_fits(
     vocoder: Header | None = None,
     clip: Header | None = None,
     clap: Header | None = None,
-    prior: Header | None = None,
-    bridge: Header | None = None,
-    statistics: Header | None = None,
+    sources: Iterable[Header] = (),
     trained_on: Space | None = None,
 ) -> None:
     """Check parts that would produce noise if they did not fit.
 
     The vocoder must read the mel that the U-Net generates; CLIP or CLAP must be the encoder, and
-    ``trained_on`` the space, that it was trained on; prior, bridge and statistics must give vectors
-    that it reads.
+    ``trained_on`` the space, that it was trained on; the ``sources``, which are of :data:`GIVING`,
+    must give vectors that it reads.
 
     Raises:
         BadBundle: Two parts disagree; both values are named.
@@ -38,8 +37,8 @@ def check_fits(
                 _check_equal(
                     mel, read, f"makes mels with {name} {mel}, the vocoder reads {name} {read}"
                 )
-    sources = {"prior": prior, "bridge": bridge, "statistics part": statistics}
-    for part, encoder in {"CLIP": clip, "CLAP": clap, **sources}.items():
+    giving = [(f"{s.kind}{' part' * (s.kind == 'statistics')}", s) for s in sources]
+    for part, encoder in (("CLIP", clip), ("CLAP", clap), *giving):
         if encoder is not None:
             _check_equal(
                 unet.encoder,
@@ -47,9 +46,7 @@ def check_fits(
                 f"was trained on vectors of encoder '{unet.encoder}', the {part} gives those of "
                 f"'{encoder.encoder}'",
             )
-    for part, source in sources.items():
-        if source is None:
-            continue
+    for part, source in giving:
         config, reads = source.config, unet.config
         if isinstance(reads, UNetConfig) and isinstance(config, GIVING):
             size, dim = reads.cond_dim, config.dim

@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
 from clipsonic_cli.store import assets, bundle, model_folders
-from clipsonic_cli.store.compatibility import check_fits
+from clipsonic_cli.store.compatibility import GIVING, check_fits
 from clipsonic_cli.store.fetch import (
     FileReport,
     acquired,
@@ -308,6 +308,7 @@ def _check(source: str, parts: Path) -> None:
     for stem, header in headers.items():
         if stem.partition("-")[0] != header.kind:
             raise BadBundle(f"'{source}' has a file {stem}{SUFFIX} that holds a {header.kind}.")
+    giving = [header for header in headers.values() if isinstance(header.config, GIVING)]
     for header in headers.values():
         if header.kind == "unet":
             reads_clip = header.space != "clap-text"
@@ -315,9 +316,7 @@ def _check(source: str, parts: Path) -> None:
                 unet=header,
                 vocoder=headers.get("vocoder"),
                 clip=headers.get("clip") if reads_clip else None,
-                prior=headers.get("prior") if header.space == "clip-image" else None,
-                bridge=headers.get("bridge") if header.space == "clip-image" else None,
-                statistics=headers.get("statistics") if header.space == "clip-image" else None,
+                sources=giving if header.space == "clip-image" else (),
             )
 
 

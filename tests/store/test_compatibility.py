@@ -12,11 +12,9 @@ from clipsonic_cli.store.compatibility import check_fits
 
 def test_parts_of_one_model_fit():
     prior = dataclasses.replace(PRIOR, config=PriorConfig(dim=8))
-    check_fits(
-        unet=UNET, vocoder=VOCODER, clip=CLIP, statistics=STATISTICS, trained_on="clip-image"
-    )
-    check_fits(unet=UNET, bridge=BRIDGE)
-    check_fits(unet=dataclasses.replace(UNET, config=UNetConfig(cond_dim=8)), prior=prior)
+    check_fits(unet=UNET, vocoder=VOCODER, clip=CLIP, sources=[STATISTICS], trained_on="clip-image")
+    check_fits(unet=UNET, sources=[BRIDGE])
+    check_fits(unet=dataclasses.replace(UNET, config=UNetConfig(cond_dim=8)), sources=[prior])
 
 
 @pytest.mark.parametrize(
@@ -25,13 +23,13 @@ def test_parts_of_one_model_fit():
         ({"vocoder": dataclasses.replace(VOCODER, mel=MelSpec(hop_length=256))}, "512.*256"),
         ({"clip": dataclasses.replace(CLIP, encoder="mini-2")}, "'mini-1'.*CLIP.*'mini-2'"),
         ({"clap": CLAP}, "'mini-1'.*CLAP.*'clap-1'"),
-        ({"prior": dataclasses.replace(PRIOR, encoder="mini-2")}, "'mini-1'.*prior.*'mini-2'"),
-        ({"prior": dataclasses.replace(PRIOR, space="clip-text")}, "clip-image.*clip-text"),
-        ({"prior": dataclasses.replace(PRIOR, config=PriorConfig(dim=8))}, "768.*8"),
-        ({"statistics": dataclasses.replace(STATISTICS, encoder="b")}, "'mini-1'.*stat.*'b'"),
-        ({"statistics": dataclasses.replace(STATISTICS, config=StatisticsConfig(dim=8))}, "768.*8"),
-        ({"bridge": dataclasses.replace(BRIDGE, encoder="b")}, "'mini-1'.*bridge.*'b'"),
-        ({"bridge": dataclasses.replace(BRIDGE, config=BridgeConfig(dim=8))}, "768.*bridge.*8"),
+        ({"sources": [dataclasses.replace(PRIOR, encoder="mini-2")]}, "'mini-1'.*prior.*'mini-2'"),
+        ({"sources": [dataclasses.replace(PRIOR, space="clip-text")]}, "clip-image.*clip-text"),
+        ({"sources": [dataclasses.replace(PRIOR, config=PriorConfig(dim=8))]}, "768.*8"),
+        ({"sources": [dataclasses.replace(STATISTICS, encoder="b")]}, "'mini-1'.*stat.*'b'"),
+        ({"sources": [dataclasses.replace(STATISTICS, config=StatisticsConfig(dim=8))]}, "768.*8"),
+        ({"sources": [dataclasses.replace(BRIDGE, encoder="b")]}, "'mini-1'.*bridge.*'b'"),
+        ({"sources": [dataclasses.replace(BRIDGE, config=BridgeConfig(dim=8))]}, "768.*bridge.*8"),
         ({"trained_on": "clip-text"}, "clip-text.*clip-image"),
     ],
 )

@@ -12,14 +12,7 @@ NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metrics
 WORDS = ("system", "model", "metric", "backbone", "question", "mode")  # columns that may fold
-DETAILS = (
-    "windows",
-    "against",
-    "backbone",
-    "Hz",
-    "s",
-    "ratings",
-)  # columns that a narrow screen may lack
+DETAILS = ("windows", "against", "backbone", "Hz", "s", "ratings")  # a narrow screen may lack them
 PAPER = "paper: "  # prefix of the headings of the paper's own numbers
 
 
@@ -101,11 +94,7 @@ def table_5(results: Results) -> Table:
                 numbers = _paper_cells(results, row, metric)
                 if row.role != paper.RECONSTRUCTION:  # the paper's Table 5 has no other system
                     numbers = [NONE for _ in numbers]
-                cells = (
-                    row.system,
-                    f"{size:.1f} s",
-                    mode if windows else NONE,
-                )
+                cells = (row.system, f"{size:.1f} s", mode if windows else NONE)
                 rows.append((*cells, with_interval(score), f"{score.n}", *numbers))
     columns = ("system", "window size", "mode", column.heading, "n")
     title = "Table 5. CLAP scores of reconstructions, by a sliding window"

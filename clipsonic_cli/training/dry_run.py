@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,16 +50,16 @@ class DataEstimate:
     """Clips that are listed."""
     splits: Mapping[str, int]
     labels: Mapping[str, int]
-    left_out: Mapping[str, str]
-    """Files that belong to no clip, with the reason."""
-    sample: Survey | None
-    """What the sample is like; None for clips that were prepared before."""
     hours: float
     """Of the clips fit for training, if all are as the sample."""
-    unprepared: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Files that belong to no clip, with the reason."""
+    sample: Survey | None = None
+    """What the sample is like; None for clips that were prepared before."""
+    unprepared: int = 0
     """Clips that are to be prepared."""
-    prepare_seconds: float
-    prepare_bytes: int
+    prepare_seconds: float = 0.0
+    prepare_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +160,7 @@ def _prepared(request: TrainRequest, encoder: Encoder | None) -> tuple[DataEstim
         clips=len(catalogue),
         splits=dict(Counter(catalogue.splits)),
         labels=dict(Counter(label for label in catalogue.labels if label is not None)),
-        left_out={},
-        sample=None,
         hours=catalogue.hours,
-        unprepared=0,
-        prepare_seconds=0.0,
-        prepare_bytes=0,
     )
     return data, catalogue
 

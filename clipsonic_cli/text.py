@@ -1,8 +1,10 @@
 """Texts from users: whether they have a word, and how they are shown on one line."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 
 from clipsonic_cli.errors import UsageError
 
@@ -77,6 +79,16 @@ def listed(names: Sequence[str], noun: str) -> str:
 def first(names: Sequence[str]) -> str:
     """Format names as "a, b, c, ...", without more of them than a line can hold."""
     return ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+
+
+def digest(text: str, size: int = 6) -> str:
+    """Return a digest of a text, for the name of a file: two hexadecimal digits for each byte."""
+    return blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def decibels(gain: float) -> str:
+    """Format a gain, such as "3.0 dB quieter"."""
+    return f"{abs(20 * math.log10(gain)):.1f} dB {'quieter' if gain < 1 else 'louder'}"
 
 
 def counted(number: float, noun: str) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.preparation.mels import mel_of
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
+from clipsonic_cli.text import digest
 from clipsonic_cli.types import Report, silent
 
 AT_ONCE = 8
@@ -291,8 +291,7 @@ def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:
 
 def place_of(folder: Path, stem: str, contents: Any) -> Path:
     """Return a folder in another, whose name changes with any of its contents, which are JSON."""
-    text = json.dumps(contents, sort_keys=True)
-    return folder / f"{stem}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
+    return folder / f"{stem}-{digest(json.dumps(contents, sort_keys=True), 4)}"
 
 
 def _frames(path: Path) -> int:

@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import written
 from clipsonic_cli.bounded import read_json
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.text import slug
+from clipsonic_cli.text import digest, slug
 from clipsonic_cli.types import Score
 
 FORMAT = "clipsonic-eval/1"
@@ -134,8 +133,8 @@ def report_path(out: Path, stem: str, results: Results) -> Path:
         return path
     differ = {key for key in NAMED if settings.get(key) != before.get(key)}
     parts = [f"{NAMED[key]}{settings[key]}" for key in NAMED if key in differ and key in settings]
-    digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
-    return out / f"{slug('-'.join([stem, *parts]), 100)}-{digest}.json"
+    end = digest(json.dumps(settings, sort_keys=True), 4)
+    return out / f"{slug('-'.join([stem, *parts]), 100)}-{end}.json"
 
 
 def write_json(results: Results, path: Path) -> None:
@@ -190,9 +189,14 @@ def write_csv(
             }
             others = [value(row, score) for value in more.values()]
             lines.append([*(cells[column] for column in COLUMNS), *others])
-    table = io.StringIO(newline="")
-    csv.writer(table, lineterminator="\n").writerows([[*COLUMNS, *more], *lines])
-    save(path, table.getvalue())
+    save(path, csv_text([[*COLUMNS, *more], *lines]))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Format rows as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def save(path: Path, content: str | bytes) -> None:

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.store.bundle import Header
+from clipsonic_cli.text import digest
 from clipsonic_cli.types import Clip, Report, Split, silent
 
 COMMON = (
@@ -203,7 +203,7 @@ def file_name(name: str) -> str:
     safe = re.sub(r"[^\w@.-]+", "-", name).strip(".-")[:MAX_NAME]
     if safe == name:
         return safe
-    return f"{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}".lstrip("-")
+    return f"{safe}-{digest(name, 4)}".lstrip("-")
 
 
 def _sound_path(folder: Path, name: str, spec: ClipSpec) -> Path:

@@ -1,7 +1,5 @@
 """Mean opinion scores of a listening test as a table and files, next to the paper's own."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from clipsonic_cli.evaluation.results import Results, heading, report_path, save
+from clipsonic_cli.evaluation.results import Results, csv_text, heading, report_path, save
 from clipsonic_cli.listening.ratings import LEAST_RATERS, QUESTIONS, SCALE, OpinionScore
 from clipsonic_cli.report import html, page, paper
 from clipsonic_cli.report.tables import NONE, PAPER, Table, without_blanks
@@ -117,9 +115,7 @@ def _csv(scores: Sequence[OpinionScore]) -> str:
                 *(number for pair in pairs for number in pair),
             ]
         )
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+    return csv_text(lines)
 
 
 def _shown(score: OpinionScore) -> tuple[str, str, str, str]:

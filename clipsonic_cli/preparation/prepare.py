@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.decode import Decoded, decode
 from clipsonic_cli.preparation.feature_shards import ClipTensors, Index, key_of
 from clipsonic_cli.preparation.mels import mel_of
+from clipsonic_cli.text import digest
 from clipsonic_cli.types import Clip, Report, silent
 
 SHARD_CLIPS = 128
@@ -46,8 +46,7 @@ def folder_name(config: PreparationConfig, rules: Rules) -> str:
     """Return 12 hexadecimal digits that change with what is kept and how clips are checked."""
     checked = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
     kept = [feature_shards.FORMAT, dataclasses.asdict(config), checked]
-    parts = json.dumps(kept, sort_keys=True, default=list)
-    return blake2b(parts.encode(), digest_size=6).hexdigest()
+    return digest(json.dumps(kept, sort_keys=True, default=list))
 
 
 def prepare(

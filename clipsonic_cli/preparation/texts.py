@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from clipsonic_cli.encoders.clap import ClapModel
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.store.bundle import utf8_path
+from clipsonic_cli.text import digest
 from clipsonic_cli.types import Space
 
 
@@ -40,7 +40,7 @@ def encode_labels(labels: Sequence[str], encoder: ClipModel | ClapModel, folder:
     """
     space: Space = "clip-text" if isinstance(encoder, ClipModel) else "clap-text"
     parts = "\n".join([space, encoder.identity, *labels])
-    path = folder / f"texts-{blake2b(parts.encode(), digest_size=6).hexdigest()}.safetensors"
+    path = folder / f"texts-{digest(parts)}.safetensors"
     try:
         with utf8_path(path) as plain:
             kept = load_file(plain)

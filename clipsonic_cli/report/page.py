@@ -1,7 +1,6 @@
 """The report as a page: scores, Figure 3 and sounds to compare, in one file."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from clipsonic_cli.report.notes import BIAS, INTERVAL, one_window
 from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.score_tables import score_tables
 from clipsonic_cli.report.tables import NONE, all_scores
+from clipsonic_cli.text import decibels
 from clipsonic_cli.types import Report, Waveform, silent
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -222,7 +222,7 @@ def _sound(system: str, path: Path, query: str) -> str:
     if len(shown) < len(samples):
         seconds = f"first {MAX_SECONDS:g} of {seconds}"
     if (gain := peak_guard(shown)[1]) < 1:
-        seconds += f", played {-20 * math.log10(gain):.1f} dB quieter than it was scored"
+        seconds += f", played {decibels(gain)} than it was scored"
     # Draw the mel.
     mel_input = torch.from_numpy(resampled.samples)[: round(MAX_SECONDS * spec.sample_rate)]
     mel = draw_mel(Waveform(samples=mel_input, sample_rate=spec.sample_rate), spec)

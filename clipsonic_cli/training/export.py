@@ -1,6 +1,5 @@
 """The model a run is making: its file during training, its samples, and its publication."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
+from clipsonic_cli.text import digest
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.loop import Progress
 from clipsonic_cli.trainer.tracking import MetricsLog
@@ -320,4 +320,4 @@ def run_id(config: RunConfig) -> str:
     """Return a digest that identifies a run, however long it is continued."""
     network = asdict(config.network)
     identity = [config.name, config.catalogue, config.part.name, config.train.seed, network]
-    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=6).hexdigest()
+    return digest(json.dumps(identity))

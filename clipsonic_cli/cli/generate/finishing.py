@@ -11,6 +11,7 @@ import typer
 from clipsonic_cli.cli.generate.like import Original
 from clipsonic_cli.cli.options import not_none, output, whole
 from clipsonic_cli.config import Finish
+from clipsonic_cli.text import decibels
 
 if TYPE_CHECKING:
     from clipsonic_cli.sound import Sound
@@ -88,6 +89,5 @@ def what_was_done(details: Mapping[str, Any], seconds: float) -> Iterator[str]:
         limited = details["lufs"] < finish.normalize - 0.05
         yield f"{details['lufs']:.1f} LUFS{limit if limited else ''}"
     if gain != 1:
-        change = f"{abs(20 * math.log10(gain)):.1f} dB {'quieter' if gain < 1 else 'louder'}"
         why = ", so that no player clips it" if finish.normalize is None else ""
-        yield f"{change} than the model made it{why} (eval undoes it)"
+        yield f"{decibels(gain)} than the model made it{why} (eval undoes it)"

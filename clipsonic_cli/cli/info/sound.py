@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from clipsonic_cli.cli.console import Facts
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.modes import MODES
-from clipsonic_cli.text import counted
+from clipsonic_cli.text import counted, decibels
 
 OPTIONS = (
     *("image", "negative", "negative_image", "mode", "guidance", "sampler", "steps", "seconds"),
@@ -57,7 +56,7 @@ def describe(path: Path) -> Facts:
         "format": _shown(form),
         "gain": "1 (as the model made it)"
         if gain == 1
-        else f"{20 * math.log10(gain):.1f} dB, so that no player clips it; eval undoes it",
+        else f"{decibels(gain)} than the model made it; eval undoes it",
         "again": again,
         "command": details["command"],
     }

@@ -16,10 +16,9 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
     """Return the trials of every system, by system and guidance, on ``count`` queries at most.
 
     All systems are rated on the same queries, those that every system has a sound for, spread over
-    their labels.
-    A query is shown alike for all, or it would reveal the system: as text, or as its image where
-    all modes start from images or there is no text. The clip's own sound is a system too, as in
-    Table 3.
+    their labels. A query is shown alike for all, or it would reveal the system: as text, or as its
+    image where all modes start from images or there is no text. The clip's own sound is a system
+    too, as in Table 3.
     """
     systems = list(dict.fromkeys(name for sample in results.samples for name in sample.paths))
     roles = [name.partition(" w=")[0].rpartition(" ")[2] for name in systems]
@@ -40,10 +39,9 @@ def trials_of(results: Results, count: int) -> dict[str, list[Trial]]:
             "A listening test needs queries that every system has, as texts or images; "
             "give `prompts`, or folders whose files are named alike."
         )
+    picked = _spread(fit, count)
     return {
-        name: [
-            Trial(prompt=query, sound=sample.paths[name]) for query, sample in _spread(fit, count)
-        ]
+        name: [Trial(prompt=query, sound=sample.paths[name]) for query, sample in picked]
         for name in systems
     }
 

@@ -41,13 +41,12 @@ def write_html(
 
     It holds all scores with intervals, the paper's own marked as such; the figure; notes; for some
     queries the sound of every system as a player and a mel; and the settings. The same results and
-    sounds give the same bytes.
+    sounds give the same bytes. A sound or an image that cannot be read is named in its place.
 
-    A sound or an image that cannot be read is named in its place. Without ``title`` it is that of
-    an evaluation. ``figure`` is an SVG without
-    style sheets, as :func:`~clipsonic_cli.report.figure.figure_3` draws it; trusted. ``samples`` is
-    the most queries, spread evenly over all; the page states if :data:`MAX_BYTES` allow fewer.
-    ``report`` receives ``("report", done, total)`` queries.
+    Without ``title`` it is that of an evaluation. ``figure`` is an SVG without style sheets, as
+    :func:`~clipsonic_cli.report.figure.figure_3` draws it; trusted. ``samples`` is the most
+    queries, spread evenly over all; the page states if :data:`MAX_BYTES` allow fewer. ``report``
+    receives ``("report", done, total)`` queries.
     """
     if samples < 0:
         raise ValueError(f"need samples of 0 or more, got {samples}")

@@ -102,16 +102,7 @@ def begin(
 
         # Prepare data.
         encoder = load_encoder(resolved.base, request.part, accelerator.device)
-        callbacks.on_message(f"preparing the clips of '{request.source.data}'")
-        data = data_setup.gather(request, encoder, accelerator, callbacks)
-        if main and data.survey is not None:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            write_csv(data.survey, run_dir / "data.csv")
-            callbacks.on_survey(data.survey)
-        data_setup.check_any(data, request.source.data)
-        name = data_setup.name_of(request.source.data)
-        if main and (note := publish.other_splits(request.name, name, data.splits)) is not None:
-            callbacks.on_message(note)
+        data = _gather(request, encoder, accelerator, callbacks)
         if request.only_statistics:
             outcome = (
                 _only_statistics(request, resolved, data, encoder, callbacks) if main else None
@@ -132,6 +123,7 @@ def begin(
         setup = build(config, data.catalogue, encoder, resolved.warm_start)
         if main:
             publish.take_over(resolved.base, run_dir / "model", request.part.name)
+            name = data_setup.name_of(request.source.data)
             summary = data_summary(name, data.catalogue, data.survey, data.splits)
             write_summary(run_dir, summary)
             config = _with_queries(config, request, data, callbacks)
@@ -190,6 +182,27 @@ def resume(
         if accelerator.is_main_process and not model.has(STATISTICS.name):  # of an older run
             _add_statistics(config, setup, encoder, run_dir, callbacks)
         return _train(config, setup, run_dir, accelerator, minutes, callbacks)
+
+
+def _gather(
+    request: TrainRequest,
+    encoder: Encoder | None,
+    accelerator: Accelerator,
+    callbacks: TrainCallbacks,
+) -> data_setup.PreparedData:
+    """Prepare the clips of a run, and report what they are like."""
+    source, main = request.source.data, accelerator.is_main_process
+    callbacks.on_message(f"preparing the clips of '{source}'")
+    data = data_setup.gather(request, encoder, accelerator, callbacks)
+    if main and data.survey is not None:
+        request.run_dir.mkdir(parents=True, exist_ok=True)
+        write_csv(data.survey, request.run_dir / "data.csv")
+        callbacks.on_survey(data.survey)
+    data_setup.check_any(data, source)
+    note = publish.other_splits(request.name, data_setup.name_of(source), data.splits)
+    if main and note is not None:
+        callbacks.on_message(note)
+    return data
 
 
 @contextmanager

@@ -59,14 +59,12 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
                 f"'{name}' is not a warm start for the stage '{stage}'. "
                 f"Published ones: {', '.join(able) or 'none'}; or give a model that has '{part}'."
             )
-        network, diffusion = row.sizes["large"], row.diffusion.get("paper")
-        path = assets.file_of(asset)
         return WarmStart(
             name=name,
             stage=stage,
-            path=path,
-            network=network,
-            diffusion=diffusion,
+            path=assets.file_of(asset),
+            network=row.sizes["large"],
+            diffusion=row.diffusion.get("paper"),
             licence=asset.licence,
         )
     folder = model_folders.find(name, also=able)

@@ -81,8 +81,7 @@ def generate(
     clipsonic generate "a photo of violin"
     clipsonic generate --image cat.jpg dog.jpg -n 3
     """
-    spellings = options.spellings(ctx.command)
-    console = Console(quiet=quiet, as_json=as_json, options=spellings)
+    console = Console(quiet=quiet, as_json=as_json, options=options.spellings(ctx.command))
     # Check options.
     ranges.check_all(ranges.GENERATE, {"count": count, "batch_size": batch_size}, "`{}`")
     _check_files(keep, count, overwrite=overwrite, skip_existing=skip_existing)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipsonic_cli.cli.console import Bars, Console
@@ -94,21 +95,26 @@ def make(
         for one in rounds:
             best = _best(islice(made, len(one.jobs)), one.keep, ranking, console)
             for place, each in enumerate(best):
-                path = one.path(each.job, place)
-                done = each.sound.finish(**dataclasses.asdict(finish))
-                with bars.paused(), delivery.write(done, path) as file:
+                with bars.paused():
                     if ranking is not None:
                         console.note(f"{ordinal(place + 1)}: seed {each.job.recipe.seed}")
-                    details = describe(done, file)
-                    if delivery.spectrogram:
-                        details["spectrogram"] = str(drawing_of(file))
-                    if note := ", ".join(what_was_done(details, each.sound.seconds)):
-                        console.note(f"{'the sound' if delivery.to_stdout else path}: {note}")
-                    if not delivery.to_stdout:
-                        _print_result(each, details, console)
-                    if why := delivery.play(file):
-                        console.note(f"note: no sound is played: {why}")
+                    _deliver(each, one.path(each.job, place), delivery, finish, console)
     _note_time(progress, console)
+
+
+def _deliver(made: Made, path: Path, delivery: Delivery, finish: Finish, console: Console) -> None:
+    """Finish a sound, write and play it, and print its path and what was done to it."""
+    sound = made.sound.finish(**dataclasses.asdict(finish))
+    with delivery.write(sound, path) as file:
+        details = describe(sound, file)
+        if delivery.spectrogram:
+            details["spectrogram"] = str(drawing_of(file))
+        if note := ", ".join(what_was_done(details, made.sound.seconds)):
+            console.note(f"{'the sound' if delivery.to_stdout else path}: {note}")
+        if not delivery.to_stdout:
+            _print_result(made, details, console)
+        if why := delivery.play(file):
+            console.note(f"note: no sound is played: {why}")
 
 
 def _made(

@@ -93,9 +93,8 @@ def train(
 
     Ctrl-C saves first. Prepared clips are kept in CLIPSONIC_HOME and used again.
     """
-    first = os.environ.get("RANK", "0") == "0"  # of many processes
-    spellings = options.spellings(ctx.command)
-    console = Console(quiet=quiet or not first, as_json=as_json, options=spellings)
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of many processes the first prints
+    console = Console(quiet=quiet, as_json=as_json, options=options.spellings(ctx.command))
     # Check options.
     loop = options.not_none(
         steps=steps,
@@ -114,18 +113,8 @@ def train(
         raise UsageError(
             "Give either --data FOLDER, as in: clipsonic train --data ./music; or --resume RUN."
         )
-    if resume is not None and dry_run:
-        raise UsageError("--dry-run is for a run that is to begin. Give it with --data.")
-    if resume is not None and (fixed := sorted(options.on_command_line(ctx) - CHANGEABLE)):
-        raise UsageError(
-            f"`{fixed[0]}` was decided when the run began, and --resume goes on with it. Leave out "
-            f"`{fixed[0]}`, or begin another run with --data."
-        )
     gathering = stage == train_options.STATISTICS
-    if gathering and (idle := sorted(options.on_command_line(ctx) - GATHERING)):
-        raise UsageError(
-            f"`{idle[0]}` has no meaning for --stage {stage}, which trains nothing. Leave it out."
-        )
+    _check_meaning(options.on_command_line(ctx), resumes=resume is not None, gathers=gathering)
 
     from clipsonic_cli.device import choose_device  # imports torch; what is above takes no time
     from clipsonic_cli.modes import query_of
@@ -206,6 +195,22 @@ def train(
             torch.distributed.destroy_process_group()  # torch warns otherwise
     if outcome is not None:
         _print_outcome(console, outcome)
+
+
+def _check_meaning(given: set[str], *, resumes: bool, gathers: bool) -> None:
+    """Check that no option is given that has no effect on a run that goes on or trains nothing."""
+    if resumes and "dry_run" in given:
+        raise UsageError("--dry-run is for a run that is to begin. Give it with --data.")
+    if resumes and (fixed := sorted(given - CHANGEABLE)):
+        raise UsageError(
+            f"`{fixed[0]}` was decided when the run began, and --resume goes on with it. Leave out "
+            f"`{fixed[0]}`, or begin another run with --data."
+        )
+    if gathers and (idle := sorted(given - GATHERING)):
+        raise UsageError(
+            f"`{idle[0]}` has no meaning for --stage {train_options.STATISTICS}, which trains "
+            "nothing. Leave it out."
+        )
 
 
 def _dry_run(

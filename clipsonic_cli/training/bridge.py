@@ -16,7 +16,8 @@ def choose_entry(encoder: BridgeEncoder, texts: Tensor, frames: Tensor) -> Mappi
     """Choose the entry from which text vectors become most like frames that they fit; set it.
 
     A text fits a frame if it is the one most like it once both are centred, as they are where
-    nothing is denoised.
+    nothing is denoised. The half of the frames counts that are most like theirs: a bank has no text
+    for every frame.
 
     Args:
         encoder: Of the bridge.
@@ -28,7 +29,9 @@ def choose_entry(encoder: BridgeEncoder, texts: Tensor, frames: Tensor) -> Mappi
     """
     bridge = encoder.bridge
     centred = F.normalize(texts - bridge.text_mean.cpu(), dim=1)
-    fitting = ((frames - bridge.frame_mean.cpu()) @ centred.T).argmax(1)
+    likeness, fitting = (F.normalize(frames - bridge.frame_mean.cpu(), dim=1) @ centred.T).max(1)
+    fitted = likeness >= likeness.median()
+    frames, fitting = frames[fitted], fitting[fitted]
     fits = {}
     for tenths in TENTHS:
         encoder.entry = tenths * len(encoder.process) // 10

@@ -23,7 +23,7 @@ from clipsonic_cli.evaluation.model_source import TRUTH
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED
 
-PARTS = ("clip", "prior", "prior-sd", "unet", "statistics", "vocoder", "listener")
+PARTS = ("clip", "prior", "prior-sd", "unet", "statistics", "bridge", "vocoder", "listener")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -152,8 +152,8 @@ steps ran with a fainter condition (unit vectors not yet scaled to unit variance
 them on an earlier training of the CLIP; a run of today's recipe has neither. Of the CLIP only the
 projections were trained (1500 steps). The BigVGAN is far from trained, as its row below shows: it
 is there to be gone on with. The statistics are of the picture vectors that the U-Net was trained on
-and of a bank of texts, for the modes `ms`, `ra` and `rt`
-(`recipes/mini/results/ways.md`).
+and of a bank of texts, for the modes `ms`, `ra` and `rt`; the bridge, for `db`, was trained on the
+same vectors alone (`recipes/mini/results/ways.md`).
 
 ## How often an independent classifier names the label right
 

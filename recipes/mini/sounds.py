@@ -156,6 +156,25 @@ class TitledPictures:
         }
 
 
+class FrameVectors:
+    """Vectors (N, D) of pictures: what the bridge learns from."""
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def name(self, clip: int) -> str:
+        """Return a picture's number."""
+        return str(clip)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draw ``embed`` (B, D)."""
+        clips = torch.randint(len(self), (batch_size,), generator=generator)
+        return {"clip": clips, "embed": self.vectors[clips]}
+
+
 class Waves:
     """Sounds and their mels: what the vocoder learns from."""
 

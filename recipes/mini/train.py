@@ -1,7 +1,8 @@
-"""Step 3 of the embedded model: trains its U-Net, its prior and its vocoder.
+"""Step 3 of the embedded model: trains its U-Net, its prior, its bridge and its vocoder.
 
     python recipes/mini/train.py unet --out runs/mini --minutes 60
     python recipes/mini/train.py prior --out runs/mini --minutes 20
+    python recipes/mini/train.py bridge --out runs/mini --steps 4000
     python recipes/mini/train.py vocoder --out runs/mini --minutes 60
 
 and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
@@ -13,35 +14,59 @@ others also the features of step 2. Two cores, no GPU.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from features import Features, read_features
-from sounds import SPEC, LabelledSounds, PictureSounds, TitledPictures, Waves, read_sounds
-from steps import need
+from frame_statistics import training_vectors
+from sounds import (
+    SPEC,
+    FrameVectors,
+    LabelledSounds,
+    PictureSounds,
+    TitledPictures,
+    Waves,
+    read_sounds,
+)
+from steps import need, need_part
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from clipsonic_cli.config import VOCODER_SIZES, DiffusionConfig, MelSpec, PriorConfig, UNetConfig
+from clipsonic_cli.config import (
+    BRIDGE_SIZES,
+    VOCODER_SIZES,
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    UNetConfig,
+)
 from clipsonic_cli.diffusion.process import Process
+from clipsonic_cli.encoders.bridge import BridgeEncoder
 from clipsonic_cli.encoders.clap import load_clap
+from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.models.bigvgan import BigVGAN, fold_weight_norm
+from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.preparation.statistics import FrameSums, embed_bank, measure
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.trainer.batches import Dataset
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.trainer.denoiser import PriorObjective, UNetObjective
+from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import Progress, train
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import VocoderObjective
+from clipsonic_cli.training.bridge import choose_entry
+from clipsonic_cli.training.stages import PRIOR_PROCESS
 from clipsonic_cli.types import Space
 
 LICENCE = "CC-BY-SA-4.0"
@@ -106,7 +131,6 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
     from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
 
     features = read_features(need(out, "features.pt", "clip.py"))
-    process = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
     network = Prior(
         PriorConfig(
             dim=features.image_embeds.shape[1],
@@ -119,7 +143,7 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
     header = Header(
         kind="prior",
         config=network.config,
-        diffusion=process,
+        diffusion=PRIOR_PROCESS,
         space="clip-image",
         encoder=features.encoder,
     )
@@ -135,7 +159,44 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
         log_every=50,
     )
     dataset = TitledPictures(features, max_text_len=32, sources=sources)
-    return PriorObjective(network, Process(process)), dataset, config, header
+    return PriorObjective(network, Process(PRIOR_PROCESS)), dataset, config, header
+
+
+def bridge(out: Path) -> Part:
+    """Return what the bridge's training needs: the vectors that the U-Net is trained on, alone."""
+    features = read_features(need(out, "features.pt", "clip.py"))
+    clip = load_clip(load(need_part(out, "clip"), kind="clip"))
+    vectors = training_vectors(features)
+    network = Bridge(replace(BRIDGE_SIZES["mini"], dim=clip.dim))
+    measure(network, FrameSums(torch.Generator().manual_seed(0)).add(vectors), embed_bank(clip))
+    header = Header(
+        kind="bridge",
+        config=network.config,
+        diffusion=PRIOR_PROCESS,
+        space="clip-image",
+        encoder=features.encoder,
+    )
+    config = TrainConfig(
+        batch_size=128,
+        lr=1e-3,
+        warmup=200,
+        ema_decay=0.999,
+        clip_norm=1.0,
+        save_every=1000,
+        log_every=50,
+    )
+    return BridgeObjective(network, Process(PRIOR_PROCESS)), FrameVectors(vectors), config, header
+
+
+def entry(out: Path, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    """Choose where texts enter the bridge, by the views of held-out pictures."""
+    features = read_features(need(out, "features.pt", "clip.py"))
+    clip = load_clip(load(need_part(out, "clip"), kind="clip"))
+    network = Bridge(replace(BRIDGE_SIZES["mini"], dim=clip.dim))
+    network.load_state_dict(dict(weights))
+    views = features.picture_embeds[features.picture_is_test].flatten(0, 1)
+    frames = normalize(views.float(), dim=1)
+    return choose_entry(BridgeEncoder(clip, network, PRIOR_PROCESS), embed_bank(clip), frames)
 
 
 def vocoder(out: Path) -> Part:
@@ -161,6 +222,7 @@ def vocoder(out: Path) -> Part:
 PARTS: dict[str, Callable[[Path], Part]] = {
     "unet": unet,
     "prior": prior,
+    "bridge": bridge,
     "vocoder": vocoder,
     "prior-sd": partial(prior, sources=(1,)),
     "unet-clip-text": partial(unet, space="clip-text"),
@@ -185,7 +247,7 @@ def main() -> None:
     model.parent.mkdir(parents=True, exist_ok=True)
 
     def on_save(progress: Progress, _log: MetricsLog) -> None:
-        meta = {
+        meta: dict[str, Any] = {
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
             "batch_size": config.batch_size,
@@ -194,6 +256,8 @@ def main() -> None:
             "licence": LICENCE,
         }
         weights = fold_weight_norm(progress.weights)  # only the vocoder has any
+        if arguments.part == "bridge":
+            meta |= entry(out, weights)
         weights = {name: weight.half() for name, weight in weights.items()}
         write(model, Bundle(header=replace(header, meta=meta), weights=weights))
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in progress.losses.items())

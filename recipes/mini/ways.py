@@ -2,7 +2,8 @@
 
     python recipes/mini/ways.py --out runs/mini
 
-Needs the features of step 2 and all parts of the model (``frame_statistics.py`` for ms, ra and rt).
+Needs the features of step 2 and all parts of the model (``frame_statistics.py`` for ms, ra and rt,
+``train.py bridge`` for db).
 Writes ``results/ways.md``. Minutes on two cores.
 """
 

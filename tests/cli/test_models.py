@@ -44,7 +44,7 @@ def test_all_models_are_listed_with_what_they_can_do(call, tmp_path):
     ]
     cells = {row.split("\t")[0]: row.split("\t")[1:] for row in rows}
     assert list(cells) == ["mini", "birds", "music"]
-    assert cells["mini"][:1] == ["iq, zs, ms, ra, rt, pd, sd"]
+    assert cells["mini"][:1] == ["iq, zs, ms, ra, rt, db, pd, sd"]
     assert cells["mini"][2:5] == ["CC-BY-SA-4.0", "built in", "default"]
     folder = str(tmp_path / "home" / "models" / "birds")
     assert cells["birds"][2:] == ["not stated", "yours", "", folder]

@@ -77,15 +77,10 @@ class Range:
 def check_all(
     ranges: Mapping[str, Range], values: Mapping[str, object], name: str = "{}"
 ) -> dict[str, Any]:
-    """Check each of some numbers that has a range; a UsageError names the first that is out of it.
+    """Check each number that has a range, both by name; return those as Python's own.
 
-    Args:
-        ranges: By name.
-        values: By name.
-        name: How messages call one; "`{}`" where it is a setting (see ``errors``).
-
-    Returns:
-        Those numbers as Python's own.
+    A UsageError calls the first that is out of its range ``name``: "`{}`" is that of a setting (see
+    ``errors``).
     """
     checked = {}
     for key in [key for key in values if key in ranges]:

@@ -34,14 +34,7 @@ def is_words(text: str) -> bool:
 
 
 def check_words(text: str, what: str = "prompt") -> str:
-    """Check that a text can be a prompt.
-
-    Args:
-        text: As it was typed or read.
-        what: What it is, for the message.
-
-    Returns:
-        The text without spaces around it.
+    """Check that a text can be a prompt, or ``what`` it is; return it without spaces around it.
 
     Raises:
         UsageError: It is empty, has no word, or holds bytes that are not UTF-8.

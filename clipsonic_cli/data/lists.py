@@ -121,14 +121,8 @@ def read_list(
 ) -> Iterator[ListRow]:
     """Yield the rows of a list, those without a cell left out.
 
-    UTF-8, and UTF-16 and UTF-32 with their marks, are read.
-
-    Args:
-        path: The file.
-        plain: See :func:`read_rows`, as for the rest.
-        bare: See there.
-        suffix: Which of :data:`SUFFIXES` it is; None is what its name ends in.
-        comments: See there.
+    UTF-8, and UTF-16 and UTF-32 with their marks, are read. ``suffix`` is one of :data:`SUFFIXES`,
+    None what the name ends in; see :func:`read_rows` for the rest.
     """
     suffix = suffix or path.suffix.lower()
     if suffix not in SUFFIXES:

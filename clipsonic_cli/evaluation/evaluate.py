@@ -33,10 +33,7 @@ def evaluate(
 ) -> Results:
     """Make the sounds that are not there yet, and score them.
 
-    Args:
-        request: What to evaluate.
-        device: Where networks run.
-        callbacks: Receive notes as soon as they are known, and progress.
+    ``callbacks`` receive notes as soon as they are known, and progress.
 
     Raises:
         UsageError: Something is missing, out of range, or cannot be scored.

@@ -38,11 +38,9 @@ def find_prompts(
     Where there is a list, it alone counts. Else the recipe inside a file counts, or the file's
     name, such as "dog-barking-7.wav", if it has letters.
 
-    Args:
-        sounds: Files by name.
-        listed: From :func:`read_prompts`.
-        folders: Where images that recipes name may be. A recipe can come from anybody: an image
-            elsewhere is not read, nor one with another digest than the recipe states.
+    ``listed`` is from :func:`read_prompts`; ``folders`` are where images that recipes name may be.
+    A recipe can come from anybody: an image elsewhere is not read, nor one with another digest than
+    the recipe states.
 
     Raises:
         UsageError: The list has two texts for a file, or a name in it fits several files.
@@ -151,13 +149,9 @@ def _two_prompts(name: str, *texts: str) -> UsageError:
 
 
 def read_prompts(path: Path) -> dict[str, str]:
-    """Read a list of prompts.
+    """Read a list (``data/lists.py``) of files and texts; return the texts by name.
 
-    Args:
-        path: A list (``data/lists.py``) with a column for a file's name and one for its text.
-
-    Returns:
-        The text of each name that has one; names are normalized.
+    Names are normalized.
 
     Raises:
         UsageError: The file cannot be read, has no such columns or rows, a text without a word, or

@@ -37,13 +37,13 @@ def describe(model: ModelFolder) -> Facts:
             part_of(stem, header, paths[stem].stat().st_size) for stem, header in headers.items()
         ],
     }
-    default = ", the default" if details["default"] else ""
+    labels, default = details["labels"], ", the default" if details["default"] else ""
     facts = {
         "model": f"{details['name']} ({details['state']}{default})",
         "folder": details["path"],
         "modes": _modes(model, details["modes"]),
         "sound": _sound(details["sound"]),
-        "labels": _labels(details["labels"]),
+        "labels": f"{len(labels)}: {', '.join(labels)}" if labels else "none are listed",
         "licence": f"{details['licence']} (of the weights); what that means for sounds: "
         f"{'see the card' if details['card'] else 'ask who made the model'}",
         "card": details["card"] or "none",
@@ -108,11 +108,6 @@ def _sound(sound: Mapping[str, float] | None) -> str:
         f"{sound['sample_rate'] / 1000:g} kHz mono, nothing above {sound['highest_hz'] / 1000:g} "
         f"kHz; {sound['native_seconds']:.1f} s in one piece, longer ones in windows"
     )
-
-
-def _labels(labels: list[str]) -> str:
-    """Format the labels of a model."""
-    return f"{len(labels)}: {', '.join(labels)}" if labels else "none are listed"
 
 
 def _part(part: Mapping[str, Any]) -> str:

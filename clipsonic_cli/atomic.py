@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from clipsonic_cli.errors import UsageError
+
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
@@ -49,6 +51,12 @@ def free_bytes(folder: Path) -> int:
     """Return the bytes that are free on the disk of a folder, which need not exist."""
     parents = (folder.absolute(), *folder.absolute().parents)
     return shutil.disk_usage(next(path for path in parents if path.is_dir())).free
+
+
+def check_writable(folder: Path, other: str = "another folder") -> None:
+    """Check that files can be written into a folder; a UsageError says to give ``other``."""
+    if (reason := why_unwritable(folder)) is not None:
+        raise UsageError(f"Cannot write in '{folder}': {reason}; give {other}.")
 
 
 def why_unwritable(folder: Path) -> str | None:

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 import torch
 
-from clipsonic_cli.atomic import why_unwritable, written
+from clipsonic_cli import atomic
 from clipsonic_cli.audio.downmix import Downmix
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.registry import unknown
@@ -109,8 +109,7 @@ def check_writable(path: Path, *, subtype: str | None = None, overwrite: bool = 
         raise UsageError(f"'{path}' exists; give another name or allow overwriting.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
-    if (reason := why_unwritable(path.parent)) is not None:
-        raise UsageError(f"Cannot write in '{path.parent}': {reason}; give another folder.")
+    atomic.check_writable(path.parent)
 
 
 def write(
@@ -146,7 +145,7 @@ def write(
     check_writable(path, subtype=subtype, overwrite=overwrite)
     content = encode(samples, sample_rate, path.suffix, libsndfile_subtype(path, subtype), metadata)
     try:
-        with written(path) as temporary:
+        with atomic.written(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
         raise ClipsonicError(

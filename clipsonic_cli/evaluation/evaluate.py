@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from clipsonic_cli import __version__
-from clipsonic_cli.atomic import why_unwritable
-from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.atomic import check_writable
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation.backbones import MetricRun
 from clipsonic_cli.evaluation.plan import EvalRequest, resolve
 from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
@@ -18,6 +18,9 @@ from clipsonic_cli.evaluation.sources import Work
 from clipsonic_cli.evaluation.systems import QueryVectors, System
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.types import Note, Report, silent
+
+OTHER = "another `output`"
+"""What to give instead of a folder that cannot be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,9 @@ def evaluate(
     ``callbacks`` receive notes as soon as they are known, and progress.
 
     Raises:
-        UsageError: Something is missing, out of range, or cannot be scored.
+        UsageError: Something is missing, out of range, or cannot be scored or written.
         MissingWeights: A model, or a backbone that was named, is not on this machine.
-        ClipsonicError: A folder cannot be written, or weights are damaged.
+        ClipsonicError: Weights are damaged.
     """
     callbacks = callbacks or EvalCallbacks()
 
@@ -49,7 +52,7 @@ def evaluate(
     # Resolve metrics and reference; check the source.
     plan = resolve(request)
     prepared = request.source.prepare(plan.needs, device)
-    _check_writable(request.out)
+    check_writable(request.out, OTHER)
     request.out.mkdir(parents=True, exist_ok=True)
     known = tuple(prepared.notes)
     tell((*plan.notes, *known))
@@ -119,7 +122,7 @@ def preview(request: EvalRequest, *, device: torch.device) -> Preview:
     """Check a request as :func:`evaluate` does, and count its sounds; writes nothing."""
     plan = resolve(request)
     prepared = request.source.prepare(plan.needs, device)
-    _check_writable(request.out)
+    check_writable(request.out, OTHER)
     runs = (*plan.audio_runs, *plan.vector_runs)
     return Preview(
         work=prepared.preview(request.out),
@@ -134,18 +137,11 @@ def held(out: Path) -> Iterator[None]:
     """Hold the folder of reports and sounds while the block runs.
 
     Raises:
-        UsageError: Another evaluation holds it.
-        ClipsonicError: It cannot be written.
+        UsageError: Another evaluation holds it, or it cannot be written.
     """
-    _check_writable(out)
+    check_writable(out, OTHER)
     with owned(out, "clipsonic eval"):
         yield
-
-
-def _check_writable(folder: Path) -> None:
-    """Check that a folder, which need not exist, takes files."""
-    if (reason := why_unwritable(folder)) is not None:
-        raise ClipsonicError(f"Cannot write in '{folder}': {reason}; give another `output`.")
 
 
 def _vector_rows(

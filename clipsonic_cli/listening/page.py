@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clipsonic_cli.atomic import why_unwritable, written
+from clipsonic_cli.atomic import check_writable, written
 from clipsonic_cli.data.sound_files import read_sound_file
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.listening.ratings import KEY_FORMAT
@@ -102,8 +102,7 @@ def check_unused(folder: Path) -> None:
                 "another folder."
             )
     for place in (folder, key_of(folder).parent):
-        if (reason := why_unwritable(place)) is not None:
-            raise ClipsonicError(f"Cannot write in '{place}': {reason}; give another folder.")
+        check_writable(place)
 
 
 def _blind(

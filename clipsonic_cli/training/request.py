@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipsonic_cli.atomic import why_unwritable
+from clipsonic_cli.atomic import check_writable
 from clipsonic_cli.config import PRESETS
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import Kind
@@ -153,7 +153,7 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     for image in request.images:
         read_image(Path(image))
     check_new(request.run_dir)
-    check_writable(request.run_dir)
+    check_writable(request.run_dir, "another `output`")
     check_source(request.source)
     publish.check_name(request.name)
     if not request.overwrite:
@@ -198,14 +198,6 @@ def length(steps: int, minutes: float | None) -> str:
     if minutes is None:
         return counted(steps, "step")
     return f"{counted(steps, 'step')} or {counted(minutes, 'minute')}, whichever is first"
-
-
-def check_writable(run_dir: Path) -> None:
-    """Check that files can be written into a run's folder."""
-    if (reason := why_unwritable(run_dir)) is not None:
-        raise UsageError(
-            f"Cannot write in the run's folder '{run_dir}' ({reason}). Give another `output`."
-        )
 
 
 def _check_warm_start(

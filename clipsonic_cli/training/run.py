@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from clipsonic_cli.atomic import check_writable
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import load_clap
@@ -51,7 +52,6 @@ from clipsonic_cli.training.request import (
     TrainCallbacks,
     TrainRequest,
     check_new,
-    check_writable,
     length,
     resolve,
     resume_command,
@@ -155,7 +155,7 @@ def resume(
             part since.
     """
     read_run_config(run_dir)
-    check_writable(run_dir)
+    check_writable(run_dir, "another `output`")
     accelerator = make_accelerator(device)
     with _held(run_dir, accelerator):
         # Change settings, and check them.

@@ -61,5 +61,5 @@ def test_a_run_that_cannot_be_written_is_rejected_before_clips_are_prepared(call
     (tmp_path / "file").touch()
     code, _, err = call("train", "--data", videos, "--base", micro, "-o", "file/run")
     assert (code, len(err)) == (2, 1)
-    assert "Cannot write in the run's folder 'file/run'" in err[0]
+    assert "Cannot write in 'file/run'" in err[0]
     assert "--output" in err[0]

@@ -66,6 +66,7 @@ class Statistics(nn.Module):
 
         Source: the projection of DeCap (Li et al. 2023, section 3.2), from texts to frames.
         """
-        likeness = (texts - self.text_mean) @ (self.frames - self.frame_mean).T  # (B, K)
+        # note: the mean frame would add a constant, which softmax ignores.
+        likeness = (texts - self.text_mean) @ self.frames.T  # (B, K)
         weights = (SHARPNESS * likeness + self.sizes.log()).softmax(dim=-1)
         return F.normalize(weights @ self.frames, dim=-1)

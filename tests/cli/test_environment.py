@@ -42,7 +42,7 @@ def test_a_training_without_a_home_keeps_all_in_its_run(call, micro, tmp_path):
     begun = ("--base", micro, "--warm-start", micro, "-o", "run")
     code, out, err = call("train", "--data", videos, *begun, *TINY)
     assert (code, out) == (0, ["run/model"]), err
-    assert sum("CLIPSONIC_HOME" in line for line in err) == 3  # clips, and the model twice
+    assert sum("CLIPSONIC_HOME" in line for line in err) == 4  # the model twice, clips, the prior's
     assert any("generate --model run/model" in line for line in err)
     assert list((tmp_path / "run" / "prepared").rglob("catalogue-*"))
     code, out, err = call("train", "--resume", "run", "--steps", 2)

@@ -79,7 +79,8 @@ def read_image(path: Path) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise UsageError(
-            f"{path} is no image this program reads (it reads PNG, JPEG, WebP, GIF, BMP, TIFF)."
+            f"{path} is no image this program reads (it reads PNG, JPEG, WebP, GIF, BMP, TIFF); "
+            "convert it."
         ) from None
     except OSError as error:
         if error.errno is not None:  # of the system; PIL's own have no number

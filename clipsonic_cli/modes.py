@@ -11,7 +11,7 @@ from typing import Literal
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.text import check_words
+from clipsonic_cli.text import check_words, printable
 from clipsonic_cli.types import Query, Space
 
 Kind = Literal["text", "image"]
@@ -125,6 +125,18 @@ DEFAULT_MODE: dict[Kind, str] = {"text": "pd", "image": "iq"}
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Endings by which an image is told from text on the command line."""
+UNREAD_SUFFIXES = {
+    ".heic .heif .avif .jxl .jp2 .svg .ico .psd .pdf .eps .raw .dng .cr2 .cr3 .nef .arw .tga": (
+        "is no image this program reads; convert it to JPEG or PNG"
+    ),
+    ".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg .wmv .flv .3gp": (
+        "is a video; save one of its frames as JPEG or PNG, and give that image"
+    ),
+    ".wav .mp3 .flac .ogg .opus .m4a .aac .aif .aiff .wma": (
+        "is a sound, and sounds are made from a text or an image"
+    ),
+}
+"""Endings of files that are no query, and why, so that no name of a file becomes a text."""
 
 
 def mode_for(name: str | None, kind: Kind) -> Mode:
@@ -167,7 +179,8 @@ def _a(kind: str) -> str:
 def query_of(value: str | os.PathLike[str]) -> Query:
     """Return a query: a Path, or a name with an image's ending, is an image; all else is text.
 
-    A text without a word, or no UTF-8, and what is neither text nor path, are UsageErrors.
+    A text without a word, no UTF-8, or the name of another file, and what is neither text nor path,
+    are UsageErrors.
     """
     if isinstance(value, os.PathLike):
         return Query(image=Path(value))
@@ -180,4 +193,12 @@ def query_of(value: str | os.PathLike[str]) -> Query:
     text = str(value).strip()
     if text.lower().endswith(IMAGE_SUFFIXES):
         return Query(image=Path(text))
-    return Query(text=check_words(text))
+    return Query(text=check_words(check_no_file(text)))
+
+
+def check_no_file(text: str) -> str:
+    """Check that a text is not the name of a file that is no query; return it."""
+    for suffixes, why in UNREAD_SUFFIXES.items():
+        if text.strip().lower().endswith((*suffixes.split(),)):
+            raise UsageError(f"'{printable(text)}' {why}.")
+    return text

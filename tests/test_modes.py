@@ -2,7 +2,7 @@ import pytest
 
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import DEFAULT_MODE, MODES, mode_for
+from clipsonic_cli.modes import DEFAULT_MODE, MODES, mode_for, query_of
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
 
@@ -36,6 +36,12 @@ def test_a_mode_of_the_other_kind_is_rejected_with_those_of_this_one():
         UsageError, match=r"'pd' takes a text query, not an? image. For an? image: iq"
     ):
         mode_for("pd", "image")
+
+
+@pytest.mark.parametrize("name", ["phone.HEIC", "a b.avif", "clip.mov", "rain.wav"])
+def test_the_name_of_a_file_that_is_no_query_is_no_text(name):
+    with pytest.raises(UsageError, match=f"'{name}' is "):
+        query_of(name)
 
 
 def test_an_unknown_mode_is_reported_its_neighbour():

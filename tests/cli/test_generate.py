@@ -322,7 +322,7 @@ BAD = [
     ([], 2, "Nothing to sound"),
     ([""], 2, "prompt is empty"),
     (["  "], 2, "prompt is empty"),
-    (["rain", "--image", "cat.jpg"], 2, "Both a text and an image"),
+    (["rain", "--image", "cat.jpg"], 2, "Both a text ('rain') and an image ('cat.jpg')"),
     (["--image", "missing.jpg"], 2, "There is no image 'missing.jpg'"),
     (["--image", "empty.jpg"], 2, "is empty"),
     (["--image", "cut.jpg"], 2, "is damaged"),

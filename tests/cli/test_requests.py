@@ -200,10 +200,18 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path, name, content, part):
     ("arguments", "part"),
     [
         ((["  "], [], None), "empty"),
-        ((["rain"], ["cat"], None), "Both a text and an image"),
+        ((["rain"], ["cat"], None), "Both a text ('rain') and an image ('cat') are given"),
         ((["rain"], [], Path("x.txt")), "Both --file and a prompt or image"),
         (([], ["missing.jpg"], None), "There is no image 'missing.jpg'"),
-        (([], ["."], None), "not a file"),
+        (([], ["."], None), "Image '.' is not a file; name its images, such as: --image *.jpg"),
+        ((["rain", "cat"], [], None), "2 prompts of one word each"),
+        ((["a.HEIC"], ["cat"], None), "'a.HEIC' is no image this program reads; convert it"),
+        ((["a.heif", "b.heif"], [], None), "'a.heif' is no image this program reads"),
+        ((["my clip.mp4"], [], None), "is a video; save one of its frames"),
+        ((["a.wav"], [], None), "is a sound"),
+        ((["notes.xyz"], [], None), "'notes.xyz' is a file; give a list of prompts by --file"),
+        ((["./"], [], None), "'./' is a folder; name its images, such as: --image *.jpg"),
+        ((["-"], [], None, "rain\nb.svg\n"), "line 2: 'b.svg' is no image"),
         ((["dog.png"], [], None), "There is no image 'dog.png'"),
         (([], [], Path("missing.txt")), "cannot be read"),
         ((["-", "-"], [], None), "given twice"),
@@ -213,11 +221,16 @@ def test_a_file_that_cannot_be_used_is_rejected(tmp_path, name, content, part):
 )
 def test_arguments_that_cannot_be_used_are_rejected(tmp_path, monkeypatch, arguments, part):
     monkeypatch.chdir(tmp_path)
-    for name in ("cat", "x.csv"):
+    for name in ("cat", "x.csv", "notes.xyz"):
         (tmp_path / name).touch()
-    prompts, images, file = arguments
+    prompts, images, file, *lines = arguments
     with pytest.raises(UsageError) as error:
-        read_requests(prompts, [Path(image) for image in images], file, io.StringIO("a"))
+        read_requests(
+            prompts,
+            [Path(image) for image in images],
+            file,
+            io.StringIO(lines[0] if lines else "a"),
+        )
     assert part in str(error.value)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from clipsonic_cli.data.listed_files import ListedFiles
 from clipsonic_cli.data.lists import SUFFIXES, SYNONYMS, BadCell, ListRow, read_list, read_rows
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import IMAGE_SUFFIXES, query_of
+from clipsonic_cli.modes import IMAGE_SUFFIXES, check_no_file, query_of
 from clipsonic_cli.text import check_words, printable
 from clipsonic_cli.types import Query
 
@@ -77,13 +77,13 @@ def read_requests(
     if file_format is not None and file is None and not uses_stdin:
         raise UsageError("--file-format is the format of a list; give one by --file, or '-'.")
     suffix = None if file_format is None else f".{file_format}"
+    for prompt in prompts:
+        _check_is_text(prompt)
     _check_quotes(prompts)
     requests = [Request(query=_checked(Query(image=path))) for path in images]
     for prompt in prompts:
         if prompt == STDIN:
             requests += _read_stdin(stdin, suffix)
-        elif prompt.lower().endswith(SUFFIXES) and os.path.isfile(prompt):  # noqa: PTH113
-            raise UsageError(f"'{prompt}' is a file; give a list of prompts by --file.")
         else:
             requests.append(Request(query=_checked(query_of(prompt))))
     if str(file) == STDIN:
@@ -92,12 +92,34 @@ def read_requests(
         if requests:
             raise UsageError("Both --file and a prompt or image are given; use one of them.")
         return _read_file(file, suffix)
-    if len({request.query.kind for request in requests if not request.where}) > 1:
+    given = {request.query.kind: request.query for request in requests if not request.where}
+    if len(given) > 1:
+        text, image = given["text"].text, given["image"].image
         raise UsageError(
-            "Both a text and an image are given; a sound is made from one of them. "
-            "Run clipsonic twice, or list them in a --file."
+            f"Both a text ({text!r:.80}) and an image ('{image}') are given; a sound is made from "
+            "one of them. Run clipsonic twice, or list them in a --file."
         )
     return requests
+
+
+def _check_is_text(prompt: str) -> None:
+    """Check that a prompt names no file or folder but an image."""
+    if prompt.lower().endswith(IMAGE_SUFFIXES):
+        return
+    check_no_file(prompt)
+    if not any(sign in prompt for sign in "./\\"):
+        return  # "dog" is a text, also where a folder has that name
+    if os.path.isdir(prompt):  # noqa: PTH112 - never raises
+        raise UsageError(f"'{prompt}' is a folder; {_images_of(Path(prompt))}.")
+    if os.path.isfile(prompt):  # noqa: PTH113
+        raise UsageError(
+            f"'{prompt}' is a file; give a list of prompts by --file, an image by --image."
+        )
+
+
+def _images_of(folder: Path) -> str:
+    """Format how the images of a folder are given."""
+    return f"name its images, such as: --image {folder / '*.jpg'}"
 
 
 def _check_quotes(prompts: Sequence[str]) -> None:
@@ -153,7 +175,7 @@ def _checked(query: Query) -> Query:
     if not exists:
         raise UsageError(f"There is no image '{query.image}'. Check the path.")
     if not is_file:
-        raise UsageError(f"Image '{query.image}' is not a file; name each image.")
+        raise UsageError(f"Image '{query.image}' is not a file; {_images_of(query.image)}.")
     return query
 
 
@@ -223,7 +245,7 @@ def _request_of_row(row: ListRow, files: ListedFiles | None) -> Request:
     if image is not None:
         query = _checked(Query(image=_listed(row.name("image") or "", files)))
     else:
-        query = Query(text=check_words(row.text("text") or "", "text"))
+        query = Query(text=check_words(check_no_file(row.text("text") or ""), "text"))
     # Read what replaces options.
     used, choices = {text, image}, dict[str, Any]()
     for name, (target, kind_of) in COLUMNS.items():

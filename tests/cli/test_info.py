@@ -221,6 +221,8 @@ def test_a_sound_shows_its_recipe_and_format(call, sound):
         ["--seed", "2", "--", "--loud rain"],
         ["--image", "picture.jpg", "--vocoder", "griffin-lim"],
         ["rain", "--negative", "picture.jpg"],
+        ["rain", "--trim", "--rate", "48000", "--normalize", "-23.5"],
+        ["rain", "--normalize", "peak", "--bits", "24"],
     ],
 )
 def test_its_command_makes_a_sound_again(call, micro, query, violin_picture, tmp_path, capsys):
@@ -237,6 +239,44 @@ def test_its_command_makes_a_sound_again(call, micro, query, violin_picture, tmp
     assert words[:2] == ["clipsonic", "generate"]
     assert run(["generate", "-o", "again.wav", *words[2:]]) == 0
     assert (tmp_path / "again.wav").read_bytes() == (tmp_path / "first.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("form", "bits"), [("flac", "24"), ("flac", "16"), ("wav", "float"), ("ogg", None)]
+)
+def test_its_command_keeps_the_format(call, sound, form, bits):
+    path = sound("rain", "--seed", 2, *(["--bits", bits] if bits else []), name=f"a.{form}")
+    (details,) = call(path, "--json")[1]
+    assert run([*shlex.split(details["command"])[1:]]) == 0
+    first, again = soundfile.info(path), soundfile.info(f"rain-2.{form}")
+    assert (again.format, again.subtype) == (first.format, first.subtype)
+    assert soundfile.read(f"rain-2.{form}")[0].tolist() == soundfile.read(path)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "finish", "gain"),
+    [
+        (["--normalize", -23], "normalized to -23 LUFS as far as its peak allows", "normalized"),
+        (["--normalize", "peak", "--trim"], "normalized to a peak of -1 dBFS", "normalized"),
+        (["--rate", 8000], "converted to 8000 Hz", None),
+        ([], "none", None),
+    ],
+)
+def test_how_a_sound_was_finished_is_shown_and_why_its_level_changed(
+    call, sound, options, finish, gain
+):
+    path = sound("rain", "--seed", 2, *options)
+    (details,), facts = call(path, "--json")[1], call(path)[1]
+    assert facts["finish"].endswith(finish)
+    assert facts["finish"].startswith("silence at its ends removed, ") == details["finish"]["trim"]
+    if gain:
+        assert facts["gain"].endswith(
+            " than the model made it, as it was normalized; eval undoes it"
+        )
+    elif details["gain"] != 1:
+        assert facts["gain"].endswith(
+            " quieter than the model made it, so that no player clips it; eval undoes it"
+        )
 
 
 def test_every_field_of_a_recipe_is_an_option_of_its_command_or_follows_from_it():

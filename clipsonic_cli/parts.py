@@ -15,7 +15,8 @@ from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.bridge import entry_of, load_bridge
 from clipsonic_cli.encoders.clap import load_clap
-from clipsonic_cli.encoders.clip import ClipModel, load_clip
+from clipsonic_cli.encoders.clip import ClipModel, load_clip, mini_tokenizer
+from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.encoders.transfer import load_statistics
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models import VOCODERS, state_dict
@@ -28,7 +29,7 @@ from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import GIVING, check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
-from clipsonic_cli.text import names_any
+from clipsonic_cli.text import check_words, names_any
 from clipsonic_cli.types import Encoder, Vocoder
 
 T = TypeVar("T")
@@ -115,6 +116,26 @@ class Parts:
         """Return a vocoder of ``VOCODERS``; one without a part reads mels of the geometry."""
         return self._once(("vocoder", name, spec), lambda: self._load_vocoder(name, spec))
 
+    def check_text(self, text: str, mode: Mode) -> None:
+        """Check that a mode's CLIP knows a word of a text; loads its tokenizer alone.
+
+        Only mini's has words of which it knows no piece (see ``encoders.clip.word_pieces``).
+        """
+        if "clip" not in mode.weights or not self._has_mini():
+            return
+        path = self.folder.part("clip")
+        tokenize = self._once(
+            ("tokenize",), lambda: mini_tokenizer(bundle.load(path, kind="clip", only=TOKENIZER))
+        )
+        with warnings.catch_warnings():  # of a text that is cut, which follow when it is encoded
+            warnings.simplefilter("ignore")
+            tokenize([check_words(text)])
+
+    def _has_mini(self) -> bool:
+        """Return whether the model's CLIP is mini's."""
+        config = self.header("clip").config
+        return isinstance(config, dict) and config.get("architecture") == MINI
+
     def nearest_label(self, text: str, mode: Mode) -> str | None:
         """Return the label of the U-Net's training that a text is nearest to, by a small CLIP.
 
@@ -124,8 +145,7 @@ class Parts:
         labels = bundle.labels_of(self.header(mode.unet))
         if not labels or "clip" not in mode.weights or names_any(text, labels):
             return None
-        config = self.header("clip").config
-        if not isinstance(config, dict) or config.get("architecture") != MINI:
+        if not self._has_mini():
             return None
         clip: ClipModel = self._network("clip")
         with suppress(UsageError), warnings.catch_warnings():  # of a text that is cut

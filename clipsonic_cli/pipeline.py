@@ -173,12 +173,14 @@ class ClipSonic:
 
         Raises:
             UsageError: A name is unknown, the steps exceed the training schedule, an image cannot
-                be used, or the mode does not fit the query or the negative.
+                be used, the model knows no word of a text, or the mode does not fit the query or
+                the negative.
             MissingWeights: The model lacks a part; the message says how to get it.
             BadBundle: Parts of the model do not fit each other.
         """
         names = self.needs(recipe)
         self._check_sampling(recipe, names)
+        self._check_texts(recipe)
         return replace(
             recipe,
             image_sha256=image_digest(recipe.image) if recipe.image else None,
@@ -191,6 +193,14 @@ class ClipSonic:
             device=self.parts.device.type,
             dtype=str(self.parts.dtype).removeprefix("torch."),
         )
+
+    def _check_texts(self, recipe: Recipe) -> None:
+        """Check that the model knows a word of a recipe's text, and of its negative."""
+        mode = MODES[recipe.mode]
+        if recipe.text is not None:
+            self.parts.check_text(recipe.text, mode)
+        if recipe.negative is not None:
+            self.parts.check_text(recipe.negative, self._negative_mode(mode, "text"))
 
     def _check_sampling(self, recipe: Recipe, names: Sequence[str]) -> None:
         """Check a recipe's sampler and steps, and that the parts are present and fit together."""

@@ -463,6 +463,16 @@ def test_a_choice_of_another_type_is_rejected_by_name(sonic, choice):
         sonic("dog", **choice)
 
 
+@pytest.mark.parametrize("mode", ["zs", "pd"])
+@pytest.mark.parametrize("texts", [{"text": "собака"}, {"text": "rain", "negative": "собака"}])
+def test_texts_without_a_known_word_are_rejected_before_weights_are_loaded(micro, mode, texts):
+    sonic = ClipSonic.load(micro, device="cpu")
+    recipes = [Recipe(text="rain", mode=mode, seed=1), Recipe(mode=mode, seed=1, **texts)]
+    with pytest.raises(UsageError, match="knows none of the words in 'собака'; use English"):
+        sonic.generate(recipes)
+    assert not {key[0] for key in sonic.parts._kept} & {"network", "denoiser", "encoder"}
+
+
 def test_recipes_may_be_any_iterable_and_are_checked_before_the_first_sound(sonic):
     recipe = Recipe(text="dog", mode="zs", steps=2, seconds=0.3)
     assert len(list(sonic.generate(one for one in (recipe, recipe)))) == 2

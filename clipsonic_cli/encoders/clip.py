@@ -94,6 +94,12 @@ def load_clip(bundle: Bundle) -> ClipModel:
     return ClipModel(network, config, tokenize, str(bundle.header.encoder))
 
 
+def mini_tokenizer(bundle: Bundle) -> Tokenize:
+    """Build the tokenizer of a bundle of mini, whose other tensors need not be loaded."""
+    config, _ = unpack(bundle, "clip", ClipConfig)
+    return word_pieces(description_of(bundle), config.max_text_len)
+
+
 def word_pieces(description: bytes, max_text_len: int) -> Tokenize:
     """Build the tokenizer of mini: texts to ids (B, max_text_len), padded with 0.
 

@@ -289,14 +289,16 @@ def utf8_path(path: Path) -> Iterator[Path]:
         yield path
 
 
-def load(path: Path, *, kind: Kind) -> Bundle:
+def load(path: Path, *, kind: Kind, only: str | None = None) -> Bundle:
     """Load a part of the kind expected, on the CPU, in the dtypes stored.
+
+    ``only`` names the one tensor that is read, if there is such a one; None is all.
 
     Raises:
         MissingWeights: There is no such file.
         BadBundle: The file is damaged (see :func:`read_header`) or of another kind.
     """
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     header = read_header(path)
@@ -304,7 +306,11 @@ def load(path: Path, *, kind: Kind) -> Bundle:
         raise BadBundle(f"{path} holds a {header.kind}, not a {kind}.")
     try:
         with utf8_path(path) as plain:
-            weights = load_file(plain)
+            if only is None:
+                weights = load_file(plain)
+            else:
+                with safe_open(plain, "pt") as file:
+                    weights = {name: file.get_tensor(name) for name in {only} & {*file.keys()}}
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise BadBundle(f"{path} is damaged ({error}). Get or write it again.") from None
     return Bundle(header=header, weights=weights)

@@ -365,6 +365,8 @@ BAD = [
     (["rain", "--vocoder", "bigwgan"], 2, "Did you mean 'bigvgan'?"),
     (["rain", "--model", "minni"], 2, "There is no model 'minni'"),
     (["rain", "--mode", "sd"], 3, "lacks prior-sd.safetensors"),
+    (["rain", "собака лает", "-o", "new/"], 2, "knows none of the words in 'собака лает'"),
+    (["rain", "--negative", "собака"], 2, "knows none of the words in 'собака'"),
     (["rain", "--negative", " "], 2, "prompt is empty"),
     (["rain", "--negative", "missing.png"], 2, "There is no image 'missing.png'"),
     (["rain", "-o", "there.wav/x.wav"], 2, "Cannot create the folder 'there.wav': Not a directory"),

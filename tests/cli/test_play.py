@@ -59,6 +59,10 @@ def test_the_next_player_is_tried_where_one_fails(player, flac, tmp_path):
     [
         ("echo no device >&2; exit 1", "x-aplay: no device"),
         ("exit 3", "x-aplay: exit code 3"),
+        (
+            "echo SDL: no device >&2; echo audio open failed >&2",
+            "x-aplay: SDL: no device audio open failed",
+        ),
         ("exec sleep 60", "x-aplay did not end in 0 s"),
     ],
 )

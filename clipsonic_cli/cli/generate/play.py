@@ -1,5 +1,6 @@
 """Play sounds by what the system has: no package is needed, and no shell."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ PLAYERS = (
 )
 """Programs that play the WAV file that follows; the first that can is used. They are of macOS,
 PipeWire, PulseAudio, ALSA, ffmpeg and SoX."""
+FAILED = re.compile(r"\b(failed|cannot|could not|unable)\b", re.IGNORECASE)
+"""What a player says that could not play; ffplay then ends as if it had."""
 PATIENCE = 30.0
 """Seconds that a player may take longer than its sound."""
 
@@ -83,5 +86,7 @@ def _play(player: Sequence[str], wav: Path, seconds: float) -> str | None:
         return f"{name} did not end in {seconds:.0f} s"
     except OSError as error:
         return f"{name}: {error.strerror}"
-    said = done.stderr.decode(errors="replace").strip()
-    return None if done.returncode == 0 else f"{name}: {said or f'exit code {done.returncode}'}"
+    said = " ".join(done.stderr.decode(errors="replace").split())
+    if done.returncode == 0 and not FAILED.search(said):
+        return None
+    return f"{name}: {said[:200] or f'exit code {done.returncode}'}"

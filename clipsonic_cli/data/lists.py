@@ -66,6 +66,8 @@ class ListRow:
     """Values by column, columns in lower case; empty cells are left out."""
     problem: str | None = None
     """Why it cannot be used."""
+    decimal_comma: bool = False
+    """Whether numbers may have a comma for the point, as between semicolons."""
 
     def column(self, role: str) -> str | None:
         """Return the row's column for a role of :data:`SYNONYMS`, or None."""
@@ -75,8 +77,11 @@ class ListRow:
         """Return the text of a role without spaces around it, or None; BadCell if not UTF-8."""
         value = self.name(role)
         if value is not None and any("\ud800" <= sign <= "\udfff" for sign in value):
-            shown = f"{self.column(role)} '{printable(value)}'"
-            raise BadCell(f"{shown} is not UTF-8; save the list as UTF-8")
+            shown = printable(re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value))
+            raise BadCell(
+                f"{self.column(role)} '{shown}' is not UTF-8; save the list as UTF-8 "
+                "(in Excel: as 'CSV UTF-8')"
+            )
         return value
 
     def name(self, role: str) -> str | None:
@@ -98,6 +103,8 @@ class ListRow:
         number: float | int = float("nan")
         if isinstance(value, str):
             text = value.strip()
+            if self.decimal_comma:
+                text = text.replace(",", ".")
             if re.fullmatch(r"[+-]?\d+,\d+", text):
                 raise BadCell(f"{column} is {text!r}, not a {noun}; write '.' for the comma")
             if whole and re.fullmatch(r"[+-]?\d{1,40}", text, re.ASCII):
@@ -125,6 +132,7 @@ def read_list(
     None what the name ends in; see :func:`read_rows` for the rest.
     """
     suffix = suffix or path.suffix.lower()
+    check_suffix(path)
     if suffix not in SUFFIXES:
         raise UsageError(f"List '{path}' must end in {', '.join(SUFFIXES)}.")
     check_file(path)
@@ -159,7 +167,8 @@ def read_rows(
         file: The list, opened as text.
         path: Its name, for messages.
         suffix: One of :data:`SUFFIXES`.
-        plain: The column that the lines of a .txt are.
+        plain: The column that the lines of a .txt are, unless the first of them is the header of a
+            table, as Excel's "Unicode Text" has one.
         bare: Detects a CSV without a header from its first row.
         comments: Whether lines of a .txt that begin with "#" are left out.
     """
@@ -168,7 +177,7 @@ def read_rows(
     elif suffix == ".jsonl":
         rows = _json_lines(bounded_lines(file, path), path)
     elif suffix == ".txt":
-        rows = _plain(bounded_lines(file, path), plain, comments)
+        rows = _text(bounded_lines(file, path), path, plain, bare, comments=comments)
     else:
         rows = _separated(bounded_lines(file, path), path, bare, tabs=suffix == ".tsv")
     for count, row in enumerate(rows):
@@ -177,12 +186,45 @@ def read_rows(
         yield row
 
 
+def _text(
+    lines: Iterator[str], path: Path, plain: str, bare: Bare | None, *, comments: bool
+) -> Iterator[ListRow]:
+    """Return the rows of a .txt: its lines, or those of a table."""
+    start: list[str] = []
+    for line in lines:
+        start.append(line)
+        if line.strip():
+            break
+    head, rest = "".join(start[-1:]), chain(start, lines)
+    separator = _separator(head)
+    names = {_name(cell) for cell in head.split(separator)}
+    known = KNOWN & names
+    if len(names) > 1 and (known == names or (known and separator == "\t")):
+        return _separated(rest, path, bare, tabs=separator == "\t")
+    return _plain(rest, plain, comments)
+
+
 def _plain(lines: Iterable[str], column: str, comments: bool) -> Iterator[ListRow]:
     """Yield lines that are not blank as rows of one column."""
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix("\ufeff").strip()
         if text and not (comments and text.startswith("#")):
             yield ListRow(line=number, cells={column: text})
+
+
+def check_suffix(path: Path) -> None:
+    """Check that a list is not a file of Office, whose name says so."""
+    ending = path.suffix.lower()
+    if ending in (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"):
+        raise UsageError(
+            f"'{path}' is a spreadsheet, which is not read; save it as CSV (in Excel: 'CSV UTF-8') "
+            "and give that file."
+        )
+    if ending in (".docx", ".doc", ".odt", ".rtf", ".pages", ".pdf"):
+        raise UsageError(
+            f"'{path}' is a document, which is not read; save it as plain text (.txt, UTF-8) and "
+            "give that file."
+        )
 
 
 def check_file(path: Path) -> None:
@@ -244,9 +286,9 @@ def _separated(
             columns = bare(header) if bare is not None else None
             if columns is None:
                 shown = ", ".join(f"'{printable(cell)[:40]}'" for cell in header[:8]) or "nothing"
+                such = "'prompt' or 'image'" if bare is None else "'text' or 'file'"
                 raise UsageError(
-                    f"'{path}' needs a first line of column names such as 'text' or 'file'; it "
-                    f"reads {shown}."
+                    f"'{path}' needs a first line of column names such as {such}; it reads {shown}."
                 )
             names = list(columns)
             yield ListRow(line=skipped + 1, cells=dict(zip(names, header, strict=True)))
@@ -259,7 +301,7 @@ def _separated(
             elif any(cell.strip() for cell in cells):
                 pairs = zip(names, cells, strict=False)  # missing cells are empty
                 row = {name: cell for name, cell in pairs if name and cell.strip()}
-                yield ListRow(line=line, cells=row)
+                yield ListRow(line=line, cells=row, decimal_comma=separator == ";")
     except csv.Error as error:
         line = reader.line_num + skipped
         raise UsageError(f"'{path}' is no csv: line {line}: {error}.") from None

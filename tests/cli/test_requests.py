@@ -122,6 +122,22 @@ def test_a_list_of_any_format_may_come_by_standard_input_or_any_name(
     assert texts(again) == texts(found)
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("prompt\tseed\nKätzchen\t1\n", [("Kätzchen", {"seed": 1})]),
+        ("\n\ufeffPrompt\tnotes\na\tb\n", [("a", {})]),
+        ("prompt;seconds\nrain;1,5\n", [("rain", {"seconds": 1.5})]),
+        ("prompt,seed\nrain,1\n", [("rain", {"seed": 1})]),
+        ("a dog\tbarking\nrain\n", [("a dog\tbarking", {}), ("rain", {})]),
+        ("sound, of rain\nprompt\n", [("sound, of rain", {}), ("prompt", {})]),
+    ],
+)
+def test_a_table_that_was_saved_as_txt_is_one(tmp_path, content, found):
+    rows = read(tmp_path / "list.txt", content)
+    assert [(row.query.text, row.choices) for row in rows] == found
+
+
 def test_a_prompt_of_a_csv_may_begin_as_a_comment(tmp_path):
     assert texts(read(tmp_path / "x.csv", "prompt\n# 9 dream\n")) == ["# 9 dream"]
 
@@ -169,8 +185,17 @@ def test_a_negative_is_a_image_by_its_ending(tmp_path):
         ("x.txt", "\n \n", "no prompt"),
         ("x.csv", "", "no rows"),
         ("x.csv", "text,seed\n", "no rows"),
-        ("x.csv", "seed,mode\n1,pd\n", "neither 'text' nor 'image'"),
-        ("x.csv", "words\nrain\n", "it reads 'words'"),
+        ("x.csv", "seed,mode\n1,pd\n", "neither 'prompt' nor 'image'"),
+        ("x.csv", "words\nrain\n", "column names such as 'prompt' or 'image'; it reads 'words'"),
+        ("x.csv", "text;seconds\nrain;1,5,5\n", "seconds is '1,5,5', not a number"),
+        ("x.csv", 'text,seconds\nrain,"1,5"\n', "write '.' for the comma"),
+        ("x.txt", "prompt\tseed\nrain\t1.5\n", "line 2, seed is '1.5', not a whole number"),
+        (
+            "x.XLSX",
+            "PK",
+            "is a spreadsheet, which is not read; save it as CSV (in Excel: 'CSV UTF-8')",
+        ),
+        ("x.docx", "PK", "is a document, which is not read; save it as plain text"),
         ("x.csv", "text,image\nrain,cat.png\n", "both 'text' and 'image'"),
         ("x.csv", "text,seed\nrain,1.5\n", "line 2, seed is '1.5', not a whole number"),
         ("x.csv", "text,guidance\nrain,much\n", "guidance is 'much', not a number"),

@@ -136,5 +136,5 @@ def test_what_is_no_number_is_rejected_with_its_column(value, part):
 def test_texts_are_utf8_and_names_of_files_any_bytes(tmp_path):
     [row] = rows_of(tmp_path / "a.csv", b"text,file\ncaf\xe9,caf\xe9.wav\n")
     assert row.name("file") == os.fsdecode(b"caf\xe9.wav")
-    with pytest.raises(BadCell, match="not UTF-8"):
+    with pytest.raises(BadCell, match=r"is not UTF-8; .*in Excel: as 'CSV UTF-8'"):
         row.text("text")

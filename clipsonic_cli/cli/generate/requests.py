@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import SUFFIXES, SYNONYMS, BadCell, ListRow, read_list, read_rows
+from clipsonic_cli.data.lists import (
+    SUFFIXES,
+    SYNONYMS,
+    BadCell,
+    ListRow,
+    check_suffix,
+    read_list,
+    read_rows,
+)
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES, check_no_file, query_of
 from clipsonic_cli.text import check_words, printable
@@ -199,6 +207,7 @@ def _read_stdin(stdin: TextIO | None, suffix: str | None) -> list[Request]:
 
 def _read_file(path: Path, suffix: str | None) -> list[Request]:
     """Read a list of any kind that ``data/lists.py`` knows."""
+    check_suffix(path)
     suffix = suffix or path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(FILE_FORMATS)
@@ -209,7 +218,8 @@ def _read_file(path: Path, suffix: str | None) -> list[Request]:
         raise UsageError(
             f"There is no prompt in file '{path}'; give one a line."
             if suffix == ".txt"
-            else f"File '{path}' has no rows with a text or image; give columns such as: text,seed"
+            else f"File '{path}' has no rows with a prompt or image; give columns such as: "
+            "prompt,seed"
         )
     return requests
 
@@ -238,7 +248,7 @@ def _request_of_row(row: ListRow, files: ListedFiles | None) -> Request:
     if text == "label" and image is not None:
         text = None  # of an image, not a query of its own
     if (text is None) == (image is None):
-        both = f"both '{text}' and '{image}'" if text else "neither 'text' nor 'image'"
+        both = f"both '{text}' and '{image}'" if text else "neither 'prompt' nor 'image'"
         columns = ", ".join(printable(name) for name in list(row.cells)[:8])
         raise BadCell(f"there is {both}; each row needs one of them (found: {columns})")
     # Read the query.

@@ -71,6 +71,12 @@ class ClipSonic:
         else:
             self.vocoder, self.vocoder_reason = VOCODERS.check(vocoder), "requested"
 
+    def __repr__(self) -> str:
+        return (
+            f"ClipSonic(model={self.model!r}, device='{self.parts.device}', "
+            f"dtype='{str(self.parts.dtype).removeprefix('torch.')}', vocoder={self.vocoder!r})"
+        )
+
     @classmethod
     def load(
         cls,

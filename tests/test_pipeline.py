@@ -31,6 +31,12 @@ def copied(micro, folder, *without):
     return folder
 
 
+def test_it_shows_its_model_and_where_it_runs(sonic):
+    assert repr(sonic) == (
+        f"ClipSonic(model={sonic.model!r}, device='cpu', dtype='float32', vocoder='{sonic.vocoder}')"
+    )
+
+
 @given(st.floats(0.001, 600))
 def test_frames_hold_the_seconds_and_no_frame_is_idle(seconds):
     spec = MelSpec()

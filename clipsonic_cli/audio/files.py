@@ -106,7 +106,7 @@ def check_writable(path: Path, *, subtype: str | None = None, overwrite: bool = 
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder; give the name of a sound file.")
     if path.exists() and not overwrite:
-        raise UsageError(f"'{path}' exists; give another name or allow overwriting.")
+        raise UsageError(f"'{path}' exists; give another name, or `overwrite=True` to replace it.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder '{path.parent}'; create it or give another.")
     atomic.check_writable(path.parent)

@@ -179,7 +179,7 @@ def write_csv(
             low, high = score.interval or (None, None)
             cells = asdict(score) | {
                 "system": row.system,
-                "model": row.model,
+                "model": row.model or results.settings.get("model"),
                 "guidance": row.guidance,
                 "metric": score.label,
                 "low": low,

@@ -239,7 +239,7 @@ def test_a_bad_destination_is_rejected_early(
 def test_an_existing_file_is_kept_unless_overwriting(tmp_path: Path) -> None:
     path = tmp_path / "a.WAV"
     path.write_bytes(b"precious")
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="exists; give another name, or `overwrite=True`"):
         write(path, noise(), RATE)
     assert path.read_bytes() == b"precious"
     write(path, noise(), RATE, overwrite=True)

@@ -384,7 +384,7 @@ def test_a_report_of_other_settings_is_not_replaced(ask, call):
     (other,) = first.parent.glob("table-1-*.json")
     assert re.fullmatch(r"table-1-n1-steps3-[0-9a-f]{8}\.json", other.name)
     assert other.with_suffix(".html").is_file()
-    assert f"note: {first} stays, as it is of other settings" in err
+    assert any(line.endswith(f" instead of {first}, which has other settings") for line in err)
     for path, more in ((first, []), (other, ["-n", 1, "--steps", 3])):
         settings = json.loads(path.read_text())["settings"]
         (folder,) = [f for name, f in settings["sounds"].items() if name == "zs w=1.5"]

@@ -83,6 +83,13 @@ def test_systems_of_several_models_have_their_names_and_the_papers_numbers(resul
     assert {*written} == {("a pd", "a"), ("b pd", "b")}
 
 
+def test_a_line_of_csv_names_the_one_model(results, tmp_path):
+    one = replace(results, settings={**results.settings, "model": "mini"})
+    write_csv(one, tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        assert {row["model"] for row in csv.DictReader(file)} == {"mini"}
+
+
 @pytest.mark.parametrize(
     ("asked", "heads"),
     [

@@ -38,7 +38,9 @@ def write_report(
     title = f"{kind} of {results.name}"
     path = report_path(out, stem, results)
     if path.stem != stem:
-        console.note(f"note: {out / stem}.json stays, as it is of other settings")
+        console.note(
+            f"note: written to {path} instead of {out / stem}.json, which has other settings"
+        )
     write_json(replace(results, notes=(*results.notes, *general_notes(results))), path)
     write_csv(results, path.with_suffix(".csv"), paper.columns(results))
     page = write_html(

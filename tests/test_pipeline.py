@@ -33,7 +33,8 @@ def copied(micro, folder, *without):
 
 def test_it_shows_its_model_and_where_it_runs(sonic):
     assert repr(sonic) == (
-        f"ClipSonic(model={sonic.model!r}, device='cpu', dtype='float32', vocoder='{sonic.vocoder}')"
+        f"ClipSonic(model={sonic.model!r}, device='cpu', dtype='float32', "
+        f"vocoder='{sonic.vocoder}')"
     )
 
 

@@ -27,7 +27,7 @@ from rich.table import Column
 from rich.text import Text
 
 from clipsonic_cli.cli.formats import FORMATS
-from clipsonic_cli.cli.tables import Layout
+from clipsonic_cli.cli.tables import Layout, telling
 from clipsonic_cli.cli.wrap import width_of, wrapped
 from clipsonic_cli.text import printable
 
@@ -119,14 +119,23 @@ class Console:
         """Print a table as result, and return the columns that were left out.
 
         A terminal gets lines and, where it is narrow, folded columns of words, then no details; no
-        number is cut. Other programs get tab-separated values, or the form that was requested.
+        number is cut. Other programs get tab-separated values, or the form that was requested: for
+        papers (Markdown, LaTeX) without details that are the same in all rows. Columns that are
+        empty are in tab-separated values alone.
         """
         title, columns = printable(title), [printable(column) for column in columns]
         rows = [[printable(cell) for cell in row] for row in rows]
         console = RichConsole(highlight=False, markup=False, emoji=False)
-        if self.form or not console.is_terminal:
-            self.result(FORMATS[self.form or "tsv"](title, columns, rows, words), {})
-            return ()
+        form = self.form or (None if console.is_terminal else "tsv")
+        left_out: tuple[str, ...] = ()
+        if form != "tsv":
+            filled = telling(columns, rows)
+            told = telling(columns, rows, details) if form else filled
+            left_out = tuple(columns[place] for place in filled if place not in told)
+            columns, *rows = ([row[place] for place in told] for row in (columns, *rows))
+        if form:
+            self.result(FORMATS[form](title, columns, rows, words), {})
+            return left_out
         layout = Layout.choose(columns, rows, words=words, details=details, width=console.width)
         console.width = max(console.width, layout.total)
         console.print(layout.draw(title, columns, rows, words=words))

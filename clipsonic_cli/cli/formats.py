@@ -34,7 +34,8 @@ def markdown(title: str, columns: Sequence[str], rows: Rows, words: Collection[s
 
 
 def latex(title: str, columns: Sequence[str], rows: Rows, words: Collection[str]) -> str:
-    """Format a table as a LaTeX tabular with the rules of booktabs; the title is a comment."""
+    """Format a table as a LaTeX tabular with the rules of booktabs, and a caption in a comment."""
+    caption = re.sub(r"^Table \d+\. ", "", title)  # LaTeX counts tables itself
     heads, *others = [
         f"{' & '.join(map(_latex, cells))} \\\\" for cells in (columns, *rows)
     ]  # fmt: skip
@@ -42,6 +43,7 @@ def latex(title: str, columns: Sequence[str], rows: Rows, words: Collection[str]
     return "\n".join(
         [
             f"% {title}; it takes \\usepackage{{booktabs}}",
+            f"% \\caption{{{_latex(caption)}}}",
             f"\\begin{{tabular}}{{{places}}}",
             *("\\toprule", heads, "\\midrule", *others, "\\bottomrule"),
             "\\end{tabular}",

@@ -10,6 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 
+def telling(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], details: Collection[str] = ()
+) -> list[int]:
+    """Return the positions of all but empty columns, and details that are the same in all rows."""
+    kept = []
+    for place, name in enumerate(columns):
+        cells = {row[place] for row in rows}
+        shared = cells <= {"", "-"} or (name in details and len(cells) == 1)
+        if place == 0 or not rows or not shared:
+            kept.append(place)
+    return kept
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a table of numbers fits a terminal."""

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from clipsonic_cli.cli.console import Console
+from clipsonic_cli.cli.tables import telling
 
 NUMBERS = ("system", "w", "fad", "clap", "n", "Hz", "paper: VGGSound FAD", "paper: MUSIC")
 ROWS = [
@@ -30,3 +31,13 @@ def test_words_are_folded_before_numbers_and_details_left_out_before_both(
     assert (out.count("0.1234 (0.1 to 0.2)") == 2) == (width >= 90)
     if width >= 80:
         assert max(map(len, out.splitlines())) <= width
+
+
+def test_columns_that_are_empty_in_all_rows_are_not_drawn(capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    rows = [("a", "-", "1", ""), ("b", "-", "-", "")]
+    assert Console(quiet=False).table("", ("system", "w", "fad", "bias"), rows) == ()
+    out = capfd.readouterr().out
+    assert [name in out for name in ("system", "fad", "bias")] == [True, True, False]
+    assert telling(("a", "b"), []) == [0, 1]
+    assert telling(("a", "b"), [("-", "1")], details=("b",)) == [0]

@@ -36,6 +36,16 @@ def test_what_is_piped_has_no_boxes_and_is_not_folded(capfd, form):
         ]
 
 
+@pytest.mark.parametrize("form", ["tsv", "markdown", "latex"])
+def test_papers_get_no_details_that_are_the_same_in_all_rows(capfd, form):
+    columns, console = ("system", "fad", "bias", "Hz", "s"), Console(quiet=False, form=form)
+    rows = [("a", "1", "-", "16000", "1.00"), ("b", "1", "-", "16000", "2.00")]
+    left_out = console.table("", columns, rows, words=("system",), details=("Hz", "s"))
+    out = capfd.readouterr().out
+    assert left_out == (() if form == "tsv" else ("Hz",))
+    assert [name in out for name in columns] == [True, True, form == "tsv", form == "tsv", True]
+
+
 def test_markdown_shows_every_sign_as_it_is():
     title, blank, *lines = markdown("A_title", COLUMNS, ROWS, ("system",)).split("\n")
     assert (title, blank) == (r"A\_title", "")
@@ -48,9 +58,9 @@ def test_markdown_shows_every_sign_as_it_is():
 
 
 def test_latex_shows_every_sign_as_it_is():
-    text = latex("A title", COLUMNS, ROWS, ("system",))
-    top, begin, _, *lines, _, end = text.split("\n")
-    assert top.startswith("% A title")
+    text = latex("Table 1. A_title", COLUMNS, ROWS, ("system",))
+    _, caption, begin, _, *lines, _, end = text.split("\n")
+    assert caption == r"% \caption{A\_title}"
     assert (begin, end) == (r"\begin{tabular}{lrr}", r"\end{tabular}")
     read = {shown: sign for sign, shown in LATEX.items()} | {"$-$": "-"}
     signs = re.compile("|".join(re.escape(text) for text in sorted(read, key=len, reverse=True)))

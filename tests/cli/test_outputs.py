@@ -13,7 +13,7 @@ from clipsonic_cli.text import DEVICES
 
 
 def paths(output: str | None, suffix: str | None, sounds: list[dict[str, str | int]]) -> list[Path]:
-    return outputs.Template.parse(output, suffix).paths(sounds)
+    return outputs.Template.parse(output, suffix, several=len(sounds) > 1).paths(sounds)
 
 
 def sound(prompt: str = "rain", seed: int = 1, index: int = 1) -> dict[str, str | int]:
@@ -83,10 +83,22 @@ def test_folders_may_have_fields_unless_there_is_one_of_that_name(tmp_path, monk
     assert paths("{mode}", None, fields[:1]) == [Path("{mode}/a-1.wav")]
 
 
+def test_a_name_without_an_ending_is_a_folder_of_several_sounds():
+    assert paths("a/pics", "flac", [sound(), sound(seed=2)]) == [
+        Path("a/pics/rain-1.flac"),
+        Path("a/pics/rain-2.flac"),
+    ]
+    for name, why in ((".flac", "without a name"), ("x.mp3", "ends in"), ("pics\\", "no folder")):
+        with pytest.raises(UsageError, match=why):
+            paths(name, None, [sound(), sound(seed=2)])
+
+
 @pytest.mark.parametrize(
     ("output", "suffix", "part"),
     [
         ("x.mp3", None, "ends in '.mp3'"),
+        (".flac", None, "'.flac' is an ending without a name; give one such as 'sound.flac'"),
+        ("pics/.WAV", None, "or --format wav"),
         ("sounds\\", None, "is no folder"),
         ("{label}/", None, "Unknown output field 'label'"),
         ("{promt}/x.wav", None, "Did you mean 'prompt'"),

@@ -119,7 +119,12 @@ def generate(
         count,
         lambda kind: _default_mode(model or (None if recipe is None else recipe.model), kind),
     )
-    template = Template.parse(output, suffix, DEFAULT_NAME if original is None else original.name)
+    template = Template.parse(
+        output,
+        suffix,
+        DEFAULT_NAME if original is None else original.name,
+        several=len(recipes) > 1,
+    )
     rounds = plan_rounds(requests, recipes, template, count, keep)
     _note_rows(requests, template, seed, console)
     if output == STDOUT:

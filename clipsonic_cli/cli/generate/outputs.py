@@ -45,7 +45,12 @@ class Template:
 
     @classmethod
     def parse(
-        cls, output: str | None, suffix: str | None, default: str = DEFAULT_NAME
+        cls,
+        output: str | None,
+        suffix: str | None,
+        default: str = DEFAULT_NAME,
+        *,
+        several: bool = False,
     ) -> "Template":
         """Parse ``--output``.
 
@@ -55,6 +60,8 @@ class Template:
                 None for the current folder.
             suffix: One of :data:`FORMATS`, or None.
             default: Template of the name, where none is given.
+            several: Whether there are several sounds, for which a name without an ending is a
+                folder.
 
         Raises:
             UsageError: The ending is unknown or contradicts ``--format``, the name has no ending
@@ -64,8 +71,11 @@ class Template:
             raise UsageError(f"Output {output!r} is no file name.")
         stem, _, usual = default.rpartition(".")
         path, ending = Path("" if output in (None, STDOUT) else output), suffix or usual
+        is_folder = str(output).endswith(("/", os.sep)) or (
+            several and not path.suffix and not _is_ending(path) and "\\" not in path.name
+        )
         # Path.is_dir raises for a name that is too long.
-        if not os.path.isdir(path) and not str(output).endswith(("/", os.sep)):  # noqa: PTH112
+        if not is_folder and not os.path.isdir(path):  # noqa: PTH112
             ending, stem = _ending_of(path, suffix), path.name[: -len(path.suffix)]
             path = path.parent
         folder = str(path)
@@ -108,8 +118,18 @@ class Template:
             raise UsageError(f"Output template '{template}' is malformed: {error}.") from None
 
 
+def _is_ending(path: Path) -> bool:
+    """Return whether the name of a file is an ending alone, such as ".flac"."""
+    return path.name.startswith(".") and path.name[1:].lower() in FORMATS
+
+
 def _ending_of(path: Path, suffix: str | None) -> str:
     """Return the format that a file's name states."""
+    if _is_ending(path):
+        raise UsageError(
+            f"Output '{path}' is an ending without a name; give one such as 'sound{path.name}', or "
+            f"--format {path.name[1:].lower()}."
+        )
     ending = path.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
         named = f"ends in '.{ending}'" if ending else "has no ending and is no folder"

@@ -107,6 +107,17 @@ class Command(_Parsing, TyperCommand):
                 param.rich_help_panel = "Run"
         return params
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help; defaults and what undoes a flag are in texts, for columns take room."""
+        options: list[Any] = [param for param in self.params if param.param_type_name == "option"]
+        for param in options:
+            more = [f"Opposite: {name}." for name in param.secondary_opts]
+            if param.show_default and param.default not in (None, False):
+                more.append(f"Default: {str(param.default).removesuffix('.0')}.")
+            param.help, param.secondary_opts = " ".join([param.help, *more]), []
+            param.show_default = False
+        super().format_help(ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line."""
         args = renamed(args, OLD_NAMES.get(self.name or "", {}))
@@ -255,9 +266,9 @@ run = partial(option, "Run")
 
 MODE = sampling(
     "--mode -m MODE",
-    "How the query reaches the U-Net: "
-    + "; ".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
-    + f". Default: for text what fits the model's frames best, else {DEFAULT_MODE['text']}; "
+    "How the query reaches the U-Net:\n\n"
+    + "\n\n".join(f"{mode.name}: {mode.title} ({mode.query})" for mode in MODES.values())
+    + f"\n\nDefault: for text what fits the model's frames best, else {DEFAULT_MODE['text']}; "
     f"{DEFAULT_MODE['image']} for images.",
     names=MODES,
 )

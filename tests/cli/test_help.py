@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from clipsonic_cli.cli import app, run
+from clipsonic_cli.modes import MODES
 
 PROGRAM = typer.main.get_command(app)
 COMMANDS = PROGRAM.commands
@@ -27,6 +28,26 @@ def test_no_help_names_types_of_python(command, width, capsys):
     assert not re.search(r"<[a-z]+(\[\w+\])?>|\bBOOLEAN\b|\bNone\b", text)
     assert max(map(len, text.splitlines())) <= width
     assert re.search(r"--help +-h +Show this message", text)
+
+
+def test_a_mode_has_a_line_of_its_own_and_columns_are_narrow(width, capsys):
+    run(["generate", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    starts = [line.split()[1] for line in lines if line.startswith("│  ") and len(line.split()) > 1]
+    assert {f"{name}:" for name in MODES} - {next(iter(MODES)) + ":"} <= {*starts}
+    (output,) = [line for line in lines if "--output" in line]
+    assert re.search("--output +-o +PATH", output).end() < 40
+
+
+@pytest.mark.parametrize("command", EVERY[1:], ids=" ".join)
+def test_defaults_and_what_undoes_a_flag_are_in_the_text(command, width, capsys):
+    for _ in range(2):
+        run([*command, "--help"])
+        text = " ".join(re.sub("│", " ", capsys.readouterr().out).split())
+        assert "[default" not in text
+        assert text.count("Opposite: --no-trim.") == (command == ["generate"])
+        if command == ["generate"]:
+            assert "their seeds count up. Default: 1." in text
 
 
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)

@@ -30,7 +30,7 @@ from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import GIVING, check_fits
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.text import check_words, names_any
-from clipsonic_cli.types import Encoder, Vocoder
+from clipsonic_cli.types import Encoder, Query, Vocoder
 
 T = TypeVar("T")
 
@@ -136,14 +136,15 @@ class Parts:
         config = self.header("clip").config
         return isinstance(config, dict) and config.get("architecture") == MINI
 
-    def nearest_label(self, text: str, mode: Mode) -> str | None:
-        """Return the label of the U-Net's training that a text is nearest to, by a small CLIP.
+    def nearest_label(self, query: Query, mode: Mode) -> str | None:
+        """Return the label of the U-Net's training that a query is nearest to, by a small CLIP.
 
-        None where the text names a label, or none is listed; and with a large CLIP, which knows
+        None where a text names a label, or none is listed; and with a large CLIP, which knows
         far more words and would take seconds.
         """
+        text, image = query.text, query.image
         labels = bundle.labels_of(self.header(mode.unet))
-        if not labels or "clip" not in mode.weights or names_any(text, labels):
+        if not labels or "clip" not in mode.weights or (text and names_any(text, labels)):
             return None
         if not self._has_mini():
             return None
@@ -151,7 +152,8 @@ class Parts:
         with suppress(UsageError), warnings.catch_warnings():  # of a text that is cut
             warnings.simplefilter("ignore")
             known = self._once(("labels", mode.unet), lambda: clip.embed_text(labels)[0])
-            return labels[int((known @ clip.embed_text([text])[0][0]).argmax())]
+            embed = clip.embed_images([image]) if image else clip.embed_text([text or ""])[0]
+            return labels[int((known @ embed[0]).argmax())]
         return None
 
     def default_vocoder(self) -> tuple[str, str]:

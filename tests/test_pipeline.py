@@ -17,6 +17,7 @@ from clipsonic_cli.models.vocoders import InPieces
 from clipsonic_cli.modes import MODES, negative_mode_for
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
+from clipsonic_cli.types import Query
 
 FAST = {"steps": 2, "seconds": 0.5}
 
@@ -203,12 +204,24 @@ def test_a_text_without_a_known_label_has_a_nearest_one(micro, tmp_path, labels,
     header = dataclasses.replace(part.header, meta={"labels": labels})
     bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
     parts = ClipSonic.load(folder, device="cpu").parts
-    assert parts.nearest_label(text, MODES["zs"]) == nearest
+    assert parts.nearest_label(Query(text=text), MODES["zs"]) == nearest
+
+
+def test_an_image_has_a_nearest_label_where_labels_are_listed(micro, violin_picture):
+    mini = ClipSonic.load("mini", device="cpu").parts
+    labels = bundle.labels_of(mini.header("unet"))
+    query = Query(image=violin_picture)
+    assert mini.nearest_label(query, MODES["iq"]) in labels
+    unlisted = ClipSonic.load(micro, device="cpu").parts
+    assert unlisted.nearest_label(query, MODES["iq"]) is None
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("kitten", "cat"), ("fiddle", "violin")])
 def test_mini_finds_the_label_that_is_meant(text, nearest):
-    assert ClipSonic.load("mini", device="cpu").parts.nearest_label(text, MODES["pd"]) == nearest
+    assert (
+        ClipSonic.load("mini", device="cpu").parts.nearest_label(Query(text=text), MODES["pd"])
+        == nearest
+    )
 
 
 @pytest.mark.parametrize(

@@ -149,10 +149,8 @@ def _made(
 
 
 def _nearest(sonic: "ClipSonic", recipe: Recipe) -> str:
-    """Format the sound known to the model that a text without any of them is nearest to, or ""."""
-    if recipe.text is None:
-        return ""
-    label = sonic.parts.nearest_label(recipe.text, MODES[recipe.mode])
+    """Format the known sound that an image, or a text without any of them, is nearest to, or ""."""
+    label = sonic.parts.nearest_label(recipe.query, MODES[recipe.mode])
     return "" if label is None else f" (nearest sound it knows: {label})"
 
 

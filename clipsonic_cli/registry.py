@@ -24,10 +24,17 @@ def unknown(noun: str, name: str, known: list[str]) -> UsageError:
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Format a known name that begins so, or the nearest one, as a question; "" if none is."""
-    near = [other for other in known if name and other.startswith(name.lower())]
-    near = near or difflib.get_close_matches(name.lower(), known, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """Format the nearest known name as a question; "" if none is near."""
+    nearest = near(name, known)
+    return "" if nearest is None else f" Did you mean '{nearest}'?"
+
+
+def near(name: str, known: Sequence[str]) -> str | None:
+    """Return a known name that begins so, or the nearest one; None if none is near."""
+    begun = (other for other in known if name and other.startswith(name.lower()))
+    return next(begun, None) or next(
+        iter(difflib.get_close_matches(name.lower(), known, n=1)), None
+    )
 
 
 class Registry(Mapping[str, str]):

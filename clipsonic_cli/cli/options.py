@@ -14,8 +14,8 @@ from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.models import VOCODERS
-from clipsonic_cli.modes import DEFAULT_MODE, MODES
-from clipsonic_cli.registry import unknown
+from clipsonic_cli.modes import DEFAULT_MODE, IMAGE_SUFFIXES, MODES
+from clipsonic_cli.registry import near, unknown
 
 try:
     # Typer has a copy of Click since 0.29.
@@ -39,6 +39,29 @@ OLD_NAMES = {
 }
 """Former and other names of a command's options, which no help shows."""
 
+MEANT = {
+    "--seconds": "--duration --length --time -d -l",
+    "--rate": "--sample-rate --sampling-rate --samplerate --sr",
+    "--guidance": "--cfg --cfg-scale --scale --strength",
+    "--count": "--num --number --num-samples --samples --variants -N",
+    "--output": "--outdir --out-dir --folder --dir --save",
+    "--image": "--img --picture --photo --pic --images -i",
+    "--negative": "--neg --not --without",
+    "--file": "--list --prompts --prompt-file --input --csv",
+    "--steps": "--num-steps --num-inference-steps --iterations",
+    "--sampler": "--scheduler --solver",
+    "--overwrite": "--force --replace -y",
+    "--bits": "--bit-depth --depth --subtype",
+    "--normalize": "--normalise --loudness --lufs",
+    "--spectrogram": "--plot --mel",
+    "--format": "--ext --extension --type",
+    "--device": "--gpu --cuda --cpu",
+    "--seed": "--random-seed",
+    "--data": "--dataset --input",
+    "PROMPT": "--text --prompt --query --caption -p -t",
+}
+"""Options, and what other programs call them; not ours, so that an error asks."""
+
 EXTRA = re.compile(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
 """Click's message for words that belong to nothing."""
 SEVERAL = "clipsonic.several"
@@ -57,14 +80,34 @@ class _Parsing:
         return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line; an unknown option is an error that lists those there are."""
+        """Parse the command line; an unknown option is an error that names the nearest, or all."""
+        if args[:1] == ["help"] and len(args) <= 1 + isinstance(self, TyperGroup):
+            args = [*args[1:], "--help"]
         try:
             remaining: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
         except NoSuchOption as error:
-            names = [name for p in self.get_params(ctx) for name in (*p.opts, *p.secondary_opts)]
-            known = sorted(name for name in names if name.startswith("--"))
-            raise unknown("option", error.option_name, known) from None
+            params = self.get_params(ctx)
+            known = sorted(name for p in params for name in (*p.opts, *p.secondary_opts))
+            known += [p.metavar for p in params if p.param_type_name == "argument"]
+            raise _unknown_option(ctx.command_path, error.option_name, known) from None
         return remaining
+
+
+def _unknown_option(command: str, name: str, known: Sequence[str]) -> UsageError:
+    """Return the error for an unknown option: the one that is meant, or all those there are."""
+    meant = [option for option, names in MEANT.items() if name in names.split()]
+    nearest = next((option for option in meant if option in known), None)
+    if nearest == "PROMPT":
+        hint = f"give the text without it: {command} 'a photo of violin'"
+        return UsageError(f"Unknown option '{name}'; {hint}.")
+    options = [option for option in known if option.startswith("--")]
+    if nearest is None and name.startswith("--"):  # one letter is like many
+        bare = [option.removeprefix("--") for option in options]
+        if found := near(name.removeprefix("--"), bare):
+            nearest = f"--{found}"
+    if nearest is None:
+        return unknown("option", name, options)
+    return UsageError(f"Unknown option '{name}'. Did you mean '{nearest}'? See {command} --help.")
 
 
 class Program(_Parsing, TyperGroup):
@@ -79,8 +122,15 @@ class Program(_Parsing, TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called."""
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise unknown("command", args[0], list(self.commands))
+        name, known = args[0], list(self.commands)
+        if name not in known and not ctx.resilient_parsing:
+            if near(name, known) and " " not in name:
+                raise unknown("command", name, known)
+            image = "--image " * name.lower().endswith(IMAGE_SUFFIXES)
+            raise UsageError(
+                f"Unknown command '{name}'. Known: {', '.join(known)}. For a sound of it: "
+                f'clipsonic generate {image}"{name}".'
+            )
         return super().resolve_command(ctx, args)
 
 

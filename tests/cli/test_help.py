@@ -7,7 +7,7 @@ import shlex
 import pytest
 import typer
 
-from clipsonic_cli.cli import app, run
+from clipsonic_cli.cli import app, options, run
 from clipsonic_cli.modes import MODES
 
 PROGRAM = typer.main.get_command(app)
@@ -86,11 +86,14 @@ def test_every_command_shows_an_example():
     [
         (["list"], "", "generate, train, eval, info, models, download"),
         (["serve"], "", "generate, train, eval, info, models, download"),
+        (
+            ["a photo of violin"],
+            "",
+            "generate, train, eval, info, models, download. For a sound of it",
+        ),
         (["gen"], " Did you mean 'generate'?", "generate, train, eval, info, models, download"),
         (["evla"], " Did you mean 'eval'?", "generate, train, eval, info, models, download"),
-        (["--verson"], " Did you mean '--version'?", "--debug, --help"),
-        (["download", "--remov"], " Did you mean '--remove'?", "--all, --as, --debug, --dry-run"),
-        (["eval", "--gui", "1"], " Did you mean '--guidance'?", "--clip-seconds, --count, --data"),
+        (["generate", "--qqq"], "", "--b"),
         (["generate", "-z"], "", "--b"),
     ],
 )
@@ -102,6 +105,55 @@ def test_an_unknown_command_or_option_is_followed_by_those_there_are(
     name = next(a for a in arguments if a.startswith("-") or what == "command")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"clipsonic: Unknown {what} '{name}'.{hint} Known: {known}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("--verson", "'--version'? See clipsonic --help"),
+        ("download --remov", "'--remove'"),
+        ("eval --gui 1", "'--guidance'"),
+        ("eval --dataset x", "'--data'"),
+        ("generate dog --duration 2", "'--seconds'? See clipsonic generate --help"),
+        ("generate dog --length=2", "'--seconds'"),
+        ("generate dog -d 2", "'--seconds'"),
+        ("generate dog --sample-rate 48000", "'--rate'"),
+        ("generate dog --cfg 2", "'--guidance'"),
+        ("generate dog --num 2", "'--count'"),
+        ("generate dog --negativ 2", "'--negative'"),
+    ],
+)
+def test_an_unknown_option_names_the_one_that_is_meant_and_no_other(arguments, meant, capsys):
+    assert run(arguments.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    name = next(word for word in arguments.split() if word.startswith("-")).partition("=")[0]
+    assert line.startswith(f"clipsonic: Unknown option '{name}'. Did you mean {meant}")
+    assert "Known" not in line
+
+
+def test_every_option_that_may_be_meant_exists():
+    known = {name for command in COMMANDS.values() for p in command.params for name in p.opts}
+    assert options.MEANT.keys() <= {*known, "PROMPT"}
+
+
+@pytest.mark.parametrize("option", ["--text", "--prompt", "-p"])
+def test_an_option_for_the_text_is_answered_by_the_argument(option, capsys):
+    assert run(["generate", option, "dog"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{option}'; give the text without it: clipsonic generate 'a photo of" in line
+
+
+def test_a_command_that_is_an_image_is_answered_by_generate(capsys):
+    assert run(["my cat.jpg"]) == 2
+    assert 'clipsonic generate --image "my cat.jpg".' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["help"], ["help", "eval"], ["generate", "help"], ["info", "help"]]
+)
+def test_help_is_a_word_for_the_option(words, capsys):
+    assert run(words) == 0
+    assert "Usage" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

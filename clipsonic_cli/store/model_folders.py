@@ -5,7 +5,7 @@ and optionally statistics, bridge, prior-sd, unet-clip-text and unet-clap-text
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from clipsonic_cli.store.home import NoHome, data_home, expanded, find_folder, w
 from clipsonic_cli.store.manifest import standing_in
 
 SUFFIX = ".safetensors"
+RUNS = Path("runs")
+"""The folder of runs, in the working directory."""
 BUNDLED = Path(__file__).parents[1] / "bundled"
 TRAINING: Mapping[str, str] = {
     "unet": "clipsonic train --data DIR",
@@ -116,13 +118,21 @@ def find(name_or_path: str | Path, *, also: Iterable[str] = ()) -> ModelFolder:
     path = expanded(name_or_path)
     if _is_model(path):
         return ModelFolder(path.resolve())
-    if path.is_dir():
-        raise UsageError(f"Folder {path} is no model: it has no {SUFFIX} file.")
     known = [*names(), *also]
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - is_dir raises for a long name
+    folder = f", and the folder {path} has no {SUFFIX} file" if is_folder else ""
     raise UsageError(
-        f"There is no model '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}; "
+        f"There is no model '{name}'{folder}.{nearest(name, known)} Known: {', '.join(known)}; "
         f"or give a folder of {SUFFIX} files.{why_unreadable()}"
     )
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Format the model of the run that a name or folder is of, or else the nearest known name."""
+    for folder in (expanded(name) / "model", RUNS / name / "model"):
+        if _is_model(folder):
+            return f" Did you mean '{folder}'?"
+    return did_you_mean(name, known)
 
 
 def default() -> tuple[str, str | None]:
@@ -184,4 +194,6 @@ def _shelves() -> list[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.glob(f"*{SUFFIX}"))
+    return os.path.isdir(folder) and any(  # noqa: PTH112 - is_dir raises for a long name
+        folder.glob(f"*{SUFFIX}")
+    )

@@ -296,14 +296,15 @@ def command_for(
 ) -> str | None:
     """Return the command that makes a sound with a part, if the model is complete for one.
 
-    The query is the first prompt, else the image, else :data:`PROMPT`. The part itself need not be
-    written yet.
+    The query is the first prompt, else the image, even where the part is not for images, else
+    :data:`PROMPT`. The part itself need not be written yet.
     """
     usual = default_mode(model, "text")[0]
     modes = (usual, *TEXT_MODES)
     for mode in modes if prompts or image is None else ("iq", *modes):
         parts = MODES[mode].weights
-        if part in ("vocoder", *parts) and all(map(model.has, {*parts} - {part})):
+        fits = part in ("vocoder", *parts) or (mode == "iq" and not part.startswith("unet-"))
+        if fits and all(map(model.has, {*parts} - {part})):
             break
     else:
         return None

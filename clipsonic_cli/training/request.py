@@ -18,7 +18,7 @@ from clipsonic_cli.images import read_image
 from clipsonic_cli.preparation.catalogue import is_catalogue
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.model_folders import ModelFolder
+from clipsonic_cli.store.model_folders import RUNS, ModelFolder
 from clipsonic_cli.text import counted
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import StepStatus
@@ -29,9 +29,6 @@ from clipsonic_cli.training.run_config import FILE, Extensions
 from clipsonic_cli.training.stages import STAGES, STATISTICS, Part, part_of, size_of
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
 from clipsonic_cli.types import Report, Space, Stage, silent
-
-RUNS = Path("runs")
-"""The folder of runs, in the working directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

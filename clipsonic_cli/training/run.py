@@ -306,6 +306,11 @@ def _only_statistics(
         on_message=callbacks.on_message,
         report=callbacks.on_progress,
     )
+    prompts, image = data_setup.prompts_of(data, request.space), None
+    if not prompts:
+        queries = request.run_dir / "samples" / "queries"
+        images = data_setup.save_frames(data, queries, on_message=callbacks.on_message)
+        image = str(images[0]) if images else None
     return Outcome(
         name=name,
         path=model.path,
@@ -315,7 +320,7 @@ def _only_statistics(
         seconds=time.monotonic() - started,
         losses={},
         best=None,
-        command=command_for(model, part),
+        command=command_for(model, part, prompts, image),
     )
 
 
@@ -372,7 +377,8 @@ def _plan(
     yield f"Ctrl-C saves; to go on: {resume_command(run_dir)}"
     first = config.train.save_every
     if command is not None and done < first < steps:
-        yield f"to hear it from step {first:,} on: {command}"
+        sooner = "" if minutes is None else " (or from the end, if that is sooner)"
+        yield f"to hear it from step {first:,} on{sooner}: {command}"
 
 
 def _with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:

@@ -12,6 +12,7 @@ from clipsonic_cli.config import TRAIN_FRAMES, DiffusionConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
+from clipsonic_cli.store.model_folders import RUNS
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training.stages import Network, Part, part_of, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
@@ -141,8 +142,10 @@ def read_run_config(run_dir: Path) -> RunConfig:
     """
     path = run_dir / FILE
     if not path.is_file():
+        near = [place for place in (RUNS / run_dir, run_dir.parent) if (place / FILE).is_file()]
+        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UsageError(
-            f"'{run_dir}' holds no run ({FILE} is missing). Give the folder of one, such as "
+            f"'{run_dir}' holds no run ({FILE} is missing).{hint} Give the folder of one, such as "
             "runs/music, or begin one: clipsonic train --data FOLDER."
         )
     try:

@@ -307,7 +307,7 @@ def test_several_are_described_one_after_the_other(call, sound):
         ("plain.wav", "carries no recipe of clipsonic"),
         ("text.txt", "text.txt"),
         ("unet.safetensors", "give the folder it is in"),
-        (".", "is no model"),
+        (".", "There is no model '.', and the folder . has no .safetensors file"),
         ("x" * 5000, "There is no model"),
     ],
 )

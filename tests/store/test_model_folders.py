@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,14 @@ def test_what_is_no_model_does_not_become_the_default(home):
     with pytest.raises(UsageError, match="There is no model 'none'"):
         model_folders.store_default("none")
     assert not home.parent.exists()
+
+
+def test_the_model_of_a_run_is_suggested_for_its_name_and_its_folder(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make(Path("runs/music/model"))
+    for name in ("music", "runs/music"):
+        with pytest.raises(UsageError, match=rf"no model '{name}'.* Did you mean '{model}'\?"):
+            model_folders.find(name)
 
 
 def test_a_default_that_is_gone_is_one_error_that_says_who_chose_it(home, monkeypatch):

@@ -12,7 +12,7 @@ from small_videos import LABELS, write_videos
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.training.export import run_id
+from clipsonic_cli.training.export import command_for, run_id
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import read_run_config
@@ -218,3 +218,9 @@ def test_a_runs_id_tells_it_from_others_however_long_it_goes_on(run):
         dataclasses.replace(settings, train=dataclasses.replace(settings.train, seed=1)),
     ]
     assert len({run_id(each) for each in [settings, *others]}) == 4
+
+
+@pytest.mark.parametrize("part", ["unet", "vocoder", "bridge", "statistics"])
+def test_a_frame_is_the_query_where_there_are_no_labels(part):
+    command = command_for(model_folders.find("mini"), part, (), "frame.png")
+    assert command == "clipsonic generate --model mini --image frame.png"

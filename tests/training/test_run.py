@@ -170,7 +170,7 @@ def test_statistics_alone_join_a_model_in_no_training(make_request, unbroken):
     adding = dataclasses.replace(adding, out=make_request().out)
     added = begin(adding, device=CPU)
     assert (added.part, added.step) == ("statistics", 0)
-    assert added.command == f"clipsonic generate --model {old.name} 'a photo of violin'"
+    assert added.command == f"clipsonic generate --model {old.name} 'a photo of dog barking'"
     theirs = published(done, "statistics").weights
     assert torch.equal(published(old, "statistics").weights["frame_mean"], theirs["frame_mean"])
     with pytest.raises(UsageError, match="another run trained"):
@@ -240,8 +240,8 @@ def test_a_run_says_how_long_where_and_how_it_goes_on(make_request):
     start = said.index(f"3 steps or 35 minutes, whichever is first, in {folder}")
     assert said[start + 1 : start + 3] == [
         f"Ctrl-C saves; to go on: clipsonic train --resume {folder}",
-        f"to hear it from step 2 on: clipsonic generate --model {folder / 'model'} "
-        "'a photo of dog barking'",
+        f"to hear it from step 2 on (or from the end, if that is sooner): clipsonic generate "
+        f"--model {folder / 'model'} 'a photo of dog barking'",
     ]
     said = messages_of(resume, folder, minutes=5)
     assert f"going on in {folder} from step 1: 2 steps or 5 minutes, whichever is first" in said

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_what_is_written_is_read(tmp_path, changes):
 def test_a_folder_without_a_run_is_reported_with_the_next_step(tmp_path):
     with pytest.raises(UsageError, match=r"holds no run \(run\.json is missing\).*--data FOLDER"):
         read_run_config(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["music", "runs/music/model"])
+def test_the_run_is_suggested_for_its_name_and_its_model(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/music").mkdir(parents=True)
+    write_run_config(Path("runs/music"), SETTINGS)
+    with pytest.raises(UsageError, match=r"Did you mean 'runs/music'\?"):
+        read_run_config(Path(given))
 
 
 @pytest.mark.parametrize(

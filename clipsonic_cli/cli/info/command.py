@@ -9,7 +9,6 @@ import typer
 from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console, Facts
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.registry import did_you_mean
 from clipsonic_cli.store.manifest import ASSETS
 
 NAMES = typer.Argument(
@@ -57,7 +56,7 @@ def _describe(name: str) -> Facts:
     if not os.path.exists(name):  # noqa: PTH110
         known = [*model_folders.names(), *ASSETS]
         raise UsageError(
-            f"There is no model, weights or file '{name}'.{did_you_mean(name, known)} "
+            f"There is no model, weights or file '{name}'.{model_folders.nearest(name, known)} "
             f"Known: {', '.join(known)}; or give a folder of a model, or a sound file."
         )
     return sound.describe(path)

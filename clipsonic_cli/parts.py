@@ -156,6 +156,17 @@ class Parts:
             return labels[int((known @ embed[0]).argmax())]
         return None
 
+    def splits_words(self, text: str) -> bool:
+        """Return whether mini's CLIP knows words only in pieces, two or more of each.
+
+        Those of other languages are, which it places anywhere ("Hund" near a gunshot).
+        """
+        clip: ClipModel = self._network("clip")
+        with warnings.catch_warnings():  # of a text that is cut
+            warnings.simplefilter("ignore")
+            pieces = int((clip.tokenize([text]) != 0).sum()) - 2  # without those of start and end
+        return pieces >= 2 * len(text.split())
+
     def default_vocoder(self) -> tuple[str, str]:
         """Return the vocoder to use where none is named, and why.
 

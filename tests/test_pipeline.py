@@ -216,6 +216,12 @@ def test_an_image_has_a_nearest_label_where_labels_are_listed(micro, violin_pict
     assert unlisted.nearest_label(query, MODES["iq"]) is None
 
 
+def test_words_of_other_languages_are_split():
+    parts = ClipSonic.load("mini", device="cpu").parts
+    texts = ["Hund", "Geige", "perro", "kitten", "a rainy street"]
+    assert [parts.splits_words(text) for text in texts] == [True, True, True, False, False]
+
+
 @pytest.mark.parametrize(("text", "nearest"), [("kitten", "cat"), ("fiddle", "violin")])
 def test_mini_finds_the_label_that_is_meant(text, nearest):
     assert (

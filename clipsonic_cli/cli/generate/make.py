@@ -151,7 +151,11 @@ def _made(
 def _nearest(sonic: "ClipSonic", recipe: Recipe) -> str:
     """Format the known sound that an image, or a text without any of them, is nearest to, or ""."""
     label = sonic.parts.nearest_label(recipe.query, MODES[recipe.mode])
-    return "" if label is None else f" (nearest sound it knows: {label})"
+    if label is None:
+        return ""
+    is_odd = recipe.text is not None and sonic.parts.splits_words(recipe.text)
+    doubt = "; is it English?" if is_odd else ""
+    return f" (nearest sound it knows: {label}{doubt})"
 
 
 def _best(

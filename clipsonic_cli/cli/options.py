@@ -124,6 +124,9 @@ class Program(_Parsing, TyperGroup):
         """Return the command that is called."""
         name, known = args[0], list(self.commands)
         if name not in known and not ctx.resilient_parsing:
+            if name in ("list", "remove", "default"):
+                meant = f"clipsonic models {name}"
+                raise UsageError(f"Unknown command '{name}'. Did you mean: {meant}?")
             if near(name, known) and " " not in name:
                 raise unknown("command", name, known)
             image = "--image " * name.lower().endswith(IMAGE_SUFFIXES)
@@ -182,9 +185,10 @@ class Command(_Parsing, TyperCommand):
                 raise
             word = shlex.quote(extra[1].split()[0])
             data = any(param.name == "data" for param in self.params)
+            hint = f" Did you mean --data {word}?" if data else ""
             raise UsageError(
-                f"{word} belongs to no option; clipsonic {self.name} takes options alone"
-                f"{f', such as --data {word}' if data else ''}. See clipsonic {self.name} --help."
+                f"{word} belongs to no option; clipsonic {self.name} takes options alone.{hint} "
+                f"See clipsonic {self.name} --help."
             ) from None
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:

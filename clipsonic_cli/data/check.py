@@ -64,7 +64,8 @@ def audio_flaws(samples: NDArray[np.float32], rules: Rules) -> Iterator[Flaw]:
     """Yield the flaws of (N,) samples, N > 0, other than their length (:func:`short`)."""
     level = decibels(samples)
     if level < rules.silence_db:
-        yield Flaw(kind="silent", reason=f"{level:.0f} dB of full scale")
+        reason = f"{level:.0f} dB of full scale" if samples.any() else "all samples are 0"
+        yield Flaw(kind="silent", reason=reason)
     share = float((np.abs(samples) >= 0.999).mean())
     if share > rules.clipped_share:
         yield Flaw(kind="clipped", reason=f"{share:.1%} of the samples at full scale")

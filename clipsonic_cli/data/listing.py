@@ -100,6 +100,10 @@ def find_format(source: str) -> str:
     for name in READERS:
         if READERS.load(name).detect(source):
             return name
+    if Path(source).suffix.lower() in VIDEOS | AUDIO | IMAGES:
+        raise UsageError(
+            f"'{source}' is one file; give the folder it is in: '{Path(source).parent}'."
+        )
     raise UsageError(
         f"'{source}' has no known data format. Give a folder of videos, or name its format: "
         f"{', '.join(READERS)}."

@@ -258,7 +258,7 @@ def _notes(sounds: Sequence[_Embedded]) -> Iterator[str]:
         verb = "are" if len(mute) > 1 else "is"
         yield Note(
             f"{listed(mute, 'sound')} {verb} silent, and scored all the same.",
-            "silent sounds are scored all the same",
+            f"silent sounds ({len(mute)}) are scored all the same",
         )
     if loud := [sound.name for sound in sounds if sound.peak > 1]:
         peak = max(sound.peak for sound in sounds)

@@ -8,6 +8,7 @@ appears as a whole under its name.
 import errno
 import hashlib
 import lzma
+import os
 import re
 import shutil
 import stat
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from clipsonic_cli.errors import BadBundle, FetchFailed, UsageError
+from clipsonic_cli.registry import unknown
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.compatibility import GIVING, check_fits
 from clipsonic_cli.store.fetch import (
@@ -130,6 +132,8 @@ def check_removable(name: str) -> ModelFolder:
     Raises:
         UsageError: There is no such model, or it is part of the package or in no place of ours.
     """
+    if name not in names() and not os.path.exists(name):  # noqa: PTH110 - of any length
+        raise unknown("model", name, names())
     model = find(name)
     if model.path.parent == model_folders.BUNDLED:
         raise UsageError(f"Model '{name}' is part of clipsonic and cannot be removed.")
@@ -154,7 +158,7 @@ def _check_free(name: str) -> None:
     if name in names():
         raise UsageError(
             f"There is a model '{name}' already. Choose another with `name`, or remove it first: "
-            f"clipsonic download --remove {name}"
+            f"clipsonic models remove {name}"
         )
 
 

@@ -278,7 +278,7 @@ def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> 
         model, former = publish.publish(folder, name, part)
         for path in former:
             callbacks.on_message(
-                f"the former {path.name.partition('.')[0]} is kept; to go back to it, rename "
+                f"the former part '{path.name.partition('.')[0]}' is kept; to go back, rename "
                 f"{path} to {path.stem}"
             )
         return model

@@ -62,7 +62,7 @@ def check_free(name: str, part: str, run: str | None) -> None:
         other = bundle.read_header(path).meta.get("run")
         if other is not None and other != run:
             raise UsageError(
-                f"The model '{name}' has a {part} that another run trained ({path}). "
+                f"The model '{name}' has a part '{part}' that another run trained ({path}). "
                 "Choose another with `name`, or `overwrite` it."
             )
 

@@ -84,7 +84,6 @@ def test_every_command_shows_an_example():
 @pytest.mark.parametrize(
     ("arguments", "hint", "known"),
     [
-        (["list"], "", "generate, train, eval, info, models, download"),
         (["serve"], "", "generate, train, eval, info, models, download"),
         (
             ["a photo of violin"],
@@ -161,4 +160,9 @@ def test_a_word_of_no_option_is_named_with_the_option_it_may_be_meant_for(comman
     assert run([command, "./my", "music"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("clipsonic: ./my belongs to no option")
-    assert f"such as --data ./my. See clipsonic {command} --help." in line
+    assert f"Did you mean --data ./my? See clipsonic {command} --help." in line
+
+
+def test_an_action_of_models_is_suggested_where_it_is_given_as_a_command(capsys):
+    assert run(["list"]) == 2
+    assert "Did you mean: clipsonic models list?" in capsys.readouterr().err

@@ -8,6 +8,8 @@ import pytest
 
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.cli import run
+from clipsonic_cli.cli.console import Console
+from clipsonic_cli.cli.models.command import remove
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import model_folders
 from clipsonic_cli.store.manifest import ASSETS
@@ -108,6 +110,20 @@ def test_a_removed_default_is_the_default_no_more(call):
     assert call("models", "default")[1] == ["mini"]
 
 
+def test_a_list_is_what_there_is_without_an_action(call):
+    assert call("models", "list", "--json") == call("models", "--json")
+
+
+def test_a_model_that_is_not_confirmed_is_kept_and_the_next_is_asked_for(monkeypatch, capsys, call):
+    answers = iter([False, True])
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: next(answers))
+    console = Console(quiet=False)
+    monkeypatch.setattr(type(console.console), "is_terminal", True)
+    remove(console, ["music", "birds"], yes=False)
+    assert capsys.readouterr().out == "birds\n"
+    assert "music" in model_folders.names()
+
+
 def test_nothing_is_removed_where_one_cannot_be(call):
     assert call("models", "remove", "music", "mini", "--yes")[0] == 2
     code, _, (line,) = call("models", "remove", "mini")
@@ -132,7 +148,9 @@ def test_download_lists_weights_and_says_where_models_are(call):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["ls"], "Unknown action 'ls'. Known: default, remove."),
+        (["ls"], "Unknown action 'ls'. Did you mean 'list'? Known: list, default, remove."),
+        (["list", "music"], "takes no NAME"),
+        (["remove", "nope"], "Unknown model 'nope'. Known: mini, birds, music."),
         (["defualt"], "Did you mean 'default'?"),
         (["default", "musik"], "There is no model 'musik'. Did you mean 'music'?"),
         (["default", "a", "b"], "There is one default model"),

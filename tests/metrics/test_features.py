@@ -76,6 +76,7 @@ def test_silence_is_embedded_and_noted():
     features = embed_sounds([("a", sound(torch.zeros(RATE))), ("b", tone(300))], Bands())
     assert features.names == ("a", "b")
     assert features.notes == ("1 sound (a) is silent, and scored all the same.",)
+    assert features.notes[0].brief == "silent sounds (1) are scored all the same"
 
 
 def test_sounds_beyond_full_scale_are_kept_and_named_with_their_peak():

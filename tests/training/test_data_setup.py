@@ -157,10 +157,12 @@ def test_labels_that_are_needed_are_missed_before_anything_is_decoded(tmp_path):
         ("nowhere", None, "There is no data at"),
         ("", "vgsound", "Did you mean 'vggsound'"),
         ("file.xyz", None, "no known data format"),
+        ("video.mp4", None, "video.mp4' is one file; give the folder"),
     ],
 )
 def test_what_is_no_data_set_is_rejected_unread(tmp_path, data, given, reason):
     put(tmp_path / "file.xyz", b"words")
+    put(tmp_path / "video.mp4", b"words")
     with pytest.raises(UsageError, match=reason):
         check_source(Source(data=str(tmp_path / data), format=given))
 

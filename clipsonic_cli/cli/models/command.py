@@ -13,15 +13,15 @@ from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import megabytes
 
-ACTIONS = ("default", "remove")
+ACTIONS = ("list", "default", "remove")
 COLUMNS = ("name", "modes", "size", "licence", "state", "default", "path")
 
 option = partial(options.option, "Options")
 
 ACTION = typer.Argument(
     metavar="ACTION",
-    help="default: show or set the model used where none is named; remove: delete models. Without "
-    "one, models are listed.",
+    help="list: list models, as without an action; default: show or set the model used where none "
+    "is named; remove: delete models.",
     autocompletion=lambda: [*ACTIONS],
 )
 NAMES = typer.Argument(
@@ -55,6 +55,8 @@ def models(
     # Check what belongs to what.
     if action is not None and action not in ACTIONS:
         raise unknown("action", action, list(ACTIONS))
+    if action == "list" and names:
+        raise UsageError("clipsonic models list takes no NAME; see clipsonic info NAME.")
     if unset and action != "default":
         raise UsageError("--unset belongs to: clipsonic models default --unset")
     if yes and action != "remove":
@@ -64,7 +66,7 @@ def models(
     if action == "remove" and not names:
         raise UsageError("Nothing to remove. Name a model; see clipsonic models.")
     # Act.
-    if action is None:
+    if action in (None, "list"):
         _list(console)
     elif action == "default":
         _default(console, None if unset else next(iter(names), ""))
@@ -121,8 +123,11 @@ def remove(console: Console, names: Sequence[str], *, yes: bool) -> None:
         shared.check_removable(name)
     for name in names:
         question = f"Delete model '{name}' from this machine?"
-        if not (yes or (console.console.is_terminal and typer.confirm(question, err=True))):
+        if not (yes or console.console.is_terminal):
             raise UsageError(f"Model '{name}' is kept; say --yes to delete it.")
+        if not (yes or typer.confirm(question, err=True)):
+            console.note(f"model '{name}' is kept")
+            continue
         console.result(name, {"name": name, "bytes": shared.remove(name)})
         if model_folders.stored_default() == name:
             model_folders.store_default(None)

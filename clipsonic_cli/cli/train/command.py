@@ -225,7 +225,7 @@ def _dry_run(
         result = try_out(request, device=device, minutes=minutes, callbacks=callbacks)
     dry_run.show(console, result, minutes)
     if result.missing is not None:
-        raise MissingWeights(result.missing)
+        raise MissingWeights("This training needs weights that are not here: see 'missing' above.")
     console.note("nothing was trained, and nothing is kept")
 
 

@@ -22,7 +22,7 @@ def show(console: Console, result: "DryRun", minutes: float | None) -> None:
     data = result.data
     facts = {
         "clips": f"{data.clips:,} listed{_sampled(data.sample)}",
-        "in all": f"about {duration(3600 * data.hours)}",
+        "hours": f"about {duration(3600 * data.hours)} of videos that can be used",
         "splits": tally(data.splits) or "no clip can be used",
         "labels": tally(data.labels) or "none; none are needed",
         "left out": left_out_line(data.left_out) if data.left_out else "nothing",
@@ -61,8 +61,8 @@ def _time(result: "DryRun", minutes: float | None) -> Iterator[str]:
     if seconds is None or pace is None:
         yield "training is not timed"
     elif minutes is not None and seconds == 60 * minutes:
-        most = counted(round(seconds / pace), "step")
-        yield f"training {counted(minutes, 'minute')}, at most {most}"
+        some = counted(round(seconds / pace), "step")
+        yield f"training {counted(minutes, 'minute')}, about {some}"
     else:
         yield f"training about {duration(seconds)}, with validation and samples more"
     if pace is not None:

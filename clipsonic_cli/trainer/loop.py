@@ -44,6 +44,8 @@ class Progress:
 
     step: int
     """Steps done."""
+    steps: int
+    """Steps there will be, as in :attr:`StepStatus.steps`."""
     seconds: float
     """Wall-clock time of the loop, over all resumptions: steps, validations and samples."""
     warmup: int
@@ -318,6 +320,7 @@ class _Run:
         """Return the state of the run."""
         return Progress(
             step=self.step,
+            steps=self.clock.end(self.step, self.config.steps)[0],
             seconds=self.clock.seconds,
             warmup=self.updater.warmup,
             last=self.last,

@@ -99,7 +99,9 @@ class ModelInTraining:
             self.compared = True
             self.choose_default_mode(ModelFolder(self.folder))
         every, step = self.config.sample_every, progress.step
-        if every and (progress.last or step // every > self.sampled // every):
+        due = every and step // every > self.sampled // every
+        # Samples just before the end would take the time of its steps, and resemble the last.
+        if every and (progress.last or (due and 2 * (progress.steps - step) >= every)):
             self.sampled = step
             self._sample(step, log)
 

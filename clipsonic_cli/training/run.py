@@ -370,7 +370,9 @@ def _plan(
     if not done:
         yield f"{length(steps, minutes)}, in {run_dir}"
     elif done < steps:
-        yield f"going on in {run_dir} from step {done:,}: {length(steps - done, minutes)}"
+        rest = length(steps - done, minutes)
+        rest += ", with no limit of `minutes`" if minutes is None else ""
+        yield f"going on in {run_dir} from step {done:,}: {rest}"
     else:
         yield f"{run_dir} is done ({counted(done, 'step')}); for more give `steps`"
         return
@@ -379,6 +381,8 @@ def _plan(
     if command is not None and done < first < steps:
         sooner = "" if minutes is None else " (or from the end, if that is sooner)"
         yield f"to hear it from step {first:,} on{sooner}: {command}"
+    if not done and config.licence == "not stated":
+        yield "the model's licence is not stated: to state it, give `licence` when a run begins"
 
 
 def _with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:

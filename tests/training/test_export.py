@@ -124,6 +124,21 @@ def test_the_last_samples_are_made_where_time_ends_a_training(home, micro, tmp_p
     assert meta["losses"].keys() >= {"unet"}
 
 
+def test_no_samples_are_made_just_before_the_last(home, micro, tmp_path):
+    request = TrainRequest(
+        source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
+        out=tmp_path / "run",
+        name="few-samples",
+        base=str(micro),
+        warm_start=str(micro),
+        train=LOOP | {"steps": 4, "save_every": 3},
+        prompts=("rain",),
+        sample_every=3,
+    )
+    begin(request, device=CPU)
+    assert [path.name for path in request.run_dir.glob("samples/step-*")] == ["step-00000004"]
+
+
 def test_samples_are_not_made_twice(run):
     run_dir, _, _ = run
     sample = run_dir / "samples" / "step-00000002" / "01-rain.wav"

@@ -243,8 +243,11 @@ def test_a_run_says_how_long_where_and_how_it_goes_on(make_request):
         f"to hear it from step 2 on (or from the end, if that is sooner): clipsonic generate "
         f"--model {folder / 'model'} 'a photo of dog barking'",
     ]
+    assert any("licence is not stated" in line and "`licence`" in line for line in said)
+    said = messages_of(resume, folder, callbacks=stopping(2))
+    assert f"going on in {folder} from step 1: 2 steps, with no limit of `minutes`" in said
     said = messages_of(resume, folder, minutes=5)
-    assert f"going on in {folder} from step 1: 2 steps or 5 minutes, whichever is first" in said
+    assert f"going on in {folder} from step 2: 1 step or 5 minutes, whichever is first" in said
     assert f"{folder} is done (3 steps); for more give `steps`" in messages_of(resume, folder)
 
 

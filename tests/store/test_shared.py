@@ -287,7 +287,7 @@ def test_a_name_that_leaves_the_folder_is_rejected(micro, name):
 
 def test_a_taken_name_is_rejected_and_a_removed_one_is_free(micro):
     install(micro, "music")
-    with pytest.raises(UsageError, match="--remove music"):
+    with pytest.raises(UsageError, match="models remove music"):
         install(micro, "music")
     assert shared.remove("music") > 0
     install(micro, "music")

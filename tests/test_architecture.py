@@ -140,3 +140,8 @@ def test_what_programs_in_texts_import_is_there():
     found = list(imported_in_texts())
     assert len(found) > 20
     assert [each for each in found if not is_there(*each[1:])] == []
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))  # pytest imports them by name alone

@@ -724,7 +724,7 @@ def test_ddpm_in_too_few_steps_is_said_once(call, sampler, steps, said):
     _, _, err = call("rain", "a dog", *how)
     notes = [line for line in err if "too few" in line]
     assert len(notes) == said
-    assert all("3 steps" in note and "use dpmpp" in note for note in notes)
+    assert all("ddpm (3)" in note and "use dpmpp" in note for note in notes)
 
 
 def test_a_vocoder_that_was_not_compared_is_named_with_its_option(call, micro, tmp_path):

@@ -124,7 +124,7 @@ DEFAULT_MODE: dict[Kind, str] = {"text": "pd", "image": "iq"}
 """The default mode for a kind of query, unless a model names one (``store/default_mode.py``)."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""Endings by which an image is told from text on the command line."""
+"""Endings that tell an image from a text on the command line."""
 UNREAD_SUFFIXES = {
     ".heic .heif .avif .jxl .jp2 .svg .ico .psd .pdf .eps .raw .dng .cr2 .cr3 .nef .arw .tga": (
         "is no image this program reads; convert it to JPEG or PNG"

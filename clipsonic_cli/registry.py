@@ -31,8 +31,8 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 def near(name: str, known: Sequence[str]) -> str | None:
     """Return a known name that begins so, or the nearest one; None if none is near."""
-    begun = (other for other in known if name and other.startswith(name.lower()))
-    return next(begun, None) or next(
+    longer = (other for other in known if name and other.startswith(name.lower()))
+    return next(longer, None) or next(
         iter(difflib.get_close_matches(name.lower(), known, n=1)), None
     )
 

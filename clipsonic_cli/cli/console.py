@@ -130,9 +130,9 @@ class Console:
         left_out: tuple[str, ...] = ()
         if form != "tsv":
             filled = telling(columns, rows)
-            told = telling(columns, rows, details) if form else filled
-            left_out = tuple(columns[place] for place in filled if place not in told)
-            columns, *rows = ([row[place] for place in told] for row in (columns, *rows))
+            shown = telling(columns, rows, details) if form else filled
+            left_out = tuple(columns[place] for place in filled if place not in shown)
+            columns, *rows = ([row[place] for place in shown] for row in (columns, *rows))
         if form:
             self.result(FORMATS[form](title, columns, rows, words), {})
             return left_out

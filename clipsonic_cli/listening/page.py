@@ -43,7 +43,7 @@ def write_listening_test(
 
     The page, which is returned, is one file without links to the network, for browsers and
     phones. Sounds are 16-bit FLAC at their own sample rate and level, without names and metadata
-    that would reveal their system; every rater hears them in another order. Raters save files for
+    that would reveal their system; every rater gets them in another order. Raters save files for
     :func:`~clipsonic_cli.listening.ratings.read_ratings`.
 
     The key, which raters must not see, is written next to the folder (:func:`key_of`), so that the

@@ -1,7 +1,7 @@
 """The diffusion bridge: a denoiser of frame vectors, which makes them of text vectors too.
 
 It learns from frames alone what their vectors are like. Where a noisy frame would be, a text's
-vector is put in: what denoising makes of it lies where frames do (``encoders/bridge.py``).
+vector is put in: what denoising makes of it is where frames are (``encoders/bridge.py``).
 
 Source: Lee et al. 2025 (Diffusion Bridge).
 """

@@ -108,7 +108,7 @@ class StageRow:
     """Builds the networks, with random weights, and their losses."""
     dataset: Callable[[Prepared, Texts | None, "Extensions"], Drawn]
     measure: Callable[[nn.Module, Prepared, Encoder | None, int], None] | None = None
-    """Gives the network what it needs of the training clips, by a seed, before the first step."""
+    """Give the network what it needs of the training clips, by a seed, before the first step."""
     load_published: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = None
     """Loads the published weights that are a warm start; their network is the size "large"."""
 

@@ -4,7 +4,6 @@ A run's folder holds its configuration (``run.json``), what was dropped of the d
 the training's state and metrics, samples, and ``model/``, which makes sound at any time.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,18 +23,15 @@ from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
-from clipsonic_cli.preparation.dataset import FramesAndSounds, Prepared
+from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
-from clipsonic_cli.text import counted, duration
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.trainer.clock import MEASURED
-from clipsonic_cli.trainer.ema import share_of_start
-from clipsonic_cli.trainer.loop import StepStatus, train
+from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
-from clipsonic_cli.training import data_setup, publish
+from clipsonic_cli.training import announce, data_setup, publish
 from clipsonic_cli.training.card import data_summary, write_summary
 from clipsonic_cli.training.export import (
     ModelInTraining,
@@ -44,7 +40,6 @@ from clipsonic_cli.training.export import (
     published,
     run_id,
 )
-from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.presets import choose, this_machine
 from clipsonic_cli.training.request import (
     SILENT,
@@ -52,9 +47,7 @@ from clipsonic_cli.training.request import (
     TrainCallbacks,
     TrainRequest,
     check_new,
-    length,
     resolve,
-    resume_command,
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
@@ -62,12 +55,6 @@ from clipsonic_cli.training.stages import STAGES, STATISTICS, Encoder, Part
 from clipsonic_cli.training.statistics import write_statistics
 from clipsonic_cli.training.text_modes import choose_default_mode
 from clipsonic_cli.training.warm_start import find_warm_start
-
-NOTABLE_SHARE = 0.01
-"""Share of the initial weights in an average above which a message says so."""
-
-NOTABLE_SECONDS = 60
-"""Time left from which a message says how much it is."""
 
 
 def begin(
@@ -341,8 +328,8 @@ def _train(
     if main:
         command = model.command(ModelFolder(model.folder))
         for note in (
-            *_notes(config, setup, model.data, accelerator.device),
-            *_plan(config, run_dir, minutes, command),
+            *announce.notes(config, setup, model.data, accelerator.device),
+            *announce.plan(config, run_dir, minutes, command),
         ):
             callbacks.on_message(note)
     progress = train(
@@ -355,74 +342,8 @@ def _train(
         minutes=minutes,
         trackers=config.trackers,
         on_save=model.save,
-        on_step=_with_estimate(callbacks),
+        on_step=announce.with_estimate(callbacks),
     )
     outcome = model.finish(progress) if main else None
     accelerator.wait_for_everyone()
     return outcome
-
-
-def _plan(
-    config: RunConfig, run_dir: Path, minutes: float | None, command: str | None
-) -> Iterator[str]:
-    """Yield how long a training is, where it is kept, how it goes on, and how to hear it."""
-    done, steps = checkpoint.newest_step(run_dir), config.train.steps
-    if not done:
-        yield f"{length(steps, minutes)}, in {run_dir}"
-    elif done < steps:
-        rest = length(steps - done, minutes)
-        rest += ", with no limit of `minutes`" if minutes is None else ""
-        yield f"going on in {run_dir} from step {done:,}: {rest}"
-    else:
-        yield f"{run_dir} is done ({counted(done, 'step')}); for more give `steps`"
-        return
-    yield f"Ctrl-C saves; to go on: {resume_command(run_dir)}"
-    first = config.train.save_every
-    if command is not None and done < first < steps:
-        sooner = "" if minutes is None else " (or from the end, if that is sooner)"
-        yield f"to hear it from step {first:,} on{sooner}: {command}"
-    if not done and config.licence == "not stated":
-        yield "the model's licence is not stated: to state it, give `licence` when a run begins"
-
-
-def _with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:
-    """Return the callback for steps, which says once how long the training will take."""
-    steps = itertools.count(1)
-
-    def on_step(status: StepStatus) -> None:
-        if next(steps) == MEASURED and status.seconds_left > NOTABLE_SECONDS:
-            callbacks.on_message(
-                f"about {duration(status.seconds_left)} to go, {duration(status.pace)} a step"
-            )
-        callbacks.on_step(status)
-
-    return on_step
-
-
-def _notes(
-    config: RunConfig, setup: Setup, data: Mapping[str, Any], device: torch.device
-) -> Iterator[str]:
-    """Yield what a person should know of a training before it begins."""
-    if setup.held_out is None:
-        why = _why_none_held_out(config, data)
-        yield f"no clips are held out ({why}): the last average is kept, not the best"
-    if (share := share_of_start(config.train)) > NOTABLE_SHARE:
-        yield (
-            f"after {counted(config.train.steps, 'step')} the average still holds {share:.0%} of "
-            "the weights it began with, as the paper's has no warm-up: train longer"
-        )
-    fad = isinstance(setup.dataset, FramesAndSounds) and config.sample_every
-    if fad and why_none(setup.dataset, setup.held_out, device) is None:
-        yield "with the samples comes the FAD of held-out frames, in metrics.jsonl"
-
-
-def _why_none_held_out(config: RunConfig, data: Mapping[str, Any]) -> str:
-    """Format why no clip is for validation, by the summary of the data."""
-    drawn = data.get("drawn")
-    if count := data["splits"].get("valid"):
-        return f"none of the {count:,} for validation can be used for this stage"
-    if drawn is None:
-        return "the data set has none for validation that can be used"
-    if drawn["valid_share"]:
-        return "none was drawn that can be used; it takes four videos of one label, or of none"
-    return "as in the paper" if config.preset == "paper" else "`valid_share` is 0"

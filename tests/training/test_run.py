@@ -257,8 +257,8 @@ def test_prepared_clips_are_said_to_be(unbroken, make_request):
 
 
 def test_the_time_left_is_said_once_where_it_is_long(make_request, monkeypatch):
-    monkeypatch.setattr("clipsonic_cli.training.run.MEASURED", 2)
-    monkeypatch.setattr("clipsonic_cli.training.run.NOTABLE_SECONDS", 0)
+    monkeypatch.setattr("clipsonic_cli.training.announce.MEASURED", 2)
+    monkeypatch.setattr("clipsonic_cli.training.announce.NOTABLE_SECONDS", 0)
     said = messages_of(begin, make_request())
     assert len([line for line in said if re.fullmatch("about .* to go, .* a step", line)]) == 1
 

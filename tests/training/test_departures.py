@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def home(tmp_path_factory):
         home = tmp_path_factory.mktemp("home")
         patch.setenv("CLIPSONIC_HOME", str(home))
         yield home
+        shutil.rmtree(home)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,8 @@ def train(home, micro, tmp_path_factory):
             messages,
         )
 
-    return train
+    yield train
+    shutil.rmtree(runs)
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLIPSONIC_HOME", str(tmp_path_factory.mktemp("home")))
         yield Path(os.environ["CLIPSONIC_HOME"])
+        shutil.rmtree(os.environ["CLIPSONIC_HOME"])  # its models are hundreds of megabytes
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,8 @@ def make_request(home, micro, videos, tmp_path_factory):
         }
         return TrainRequest(train=LOOP | (loop or {}), **(usual | wanted))
 
-    return make_request
+    yield make_request
+    shutil.rmtree(runs)
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ MEANT = {
     "--normalize": "--normalise --loudness --lufs",
     "--spectrogram": "--plot --mel",
     "--format": "--ext --extension --type",
+    "--cond-cosine": "--cond-noise",
     "--device": "--gpu --cuda --cpu",
     "--seed": "--random-seed",
     "--data": "--dataset --input",

@@ -14,13 +14,14 @@ from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
 from clipsonic_cli.store.model_folders import RUNS
 from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.denoiser import cosine_for
 from clipsonic_cli.training.stages import Network, Part, part_of, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
 
 FILE = "run.json"
 MAX_BYTES = 1 << 20
 """Largest run.json that is read."""
-FORMAT = 2
+FORMAT = 3
 ADDED = {
     name: getattr(TrainConfig(), name)
     for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype")
@@ -45,8 +46,9 @@ class Extensions:
     mean_of: int = 1
     """Neighbouring frames of the video whose embeddings are averaged (CLIPSep, Dong et al. 2023:
     3)."""
-    cond_noise: float = 0.0
-    """Standard deviation of noise on the condition (CapDec, Nukrai et al. 2022)."""
+    cond_cosine: float = 1.0
+    """Mean cosine of a condition with itself after noise (CapDec, Nukrai et al. 2022); 1 adds none.
+    That of texts with frames is the gap to be bridged."""
     min_snr: float | None = None
     """Bound of the loss's weight (Hang et al. 2023: 5)."""
     zero_snr: bool = False
@@ -150,14 +152,24 @@ def read_run_config(run_dir: Path) -> RunConfig:
         )
     try:
         fields = bounded.read_json(path, MAX_BYTES)
-        if (version := fields.pop("format")) == 1:
+        if (version := fields.pop("format")) not in range(1, FORMAT + 1):
+            raise ValueError(f"format {version!r}, this clipsonic reads 1 to {FORMAT}")
+        if version == 1:
             fields = {"preset": "default"} | fields | {"train": ADDED | fields["train"]}
-        elif version != FORMAT:
-            raise ValueError(f"format {version!r}, this clipsonic reads 1 and {FORMAT}")
         for name, stored in RENAMED.items():
             fields[name] = fields.pop(stored)
+        if version < 3:
+            fields["extensions"] = _without_deviation(fields["extensions"], fields["network"])
         config = from_dict(RunConfig, fields, "run")
         part_of(config.stage, config.space)
     except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ClipsonicError(f"{path} cannot be used ({error}). Begin another run.") from None
     return config
+
+
+def _without_deviation(extensions: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+    """Convert extensions of formats 1 and 2, which state the deviation of noise on conditions."""
+    others = {name: value for name, value in extensions.items() if name != "cond_noise"}
+    deviation = extensions["cond_noise"]
+    cosine = cosine_for(deviation, network["cond_dim"]) if deviation else 1.0
+    return others | {"cond_cosine": cosine}

@@ -121,7 +121,7 @@ def _unet(config: "RunConfig", _spec: MelSpec) -> Objective:
         Process(cast(DiffusionConfig, config.diffusion)),
         window=config.extensions.window,
         cond_drop=config.cond_drop,
-        cond_noise=config.extensions.cond_noise,
+        cond_cosine=config.extensions.cond_cosine,
         min_snr=config.extensions.min_snr,
     )
 
@@ -178,7 +178,7 @@ def _load_generator(network: nn.Module, weights: Mapping[str, Any]) -> None:
 
 
 DIFFUSION = frozenset({"min_snr", "zero_snr"})
-UNET = DIFFUSION | {"window", "cond_noise"}
+UNET = DIFFUSION | {"window", "cond_cosine"}
 PRIOR_PROCESS = DiffusionConfig(
     train_steps=PriorConfig().num_timesteps, prediction="x0", variance="fixed", clip_x0=False
 )

@@ -179,7 +179,8 @@ def test_what_is_wrong_is_one_line_before_any_work(call, videos, arguments, code
     ("option", "value"),
     [
         *((name, "0") for name in ("steps", "batch-size", "micro-batch", "save-every", "lr")),
-        *((name, "-1") for name in ("minutes", "workers", "seed", "sample-every", "cond-noise")),
+        *((name, "-1") for name in ("minutes", "workers", "seed", "sample-every")),
+        ("cond-cosine", "0"),
         ("validate-every", "0"),
         ("frame-rate", "nan"),
         ("minutes", "inf"),
@@ -189,7 +190,7 @@ def test_what_is_wrong_is_one_line_before_any_work(call, videos, arguments, code
         ("steps", "many"),
         ("lr", "fast"),
         *((name, "1" + "0" * 400) for name in ("steps", "batch-size", "seed", "workers")),
-        *((name, "1e400") for name in ("lr", "minutes", "frame-rate", "cond-noise", "min-snr")),
+        *((name, "1e400") for name in ("lr", "minutes", "frame-rate", "cond-cosine", "min-snr")),
         ("lr", "1e9"),
         ("steps", "2.5"),
         ("window", "1000000"),

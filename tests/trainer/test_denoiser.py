@@ -13,7 +13,13 @@ from clipsonic_cli.models.bridge import SCALE, Bridge
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
+from clipsonic_cli.trainer.denoiser import (
+    BridgeObjective,
+    PriorObjective,
+    UNetObjective,
+    cosine_for,
+    deviation_for,
+)
 from clipsonic_cli.trainer.loop import train
 
 UNET = UNetConfig(
@@ -136,17 +142,34 @@ def test_min_snr_weighs_each_clips_error():
     assert loss.mean.item() == pytest.approx((errors * snr.clamp(max=5) / snr).mean().item())
 
 
-def test_noise_on_the_condition_keeps_its_norm_and_turns_it_by_the_expected_angle():
-    """In D dimensions normal noise of deviation s is s sqrt(D) long and at a right angle."""
-    batch = clips(500, dim=400)
-    process = Process(DiffusionConfig())
-    generator = torch.Generator().manual_seed(0)
-    noisy = UNetObjective(Spy(), process, window=1, cond_noise=0.05).draw(batch, generator)
-    clean = UNetObjective(Spy(), process, window=1).draw(batch, generator)
-    torch.testing.assert_close(noisy["embed"].norm(dim=1), torch.ones(500))
-    cosine = (noisy["embed"] * batch["embed"]).sum(dim=1).mean().item()
-    assert cosine == pytest.approx((1 + 0.05**2 * 400) ** -0.5, abs=0.01)
-    assert torch.equal(clean["embed"], batch["embed"])  # off unless asked
+@pytest.mark.parametrize("dim", [256, 768])
+@pytest.mark.parametrize("cosine", [0.2, 0.33, 0.65, 0.95])
+def test_noise_on_the_condition_leaves_the_mean_cosine_that_is_asked_for(dim, cosine):
+    """The mean is c + c (1 - c^2) (3 c^2 - 1) / 4D + O(1 / D^2), by expanding a / sqrt(a^2 + b).
+
+    Here a = 1 + s x and b = s^2 chi^2 of D - 1 degrees are the noised vector along and across.
+    """
+    batch = clips(4000, dim=dim)
+    objective = UNetObjective(Spy(), Process(DiffusionConfig()), window=1, cond_cosine=cosine)
+    noisy = objective.draw(batch, torch.Generator().manual_seed(0))["embed"]
+    torch.testing.assert_close(noisy.norm(dim=1), torch.ones(4000))
+    cosines = (noisy * batch["embed"]).sum(dim=1)
+    expected = cosine + cosine * (1 - cosine**2) * (3 * cosine**2 - 1) / (4 * dim)
+    error = cosines.std().item() / 4000**0.5
+    assert cosines.mean().item() == pytest.approx(expected, abs=4 * error)
+
+
+def test_without_noise_the_condition_is_left_as_it_is():
+    batch = clips(3)
+    drawn = UNetObjective(Spy(), Process(DiffusionConfig()), window=1).draw(
+        batch, torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(drawn["embed"], batch["embed"])
+
+
+def test_the_noise_of_capdec_is_a_cosine_of_a_third():
+    assert cosine_for(0.016**0.5, 512) == pytest.approx(0.33, abs=0.005)
+    assert deviation_for(0.647, 768) == pytest.approx(0.0425, abs=5e-5)
 
 
 def prior_call(embed, **options):

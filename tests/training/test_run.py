@@ -428,7 +428,7 @@ def test_without_its_prepared_clips_a_run_cannot_go_on(unbroken, tmp_path):
 
 
 def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
-    extensions = Extensions(window=32, mean_of=2, cond_noise=0.1, zero_snr=True)
+    extensions = Extensions(window=32, mean_of=2, cond_cosine=0.6, zero_snr=True)
     begun = make_request(
         {"steps": 1, "batch_size": 1}, extensions=extensions, warm_start=None, size="mini"
     )
@@ -437,7 +437,7 @@ def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
     header = published(begun).header
     assert (header.diffusion.schedule, header.diffusion.prediction) == ("cosine-zero-snr", "v")
     assert header.config == UNetConfig(channels=32, num_res_blocks=2, cond_dim=32)
-    assert header.meta["settings"]["cond_noise"] == 0.1
+    assert header.meta["settings"]["cond_cosine"] == 0.6
 
 
 REFUSED = [

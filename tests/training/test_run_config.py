@@ -7,6 +7,7 @@ import pytest
 from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.denoiser import deviation_for
 from clipsonic_cli.training.run_config import (
     FILE,
     Extensions,
@@ -65,7 +66,7 @@ def test_the_run_is_suggested_for_its_name_and_its_model(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 3}, "format 3, this clipsonic reads 1 and 2"),
+        ({"format": 4}, "format 4, this clipsonic reads 1 to 3"),
         ({"name": 3}, "run.name is 3, not of type str"),
         ({"stage": "vocal"}, "allowed: unet, prior, bridge, vocoder"),
         (
@@ -85,14 +86,30 @@ def test_settings_of_another_shape_are_rejected(tmp_path, change, reason):
     assert "Begin another run" in str(caught.value)
 
 
-def test_the_settings_of_a_run_of_the_first_version_are_read(tmp_path):
+def rewrite(folder, version, deviation):
+    """Rewrite the settings of a run as format 1 or 2 has them."""
+    stored = json.loads((folder / FILE).read_text(encoding="utf-8")) | {"format": version}
+    stored["beyond"]["cond_noise"] = deviation
+    del stored["beyond"]["cond_cosine"]
+    if version == 1:
+        del stored["preset"]
+        for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
+            del stored["train"][name]
+    (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_settings_of_a_run_of_an_older_version_are_read(tmp_path, version):
     write_run_config(tmp_path, SETTINGS)
-    stored = json.loads((tmp_path / FILE).read_text(encoding="utf-8")) | {"format": 1}
-    del stored["preset"]
-    for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
-        del stored["train"][name]
-    (tmp_path / FILE).write_text(json.dumps(stored), encoding="utf-8")
+    rewrite(tmp_path, version, 0.0)
     assert read_run_config(tmp_path) == SETTINGS
+
+
+def test_an_older_run_goes_on_with_the_noise_it_began_with(tmp_path):
+    write_run_config(tmp_path, SETTINGS)
+    rewrite(tmp_path, 2, 0.126)
+    cosine = read_run_config(tmp_path).extensions.cond_cosine
+    assert deviation_for(cosine, SETTINGS.network.cond_dim) == pytest.approx(0.126, rel=1e-12)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}'])
@@ -116,8 +133,9 @@ def test_every_stage_and_condition_makes_a_part_of_its_own():
         ("window", 0),
         ("window", 100),
         ("mean_of", 0),
-        ("cond_noise", -0.1),
-        ("cond_noise", float("nan")),
+        ("cond_cosine", 0.0),
+        ("cond_cosine", 1.1),
+        ("cond_cosine", float("nan")),
         ("min_snr", 0.0),
         ("min_snr", float("inf")),
     ],

@@ -75,7 +75,7 @@ def train(
     dry_run: Annotated[bool, train_options.DRY_RUN] = False,
     window: Annotated[int, train_options.WINDOW] = 64,
     mean_of: Annotated[int, train_options.MEAN_OF] = 1,
-    cond_noise: Annotated[float, train_options.COND_NOISE] = 0.0,
+    cond_cosine: Annotated[float, train_options.COND_COSINE] = 1.0,
     min_snr: Annotated[float | None, train_options.MIN_SNR] = None,
     zero_snr: Annotated[bool, train_options.ZERO_SNR] = False,
     multi_scale: Annotated[bool, train_options.MULTI_SCALE] = False,
@@ -151,7 +151,7 @@ def train(
             extensions=Extensions(
                 window=window,
                 mean_of=mean_of,
-                cond_noise=cond_noise,
+                cond_cosine=cond_cosine,
                 min_snr=min_snr,
                 zero_snr=zero_snr,
                 multi_scale=multi_scale,

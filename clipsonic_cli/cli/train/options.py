@@ -133,9 +133,11 @@ DRY_RUN = loop(
 )
 WINDOW = beyond("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole)
 MEAN_OF = beyond("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole)
-COND_NOISE = beyond(
-    "--cond-noise STD",
-    "Noise on the condition, against the gap between images and texts; CapDec uses 0.126.",
+COND_COSINE = beyond(
+    "--cond-cosine C",
+    "Noise on the condition, against the gap between images and texts: as much as leaves it a mean "
+    "cosine C with itself, 0.01 to 1. Choose the cosine of texts with frames that train prints at "
+    "its end; of mini's it is 0.33 (zs).",
     number,
 )
 MIN_SNR = beyond("--min-snr GAMMA", "Min-SNR loss weighting; its paper uses 5.", number)

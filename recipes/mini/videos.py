@@ -6,6 +6,8 @@ Needs what ``data.py`` made. Every video that is there is skipped. Writes:
 
     OUT/videos/SPLIT/LABEL/ID.mp4   H.264 and FLAC, so that the sound is the clip's to the sample
     OUT/videos.jsonl                the same as a list, with label and split
+    OUT/held-out.jsonl              the test clips that show a test picture, three versions of each,
+                                    made in OUT/held-out
 
 ``clipsonic train --data OUT/videos.jsonl`` keeps the split train | valid | test. ``--data
 OUT/videos/train`` is a plain folder of videos that says nothing but a label, and holds no test
@@ -28,7 +30,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,8 @@ from clipsonic_cli.data.workers import Failed, each
 
 SIDE, FPS = 256, 10
 TOLD_EVERY = 200
+HELD_OUT_VERSIONS = 3
+"""Of each test clip that shows a test picture, so that there are over 300."""
 
 Box = tuple[float, float, float, float]
 
@@ -91,6 +95,9 @@ def main() -> None:
     videos = list(plan(shown, pictures, out, arguments.repeat))
     made = make(videos)
     write_list(videos, out / "videos.jsonl")
+    held_out = held_out_videos(shown, pictures, out)
+    make(held_out)
+    write_list(held_out, out / "held-out.jsonl")
 
     size = sum(video.path.stat().st_size for video in videos) / 1e6
     substitutes = sum(video.substitute for video in videos)
@@ -99,7 +106,8 @@ def main() -> None:
         f"videos: {len(videos)} of {len({video.label for video in videos})} labels, {made} of them "
         f"made now in {time.monotonic() - began:.0f} s, {size:.0f} MB; {substitutes} of test show "
         f"a training picture; {without} clips of {len(unseen)} labels left out, as there is no "
-        f"picture: {', '.join(unseen) or 'none'}"
+        f"picture: {', '.join(unseen) or 'none'}; {len(held_out)} of "
+        f"{len({video.label for video in held_out})} labels show a held-out picture"
     )
 
 
@@ -160,6 +168,17 @@ def plan(
                 substitute=split == "test" and not own,
                 again=version > 0,
             )
+
+
+def held_out_videos(
+    clips: Sequence[dict[str, Any]], pictures: Sequence[dict[str, Any]], out: Path
+) -> list[Video]:
+    """Return several versions of each test clip of a label that has a test picture."""
+    labels = {row["label"] for row in pictures if row["split"] == "test"}
+    shown = [row for row in clips if row["split"] == "test" and row["label"] in labels]
+    videos = plan(shown, pictures, out, HELD_OUT_VERSIONS)
+    root = out / "held-out"
+    return [replace(row, path=root / row.label / row.path.name) for row in videos]
 
 
 def make(videos: Sequence[Video]) -> int:

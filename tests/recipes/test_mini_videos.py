@@ -164,6 +164,17 @@ def test_the_videos_are_fit_for_training_as_a_list_and_as_a_folder(out, run, mic
     assert "2 of test show a training picture; 5 clips of 1 labels left out" in captured
 
 
+def test_held_out_videos_are_versions_of_test_clips_that_show_a_test_picture(out, run, capsys):
+    run()
+    listed = videos.read_lines(out / "held-out.jsonl")
+    assert [line["media"] for line in listed] == [
+        f"held-out/fire truck/4{ending}.mp4" for ending in ("", "-1", "-2")
+    ]
+    assert all((line["label"], line["split"]) == ("fire truck", "test") for line in listed)
+    assert all((out / line["media"]).is_file() for line in listed)
+    assert "3 of 1 labels show a held-out picture" in capsys.readouterr().out
+
+
 def test_what_is_there_is_kept_and_what_is_missing_is_made_the_same(out, run, capsys):
     run("--limit", "2")
     gone, kept = sorted((out / "videos").rglob("*.mp4"))

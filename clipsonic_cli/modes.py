@@ -119,6 +119,8 @@ _ROWS = (
     ),
 )
 MODES: dict[str, Mode] = {mode.name: mode for mode in _ROWS}
+WAYS = tuple(m.name for m in _ROWS if m.query == "text" and m.trained_on == "clip-image")
+"""Modes that turn a text into what a U-Net for frames reads."""
 
 DEFAULT_MODE: dict[Kind, str] = {"text": "pd", "image": "iq"}
 """The default mode for a kind of query, unless a model names one (``store/default_mode.py``)."""

@@ -10,12 +10,12 @@ import torch
 from clipsonic_cli import __version__
 from clipsonic_cli.atomic import check_writable
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.evaluation.backbones import MetricRun
 from clipsonic_cli.evaluation.plan import EvalRequest, resolve
-from clipsonic_cli.evaluation.results import Results, Sample, ScoreRow, heading
+from clipsonic_cli.evaluation.results import Results, Sample, heading
 from clipsonic_cli.evaluation.scoring import score
 from clipsonic_cli.evaluation.sources import Work
-from clipsonic_cli.evaluation.systems import QueryVectors, System
+from clipsonic_cli.evaluation.systems import System
+from clipsonic_cli.evaluation.vectors import score_vectors
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.types import Note, Report, silent
 
@@ -74,7 +74,9 @@ def evaluate(
         keep_all=request.metrics_named,
         report=callbacks.on_progress,
     )
-    tell(scored.notes)
+    vector_rows, left_out = score_vectors(plan.vector_runs, collected.vectors, request.seed)
+    notes = (*scored.notes, *left_out)
+    tell(notes)
     # Report.
     truth = {
         **(plan.reference.sounds if plan.reference else {}),
@@ -95,12 +97,9 @@ def evaluate(
             "backbones": dict(scored.identities) or None,
             "reference": reference.description if reference and scored.compared else None,
         },
-        rows=(
-            *scored.rows,
-            *_vector_rows(plan.vector_runs, collected.vectors, request.seed),
-        ),
+        rows=(*scored.rows, *vector_rows),
         samples=tuple(_samples(collected.systems, truth)),
-        notes=(*plan.notes, *collected.notes, *scored.notes),
+        notes=(*plan.notes, *collected.notes, *notes),
         left_out=scored.left_out,
         label_checks={name: verdict.details() for name, verdict in scored.verdicts.items()},
         files_left_out={**collected.left_out, **plan.left_out},
@@ -142,17 +141,6 @@ def held(out: Path) -> Iterator[None]:
     check_writable(out, OTHER)
     with owned(out, "clipsonic eval"):
         yield
-
-
-def _vector_rows(
-    runs: Iterable[MetricRun], vectors: Iterable[QueryVectors], seed: int
-) -> Iterator[ScoreRow]:
-    """Score query vectors: a row a mode, without w, as guidance does not change a query."""
-    for run in runs:
-        for mode in vectors:
-            generator = torch.Generator().manual_seed(seed)
-            scores = run.metric(mode.made, mode.images, generator=generator)
-            yield ScoreRow(system=mode.system, model=mode.model, scores=scores)
 
 
 def _samples(systems: Iterable[System], truth: Mapping[str, Path]) -> Iterator[Sample]:

@@ -21,21 +21,18 @@ from clipsonic_cli.audio import files, level
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
-from clipsonic_cli.evaluation.systems import QueryVectors, System
+from clipsonic_cli.evaluation.systems import System
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.metrics.features import from_vectors
-from clipsonic_cli.models.clip import PAPER
-from clipsonic_cli.modes import MODES, Mode
+from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.preparation.mels import mel_of
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.text import digest
-from clipsonic_cli.types import Report, silent
+from clipsonic_cli.types import Report
 
 AT_ONCE = 8
 """Batch size of sounds, and of query vectors."""
@@ -46,14 +43,15 @@ RECONSTRUCTION = "reconstruction"
 def playable_modes(
     sonic: ClipSonic, names: Sequence[str], template: Recipe
 ) -> tuple[list[str], list[str]]:
-    """Return the modes that a model has the parts for, and a line for each of the others.
+    """Return the modes that a model has the parts for, and why the others are left out.
 
     Raises:
         UsageError: The template's steps exceed a training schedule.
         MissingWeights: The vocoder is missing.
         BadBundle: Parts of the model do not fit each other.
     """
-    modes, skipped = [], []
+    modes: list[str] = []
+    skipped: dict[str, list[str]] = {}
     vocoder = sonic.vocoder_parts(template.vocoder)
     sonic.parts.folder.require(vocoder)
     for name in names:
@@ -61,13 +59,17 @@ def playable_modes(
         try:
             sonic.parts.check(sorted({*mode.weights, *vocoder}), mode)
         except MissingWeights as error:
-            skipped.append(f"mode {name} is left out: {error}")
+            skipped.setdefault(str(error), []).append(name)
             continue
         diffusion = sonic.parts.header(mode.unet).diffusion
         assert diffusion is not None  # a U-Net's header has one
         spaced_timesteps(diffusion.train_steps, template.steps)
         modes.append(name)
-    return modes, skipped
+    lines = []
+    for why, left in skipped.items():
+        shown = f"mode {left[0]} is" if len(left) == 1 else f"modes {', '.join(left)} are"
+        lines.append(f"{shown} left out: {why}")
+    return modes, lines
 
 
 def recipe_for(item: TestItem, template: Recipe) -> Recipe | None:
@@ -221,58 +223,6 @@ def seconds_each(sonic: ClipSonic, recipe: Recipe) -> float:
     once, thrice = measure(1), measure(3)
     step = max(thrice - once, 0.0) / 2
     return (once + step * (recipe.steps - 1)) / count
-
-
-def query_vectors(
-    sonic: ClipSonic,
-    items: Sequence[TestItem],
-    modes: Sequence[Mode],
-    *,
-    candidates: int = 2,
-    report: Report = silent,
-) -> Iterator[QueryVectors]:
-    """Yield, for each mode, the vectors that condition its U-Net and those of the true images.
-
-    Items without a label or an image are left out, and so are modes that do not lead to a CLIP
-    vector. The prior draws with the seeds of the items, as it does for the sounds.
-
-    Raises:
-        UsageError: No item has both a label and an image.
-
-    Source: CLIPSonic section 4.1 and Table 2.
-    """
-    both = [item for item in items if item.label is not None and item.image is not None]
-    if not both:
-        raise UsageError(
-            "'similarity' compares texts with images, and no clip has both; give `data` with "
-            "labels and images."
-        )
-    names = [item.name for item in both]
-    images = _encode(sonic, both, MODES["iq"], candidates, report)
-    for mode in modes:
-        if mode.query == "text" and "clip" in mode.weights:
-            rows, encoder = _encode(sonic, both, mode, candidates, report)
-            made = from_vectors(names, rows, backbone=encoder)
-            true = from_vectors(names, images[0], backbone=images[1])
-            yield QueryVectors(system=mode.name, made=made, images=true)
-
-
-def _encode(
-    sonic: ClipSonic, items: Sequence[TestItem], mode: Mode, candidates: int, report: Report
-) -> tuple[torch.Tensor, str]:
-    """Compute the vectors (B, D) of a mode; return them with the name of their CLIP."""
-    encode = sonic.parts.encoder(mode, candidates=candidates)
-    rows, clip = [], ""
-    for start in range(0, len(items), AT_ONCE):
-        batch = items[start : start + AT_ONCE]
-        recipes = [recipe_for(item, Recipe(mode=mode.name)) for item in batch]
-        queries = [recipe.query for recipe in recipes if recipe is not None]
-        with torch.no_grad():
-            condition = encode(queries, noise=SeededNoise([item.seed for item in batch]))
-        rows.append(condition.embed.float().cpu())
-        clip = condition.encoder
-        report(f"{mode.name} vectors", start + len(queries), len(items))
-    return torch.cat(rows), "clip" if clip.startswith(PAPER) else clip
 
 
 def spec_of(sonic: ClipSonic, modes: Sequence[str]) -> MelSpec:

@@ -19,6 +19,7 @@ from clipsonic_cli.evaluation.test_set import (
     item_of,
     take,
 )
+from clipsonic_cli.evaluation.vectors import query_vectors
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store.bundle import Header
@@ -135,7 +136,7 @@ class ModelRun:
         vectors: list[QueryVectors] = []
         for model in self.models if self.needs.vectors else ():
             modes = [MODES[name] for name in model.modes]
-            for made in generation.query_vectors(model.sonic, items, modes, report=report):
+            for made in query_vectors(model.sonic, items, modes, report=report):
                 vectors.append(_named(model, made, "system"))
         systems = [planned.system for planned in plans]
         return SystemSet(

@@ -154,7 +154,9 @@ class Generation:
         """Return the modes for text alone, of which ``usual`` is the model's default, and notes."""
         able = [name for name in modes if MODES[name].query == "text"]
         if needs.vectors:
-            raise UsageError("'similarity' compares texts with images; give `data` with both.")
+            raise UsageError(
+                "Query vectors are those of texts, and compare with images; give `data` with both."
+            )
         if not able:
             raise UsageError(
                 "Modes for images need images to start from; give `data`, a folder of videos."
@@ -182,7 +184,7 @@ class Generation:
         of_text = [name for name in modes if MODES[name].query == "text"]
         if not of_text and not needs.vectors:
             return list(modes), []
-        names = ", ".join(of_text) or "similarity scores"
+        names = ", ".join(of_text) or "scores of query vectors"
         if needs.vectors or len(of_text) == len(modes):
             raise UsageError(
                 f"The clips of '{self.data}' have no labels, which {names} need. Put each "

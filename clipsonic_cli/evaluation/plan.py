@@ -93,9 +93,10 @@ def resolve(request: EvalRequest) -> Plan:
     # Drop metrics of queries where there are none.
     if vector_runs and not source.has_queries:
         missing = "of a model's queries; give `model` and `data`"
+        names = ", ".join(run.metric.name for run in vector_runs)
         if not audio_runs:
-            raise UsageError(f"'similarity' is {missing}.")
-        notes.append(f"similarity left out: it is {missing}")
+            raise UsageError(f"Scores {missing}: {names}.")
+        notes.append(f"{names} left out: scores {missing}")
         vector_runs = []
     needs = Needs(
         audio=bool(audio_runs) or request.listening,

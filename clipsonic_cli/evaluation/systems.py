@@ -41,13 +41,18 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryVectors:
-    """Vectors of the queries in one mode, and of the true images."""
+    """Vectors of the queries in one mode, and what they are compared with."""
 
     system: str
     model: str | None = None
     """As of :class:`System`."""
     made: Features
     images: Features
+    """The true image of each query."""
+    labels: tuple[str, ...]
+    """The label of each."""
+    frames: Features | str
+    """Frames of the training that the model keeps, or why it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ METRICS = Registry(
         "clap": "clipsonic_cli.metrics.clap_score:METRIC",
         "clap-windows": "clipsonic_cli.metrics.clap_windows:METRIC",
         "similarity": "clipsonic_cli.metrics.similarity:METRIC",
+        "nearest-frame": "clipsonic_cli.metrics.nearest_frame:METRIC",
+        "label-rank": "clipsonic_cli.metrics.label_rank:METRIC",
         "kl": "clipsonic_cli.metrics.kl:METRIC",
         "accuracy": "clipsonic_cli.metrics.accuracy:METRIC",
         "cs": "clipsonic_cli.metrics.clip_score:METRIC",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,10 +14,13 @@ from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Note, Score
 
-Against = Literal["reference", "originals", "prompts", "labels", "query images", "images", "set"]
-"""What is compared with: a set of other sounds; one for each sound, its original, its prompt, its
-class label, the image it was made from or (query vectors in place of sounds) its image; or the
-sounds' own set."""
+OfSounds = Literal["reference", "originals", "prompts", "labels", "query images", "set"]
+"""What sounds are compared with: a set of others; one for each sound, its original, its prompt, its
+class label or the image it was made from; or the sounds' own set."""
+OfVectors = Literal["images", "frames", "image labels"]
+"""What query vectors of a model are compared with: the true image of each, frames of the training,
+or the label of each among all, by their images."""
+Against = OfSounds | OfVectors
 LONGER = 1.1
 """Ratio of mean lengths above which a note says that they differ."""
 
@@ -60,12 +63,12 @@ class Metric:
     @property
     def paired(self) -> bool:
         """Whether each sound is compared with its own partner, matched by name."""
-        return self.against != "reference"
+        return self.against not in ("reference", "frames")
 
     @property
     def needs_audio(self) -> bool:
         """Whether it scores audio; else the query vectors of a model."""
-        return self.against != "images"
+        return self.against not in get_args(OfVectors)
 
     @property
     def needs_reference(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clipsonic_cli.evaluation.results import Results, ScoreRow
+from clipsonic_cli.modes import WAYS
 from clipsonic_cli.types import Score
 
 DATASETS = ("VGGSound", "MUSIC")
@@ -90,7 +91,7 @@ class PaperRequest:
 
 TABLES: Mapping[int, PaperRequest] = {
     1: PaperRequest(metrics=("fad", "clap")),
-    2: PaperRequest(metrics=("similarity",), modes=("zs", "pd", "sd")),
+    2: PaperRequest(metrics=("similarity", "nearest-frame", "label-rank"), modes=WAYS),
     5: PaperRequest(metrics=("clap-windows", "clap"), modes=(), clip_seconds=10.0),
 }
 """Tables of scores by number; 3 and 4 are listening tests."""

@@ -11,6 +11,7 @@ from clipsonic_cli.types import Note, Score
 NONE = "-"
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIGITS = {"fad": 2, "fad-infinity": 2}  # the paper's decimals; 3 for other metrics
+RANKS = {"label-rank": 2}  # the decimals of ranks, by whatever network
 WORDS = ("system", "model", "metric", "backbone", "question", "mode")  # columns that may fold
 DETAILS = ("windows", "against", "backbone", "Hz", "s", "ratings")  # a narrow screen may lack them
 PAPER = "paper: "  # prefix of the headings of the paper's own numbers
@@ -56,9 +57,7 @@ def all_scores(results: Results) -> Table:
 
 def table_1(results: Results) -> Table:
     """Build Table 1: those of FAD and CLAP score that were requested, and the paper's."""
-    metrics = paper.TABLES[1].metrics
-    requested = {name.partition(":")[0] for name in results.settings.get("metrics", metrics)}
-    metrics = tuple(metric for metric in metrics if metric in requested)
+    metrics = _requested(results, 1)
     shown = [_Column.choose(results, metric) for metric in metrics]
     rows = []
     for row in results.rows:
@@ -71,15 +70,21 @@ def table_1(results: Results) -> Table:
 
 
 def table_2(results: Results) -> Table:
-    """Build Table 2: the similarity of each kind of query with the true image, and the paper's."""
-    column = _Column.choose(results, "similarity")
+    """Build Table 2: the similarity of each kind of query with the true image, and the paper's.
+
+    Next to it are the other scores of query vectors that were requested.
+    """
+    metrics = _requested(results, 2)
+    shown = [_Column.choose(results, metric) for metric in metrics]
     rows = []
     for row in results.rows:
-        if (score := column.of(row, "similarity")) is not None:
-            cells = (_title(results, row), with_interval(score), f"{score.n}")
+        scores = [column.of(row, column.title) for column in shown]
+        if any(scores):
+            cells = (_title(results, row), *map(with_interval, scores), _sizes(scores)[0])
             rows.append((*cells, *_paper_cells(results, row, "similarity")))
     title = "Table 2. Cosine similarity of query and true image embedding"
-    return _table(title, results, [column], ("model", column.heading, "n"), rows)
+    columns = ("model", *(column.heading for column in shown), "n")
+    return _table(title, results, shown, columns, rows)
 
 
 def table_5(results: Results) -> Table:
@@ -104,7 +109,8 @@ def table_5(results: Results) -> Table:
 def number(value: float | None, score: Score) -> str:
     """Format a value with the decimals of a score: the paper's, but 4 for other distances."""
     is_other = score.better == "lower" and not score.as_paper
-    return _shown(value, 4 if is_other else DIGITS.get(score.metric, 3))
+    digits = 4 if is_other else DIGITS.get(score.metric, 3)
+    return _shown(value, RANKS.get(score.metric, digits))
 
 
 def arrow(score: Score) -> str:
@@ -156,6 +162,13 @@ class _Column:
         """Return the score of a row, by this network."""
         wanted = (metric, self.first and self.first.backbone)
         return next((s for s in row.scores if (s.metric, s.backbone) == wanted), None)
+
+
+def _requested(results: Results, number: int) -> tuple[str, ...]:
+    """Return the metrics of a table that were requested."""
+    metrics = paper.TABLES[number].metrics
+    requested = {name.partition(":")[0] for name in results.settings.get("metrics", metrics)}
+    return tuple(metric for metric in metrics if metric in requested)
 
 
 def _title(results: Results, row: ScoreRow) -> str:

@@ -21,7 +21,7 @@ from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.encoders.transfer import RetrievalEncoder
 from clipsonic_cli.errors import BadBundle, ClipsonicError
 from clipsonic_cli.models.statistics import Statistics
-from clipsonic_cli.modes import MODES
+from clipsonic_cli.modes import MODES, WAYS
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.preparation.statistics import NOUNS
@@ -43,10 +43,6 @@ DOUBTFUL = 0.2
 """Centred cosine below which texts and frames have little in common."""
 HELD_OUT = 16
 """Clips that are enough to compare by those that were not trained on."""
-WAYS = [
-    mode.name for mode in MODES.values() if mode.query == "text" and mode.trained_on == "clip-image"
-]
-"""Modes that turn a text into what a U-Net for frames reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

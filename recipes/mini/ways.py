@@ -21,6 +21,8 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.metrics.intervals import of_mean
+from clipsonic_cli.metrics.label_rank import ranks
+from clipsonic_cli.metrics.nearest_frame import nearest
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.store.model_folders import ModelFolder
@@ -54,9 +56,9 @@ def main() -> None:
     for mode in text_modes(parts):
         made, seconds = embed(parts, mode, prompts)
         rows.append(row(mode, made, seconds, pictures, shown, features, unlabelled))
-    nearest = (pictures @ training.T).amax(1).mean()
-    ranks = ranks_of(pictures, shown, features)
-    rows.append(("iq", "1", "1", "-", "-", f"{nearest:.3f}", f"{ranks.mean():.1f}", "-"))
+    near = nearest(pictures, training).mean()
+    rank = ranks_of(pictures, shown, features).mean()
+    rows.append(("iq", "1", "1", "-", "-", f"{near:.3f}", f"{rank:.1f}", "-"))
     table = [COLUMNS, ("---",) * len(COLUMNS), *rows]
     lines = [f"| {' | '.join(cells)} |" for cells in table]
     text = f"""# Ways from text to mini's U-Net
@@ -100,18 +102,18 @@ def row(
     cosines = (made[of] * pictures).sum(1)
     by_label = torch.stack([cosines[of == number].mean() for number in range(len(labels))])
     low, high = of_mean(by_label, generator=torch.Generator().manual_seed(0)) or (0.0, 0.0)
-    nearest = (made @ training_vectors(features).T).amax(1).mean()
+    near = nearest(made, training_vectors(features)).mean()
     fit, apart = unlabelled.fits[mode], unlabelled.apart[mode]
     mean = training_vectors(features).mean(0)
     centred = cosine_similarity(made[of] - mean, pictures - mean).mean()
     rank = ranks_of(made, labels, features).mean()
     cosine = f"{by_label.mean():.3f} ({low:.3f} to {high:.3f})"
-    numbers = (f"{value:.3f}" for value in (centred, fit, apart, nearest))
+    numbers = (f"{value:.3f}" for value in (centred, fit, apart, near))
     return mode, cosine, *numbers, f"{rank:.1f}", f"{1000 * seconds:.1f}"
 
 
 def ranks_of(vectors: Tensor, labels: Sequence[str], features: Features) -> Tensor:
-    """Return the place of each vector's label (N,), by the nearest training vector of each."""
+    """Return the rank of each vector's label (N,), by the nearest training vector of each."""
     views = features.picture_embeds.shape[1]
     train = ~features.picture_is_test
     numbers = features.picture_labels[train].repeat_interleave(views)
@@ -121,7 +123,7 @@ def ranks_of(vectors: Tensor, labels: Sequence[str], features: Features) -> Tens
         [cosines[:, of == label].amax(1) for label in range(len(features.labels))], dim=1
     )
     own = torch.tensor([features.labels.index(label) for label in labels])
-    return (best > best.gather(1, own[:, None])).sum(1) + 1.0
+    return ranks(best, own)
 
 
 if __name__ == "__main__":

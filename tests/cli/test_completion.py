@@ -48,7 +48,7 @@ def complete(monkeypatch, capsys):
         ("train --base ", "published mini"),
         ("train --warm-start ", "mini improved-diffusion bigvgan-44k"),
         ("train --tracker ", "tensorboard wandb"),
-        ("eval --metrics ", "fad kad clap clap-windows similarity kl accuracy cs is"),
+        ("eval --metrics ", "fad clap-windows similarity nearest-frame label-rank kl is"),
         ("eval --metrics fad kad c", "clap clap-windows"),
         ("eval --modes iq zs p", "pd"),
         ("eval --metrics fad --spl", "--split --split-seed"),

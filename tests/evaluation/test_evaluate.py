@@ -233,7 +233,7 @@ def test_what_has_nothing_to_compare_with_is_left_out_and_said(run, truth):
 def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(run, truth):
     results = run(truth, metrics=("clap", "similarity"))
     assert [score.metric for score in results.rows[0].scores] == ["clap"]
-    assert "similarity left out: it is of a model's queries" in results.notes[-2]
+    assert "similarity left out: scores of a model's queries" in results.notes[-2]
     with pytest.raises(UsageError, match="give `model` and `data`"):
         run(truth, metrics=("similarity",))
 

@@ -16,13 +16,10 @@ from clipsonic_cli.evaluation.generation import (
     plan,
     plan_reconstruction,
     playable_modes,
-    query_vectors,
-    recipe_for,
     seconds_each,
     spec_of,
 )
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.types import silent
@@ -187,28 +184,12 @@ def test_reconstructions_are_as_long_as_the_truth_and_used_again(sonic, items, t
     assert times(first) == before
 
 
-def test_vectors_are_those_the_unet_is_given(sonic, items):
-    zs, pd = query_vectors(sonic, items, [MODES["zs"], MODES["pd"]])
-    assert (zs.system, pd.system) == ("zs", "pd")
-    assert zs.made.names == zs.images.names == ("q0", "q1")
-    assert zs.made.backbone == "micro-clip"
-    encode = sonic.parts.encoder(MODES["zs"], candidates=2)
-    queries = [recipe_for(q, of("zs")).query for q in items[:2]]
-    assert torch.allclose(zs.made.rows, encode(queries, noise=None).embed, atol=1e-6)
-    assert torch.allclose(pd.made.rows.norm(dim=1), torch.ones(2), atol=1e-5)
-
-
-def test_without_images_and_words_for_one_clip_there_are_no_query_vectors(sonic, items):
-    wordless = [dataclasses.replace(item, label=None) for item in items]
-    with pytest.raises(UsageError, match="no clip has both"):
-        list(query_vectors(sonic, wordless, [MODES["zs"]]))
-
-
 def test_modes_the_model_lacks_parts_for_are_reported(sonic):
-    modes, skipped = playable_modes(sonic, ["iq", "sd", "pd"], RECIPE)
+    modes, skipped = playable_modes(sonic, ["iq", "sd", "ms", "pd", "rt"], RECIPE)
     assert modes == ["iq", "pd"]
     assert "mode sd is left out" in skipped[0]
     assert "prior-sd.safetensors" in skipped[0]
+    assert skipped[1].startswith("modes ms, rt are left out: Model ")
 
 
 def test_steps_beyond_the_schedule_are_rejected(sonic):

@@ -176,6 +176,8 @@ def test_saved_statistics_tell_of_other_sample_rates_and_lengths():
         ("clap", {"audio", "prompts"}),
         ("clap-windows", {"audio", "prompts"}),
         ("similarity", set()),
+        ("nearest-frame", set()),
+        ("label-rank", set()),
         ("kl", {"audio", "reference", "classes"}),
         ("accuracy", {"audio", "prompts", "classes"}),
         ("is", {"audio", "classes"}),

@@ -9,6 +9,7 @@ from noisy_sets import RATE, Bands, generator, tone
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import METRICS
 from clipsonic_cli.metrics.features import Features, embed_prompts, embed_sounds, from_vectors
+from clipsonic_cli.metrics.label_rank import label_cosines, ranks
 from clipsonic_cli.metrics.tagger import ZeroShotTagger, probabilities, tagged
 from clipsonic_cli.types import Waveform
 
@@ -126,6 +127,31 @@ def test_similarity_is_the_mean_cosine_of_queries_and_images():
     score = scored("similarity", queries, images)["similarity"]
     assert score.value == pytest.approx((1 + 0.5**0.5) / 2)
     assert score.label == "similarity"
+
+
+def test_the_nearest_frame_is_the_one_of_the_greatest_cosine():
+    frames = from_vectors(["x", "y"], torch.tensor([[5.0, 0], [0, 0.1]]), backbone="clip")
+    queries = from_vectors(["b", "a"], torch.tensor([[1.0, 1], [0, -1]]), backbone="clip")
+    score = scored("nearest-frame", queries, frames)["nearest-frame"]
+    assert score.value == pytest.approx((0.5**0.5 + 0) / 2)
+    assert (score.n, score.against) == (2, 2)
+
+
+def test_the_rank_of_a_label_is_by_the_mean_cosine_with_its_images():
+    """The nearest image is of label 1, whose other image is far away."""
+    images = torch.tensor([[1.0, 0], [0.8, 0.6], [0.6, -0.8], [0, -1]])
+    cosines = label_cosines(torch.tensor([[1.6, 1.2]]), images, torch.tensor([0, 1, 1, 2]))
+    assert cosines.tolist() == [pytest.approx([0.8, 0.5, -0.6])]
+    assert ranks(cosines, torch.tensor([1])).tolist() == [2]
+
+
+def test_equal_scores_share_their_mean_rank_and_chance_is_the_middle():
+    scores = torch.tensor([[3.0, 1, 1, 0], [2, 2, 2, 2]])
+    assert ranks(scores, torch.tensor([1, 0])).tolist() == [2.5, 2.5]
+    labels = from_vectors(["a", "b"], torch.eye(4)[[1, 0]], backbone="clip")
+    score = scored("label-rank", from_vectors(["a", "b"], scores, backbone="clip"), labels)
+    assert score["label-rank"].value == 2.5
+    assert score["label-rank"].notes[0].startswith("Of 4 labels, ")
 
 
 def test_the_divergence_is_that_of_the_definition():

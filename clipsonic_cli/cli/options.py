@@ -243,8 +243,9 @@ def option(
         names: Values that the shell completes, or what returns them.
         only: All values that are allowed.
     """
-    *spellings, last = usage.split()
-    is_flag = last.startswith("-")
+    words = usage.split()
+    spellings = [word for word in words if word.startswith("-")]
+    last = " ".join(words[len(spellings) :])
 
     def parse_name(name: str) -> str:
         if name not in only:
@@ -254,8 +255,7 @@ def option(
 
     return typer.Option(
         *spellings,
-        *([last] if is_flag else []),
-        metavar="" if is_flag else last,
+        metavar=last,
         help=text,
         parser=parse_name if only else parser,
         autocompletion=completing(only or names),

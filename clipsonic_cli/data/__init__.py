@@ -1,4 +1,4 @@
-"""Data sets: lists of clips, their audio and frames, and a report on both."""
+"""Data sets: clips, their audio and frames, and a report on them; and sets of image queries."""
 
 from clipsonic_cli.registry import Registry
 
@@ -14,3 +14,6 @@ READERS = Registry(
         "folder": "clipsonic_cli.data.folder:FOLDER",
     },
 )
+
+QUERY_SETS = Registry("query set", {"imagehear": "clipsonic_cli.data.imagehear:QUERIES"})
+"""Named sets of images: each is one file and one row."""

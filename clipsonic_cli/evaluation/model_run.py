@@ -15,7 +15,6 @@ from clipsonic_cli.evaluation.systems import Needs, QueryVectors, Reference, Sys
 from clipsonic_cli.evaluation.test_set import (
     ClipSpec,
     TestItem,
-    common_items,
     item_of,
     take,
 )
@@ -60,6 +59,9 @@ class ModelRun:
     needs: Needs
     models: list[ReadyModel]
     clips: Sequence[Clip]
+    """In the order they are drawn; none where ``items`` are."""
+    items: Sequence[TestItem]
+    """Queries without clips."""
     notes: list[str]
     left_out: Mapping[str, str]
     splits: SplitDraw
@@ -72,7 +74,7 @@ class ModelRun:
     @property
     def count(self) -> int:
         """Most queries."""
-        return self.request.count or (COMMON_COUNT if self.request.data is None else PAPER_COUNT)
+        return len(self.items) or self.request.count or PAPER_COUNT
 
     @property
     def clip_spec(self) -> ClipSpec:
@@ -92,11 +94,9 @@ class ModelRun:
         Clips that were passed over before another was taken cannot be used. Where others were not
         taken yet, they are supposed to be of use, and none of the sounds is there.
         """
-        seed, spec = self.request.recipe.seed, self.clip_spec
-        if self.request.data is None:
-            items = common_items(self.count, seed=seed)
-        else:
-            folder = self._clip_folder(out)
+        items = list(self.items)
+        if not items:
+            seed, spec, folder = self.request.recipe.seed, self.clip_spec, self._clip_folder(out)
             items = [item_of(clip, spec, folder, seed=seed) for clip in self.clips]
         taken = [n for n, item in enumerate(items) if item.is_taken]
         rest = items[max(taken, default=-1) + 1 :]
@@ -154,6 +154,7 @@ class ModelRun:
             return []
         request, folder = self.request, out / "sounds"
         about = "" if request.data is None else f"{request.split}-"
+        about = about if request.queries is None else f"{request.queries[0]}-"
         plans = []
         for model in self.models:
             for mode in model.modes:
@@ -218,8 +219,8 @@ class ModelRun:
     def _items(self, out: Path, report: Report) -> list[TestItem]:
         """Return the queries; take them from the clips where there are any."""
         request, count = self.request, self.count
-        if request.data is None:
-            return common_items(count, seed=request.recipe.seed)
+        if self.items:
+            return list(self.items)
         items, faults = take(
             self.clips,
             count,
@@ -281,6 +282,9 @@ class ModelRun:
                 for path in list(system.sounds.values())[:1]
             },
         }
+        if request.queries is not None:
+            name, folder = request.queries
+            settings |= {"queries": name, "picture": f"the images in {folder}"}
         if truth is not None:
             settings |= {
                 "data": request.data,

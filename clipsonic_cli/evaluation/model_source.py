@@ -1,6 +1,6 @@
 """Models as the source of an evaluation: checked first, then run on their queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,17 +8,21 @@ import torch
 
 from clipsonic_cli import ranges
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.data.listing import left_out_line
+from clipsonic_cli.data.query_sets import FoundImages, find_images
 from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
-from clipsonic_cli.evaluation.model_run import ModelRun, ReadyModel
+from clipsonic_cli.evaluation.model_run import COMMON_COUNT, ModelRun, ReadyModel
 from clipsonic_cli.evaluation.sources import Prepared
 from clipsonic_cli.evaluation.systems import Needs
 from clipsonic_cli.evaluation.test_set import (
+    TestItem,
     common_items,
     draw_clips,
+    image_items,
     splits_of,
 )
 from clipsonic_cli.modes import MODES
@@ -42,6 +46,8 @@ class Generation:
     """Sampler, steps, seconds and vocoder; its seed draws the queries and the noise of each."""
     data: str | None = None
     """A data set whose clips are the queries; None takes common labels."""
+    queries: tuple[str, Path] | None = None
+    """A named set of images (``data.QUERY_SETS``) and its folder, in place of ``data``."""
     format: str | None = None
     """Format of the data; None finds it."""
     split: Split = "test"
@@ -50,7 +56,8 @@ class Generation:
     count: int | None = None
     """Most queries."""
     modes: tuple[str, ...] | None = None
-    """None is all that a model has for the data, or the first for text alone."""
+    """None is all that a model has for the data, its default for text alone, or those for images
+    where ``queries`` are."""
     guidance: tuple[float, ...] = (1.5,)
     """Values of w, a system each."""
     clip_seconds: float | None = None
@@ -69,8 +76,8 @@ class Generation:
 
     @property
     def statistics(self) -> Path | None:
-        """Statistics in the folder of a single model, where there are no clips."""
-        if self.has_truth or len(self.models) > 1:
+        """Statistics in the folder of a single model, of whose labels the queries are."""
+        if self.has_truth or self.queries is not None or len(self.models) > 1:
             return None
         path = model_folders.find(self.models[0]).path / TRUTH
         return path if path.is_file() else None
@@ -94,6 +101,8 @@ class Generation:
             notes += [] if self.modes is None else model.skipped
         # Find the queries.
         listing, splits = None, SplitDraw()
+        items: list[TestItem] = []
+        left_out: Mapping[str, str] = {}
         if self.data is not None:
             headers = {name: h for model in models for name, h in model.headers().items()}
             splits, note = splits_of(headers, self.split_seed)
@@ -106,14 +115,24 @@ class Generation:
                 seed=recipe.seed,
             )
             notes += listing.notes
+            left_out = listing.left_out
+        elif self.queries is not None:
+            found = find_images(*self.queries)
+            items = image_items(found, self.count or len(found.images), seed=recipe.seed)
+            left_out = found.left_out
+            notes += _notes_on(found)
+        else:
+            items = common_items(self.count or COMMON_COUNT, seed=recipe.seed)
         clips = [] if listing is None else listing.clips
         # Leave out the modes that lack queries, and clips without a label.
         for place, model in enumerate(models):
-            if listing is None:
+            if listing is not None:
+                modes, more = self._with_data(model.modes, clips, needs)
+            elif self.queries is not None:
+                modes, more = self._with_images(model.modes, needs), []
+            else:
                 usual, _ = model.sonic.default_mode("text")
                 modes, more = self._without_data(model.modes, usual, needs)
-            else:
-                modes, more = self._with_data(model.modes, clips, needs)
             models[place] = replace(model, modes=modes)
             notes += more
         of_text = any(MODES[name].query == "text" for model in models for name in model.modes)
@@ -126,8 +145,9 @@ class Generation:
             needs=needs,
             models=models,
             clips=clips,
+            items=items,
             notes=list(dict.fromkeys(notes)),
-            left_out={} if listing is None else listing.left_out,
+            left_out=left_out,
             splits=splits,
         )
 
@@ -175,6 +195,13 @@ class Generation:
             f"mode {name} is left out: it needs images; give `data`" for name in left
         ]
 
+    def _with_images(self, modes: Sequence[str], needs: Needs) -> list[str]:
+        """Return the modes for images with labels: unless some are requested, those for images."""
+        of_images = [name for name in modes if MODES[name].query == "image"]
+        if self.modes is not None or needs.vectors or not of_images:
+            return list(modes)
+        return of_images
+
     def _with_data(
         self, modes: Sequence[str], clips: Sequence[Clip], needs: Needs
     ) -> tuple[list[str], list[str]]:
@@ -192,3 +219,14 @@ class Generation:
             )
         note = f"modes {names} are left out: the clips have no labels"
         return [name for name in modes if name not in of_text], [note]
+
+
+def _notes_on(found: FoundImages) -> list[str]:
+    """Return notes on the images of a set that are not used."""
+    notes = []
+    if found.missing > 0:
+        count = len(found.images)
+        notes.append(f"{count} of the {count + found.missing} images of {found.title} are used")
+    if found.left_out:
+        notes.append(left_out_line(found.left_out))
+    return notes

@@ -1,4 +1,4 @@
-"""The queries of an evaluation: test clips, each with its sound and an image, or common labels."""
+"""The queries of an evaluation: test clips, each with sound and image, images, or common labels."""
 
 import functools
 import re
@@ -15,6 +15,7 @@ from clipsonic_cli.audio import level
 from clipsonic_cli.data.listing import Listing, list_clips
 from clipsonic_cli.data.media import ClipReader
 from clipsonic_cli.data.prompts import prompt
+from clipsonic_cli.data.query_sets import FoundImages
 from clipsonic_cli.data.splits import SplitDraw, drawn, same_test_clips
 from clipsonic_cli.data.workers import Failed, each
 from clipsonic_cli.errors import BadBundle, UsageError
@@ -43,7 +44,7 @@ class TestItem:
     sound: Path | None = None
     """None without a clip."""
     image: Path | None = None
-    """The frame in the middle, where it was requested."""
+    """The frame in the middle, where it was requested; an image itself, of a set of images."""
 
     @property
     def is_taken(self) -> bool:
@@ -73,6 +74,23 @@ def common_items(count: int, *, seed: int) -> list[TestItem]:
     return [
         TestItem(name=f"{number:04d}-{file_name(label)}", seed=seed + number, label=label)
         for number, label in enumerate(labels)
+    ]
+
+
+def image_items(found: FoundImages, count: int, *, seed: int) -> list[TestItem]:
+    """Return queries of a set of images, each of image and label, in the order they are drawn.
+
+    The first are the same whatever their number, as of :func:`draw_clips`.
+    """
+    order = sorted(found.images, key=lambda name: (drawn(name, f"{seed} eval"), name))
+    return [
+        TestItem(
+            name=file_name(name),
+            seed=_noise_seed(name, seed),
+            label=found.images[name].label,
+            image=found.images[name].path,
+        )
+        for name in order[:count]
     ]
 
 
@@ -191,11 +209,16 @@ def item_of(clip: Clip, spec: ClipSpec, folder: Path, *, seed: int) -> TestItem:
     name = file_name(clip.id)
     return TestItem(
         name=name,
-        seed=int(drawn(clip.id, f"{seed} noise") * 2**53),
+        seed=_noise_seed(clip.id, seed),
         label=clip.label,
         sound=_sound_path(folder, name, spec),
         image=_image_path(folder, name) if spec.image else None,
     )
+
+
+def _noise_seed(name: str, seed: int) -> int:
+    """Return the seed of the noise of a query."""
+    return int(drawn(name, f"{seed} noise") * 2**53)
 
 
 def file_name(name: str) -> str:

@@ -52,6 +52,7 @@ def complete(monkeypatch, capsys):
         ("eval --metrics fad kad c", "clap clap-windows"),
         ("eval --modes iq zs p", "pd"),
         ("eval --metrics fad --spl", "--split --split-seed"),
+        ("eval --queries ", "imagehear"),
         ("eval --split ", "train valid test"),
         ("eval --table ", "1 2 5"),
         ("download --for c", "clap-tta clip-tta clap clap-windows"),

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -284,6 +285,14 @@ BAD = [
     (["--generated", "made", "--prompts", "no.csv"], 2, "cannot be read"),
     (["--prompts", "no.csv"], 2, "give both"),
     (["--data", "nowhere"], 2, "no data at 'nowhere'"),
+    (["--queries", "imagehear"], 2, "'--queries' requires 2 arguments"),
+    (["--queries", "imagehere", "empty"], 2, "Did you mean 'imagehear'"),
+    (["--queries", "imagehear", "nowhere"], 2, "'nowhere' does not exist; give the folder of"),
+    (["--queries", "imagehear", "taken/key.json"], 2, "'taken/key.json' is a file; give"),
+    (["--queries", "imagehear", "empty"], 2, "no image of ImageHear that can be used (it has no"),
+    (["--queries", "imagehear", "empty", "-d", "x"], 2, "--data has no meaning with --queries"),
+    (["--queries", "imagehear", "empty", "--metrics", "fad:mini"], 2, "no true sounds"),
+    (["--queries", "imagehear", "empty", "--generated", "made"], 2, "with --generated"),
     (["--split", "tets"], 2, "Did you mean 'test'"),
     (["--modes", "iq", "x"], 2, "Unknown mode 'x'"),
     (["--guidance", "1", "much"], 2, "'much' is not a number"),
@@ -394,6 +403,20 @@ def test_a_report_of_other_settings_is_not_replaced(ask, call):
         if path == first:
             assert path.read_bytes() == before
     assert len(list(first.parent.glob("table-1*.json"))) == 2
+
+
+def test_images_of_a_set_are_scored_without_true_sounds(call, fakes, micro, violin_picture):
+    Path("ImageHear").mkdir()
+    for name in ("dog1", "dog2", "gun1"):
+        shutil.copy(violin_picture, f"ImageHear/{name}.jpg")
+    fast = ["--steps", 2, "--seconds", 0.6]
+    code, out, err = call("--model", micro, "--queries", "imagehear", "ImageHear", *fast)
+    assert (code, len(out)) == (0, 2)
+    assert out[1].startswith("iq\t1.5\tclap[mini]")
+    assert "note: 3 of the 101 images of ImageHear are used" in err
+    report = json.loads(Path("eval/micro/report.json").read_text())
+    assert report["settings"]["queries"] == "imagehear"
+    assert {s["prompt"] for s in report["samples"]} == {"a photo of dog", "a photo of gun"}
 
 
 def test_a_dry_run_counts_and_makes_nothing(ask):

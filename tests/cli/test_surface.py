@@ -23,7 +23,7 @@ SURFACE = {
         --clip-seconds --count --data --data-format --debug --device --dry-run --dtype
         --figure --generated --guidance --help --json --key --latex --listening-test
         --markdown --metrics --mode --model --modes --output --pictures --preset --prompts
-        --quiet --ratings --reference --sampler --save-stats --seconds --seed --split
+        --queries --quiet --ratings --reference --sampler --save-stats --seconds --seed --split
         --split-seed --steps --table --trials --vocoder --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """

@@ -17,6 +17,7 @@ from clipsonic_cli.cli.console import Console, name_options
 from clipsonic_cli.cli.eval import options as eval_options
 from clipsonic_cli.cli.eval import show
 from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING, Recipe
+from clipsonic_cli.data import QUERY_SETS
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
@@ -25,10 +26,13 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.types import Note
 
 ABOUT_MODELS = (
-    *("model", "data", "data_format", "split", "split_seed", "count", "modes", "guidance"),
+    *("model", "data", "queries", "data_format", "split", "split_seed", "count", "modes"),
+    "guidance",
     *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
 )
 """Options that mean nothing for folders of sounds."""
+ABOUT_CLIPS = ("data", "data_format", "split", "split_seed", "clip_seconds", "workers")
+"""Options that mean nothing for a set of images."""
 ABOUT_SOUNDS = (
     *("metrics", "generated", "reference", "prompts", "pictures", "save_stats", "table"),
     *("figure", "listening_test", "trials", "seed", "dry_run"),
@@ -47,6 +51,7 @@ def evaluate(
     table: Annotated[int | None, eval_options.TABLE_NUMBER] = None,
     figure: Annotated[int | None, eval_options.FIGURE_NUMBER] = None,
     data: Annotated[str | None, eval_options.DATA] = None,
+    queries: Annotated[tuple[str, Path] | None, eval_options.QUERIES] = None,
     data_format: Annotated[str | None, options.DATA_FORMAT] = None,
     split: Annotated[types.Split, eval_options.SPLIT] = "test",
     split_seed: Annotated[int | None, eval_options.SPLIT_SEED] = None,
@@ -81,6 +86,7 @@ def evaluate(
     clipsonic eval --metrics fad clap --generated sounds/ --reference truth/
     clipsonic eval --model music --data ./music --modes iq pd -w 1 1.5 2
     clipsonic eval --model music --data ./music --table 1 --preset paper
+    clipsonic eval --model music --queries imagehear ./ImageHear --metrics cs
 
     After an interruption the same command continues: sounds that were made are reused.
     """
@@ -97,6 +103,9 @@ def evaluate(
     # Check options.
     if generated:
         _check_meaning(given, ABOUT_MODELS, "--generated")
+    if queries is not None:
+        _check_meaning(given, ABOUT_CLIPS, "--queries")
+        QUERY_SETS.check(queries[0])
     base = options.PRESETS[preset]  # other options override it
     sampler = sampler or str(base["sampler"])
     if preset == "paper":
@@ -127,14 +136,18 @@ def evaluate(
         _check_columns(table, paper.TABLES[table].metrics, metrics or ())
     metrics_named = bool(metrics)
     if not metrics and (asks or listening_test is None):
-        metrics = list(asks.metrics if asks else ("fad", "clap"))
+        metrics = list(asks.metrics if asks else _usual_metrics(queries is not None, reference))
     # Choose the source of the sounds.
     source: Source
     _check_folders(generated or (), pictures or (), prompts)
     if generated:
         source = Folders(folders=tuple(generated), prompts=prompts, images=tuple(pictures or ()))
         name, folder = _names(generated), _name_of(generated[0])
-    elif save_stats is not None and reference is not None and not {"model", "data"} & given:
+    elif (
+        save_stats is not None
+        and reference is not None
+        and not {"model", "data", "queries"} & given
+    ):
         source, name, folder = Folders(), _name_of(reference), _name_of(reference)
     else:
         default_modes = None if asks is None else asks.modes
@@ -154,6 +167,7 @@ def evaluate(
                 seed=seed,
             ),
             data=data,
+            queries=queries,
             format=data_format,
             split=split,
             split_seed=split_seed,
@@ -220,6 +234,18 @@ def _form(wanted: Mapping[str, bool]) -> str | None:
     if len(chosen) > 1:
         raise UsageError("`{}` and `{}` are given together; use one of them.".format(*chosen))
     return next(iter(chosen), None)
+
+
+def _usual_metrics(of_images: bool, reference: Path | None) -> list[str]:
+    """Return the metrics where none are named: of a set of images those that need no sounds."""
+    from clipsonic_cli.evaluation.backbones import is_here
+
+    usual = ["clap"]
+    if reference is not None or not of_images:
+        usual.insert(0, "fad")
+    if of_images and is_here("wav2clip"):
+        usual.append("cs")
+    return usual
 
 
 def _check_columns(table: int, columns: Sequence[str], metrics: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from clipsonic_cli.cli.options import (
     whole,
 )
 from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_SAMPLING
+from clipsonic_cli.data import QUERY_SETS
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
 
@@ -64,6 +65,12 @@ DATA = data(
     "Clips to query the model with, and their sounds to compare with. Default: names of common "
     "sounds; mini is compared with statistics of its own test clips.",
 )
+QUERIES = data(
+    "--queries NAME DIR",
+    f"A set of images instead, and the folder where you have it: {', '.join(QUERY_SETS)}. Images "
+    "and their classes are the queries; there is no sound to compare with.",
+    names=QUERY_SETS,
+)
 SPLIT = data("--split NAME", f"{', '.join(SPLITS)}.", only=SPLITS)
 SPLIT_SEED = data(
     "--split-seed N",
@@ -77,11 +84,13 @@ CLIP_SECONDS = data(
     number,
 )
 COUNT = model(
-    "--count -n N", "Sounds per system. Default: 512, as in the paper; 16 without --data.", whole
+    "--count -n N",
+    "Sounds per system. Default: 512, as in the paper; all of --queries; 16 without either.",
+    whole,
 )
 MODE_NAMES = model(
     "--modes --mode -m MODE...",
-    f"{', '.join(MODES)}. Default: all that the model has; pd without --data.",
+    f"{', '.join(MODES)}. Default: all that the model has; iq with --queries; pd without data.",
     names=MODES,
 )
 GUIDANCE = model("--guidance -w W...", "The paper's w. Default: 1.5.", number)

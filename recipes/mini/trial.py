@@ -33,7 +33,7 @@ from clipsonic_cli.config import Recipe
 from clipsonic_cli.evaluation.audio_files import embed_files
 from clipsonic_cli.metrics.intervals import of_mean
 from clipsonic_cli.metrics.mini import MiniBackbone
-from clipsonic_cli.training.text_modes import WAYS
+from clipsonic_cli.modes import WAYS
 
 RESULTS = Path(__file__).parent / "results"
 SOUND_OF = {"dog": "trumpet", "car": "songbird", "electric guitar": "sea waves", "cat": "drum kit"}

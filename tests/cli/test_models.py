@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from clipsonic_cli.cli import run
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.cli.models.command import remove
 from clipsonic_cli.sound import read_recipe
-from clipsonic_cli.store import model_folders
+from clipsonic_cli.store import bundle, model_folders
+from clipsonic_cli.store.default_mode import FITS, KEY
 from clipsonic_cli.store.manifest import ASSETS
 
 FAST = ("--steps", "1", "--seconds", "0.3", "--mode", "zs", "--seed", "1")
@@ -42,14 +44,14 @@ def test_all_models_are_listed_with_what_they_can_do(call, tmp_path):
     code, (head, *rows), _ = call("models")
     assert code == 0
     assert head.split("\t") == [
-        *("name", "modes", "size", "licence", "state", "default", "path"),
+        *("name", "modes", "texts by", "size", "licence", "state", "default", "path"),
     ]
     cells = {row.split("\t")[0]: row.split("\t")[1:] for row in rows}
     assert list(cells) == ["mini", "birds", "music"]
     assert cells["mini"][:1] == ["iq, zs, ms, ra, rt, db, pd, sd"]
-    assert cells["mini"][2:5] == ["CC-BY-SA-4.0", "built in", "default"]
+    assert cells["mini"][3:6] == ["CC-BY-SA-4.0", "built in", "default"]
     folder = str(tmp_path / "home" / "models" / "birds")
-    assert cells["birds"][2:] == ["not stated", "yours", "", folder]
+    assert cells["birds"][3:] == ["not stated", "yours", "", folder]
     _, lines, _ = call("models", "--json")
     assert [one["default"] for one in objects(lines)] == [True, False, False]
 
@@ -141,8 +143,27 @@ def test_download_lists_weights_and_says_where_models_are(call):
     code, (_, *rows), err = call("download")
     assert code == 0
     assert [row.split("\t")[0] for row in rows] == list(ASSETS)
-    assert err[-1] == "Models that are here (3): clipsonic models"
+    assert err[-1].startswith("Models that are here (3): mini (texts by ")
+    assert err[-1].endswith(", birds (texts by pd), music (texts by pd); see clipsonic models")
     assert call("download", "--list", "music")[1][1].startswith("music\t")
+
+
+def test_the_mode_for_texts_is_shown_with_its_figure_in_every_list(call):
+    """What statistics say that were gathered for another model is enough here."""
+    part = bundle.load(model_folders.find("mini").part("statistics"), kind="statistics")
+    header = replace(part.header, meta={KEY: "rt", FITS: {"zs": 0.2, "rt": 0.512}})
+    folder = model_folders.find("music").path
+    bundle.write(folder / "statistics.safetensors", replace(part, header=header))
+    (line,) = (row for row in call("models")[1] if row.startswith("music\t"))
+    assert line.split("\t")[2] == "rt (cosine 0.51)"
+    listed = {one["name"]: one["text_mode"] for one in objects(call("models", "--json")[1])}
+    assert (listed["music"], listed["birds"]) == ("rt (cosine 0.51)", "pd")
+    assert "; texts by rt (cosine 0.51)\t" in call("download", "--list", "music")[1][1]
+    assert "music (texts by rt (cosine 0.51))" in call("download", "--list")[2][-1]
+    (modes,) = (line for line in call("info", "music")[1] if line.startswith("modes\t"))
+    assert modes.endswith("; by default text: rt (cosine 0.51), image: iq")
+    (folder / "statistics.safetensors").write_bytes(b"")
+    assert any("damaged" in row for row in call("models")[1])
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,7 @@ def download(
         inventory.show(console, list(ASSETS.values()) if nothing else rows, list(listed))
         if nothing:
             console.note("To get some: clipsonic download NAME, or --for PURPOSE; see --help.")
-            count = len(model_folders.names())
-            console.note(f"Models that are here ({count}): clipsonic models")
+            inventory.note_models(console)
     elif verify:
         _verify(console, rows, own, everything=nothing)
     elif remove:

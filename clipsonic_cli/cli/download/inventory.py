@@ -10,7 +10,7 @@ from clipsonic_cli.cli.models.describe import describe_model
 from clipsonic_cli.store import assets, model_folders
 from clipsonic_cli.store.home import data_home
 from clipsonic_cli.store.manifest import Asset
-from clipsonic_cli.text import megabytes
+from clipsonic_cli.text import first, megabytes
 
 COLUMNS = ("name", "what", "size", "licence", "state")
 
@@ -29,6 +29,16 @@ def show(
     ]
     lines = [[entry[column] for column in COLUMNS] for entry in shown]
     console.table("", COLUMNS, lines, words={*COLUMNS} - {"size"})
+
+
+def note_models(console: Console) -> None:
+    """Print the models that are here, with the mode by which texts go in each."""
+    entries = map(describe_model, map(model_folders.find, model_folders.names()))
+    shown = [
+        f"{entry['name']} (texts by {entry['text_mode']})" if entry["text_mode"] else entry["name"]
+        for entry in entries
+    ]
+    console.note(f"Models that are here ({len(shown)}): {first(shown)}; see clipsonic models")
 
 
 def describe_asset(row: Asset) -> dict[str, Any]:

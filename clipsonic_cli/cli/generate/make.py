@@ -15,7 +15,8 @@ from clipsonic_cli.cli.generate.jobs import Job, Round
 from clipsonic_cli.cli.generate.outputs import drawing_of
 from clipsonic_cli.config import Finish, Recipe
 from clipsonic_cli.diffusion.timesteps import too_few
-from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.modes import MODES
+from clipsonic_cli.store.default_mode import USUAL
 from clipsonic_cli.text import counted
 from clipsonic_cli.types import Score
 
@@ -192,9 +193,7 @@ def _settings(recipe: Recipe) -> str:
 def _why(sonic: "ClipSonic", recipe: Recipe) -> str:
     """Format why the mode is the default, where it is one that fitted the model's frames best."""
     mode, why = sonic.default_mode(recipe.query.kind)
-    return (
-        f" ({mode} is {why})" if mode == recipe.mode and mode not in DEFAULT_MODE.values() else ""
-    )
+    return f" ({mode} is {why})" if mode == recipe.mode and why != USUAL else ""
 
 
 def _note_model(sonic: "ClipSonic", recipes: Sequence[Recipe], console: Console) -> None:

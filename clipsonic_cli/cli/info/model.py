@@ -8,7 +8,7 @@ from clipsonic_cli.cli.models.describe import default_or_none, describe_model
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.default_mode import default_mode
+from clipsonic_cli.store.default_mode import default_text_mode
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 from clipsonic_cli.text import megabytes
 
@@ -94,8 +94,9 @@ def numbers_of(value: Any, depth: int = 2) -> Any:
 
 def _modes(model: ModelFolder, modes: list[str]) -> str:
     """Format the modes of a model, and which are the defaults."""
-    usual = {kind: default_mode(model, kind)[0] for kind in DEFAULT_MODE}
-    defaults = [f"{kind}: {mode}" for kind, mode in usual.items() if mode in modes]
+    image = DEFAULT_MODE["image"]
+    usual = {"text": default_text_mode(model), "image": image if image in modes else ""}
+    defaults = [f"{kind}: {mode}" for kind, mode in usual.items() if mode]
     named = ", ".join(f"{name} ({MODES[name].title})" for name in modes) or "none yet"
     return f"{named}; by default {', '.join(defaults)}" if defaults else named
 

@@ -14,7 +14,7 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import megabytes
 
 ACTIONS = ("list", "default", "remove")
-COLUMNS = ("name", "modes", "size", "licence", "state", "default", "path")
+COLUMNS = ("name", "modes", "texts by", "size", "licence", "state", "default", "path")
 
 option = partial(options.option, "Options")
 
@@ -89,6 +89,7 @@ def _list(console: Console) -> None:
     for entry in entries:
         cells = entry | {
             "modes": ", ".join(entry["modes"]) or "none yet",
+            "texts by": entry["text_mode"] or "",
             "size": megabytes(entry["bytes"]),
             "default": "default" if entry["default"] else "",
         }

@@ -7,30 +7,35 @@ from typing import Any
 from clipsonic_cli.errors import ClipsonicError
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store import bundle, model_folders
+from clipsonic_cli.store.default_mode import default_text_mode
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX, ModelFolder
 
 
 def describe_model(model: ModelFolder) -> dict[str, Any]:
     """Return a model as a JSON object."""
     parts = sorted(model.path.glob(f"*{SUFFIX}"))
-    licences, state = [], "built in" if model.path.parent == BUNDLED else "yours"
+    licences, text_mode = [], ""
+    state = "built in" if model.path.parent == BUNDLED else "yours"
     try:
         headers = map(bundle.read_header, parts)
         stated = {str(header.meta["licence"]) for header in headers if "licence" in header.meta}
         licences = sorted(stated) or ["not stated"]
+        text_mode = default_text_mode(model)
     except ClipsonicError as error:
         state = f"damaged: {error}"
     modes = model.modes()
     return {
         "kind": "model",
         "name": model.name,
-        "title": f"model for {', '.join(modes) or 'no mode yet'}",
+        "title": f"model for {', '.join(modes) or 'no mode yet'}"
+        + (f"; texts by {text_mode}" if text_mode else ""),
         "bytes": sum(part.stat().st_size for part in parts),
         "licence": ", ".join(licences) or "unknown",
         "state": state,
         "path": str(model.path),
         "parts": [part.stem for part in parts],
         "modes": modes,
+        "text_mode": text_mode or None,
     }
 
 

@@ -5,6 +5,7 @@ Imports no torch, so that a command can check its images before anything slow ha
 
 import functools
 import hashlib
+import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ LARGE = 16_000_000
 """Pixels above which an image is first reduced roughly; below, pixels are exactly CLIP's."""
 ROUGH = 1024
 """Pixels of the short side after the rough reduction."""
+SMALLEST_CROP = 0.5
+"""Least side of a random crop, as a share of the image's short side."""
 LONGEST = 16
 """Long side over short side above which an image's ends are cut off before it is resized."""
 
@@ -145,6 +148,14 @@ def square(image: Image.Image, size: int) -> Image.Image:
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return image.crop((left, top, left + size, top + size))
+
+
+def random_square(image: Image.Image, size: int, chance: random.Random) -> Image.Image:
+    """Cut a random square of an RGB image, its side half to all of the short one's, to ``size``."""
+    side = max(1, round(min(image.size) * chance.uniform(SMALLEST_CROP, 1)))
+    left, top = (chance.randint(0, n - side) for n in image.size)
+    part = image.crop((left, top, left + side, top + side))
+    return part.resize((size, size), Image.Resampling.BICUBIC)
 
 
 @contextmanager

@@ -176,6 +176,7 @@ BETA = Range(low=0, high=0.999999)
 EXTENSIONS = {
     "window": Range(low=8, high=8192, whole=True),
     "mean_of": Range(low=1, high=1000, whole=True),
+    "crops": Range(low=0, high=15, whole=True),
     "cond_cosine": Range(low=0.01, high=1, note="1 adds no noise."),
     "min_snr": Range(low=0, high=1e6, above=True, optional=True),
 }

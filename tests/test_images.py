@@ -2,6 +2,7 @@ import contextlib
 import errno
 import io
 import os
+import random
 import sys
 import tracemalloc
 import warnings
@@ -14,7 +15,7 @@ from PIL import Image
 
 from clipsonic_cli import images
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.images import check_image, read_image
+from clipsonic_cli.images import check_image, random_square, read_image
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -265,3 +266,27 @@ def test_what_the_system_rejects_is_no_damage_of_the_image(tmp_path, monkeypatch
     monkeypatch.setattr(Image, "open", refuse)
     with pytest.raises(UsageError, match=r"a\.png cannot be opened: too many open files"):
         read_image(put)
+
+
+@pytest.mark.parametrize(("width", "height"), [(240, 80), (80, 240), (100, 100)])
+def test_random_squares_are_squares_of_any_place_and_of_half_the_short_side_or_more(width, height):
+    """Red is the column and green the row, so that a square shows where it was cut."""
+    ramp = np.zeros((height, width, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.arange(width), np.arange(height)[:, None]
+    image, chance, short = Image.fromarray(ramp), random.Random(0), min(width, height)
+    starts = []
+    for _ in range(300):
+        cut = np.asarray(random_square(image, 20, chance), float)
+        across, down = cut[10, :, 0], cut[:, 10, 1]
+        sides = np.array([line[17] - line[2] for line in (across, down)]) * 20 / 15
+        assert sides[0] == pytest.approx(sides[1], abs=3)
+        assert short / 2 - 3 < sides[0] < short + 3
+        starts.append([across[2], down[2]])
+    low, high = np.min(starts, axis=0), np.max(starts, axis=0)
+    assert (low < 12).all()
+    assert (high > np.array([width, height]) - short / 2 - 12).all()
+
+
+def test_a_random_square_of_one_pixel_is_that_pixel():
+    image = random_square(Image.new("RGB", (1, 9), RED), 4, random.Random(0))
+    assert image.getcolors() == [(16, RED)]

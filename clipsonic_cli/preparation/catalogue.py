@@ -110,7 +110,7 @@ class Catalogue:
 
     def write(self) -> Path:
         """Write the catalogue next to its shards, named by its content; return its path."""
-        preparation = dataclasses.asdict(self.config)
+        preparation = self.config.to_dict()
         header = {"format": FORMAT, "preparation": preparation, "shards": self.shards}
         lines = [json.dumps(header)]
         for number, clip in enumerate(zip(self.ids, self.labels, self.splits, strict=True)):
@@ -142,7 +142,7 @@ def read_catalogue(source: str) -> Catalogue:
         header = json.loads(first)
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}, this clipsonic reads {FORMAT}")
-        config = from_dict(PreparationConfig, header["preparation"], "preparation")
+        config = PreparationConfig.from_dict(header["preparation"])
         shards = from_dict(tuple[str, ...], header["shards"], "shards")
         for name in shards:
             if PurePosixPath(name).name != name or not name.endswith(SHARD):

@@ -46,8 +46,12 @@ class Prepared:
 
     def frames(self, place: ClipLocation, start: int, count: int) -> Tensor:
         """Read embeddings of consecutive frames, (count, D) float32 of unit norm."""
+        return self.views(place, start, count)[:, 0]
+
+    def views(self, place: ClipLocation, start: int, count: int) -> Tensor:
+        """Read embeddings of consecutive frames and of crops of each, (count, V, D), as above."""
         rows = self._rows(place.shard, "frames", place.frame, place.frames, start, count)
-        return F.normalize(rows.float(), dim=-1)
+        return F.normalize(rows.float() if rows.ndim == 3 else rows.float()[:, None], dim=-1)
 
     def wave(self, place: ClipLocation, start: int, samples: int) -> Tensor:
         """Read a segment of the audio, (samples,) float32 in [-1, 1]."""
@@ -108,14 +112,19 @@ class FramesAndSounds(Drawn):
         window: Frames of mel (paper: 64, which is 2 s).
         mean_of: Consecutive video frames whose embeddings are averaged; 1 in the paper, 3 in
             CLIPSep (Dong et al. 2023).
+        crops: Random crops of a frame, of which one stands for it as often as itself; 0 in the
+            paper. Captions are nearer to parts of an image than to the whole (Qiu et al. 2024,
+            MacCap).
 
     Source: CLIPSonic sections 2 and 3. They do not say how frame and window are aligned: here a
         time is drawn, the window is centred on it, and the frame is the one seen then, as in
         CLIPSep.
     """
 
-    def __init__(self, clips: Prepared, *, window: int = 64, mean_of: int = 1) -> None:
-        self.clips, self.window, self.mean_of = clips, window, mean_of
+    def __init__(
+        self, clips: Prepared, *, window: int = 64, mean_of: int = 1, crops: int = 0
+    ) -> None:
+        self.clips, self.window, self.mean_of, self.crops = clips, window, mean_of, crops
 
     def draw(self, clip: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw ``mel`` (1, F, window) normalised and ``embed`` (D,) of unit norm."""
@@ -129,7 +138,9 @@ class FramesAndSounds(Drawn):
             start = int(torch.randint(spare + 1, (), generator=generator))
         count = min(self.mean_of, place.frames)
         first = min(max(0, int(u) - count // 2), place.frames - count)
-        embed = self.clips.frames(place, first, count).mean(0)
+        views = self.clips.views(place, first, count)[:, : 1 + self.crops]  # (count, V, D)
+        view = int(torch.randint(views.shape[1], (), generator=generator)) if self.crops else 0
+        embed = views[:, view].mean(0)
         mel = normalize(self.clips.mel(place, start, self.window), spec)
         return {"mel": mel, "embed": F.normalize(embed, dim=-1)}
 

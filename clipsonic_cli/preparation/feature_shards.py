@@ -3,7 +3,8 @@
 A shard is written whole or not at all, named by its content, and read in parts, without torch:
 
     mel     (sum of T, F)  float16, natural logarithm, all clips one after the other
-    frames  (sum of n, D)  float16, embeddings of the video frames, of unit norm
+    frames  (sum of n, D)  float16, embeddings of the video frames, of unit norm; (sum of n, V, D)
+                           where random crops are kept too, the whole frame first
     wave    (sum of N,)    int16, for training a vocoder
 """
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ SHARD_SECONDS = 30.0
 SHARD_BYTES = 128 << 20
 """Or with this much data, as clips may be an hour long; three times as much is held in memory."""
 AT_ONCE = 16
-"""Frames in a batch of the image encoder, all of one clip: embeddings depend slightly on the rest
+"""Images in a batch of the image encoder, all of one clip: embeddings depend slightly on the rest
 of their batch."""
 PATIENCE = 1200.0
 """Seconds after which a decoder is killed; an hour of video has many frames."""
@@ -45,7 +46,7 @@ ABANDONED = 3600.0
 def folder_name(config: PreparationConfig, rules: Rules) -> str:
     """Return 12 hexadecimal digits that change with what is kept and how clips are checked."""
     checked = dataclasses.asdict(dataclasses.replace(rules, window_seconds=0.0, drop=frozenset()))
-    kept = [feature_shards.FORMAT, dataclasses.asdict(config), checked]
+    kept = [feature_shards.FORMAT, config.to_dict(), checked]
     return digest(json.dumps(kept, sort_keys=True, default=list))
 
 
@@ -108,7 +109,7 @@ def prepare(
     # Decode in the workers, and encode in a thread while they are given clips.
     rules = dataclasses.replace(rules, sample_rate=config.mel.sample_rate)
     size = clip_encoder.config.image_size if clip_encoder else None
-    task = partial(decode, rules=rules, frame_rate=config.frame_rate, size=size)
+    task = partial(decode, rules=rules, frame_rate=config.frame_rate, size=size, crops=config.crops)
     looked = each(task, [clip for clip, _ in todo], workers=workers, seconds=PATIENCE)
     shard = _Shard(folder, config, clip_encoder, device or torch.device("cpu"))
     report("prepare", 0, len(todo))
@@ -173,9 +174,7 @@ class _Shard:
         if self.config.waves:
             self.arrays["wave"].append(feature_shards.to_int16(result.samples))
         if self.clip_encoder is not None:
-            for start in range(0, len(result.frames), AT_ONCE):
-                batch = self.clip_encoder.embed_squares(result.frames[start : start + AT_ONCE])
-                self.arrays["frames"].append(batch.half().numpy())
+            self.arrays["frames"].append(self._embed(result.views))
         return ClipTensors(
             id=clip.id,
             key=key,
@@ -183,10 +182,18 @@ class _Shard:
             seconds=len(result.samples) / self.config.mel.sample_rate,
             flaws=result.flaws,
             mel=len(mel),
-            frames=len(result.frames),
+            frames=len(result.views),
             frame_rate=result.frame_rate,
             wave=len(result.samples) if self.config.waves else 0,
         )
+
+    def _embed(self, views: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Embed the views (n, V, S, S, 3) of a clip's frames: (n, V, D), or (n, D) for V = 1."""
+        assert self.clip_encoder is not None  # as the caller made sure
+        squares = views.reshape(-1, *views.shape[2:])
+        parts = [squares[start : start + AT_ONCE] for start in range(0, len(squares), AT_ONCE)]
+        rows = torch.cat([self.clip_encoder.embed_squares(part) for part in parts]).half().numpy()
+        return rows.reshape(*views.shape[:2], -1) if self.config.crops else rows
 
     def write(self) -> None:
         """Write the clips collected, and begin the next shard."""

@@ -25,6 +25,7 @@ from clipsonic_cli.preparation.catalogue import Catalogue, collect, is_catalogue
 from clipsonic_cli.preparation.config import PreparationConfig
 from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
+from clipsonic_cli.text import counted
 from clipsonic_cli.training.request import SILENT, Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.stages import STAGES, Encoder
 from clipsonic_cli.types import Clip, Space, Split
@@ -122,11 +123,12 @@ def read_prepared(request: TrainRequest, encoder: Encoder | None) -> PreparedDat
     identity = encoder.identity if encoder is not None and part.frames else None
     catalogue = read_catalogue(source.data)
     have = catalogue.config
-    if (identity is not None and have.encoder != identity) or (part.waves and not have.waves):
+    need = PreparationConfig(encoder=identity, waves=part.waves, crops=request.extensions.crops)
+    other = identity is not None and have.encoder != identity
+    if other or need.crops > have.crops or (need.waves and not have.waves):
         raise UsageError(
-            f"{source.data} was prepared for another training: this one needs "
-            f"{_contents(identity, waves=part.waves)}, there are "
-            f"{_contents(have.encoder, waves=have.waves)}. Give the videos themselves."
+            f"{source.data} was prepared for another training: this one needs {_contents(need)}, "
+            f"there are {_contents(have)}. Give the videos themselves."
         )
     if part.labels and not any(catalogue.labels):
         raise _unlabeled(source)
@@ -142,7 +144,12 @@ def list_data(
     source, part = request.source, request.part
     clip = encoder if isinstance(encoder, ClipModel) and part.frames else None
     identity = None if clip is None else clip.identity
-    config = PreparationConfig(frame_rate=source.frame_rate, encoder=identity, waves=part.waves)
+    config = PreparationConfig(
+        frame_rate=source.frame_rate,
+        encoder=identity,
+        waves=part.waves,
+        crops=request.extensions.crops,
+    )
     least_frames = STAGES[request.stage].least_frames(request.extensions.window, config.mel)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
@@ -154,6 +161,12 @@ def list_data(
     _check_shares(source, listing.drawn)
     for note in listing.notes:
         on_message(note)
+    if clip is not None and config.crops:
+        on_message(
+            f"each frame is embedded {1 + config.crops} times, whole and as "
+            f"{counted(config.crops, 'random crop')}: as many times the work of CLIP, and "
+            f"{2 * config.crops * clip.dim / 1000:.1f} kB more on disk"
+        )
     if listing.drawn:
         on_message(_how_drawn(splits, listing.drawn))
     if part.labels and all(clip.label is None for clip in listing.clips):
@@ -206,10 +219,16 @@ def _how_drawn(splits: SplitDraw, drawn: Sequence[Split]) -> str:
     return f"splits drawn: {'; '.join(ways)}"
 
 
-def _contents(encoder: str | None, *, waves: bool) -> str:
+def _contents(config: PreparationConfig) -> str:
     """Format what prepared clips hold besides mels."""
-    frames = [] if encoder is None else [f"frames seen by '{encoder}'"]
-    return " and ".join([*frames, "sounds"] if waves else frames) or "mels alone"
+    held = []
+    if config.encoder is not None:
+        held.append(f"frames seen by '{config.encoder}'")
+    if config.crops:
+        held.append(f"{counted(config.crops, 'crop')} of each")
+    if config.waves:
+        held.append("sounds")
+    return " and ".join(held) or "mels alone"
 
 
 def workers_of(source: Source) -> int:

@@ -46,6 +46,9 @@ class Extensions:
     mean_of: int = 1
     """Neighbouring frames of the video whose embeddings are averaged (CLIPSep, Dong et al. 2023:
     3)."""
+    crops: int = 0
+    """Random crops of a frame, of which one stands for it as often as itself (MacCap, Qiu et al.
+    2024)."""
     cond_cosine: float = 1.0
     """Mean cosine of a condition with itself after noise (CapDec, Nukrai et al. 2022); 1 adds none.
     That of texts with frames is the gap to be bridged."""
@@ -159,7 +162,7 @@ def read_run_config(run_dir: Path) -> RunConfig:
         for name, stored in RENAMED.items():
             fields[name] = fields.pop(stored)
         if version < 3:
-            fields["extensions"] = _without_deviation(fields["extensions"], fields["network"])
+            fields["extensions"] = _of_today(fields["extensions"], fields["network"])
         config = from_dict(RunConfig, fields, "run")
         part_of(config.stage, config.space)
     except (OSError, UsageError, ValueError, LookupError, AttributeError, TypeError) as error:
@@ -167,9 +170,9 @@ def read_run_config(run_dir: Path) -> RunConfig:
     return config
 
 
-def _without_deviation(extensions: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+def _of_today(extensions: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
     """Convert extensions of formats 1 and 2, which state the deviation of noise on conditions."""
     others = {name: value for name, value in extensions.items() if name != "cond_noise"}
     deviation = extensions["cond_noise"]
     cosine = cosine_for(deviation, network["cond_dim"]) if deviation else 1.0
-    return others | {"cond_cosine": cosine}
+    return others | {"crops": 0, "cond_cosine": cosine}

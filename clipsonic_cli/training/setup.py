@@ -1,6 +1,6 @@
 """A run's networks, losses and data, built from its configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -66,7 +66,9 @@ def build(
         clips = catalogue.numbers(split, mel_frames=mel_frames)
         if texts is not None:
             clips = [clip for clip in clips if catalogue.labels[clip] in texts.rows]
-        return row.dataset(Prepared(catalogue, clips), texts, config.extensions) if clips else None
+        # Held-out losses are of whole frames.
+        views = config.extensions if split == "train" else replace(config.extensions, crops=0)
+        return row.dataset(Prepared(catalogue, clips), texts, views) if clips else None
 
     dataset = drawn("train")
     if dataset is None:

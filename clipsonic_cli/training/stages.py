@@ -167,7 +167,12 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
 
 def _moments(clips: Prepared, texts: Texts | None, extensions: "Extensions") -> Drawn:
     if texts is None:
-        return FramesAndSounds(clips, window=extensions.window, mean_of=extensions.mean_of)
+        return FramesAndSounds(
+            clips,
+            window=extensions.window,
+            mean_of=extensions.mean_of,
+            crops=extensions.crops,
+        )
     return TextsAndSounds(clips, texts, window=extensions.window)
 
 
@@ -190,7 +195,7 @@ STAGES: Mapping[Stage, StageRow] = {
     "unet": StageRow(
         parts={
             "clip-image": Part(
-                name="unet", encoder="clip", frames=True, extensions=UNET | {"mean_of"}
+                name="unet", encoder="clip", frames=True, extensions=UNET | {"mean_of", "crops"}
             ),
             "clip-text": Part(name="unet-clip-text", encoder="clip", labels=True, extensions=UNET),
             "clap-text": Part(name="unet-clap-text", encoder="clap", labels=True, extensions=UNET),

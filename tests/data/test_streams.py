@@ -93,7 +93,7 @@ def test_a_still_gives_way_to_the_film(tmp_path):
     decoded = decode(source, rules=Rules(), frame_rate=1.0, size=32)
     note = "video stream 2 is used, as an earlier one is a still or cannot be decoded"
     assert [(flaw.kind, flaw.reason) for flaw in decoded.flaws] == [("note", note)]
-    assert len(decoded.frames) == 2
+    assert len(decoded.views) == 2
 
 
 def break_packets(path: Path, broken: slice) -> None:

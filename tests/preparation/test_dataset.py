@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from itertools import islice
 
@@ -5,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from make_media import read_samples, tone, write_media
+from pairs import write_pair
+from PIL import Image
 
 from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.data.media import every, read_frames
@@ -155,6 +158,44 @@ def test_the_mean_of_frames_is_that_around_the_moment(seconds):
         first = min(max(0, int(seen) - 1), 3)
         expected = torch.nn.functional.normalize(frames[first : first + 3].mean(0), dim=-1)
         torch.testing.assert_close(mean, expected)
+
+
+@pytest.fixture(scope="module")
+def cropped(tmp_path_factory, prepared, config):
+    """A frame of two greys, black on the left, whose crops show more or less of either."""
+    root = tmp_path_factory.mktemp("cropped")
+    image, sound = write_pair(root / "a", 2.5, 440.0)
+    half = np.zeros((64, 128, 3), np.uint8)
+    half[:, 64:] = 200
+    Image.fromarray(half).save(image)
+    clip = Clip(id="a", media=image, sound=sound, split="train")
+    made = [
+        prepared(root / f"{crops}", [clip], dataclasses.replace(config, crops=crops))
+        for crops in (0, 3)
+    ]
+    return [Prepared(catalogue, [0]) for catalogue in made]
+
+
+def test_every_view_of_a_frame_is_drawn_as_often_and_measures_see_the_whole(cropped):
+    plain, clips = cropped
+    place = clips.place(0)
+    views = clips.views(place, 0, 1)[0]
+    assert views.shape == (4, 32)
+    assert len(torch.unique(views, dim=0)) == 4
+    whole = clips.frames(place, 0, 1)
+    torch.testing.assert_close(whole, plain.frames(plain.place(0), 0, 1), rtol=NEAR, atol=NEAR)
+    drawn = FramesAndSounds(clips, window=WINDOW, crops=3).sample(400, seeded(0))["embed"]
+    counts = torch.cdist(drawn, views).argmin(1).bincount(minlength=4)
+    assert 70 < counts.min() <= counts.max() < 130
+    for fewer in (0, 1):
+        drawn = FramesAndSounds(clips, window=WINDOW, crops=fewer).sample(40, seeded(0))["embed"]
+        assert set(torch.cdist(drawn, views).argmin(1).tolist()) == set(range(fewer + 1))
+
+
+def test_crops_that_are_stored_change_nothing_where_none_are_asked_for(cropped):
+    plain, clips = (FramesAndSounds(clips, window=WINDOW).sample(8, seeded(0)) for clips in cropped)
+    assert torch.equal(plain["mel"], clips["mel"])
+    torch.testing.assert_close(plain["embed"], clips["embed"], rtol=NEAR, atol=NEAR)
 
 
 def test_the_mean_of_more_frames_than_there_are_is_that_of_all(catalogue):

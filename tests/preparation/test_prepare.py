@@ -229,13 +229,21 @@ def test_folders_differ_where_what_is_kept_differs(config):
         dataclasses.replace(config, encoder="other"),
         dataclasses.replace(config, frame_rate=2.0),
         dataclasses.replace(config, mel=MelSpec(n_mels=80)),
+        dataclasses.replace(config, crops=2),
     ]
     names = {folder_name(other, Rules()) for other in others}
     names |= {
         folder_name(config, Rules(silence_db=-50.0)),
         folder_name(config, Rules(drop=frozenset())),
     }
-    assert len(names) == 6
+    assert len(names) == 7
+
+
+def test_without_crops_folders_and_catalogues_are_named_as_before_there_were_any(config):
+    assert folder_name(PreparationConfig(), Rules()) == "2f372cdabcd3"
+    assert "crops" not in config.to_dict()
+    for kept in (config, dataclasses.replace(config, crops=3)):
+        assert PreparationConfig.from_dict(kept.to_dict()) == kept
 
 
 def test_an_encoder_the_configuration_does_not_name_is_rejected(pairs, tmp_path, encoder):

@@ -41,13 +41,15 @@ def videos(tmp_path_factory):
     return write_videos(tmp_path_factory.mktemp("data") / "music", 8)
 
 
-def gathered(data, encoder=None, *, waves=False, labels=False, window=64, callbacks=SILENT, **how):
+def gathered(
+    data, encoder=None, *, waves=False, labels=False, callbacks=SILENT, window=64, crops=0, **how
+):
     request = TrainRequest(
         source=Source(data=str(data), workers=0, **how),
         name="x",
         stage="vocoder" if waves else "unet",
         space="clip-text" if labels else "clip-image",
-        extensions=Extensions(window=window),
+        extensions=Extensions(window=window, crops=crops),
     )
     return gather(request, encoder, Accelerator(cpu=True), callbacks)
 
@@ -82,9 +84,23 @@ def test_a_catalogue_that_holds_more_than_is_needed_will_do(prepared):
 def test_a_catalogue_for_something_else_is_rejected(prepared, videos, clip):
     with pytest.raises(UsageError, match="needs sounds, there are frames seen by 'micro-clip'"):
         gathered(prepared.path, None, waves=True)
+    with pytest.raises(UsageError, match="'micro-clip' and 2 crops of each, there are frames"):
+        gathered(prepared.path, clip, crops=2)
     mels = gathered(videos, None)
     with pytest.raises(UsageError, match="needs frames seen by 'micro-clip', there are mels"):
         gathered(mels.path, clip)
+
+
+def test_crops_are_kept_apart_and_what_they_cost_is_said(videos, clip):
+    said = []
+    cropped = gathered(videos, clip, crops=2, callbacks=TrainCallbacks(on_message=said.append))
+    assert cropped.catalogue.config.crops == 2
+    assert gathered(videos, clip).catalogue.config.crops == 0
+    assert [line for line in said if "crop" in line] == [
+        "each frame is embedded 3 times, whole and as 2 random crops: as many times the work of "
+        f"CLIP, and {4 * clip.dim / 1000:.1f} kB more on disk"
+    ]
+    assert gathered(cropped.path, clip, crops=1).catalogue.config.crops == 2
 
 
 def test_short_clips_are_dropped_for_a_wide_window_only(videos, clip):

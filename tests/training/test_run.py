@@ -428,7 +428,7 @@ def test_without_its_prepared_clips_a_run_cannot_go_on(unbroken, tmp_path):
 
 
 def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
-    extensions = Extensions(window=32, mean_of=2, cond_cosine=0.6, zero_snr=True)
+    extensions = Extensions(window=32, mean_of=2, crops=1, cond_cosine=0.6, zero_snr=True)
     begun = make_request(
         {"steps": 1, "batch_size": 1}, extensions=extensions, warm_start=None, size="mini"
     )

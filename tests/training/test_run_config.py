@@ -90,7 +90,7 @@ def rewrite(folder, version, deviation):
     """Rewrite the settings of a run as format 1 or 2 has them."""
     stored = json.loads((folder / FILE).read_text(encoding="utf-8")) | {"format": version}
     stored["beyond"]["cond_noise"] = deviation
-    del stored["beyond"]["cond_cosine"]
+    del stored["beyond"]["cond_cosine"], stored["beyond"]["crops"]
     if version == 1:
         del stored["preset"]
         for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
@@ -133,6 +133,8 @@ def test_every_stage_and_condition_makes_a_part_of_its_own():
         ("window", 0),
         ("window", 100),
         ("mean_of", 0),
+        ("crops", -1),
+        ("crops", 16),
         ("cond_cosine", 0.0),
         ("cond_cosine", 1.1),
         ("cond_cosine", float("nan")),

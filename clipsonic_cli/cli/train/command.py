@@ -75,6 +75,7 @@ def train(
     dry_run: Annotated[bool, train_options.DRY_RUN] = False,
     window: Annotated[int, train_options.WINDOW] = 64,
     mean_of: Annotated[int, train_options.MEAN_OF] = 1,
+    crops: Annotated[int, train_options.CROPS] = 0,
     cond_cosine: Annotated[float, train_options.COND_COSINE] = 1.0,
     min_snr: Annotated[float | None, train_options.MIN_SNR] = None,
     zero_snr: Annotated[bool, train_options.ZERO_SNR] = False,
@@ -151,6 +152,7 @@ def train(
             extensions=Extensions(
                 window=window,
                 mean_of=mean_of,
+                crops=crops,
                 cond_cosine=cond_cosine,
                 min_snr=min_snr,
                 zero_snr=zero_snr,

@@ -133,6 +133,12 @@ DRY_RUN = loop(
 )
 WINDOW = beyond("--window FRAMES", "Mel frames a U-Net sees at once; 128 are 4 s.", whole)
 MEAN_OF = beyond("--mean-of N", "Neighbouring frames whose embeddings are averaged.", whole)
+CROPS = beyond(
+    "--crops N",
+    "Random crops of each frame that are embedded too; one of them, or the whole, is drawn each "
+    "time. Preparation takes up to 1 + N times as long.",
+    whole,
+)
 COND_COSINE = beyond(
     "--cond-cosine C",
     "Noise on the condition, against the gap between images and texts: as much as leaves it a mean "

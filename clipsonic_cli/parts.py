@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -16,19 +15,18 @@ from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.bridge import entry_of, load_bridge
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import ClipModel, load_clip, mini_tokenizer
+from clipsonic_cli.encoders.prior import load_prior
 from clipsonic_cli.encoders.tokenizers import TOKENIZER
 from clipsonic_cli.encoders.transfer import load_statistics
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models import VOCODERS, state_dict
 from clipsonic_cli.models.clip import MINI
-from clipsonic_cli.models.optional import needs_torchvision
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import GIVING, check_fits
-from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.text import check_words, names_any
 from clipsonic_cli.types import Encoder, Query, Vocoder
 
@@ -193,9 +191,7 @@ class Parts:
         return name, f"the model's default{', which scored better' if 'scores' in meta else ''}"
 
     def _build_encoder(self, mode: Mode, candidates: int) -> Encoder:
-        # The prior's encoder imports the prior, and that dalle2-pytorch.
-        with needs_torchvision("dalle2-pytorch"):
-            build: Callable[..., Encoder] = ENCODERS.load(mode.encoder)
+        build: Callable[..., Encoder] = ENCODERS.load(mode.encoder)
         arguments: dict[str, Any] = {}
         for name in mode.weights:
             if name == mode.unet:
@@ -207,9 +203,7 @@ class Parts:
             if kind == "bridge":
                 arguments["entry"] = entry_of(self.header(name))
             if kind == "prior":
-                arguments["identity"] = self.identity([name])
                 arguments["candidates"] = candidates
-                arguments["cache"] = _prior_cache()
         return build(**arguments)
 
     def _network(self, name: str) -> Any:
@@ -229,8 +223,6 @@ class Parts:
             case "bridge":
                 return load_bridge(part, name).to(self.device)
             case _:
-                from clipsonic_cli.encoders.prior import load_prior  # imports dalle2-pytorch
-
                 return load_prior(part, name).to(self.device)
 
     def _load_denoiser(self, name: str) -> Denoiser:
@@ -266,15 +258,3 @@ class Parts:
             self._kept[key] = make()
         kept: T = self._kept[key]
         return kept
-
-
-def _prior_cache() -> Path | None:
-    """Return the folder of the vectors that the prior drew; None, with a warning, without a home.
-
-    A cache is optional: what was drawn once is drawn again.
-    """
-    try:
-        return cache_home() / "prior"
-    except NoHome as error:
-        warnings.warn(f"The prior's vectors are not kept for the next time. {error}", stacklevel=2)
-        return None

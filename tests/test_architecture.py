@@ -74,6 +74,12 @@ def test_a_model_is_described_without_torch():
     assert not loaded & {"torch", "numpy"}
 
 
+def test_making_a_sound_loads_no_dalle2_pytorch():
+    loaded = loaded_after("import clipsonic_cli.pipeline, clipsonic_cli.encoders.prior")
+    assert "torch" in loaded
+    assert "dalle2_pytorch" not in loaded
+
+
 def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_after("import clipsonic_cli, clipsonic_cli.modes, clipsonic_cli.config")
     assert not loaded & (HEAVY | {"typer", "rich"})

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig
 from clipsonic_cli.errors import BadBundle
-from clipsonic_cli.models.prior import Prior
+from clipsonic_cli.models.cached_prior import CachedPrior
 from clipsonic_cli.models.state_dict import check_fit, listed, outline, unusable
 
 CLIP = "clip.clip."  # OpenAI's ViT-L/14, which is a part of its own
@@ -90,7 +90,7 @@ def laion_prior(
     if faults:
         raise BadBundle(f"{REFUSAL} ({listed(faults)}). {NEEDED}")
     config = _config(state_dict)
-    wanted = outline(lambda: Prior(config), "prior").state_dict()
+    wanted = outline(lambda: CachedPrior(config), "prior").state_dict()
     missing_there = {name: wanted.pop(name) for name in NEVER_TRAINED}
     wanted[TOKENS] = wanted.pop("net.null_text_encodings")
     weights = {

@@ -31,6 +31,7 @@ from clipsonic_cli.models.discriminators import (
 )
 from clipsonic_cli.models.improved_diffusion import load_trunk
 from clipsonic_cli.models.nvidia_bigvgan import warm_start
+from clipsonic_cli.models.optional import needs_torchvision
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.preparation.dataset import (
     Drawn,
@@ -127,7 +128,8 @@ def _unet(config: "RunConfig", _spec: MelSpec) -> Objective:
 
 
 def _prior(config: "RunConfig", _spec: MelSpec) -> Objective:
-    from clipsonic_cli.models.prior import Prior  # dalle2-pytorch, which takes seconds
+    with needs_torchvision("dalle2-pytorch"):  # which takes seconds
+        from clipsonic_cli.models.prior import Prior
 
     return PriorObjective(
         Prior(cast(PriorConfig, config.network), dropout=config.train.prior_dropout),

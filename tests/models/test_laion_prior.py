@@ -13,6 +13,7 @@ from clipsonic_cli.diffusion.process import Process, cosine_alphas_cumprod
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.encoders.prior import PriorEncoder
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.cached_prior import CachedPrior
 from clipsonic_cli.models.laion_prior import laion_prior
 from clipsonic_cli.models.prior import Prior
 from clipsonic_cli.types import Query
@@ -42,9 +43,9 @@ def adapted(file=FILE):
     return laion_prior(file, cosine_alphas_cumprod)
 
 
-def network(file=FILE):
+def network(kind=Prior, file=FILE):
     config, _, weights = adapted(file)
-    prior = Prior(config).eval().requires_grad_(requires_grad=False)
+    prior = kind(config).eval().requires_grad_(requires_grad=False)
     prior.load_state_dict(weights)
     return prior
 
@@ -73,7 +74,7 @@ class OneStepOff(Process):
 def sample(process=Process, timesteps=None):
     """Two texts' embeddings by the recorded noise."""
     _, diffusion, _ = adapted()
-    encoder = PriorEncoder(Answering(), network(), diffusion, identity="")
+    encoder = PriorEncoder(Answering(), network(CachedPrior), diffusion)
     encoder.process = process(diffusion)
     encoder.timesteps = timesteps or encoder.timesteps
     return encoder([Query(text="a"), Query(text="b")], noise=lambda shape, like=None: NOISE).embed

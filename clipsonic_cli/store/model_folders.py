@@ -5,6 +5,7 @@ and optionally statistics, bridge, prior-sd, unet-clip-text and unet-clap-text
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from clipsonic_cli.store.manifest import standing_in
 SUFFIX = ".safetensors"
 RUNS = Path("runs")
 """The folder of runs, in the working directory."""
+RUN_FILE = "run.json"
+"""Its configuration, in the folder of a run."""
+MAX_RUN = 1 << 20
+"""Bytes of that file, at most."""
 BUNDLED = Path(__file__).parents[1] / "bundled"
 TRAINING: Mapping[str, str] = {
     "unet": "clipsonic train --data DIR",
@@ -83,13 +88,13 @@ class ModelFolder:
         able = ", ".join(self.modes()) or "none"
         files = ", ".join(f"{stem}{SUFFIX}" for stem in absent)
         raise MissingWeights(
-            f"Model '{self.name}' lacks {files}. {_remedy(absent)} "
+            f"Model '{self.name}' lacks {files}. {_remedy(self, absent)} "
             f"Modes it is complete for: {able}.{why_unreadable()}"
         )
 
 
-def _remedy(absent: list[str]) -> str:
-    """Format how to get missing parts: the paper's by download, others by training."""
+def _remedy(model: ModelFolder, absent: list[str]) -> str:
+    """Format how to get missing parts of a model: the paper's by download, others by training."""
     published = {stem: standing_in(stem)[0].name for stem in absent if standing_in(stem)}
     ways = []
     if published:
@@ -97,11 +102,33 @@ def _remedy(absent: list[str]) -> str:
         ways.append(f"To get the paper's {', '.join(published)}: clipsonic download {names}.")
     ways += [
         f"To {'gather' if stem == 'statistics' else 'train'} {stem} on your own videos: "
-        f"{TRAINING[stem]}."
+        f"{_training(model, stem)}."
         for stem in absent
         if stem in TRAINING
     ]
     return " ".join(ways)
+
+
+def _training(model: ModelFolder, stem: str) -> str:
+    """Format the command that adds a part to a model, or to a new one that begins with its parts.
+
+    Statistics come with a U-Net, also when the run that trained it goes on.
+    """
+    run = model.path.parent
+    if stem == "statistics" and _stage_of(run) == "unet":
+        return f"clipsonic train --resume {shlex.quote(str(run))}"
+    shelf = find_folder("models")
+    own = shelf is not None and model.path.parent == shelf
+    return f"{TRAINING[stem]} --{'name' if own else 'base'} {shlex.quote(model.name)}"
+
+
+def _stage_of(run: Path) -> str | None:
+    """Read which stage a run trains; None where the folder holds none that can be read."""
+    try:
+        stage = bounded.read_json(run / RUN_FILE, MAX_RUN)["stage"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return stage if isinstance(stage, str) else None
 
 
 def find(name_or_path: str | Path, *, also: Iterable[str] = ()) -> ModelFolder:

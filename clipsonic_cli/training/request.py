@@ -18,14 +18,14 @@ from clipsonic_cli.images import read_image
 from clipsonic_cli.preparation.catalogue import is_catalogue
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.store.bundle import Header
-from clipsonic_cli.store.model_folders import RUNS, ModelFolder
+from clipsonic_cli.store.model_folders import RUN_FILE, RUNS, ModelFolder
 from clipsonic_cli.text import counted
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import StepStatus
 from clipsonic_cli.trainer.optimizer import share_of_batch
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
-from clipsonic_cli.training.run_config import FILE, Extensions
+from clipsonic_cli.training.run_config import Extensions
 from clipsonic_cli.training.stages import STAGES, STATISTICS, Part, part_of, size_of
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
 from clipsonic_cli.types import Report, Space, Stage, silent
@@ -178,7 +178,7 @@ def check_source(source: Source) -> None:
 
 def check_new(run_dir: Path) -> None:
     """Check that a folder holds no run yet."""
-    if (run_dir / FILE).exists():
+    if (run_dir / RUN_FILE).exists():
         raise UsageError(
             f"'{run_dir}' holds a run already. Go on with it: {resume_command(run_dir)}; or "
             "choose another with `output`."

@@ -12,15 +12,12 @@ from clipsonic_cli.config import TRAIN_FRAMES, DiffusionConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
-from clipsonic_cli.store.model_folders import RUNS
+from clipsonic_cli.store.model_folders import MAX_RUN, RUN_FILE, RUNS
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import cosine_for
 from clipsonic_cli.training.stages import Network, Part, part_of, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
 
-FILE = "run.json"
-MAX_BYTES = 1 << 20
-"""Largest run.json that is read."""
 FORMAT = 3
 ADDED = {
     name: getattr(TrainConfig(), name)
@@ -134,7 +131,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def write_run_config(run_dir: Path, config: RunConfig) -> None:
     """Write ``run.json``."""
-    with written(run_dir / FILE) as temporary:
+    with written(run_dir / RUN_FILE) as temporary:
         temporary.write_text(json.dumps(to_dict(config), indent=1) + "\n", encoding="utf-8")
 
 
@@ -145,16 +142,16 @@ def read_run_config(run_dir: Path) -> RunConfig:
         UsageError: There is no run in the folder.
         ClipsonicError: Its configuration is damaged, or of a newer version.
     """
-    path = run_dir / FILE
+    path = run_dir / RUN_FILE
     if not path.is_file():
-        near = [place for place in (RUNS / run_dir, run_dir.parent) if (place / FILE).is_file()]
+        near = [place for place in (RUNS / run_dir, run_dir.parent) if (place / RUN_FILE).is_file()]
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UsageError(
-            f"'{run_dir}' holds no run ({FILE} is missing).{hint} Give the folder of one, such as "
-            "runs/music, or begin one: clipsonic train --data FOLDER."
+            f"'{run_dir}' holds no run ({RUN_FILE} is missing).{hint} Give the folder of one, such "
+            "as runs/music, or begin one: clipsonic train --data FOLDER."
         )
     try:
-        fields = bounded.read_json(path, MAX_BYTES)
+        fields = bounded.read_json(path, MAX_RUN)
         if (version := fields.pop("format")) not in range(1, FORMAT + 1):
             raise ValueError(f"format {version!r}, this clipsonic reads 1 to {FORMAT}")
         if version == 1:

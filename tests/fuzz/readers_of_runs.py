@@ -23,6 +23,7 @@ from clipsonic_cli.metrics.frechet import (
 )
 from clipsonic_cli.preparation import catalogue, feature_shards
 from clipsonic_cli.preparation.config import PreparationConfig
+from clipsonic_cli.store.model_folders import RUN_FILE
 from clipsonic_cli.trainer import checkpoint, tracking
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.training import card, run_config
@@ -61,7 +62,7 @@ OWNER = {"work": "train", "pid": 1, "host": "here", "since": "2026-01-01"}
 def rows() -> Iterator[Reader]:
     yield Reader(
         name="a run's settings",
-        file=run_config.FILE,
+        file=RUN_FILE,
         text=json.dumps(run_config.to_dict(SETTINGS)),
         read=lambda path: run_config.read_run_config(path.parent),
     )

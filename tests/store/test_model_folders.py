@@ -84,11 +84,30 @@ def test_absent_parts_are_named_with_the_command_that_trains_them():
     with pytest.raises(MissingWeights) as caught:
         model_folders.find("mini").require(MODES["sd"].weights)
     assert "lacks prior-sd.safetensors" in str(caught.value)
-    assert "prior-sd on your own videos: clipsonic train --data DIR --stage prior." in str(
-        caught.value
-    )
+    command = "clipsonic train --data DIR --stage prior --base mini."
+    assert f"prior-sd on your own videos: {command}" in str(caught.value)
     assert "complete for: iq, zs, pd" in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_the_command_for_statistics_is_of_the_model_or_the_run_in_one_line(home, tmp_path):
+    folders = {
+        make(home / "my music"): "--data DIR --stage statistics --name 'my music'",
+        make(tmp_path / "shared"): f"--data DIR --stage statistics --base {tmp_path / 'shared'}",
+        make(tmp_path / "run" / "model"): f"--resume {tmp_path / 'run'}",
+        make(tmp_path / "other" / "model"): (
+            f"--data DIR --stage statistics --base {tmp_path / 'other' / 'model'}"
+        ),
+    }
+    (tmp_path / "run" / "run.json").write_text('{"stage": "unet"}')
+    (tmp_path / "other" / "run.json").write_text('{"stage": "prior"}')
+    for folder, command in folders.items():
+        with pytest.raises(MissingWeights) as caught:
+            model_folders.ModelFolder(folder).require(["statistics"])
+        assert f"To gather statistics on your own videos: clipsonic train {command}." in str(
+            caught.value
+        )
+        assert "\n" not in str(caught.value)
 
 
 def test_every_part_has_a_way_to_come_by():
@@ -109,7 +128,7 @@ def test_parts_that_are_published_are_downloaded_and_the_rest_is_trained():
     with pytest.raises(MissingWeights) as caught:
         model_folders.find("mini").require(MODES["clap-tta"].weights)
     assert "clipsonic download clap." in str(caught.value)
-    assert "clipsonic train --data DIR --condition clap-text." in str(caught.value)
+    assert "train --data DIR --condition clap-text --base mini." in str(caught.value)
 
 
 def test_published_weights_stand_in_for_a_part_a_model_lacks(home):

@@ -154,8 +154,10 @@ def test_an_older_run_gets_its_statistics_when_it_is_resumed(make_request):
     outcome = begin(old, device=CPU)
     for folder in (old.run_dir / "model", outcome.path):
         (folder / "statistics.safetensors").unlink()
-    with pytest.raises(MissingWeights, match=r"train --data DIR --stage statistics\."):
+    with pytest.raises(MissingWeights, match=f"--stage statistics --name {old.name}"):
         ClipSonic.load(old.name)("a dog", mode="ms")
+    with pytest.raises(MissingWeights, match=f"train --resume {re.escape(str(old.run_dir))}"):
+        ClipSonic.load(old.run_dir / "model")("a dog", mode="ms")
     resume(old.run_dir, device=CPU)
     assert "ms" in model_folders.find(old.name).modes()
 

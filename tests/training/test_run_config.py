@@ -6,10 +6,10 @@ import pytest
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig, VocoderConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
+from clipsonic_cli.store.model_folders import RUN_FILE
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import deviation_for
 from clipsonic_cli.training.run_config import (
-    FILE,
     Extensions,
     RunConfig,
     read_run_config,
@@ -79,8 +79,8 @@ def test_the_run_is_suggested_for_its_name_and_its_model(tmp_path, monkeypatch, 
 )
 def test_settings_of_another_shape_are_rejected(tmp_path, change, reason):
     write_run_config(tmp_path, SETTINGS)
-    loaded = json.loads((tmp_path / FILE).read_text()) | change
-    (tmp_path / FILE).write_text(json.dumps(loaded))
+    loaded = json.loads((tmp_path / RUN_FILE).read_text()) | change
+    (tmp_path / RUN_FILE).write_text(json.dumps(loaded))
     with pytest.raises(ClipsonicError, match=reason) as caught:
         read_run_config(tmp_path)
     assert "Begin another run" in str(caught.value)
@@ -88,14 +88,14 @@ def test_settings_of_another_shape_are_rejected(tmp_path, change, reason):
 
 def rewrite(folder, version, deviation):
     """Rewrite the settings of a run as format 1 or 2 has them."""
-    stored = json.loads((folder / FILE).read_text(encoding="utf-8")) | {"format": version}
+    stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")) | {"format": version}
     stored["beyond"]["cond_noise"] = deviation
     del stored["beyond"]["cond_cosine"], stored["beyond"]["crops"]
     if version == 1:
         del stored["preset"]
         for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
             del stored["train"][name]
-    (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
+    (folder / RUN_FILE).write_text(json.dumps(stored), encoding="utf-8")
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -114,7 +114,7 @@ def test_an_older_run_goes_on_with_the_noise_it_began_with(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}'])
 def test_a_damaged_file_is_rejected(tmp_path, content):
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / RUN_FILE).write_text(content)
     with pytest.raises(ClipsonicError, match="cannot be used"):
         read_run_config(tmp_path)
 

@@ -233,10 +233,10 @@ def _dry_run(
 
 def _resuming(run_dir: Path, overwrite: bool, minutes: float | None) -> str:
     """Format the command that resumes a run, for people."""
+    from clipsonic_cli.store.model_folders import RUN_FILE
     from clipsonic_cli.training.request import resume_command
-    from clipsonic_cli.training.run_config import FILE
 
-    if not (run_dir / FILE).is_file():
+    if not (run_dir / RUN_FILE).is_file():
         return "the same command again; what was prepared is kept"
     more = " --overwrite" if overwrite else ""
     if minutes is not None:

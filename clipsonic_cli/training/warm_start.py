@@ -42,7 +42,8 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
     """Find a warm start, without reading its weights.
 
     It is named by published weights made for the stage ("improved-diffusion", "bigvgan-44k"), or by
-    a model that has the part: its name or folder.
+    a model that has the part, or its U-Net for frames where the part is one for texts: its name or
+    folder.
 
     Raises:
         UsageError: There is no such model, the model has no such part, or the published weights
@@ -68,7 +69,9 @@ def find_warm_start(name: str, stage: Stage, space: Space) -> WarmStart:
             licence=asset.licence,
         )
     folder = model_folders.find(name, also=able)
-    path = folder.path / f"{part}{model_folders.SUFFIX}"
+    # A U-Net that reads texts may begin with the one that reads frames of the same CLIP.
+    found = "unet" if stage == "unet" and not folder.has(part) else part
+    path = folder.path / f"{found}{model_folders.SUFFIX}"
     if not path.is_file():
         raise UsageError(f"The model '{name}' has no {part} to begin with.")
     header = bundle.read_header(path)

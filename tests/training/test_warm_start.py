@@ -59,7 +59,6 @@ def test_a_model_gives_the_file_of_its_part(micro_sd, part):
     ("name", "stage", "space", "error", "reason"),
     [
         ("nowhere", "unet", "clip-image", UsageError, "no model 'nowhere'"),
-        ("mini", "unet", "clip-text", UsageError, "'mini' has no unet-clip-text"),
         ("openai-clip", "unet", "clip-image", UsageError, "Published ones: improved-diffusion"),
         ("bigvgan-44k", "unet", "clip-image", UsageError, "not a warm start for the stage 'unet'"),
         ("laion-prior", "prior", "clip-image", UsageError, "Published ones: none"),
@@ -70,6 +69,17 @@ def test_a_model_gives_the_file_of_its_part(micro_sd, part):
 def test_what_is_no_start_is_reported(name, stage, space, error, reason):
     with pytest.raises(error, match=reason):
         find_warm_start(name, stage, space)
+
+
+def test_a_unet_for_texts_begins_with_the_one_for_frames_where_there_is_no_other(micro, tmp_path):
+    start = find_warm_start(str(micro), "unet", "clip-text")
+    assert start.path == micro / "unet.safetensors"
+    shutil.copy(micro / "unet.safetensors", tmp_path / "unet-clip-text.safetensors")
+    start = find_warm_start(str(tmp_path), "unet", "clip-text")
+    assert start.path == tmp_path / "unet-clip-text.safetensors"
+    (tmp_path / "unet-clip-text.safetensors").rename(tmp_path / "prior.safetensors")
+    with pytest.raises(UsageError, match="has no unet-clip-text to begin with"):
+        find_warm_start(str(tmp_path), "unet", "clip-text")
 
 
 def test_a_file_of_another_stage_is_rejected(micro, tmp_path):

@@ -137,6 +137,16 @@ def _wav2clip(files: Files) -> Bundle:
     return _bundle("wav2clip", "wav2clip", {}, weights)
 
 
+def _audiobox(files: Files) -> Bundle:
+    """Convert Audiobox Aesthetics; its description has the scale of its scores."""
+    from clipsonic_cli.models.audiobox import from_audiobox
+    from clipsonic_cli.store.foreign import read_foreign
+
+    described = _read_json(files["config.json"])
+    weights = from_audiobox(read_foreign(files["model.safetensors"]), described)
+    return _bundle("audiobox", "audiobox", {}, weights)
+
+
 CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "openai-clip": _openai_clip,
     "laion-prior": partial(_prior, name="laion-prior", file="latest.pth"),
@@ -149,6 +159,7 @@ CONVERSIONS: dict[str, Callable[[Files], Bundle]] = {
     "panns": _panns,
     "passt": _passt,
     "wav2clip": _wav2clip,
+    "audiobox": _audiobox,
 }
 """Conversions into bundles by asset; assets without a row stay as they were published."""
 

@@ -3,6 +3,7 @@
 import json
 
 import published as files
+import published_audiobox
 import published_clap
 import pytest
 import torch
@@ -12,6 +13,7 @@ from clipsonic_cli import published
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import BadBundle
+from clipsonic_cli.models.audiobox import Audiobox
 from clipsonic_cli.models.clap import ClapConfig
 from clipsonic_cli.models.panns import Cnn14
 from clipsonic_cli.models.passt import Passt
@@ -85,6 +87,14 @@ def test_a_file_of_other_things_than_weights_is_no_passt(tmp_path, read):
         convert("passt", tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}"])
+def test_a_damaged_description_is_no_audiobox(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    save_file({"x": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(BadBundle):
+        convert("audiobox", tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_cfg": 1}'])
 def test_a_clip_with_a_damaged_description_is_rejected(tmp_path, text):
     (tmp_path / "open_clip_config.json").write_text(text)
@@ -146,6 +156,17 @@ def test_wav2clip_at_its_real_size(tmp_path):
     network = build(Wav2Clip, convert("wav2clip", tmp_path).weights, "Wav2CLIP")
     assert network(torch.zeros(1, 1, 257, 9)).shape == (1, 512)
     assert float(network.encode_image(torch.zeros(1, 3, 224, 224)).norm()) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_audiobox_aesthetics_at_its_real_size(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(published_audiobox.DESCRIBED, indent=2))
+    save_file(published_audiobox.audiobox(), tmp_path / "model.safetensors")
+    sizes = {file.name: file.bytes for file in ASSETS["audiobox"].files}
+    assert (tmp_path / "model.safetensors").stat().st_size == sizes["model.safetensors"]
+    network = build(Audiobox, convert("audiobox", tmp_path).weights, "Audiobox Aesthetics")
+    scores = network(torch.zeros(1, 160_000), torch.tensor([64_000]))
+    assert torch.isfinite(scores).all()
 
 
 @pytest.mark.slow

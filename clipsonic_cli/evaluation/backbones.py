@@ -50,12 +50,15 @@ class MetricRun:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the backbone has the encoder that is needed, of texts or of images."""
+        """Whether the backbone has what is needed: ratings, or embeddings of texts or images."""
         return self.lacking is None
 
     @property
     def lacking(self) -> str | None:
-        """The encoder that is needed and that the backbone lacks, with its article."""
+        """What is needed that the backbone lacks, with its article."""
+        rates = _has(self.backbone, "ratings")
+        if rates != self.metric.needs_ratings:
+            return "embeddings" if rates else "ratings"
         if self.needs_prompts and not _has(self.backbone, "embed_text"):
             return "a text encoder"
         if self.metric.needs_images and not _has(self.backbone, "embed_images"):
@@ -142,7 +145,7 @@ def load(backbone: str, device: torch.device) -> Backbone:
 
 
 class Ranking:
-    """CLAP scores of single sounds, to keep the best of several.
+    """Scores of single sounds, to keep the best of several.
 
     CLAP was trained on pairs of texts and sounds: what is kept by it owes something to those,
     though the model that made the sounds does not. The embedded network stands in where CLAP was
@@ -151,35 +154,41 @@ class Ranking:
     Args:
         texts: Prompts; all are embedded at once.
         device: Where the network runs.
+        by: A metric: "clap", how well a sound fits its text; or "aes", its production quality,
+            whatever it was made from.
 
     Raises:
         UsageError: A text has no words that the network knows, or names no sound that the
             embedded network was trained on.
+        MissingWeights: The network of "aes" was not downloaded.
         ClipsonicError: Weights are damaged, or a package is missing.
     """
 
-    def __init__(self, texts: Iterable[str], device: torch.device) -> None:
-        (self._run,) = choose(["clap"])
-        texts = list(dict.fromkeys(texts))
+    def __init__(self, texts: Iterable[str], device: torch.device, *, by: str = "clap") -> None:
+        (self._run,) = choose([by])
+        texts = list(dict.fromkeys(texts)) if self._run.needs_prompts else []
         strange = [text for text in texts if not names_known_label(text)]
         if strange and self._run.backbone == EMBEDDED:
             raise UsageError(
                 f"`keep` cannot rank sounds of '{printable(strange[0])}': the small network inside "
                 f"clipsonic knows {len(known_labels())} kinds of sound alone, and none of them is "
-                "in these words. For any words: clipsonic download clap; or leave `keep` out."
+                "in these words. For any words: clipsonic download clap; or leave `keep` out, or "
+                "rank by quality alone: `keep_by` aes."
             )
         self.notes = notes_of([self._run])
         """Which network ranks, for people."""
-        self._backbone = cast(AudioTextBackbone, load(self._run.backbone, device))
-        self._texts = {t: embed_prompts({"": t}, self._backbone) for t in texts}
+        self._backbone = load(self._run.backbone, device)
+        of_texts = cast(AudioTextBackbone, self._backbone)
+        self._texts = {t: embed_prompts({"": t}, of_texts) for t in texts}
 
     def __call__(self, sound: Waveform, text: str) -> Score:
-        """Score one sound against one of the texts, as an evaluation of it alone does.
+        """Score one sound, made from one of the texts, as an evaluation of it alone does.
 
         Raises:
             UsageError: The sound has no samples.
         """
         embedded = embed_sounds([("", sound)], self._backbone)
         generator = torch.Generator().manual_seed(0)
-        score, *_ = self._run.metric(embedded, self._texts[text], generator=generator)
+        against = self._texts[text] if self._texts else embedded
+        score, *_ = self._run.metric(embedded, against, generator=generator)
         return score

@@ -21,6 +21,7 @@ METRICS = Registry(
         "accuracy": "clipsonic_cli.metrics.accuracy:METRIC",
         "cs": "clipsonic_cli.metrics.clip_score:METRIC",
         "is": "clipsonic_cli.metrics.inception:METRIC",
+        "aes": "clipsonic_cli.metrics.aesthetics:METRIC",
     },
 )
 
@@ -32,6 +33,7 @@ BACKBONES = Registry(
         "panns": "clipsonic_cli.metrics.panns:PannsBackbone",
         "passt": "clipsonic_cli.metrics.passt:PasstBackbone",
         "wav2clip": "clipsonic_cli.metrics.wav2clip:Wav2ClipBackbone",
+        "audiobox": "clipsonic_cli.metrics.audiobox:AudioboxBackbone",
         "mini": "clipsonic_cli.metrics.mini:MiniBackbone",
     },
 )

@@ -14,9 +14,10 @@ from clipsonic_cli.metrics.frechet import SAVE_AGAIN, Statistics
 from clipsonic_cli.metrics.windows import Windows
 from clipsonic_cli.types import Note, Score
 
-OfSounds = Literal["reference", "originals", "prompts", "labels", "query images", "set"]
+OfSounds = Literal["reference", "originals", "prompts", "labels", "query images", "set", "nothing"]
 """What sounds are compared with: a set of others; one for each sound, its original, its prompt, its
-class label or the image it was made from; or the sounds' own set."""
+class label or the image it was made from; the sounds' own set; or nothing, where the backbone rates
+each sound."""
 OfVectors = Literal["images", "frames", "image labels"]
 """What query vectors of a model are compared with: the true image of each, frames of the training,
 or the label of each among all, by their images."""
@@ -89,6 +90,11 @@ class Metric:
     def needs_classes(self) -> bool:
         """Whether it compares class probabilities in place of embeddings."""
         return self.against in ("originals", "labels", "set")
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Whether it needs a backbone's ratings in place of embeddings."""
+        return self.against == "nothing"
 
     def __call__(
         self, made: Features, against: Features | Statistics, *, generator: torch.Generator

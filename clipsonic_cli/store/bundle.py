@@ -50,6 +50,7 @@ Kind = Literal[
     "panns",
     "passt",
     "wav2clip",
+    "audiobox",
     "listener",
 ]
 Config = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
@@ -71,6 +72,7 @@ KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "panns": (dict, ()),  # and one CNN14 of 16 kHz
     "passt": (dict, ()),  # and one PaSST-S of 10 s
     "wav2clip": (dict, ()),  # with the image tower of CLIP ViT-B/32
+    "audiobox": (dict, ()),  # and one Audiobox Aesthetics
     "listener": (dict, ("mel", "encoder")),  # ListenerConfig of models/listener.py
 }
 """Type of each kind's config, and the optional fields of a header that it must have."""

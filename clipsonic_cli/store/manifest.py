@@ -251,6 +251,25 @@ ROWS = (
         metrics=("cs",),
     ),
     Asset(
+        name="audiobox",
+        title="Audiobox Aesthetics, which rates sounds as people would",
+        licence="CC-BY-4.0",
+        page=f"{HUB}/facebook/audiobox-aesthetics",
+        files=(
+            _hub_file(
+                "facebook/audiobox-aesthetics",
+                "model.safetensors",
+                length=415_472_992,
+                sha256="a5a3c2412649cc2384ec525ffd5180ce6c4778f43bed6108e0a1303de04d014e",
+                digest_from=THIRD_PARTIES,
+            ),
+            _hub_file("facebook/audiobox-aesthetics", "config.json"),
+        ),
+        size=415_473_000,
+        part="audiobox",
+        metrics=("aes",),
+    ),
+    Asset(
         name="improved-diffusion",
         title="image U-Net of improved-diffusion, a warm start for the mel U-Net",
         licence="MIT",

@@ -40,6 +40,21 @@ class FakeTagger(Bands):
         return (10 * rows).softmax(1)
 
 
+class FakeRatings(Bands):
+    """A network that rates sounds: by the loudness of four bands."""
+
+    name = "audiobox"
+    dim = 4
+    ratings = ("PQ", "PC", "CE", "CU")
+
+    @classmethod
+    def load(cls, device):
+        return cls()
+
+    def embed(self, samples, sample_rate):
+        return super().embed(samples, sample_rate)[:, :4].mean(0, keepdim=True)
+
+
 class FakeImageBackbone(FakeBackbone):
     """A network that embeds each image as the tone of its file's name."""
 

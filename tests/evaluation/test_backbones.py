@@ -7,6 +7,7 @@ import torch
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation import backbones
 from clipsonic_cli.evaluation.backbones import Ranking, choose, notes_of
+from clipsonic_cli.metrics import BACKBONES
 from clipsonic_cli.metrics.mini import MiniBackbone, names_known_label
 from clipsonic_cli.types import Waveform
 
@@ -50,6 +51,8 @@ def test_a_backbone_given_by_name_has_to_be_here():
 def test_a_backbone_that_nothing_can_stand_in_for_has_to_be_here():
     with pytest.raises(MissingWeights, match="clipsonic download wav2clip"):
         choose(["fad", "cs"])
+    with pytest.raises(MissingWeights, match="clipsonic download audiobox"):
+        choose(["aes"])
 
 
 def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
@@ -65,6 +68,9 @@ def test_prompts_are_needed_where_the_backbone_has_no_classes(monkeypatch):
         ("accuracy:panns", "text encoder, which 'panns' lacks. Known: clap, mini"),
         ("clap:vggish", "text encoder, which 'vggish' lacks. Known: clap, mini"),
         ("cs:panns", "an image encoder, which 'panns' lacks. Known: wav2clip"),
+        ("aes:panns", "needs a backbone with ratings, which 'panns' lacks. Known: audiobox."),
+        ("fad:audiobox", "with embeddings, which 'audiobox' lacks. Known: vggish, clap"),
+        ("is:audiobox", "with embeddings, which 'audiobox' lacks"),
         ("similarity:mini", "uses no backbone"),
         ("fda", "Did you mean 'fad'"),
         ("fad:clpa", "Did you mean 'clap'"),
@@ -120,6 +126,16 @@ def test_a_sound_of_nothing_is_rejected(ranking):
 def test_the_small_network_ranks_no_sounds_of_words_it_does_not_know():
     with pytest.raises(UsageError, match="cannot rank sounds of 'spaceship engine humming'"):
         Ranking([TEXTS[0], "spaceship engine humming"], CPU)
+
+
+def test_any_sound_is_ranked_by_its_quality(fakes, tone, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "audiobox", "fake_backbones:FakeRatings")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    by_quality = Ranking(["spaceship engine humming"], CPU, by="aes")
+    score = by_quality(tone, "spaceship engine humming")
+    expected = fakes.FakeRatings().embed(tone.samples, tone.sample_rate)[0, 0]
+    assert (score.label, by_quality.notes) == ("aes-pq", [])
+    assert score.value == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,14 @@ def test_what_has_nothing_to_compare_with_is_left_out_and_said(run, truth):
     assert messages == list(results.notes)
 
 
+def test_ratings_need_nothing_to_compare_with(run, truth, monkeypatch):
+    monkeypatch.setitem(BACKBONES._entries, "audiobox", "fake_backbones:FakeRatings")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    [row] = run(truth, metrics=("aes",)).rows
+    assert [score.label for score in row.scores] == ["aes-pq", "aes-pc", "aes-ce", "aes-cu"]
+    assert {(score.n, score.rows) for score in row.scores} == {(16, 16)}
+
+
 def test_similarity_of_folders_is_left_out_where_there_are_other_metrics(run, truth):
     results = run(truth, metrics=("clap", "similarity"))
     assert [score.metric for score in results.rows[0].scores] == ["clap"]

@@ -32,8 +32,9 @@ def test_it_says_what_it_is(metric, request):
     assert metric.better in ("lower", "higher")
 
 
-def test_identical_sets_score_best(metric):
-    made = vectors(100, windows=1)
+@pytest.mark.parametrize("name", [name for name in METRICS if not METRICS.load(name).needs_ratings])
+def test_identical_sets_score_best(name):
+    metric, made = METRICS.load(name), vectors(100, windows=1)
     best, worse = (metric(some, made, generator=generator()) for some in (made, mixed(made, 0.5)))
     for one, other in zip(best, worse, strict=True):
         ahead = other.value - one.value if metric.better == "lower" else one.value - other.value
@@ -182,9 +183,10 @@ def test_saved_statistics_tell_of_other_sample_rates_and_lengths():
         ("accuracy", {"audio", "prompts", "classes"}),
         ("is", {"audio", "classes"}),
         ("cs", {"audio", "images"}),
+        ("aes", {"audio", "ratings"}),
     ],
 )
 def test_a_metric_says_what_it_needs(name, needs):
     metric = METRICS.load(name)
-    kinds = ("audio", "reference", "prompts", "classes", "images")
+    kinds = ("audio", "reference", "prompts", "classes", "images", "ratings")
     assert {kind for kind in kinds if getattr(metric, f"needs_{kind}")} == needs

@@ -67,6 +67,7 @@ def test_evaluation_needs_what_its_metrics_take_by_themselves():
     assert [row.name for row in needed_for("fad:panns")] == ["panns"]
     assert [row.name for row in needed_for("is")] == ["passt"]
     assert [row.name for row in needed_for("cs")] == ["wav2clip"]
+    assert [row.name for row in needed_for("aes")] == ["audiobox"]
 
 
 def test_blanks_in_a_purpose_do_not_matter():

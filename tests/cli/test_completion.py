@@ -48,7 +48,7 @@ def complete(monkeypatch, capsys):
         ("train --base ", "published mini"),
         ("train --warm-start ", "mini improved-diffusion bigvgan-44k"),
         ("train --tracker ", "tensorboard wandb"),
-        ("eval --metrics ", "fad clap-windows similarity nearest-frame label-rank kl is"),
+        ("eval --metrics ", "fad clap-windows similarity nearest-frame label-rank kl is aes"),
         ("eval --metrics fad kad c", "clap clap-windows"),
         ("eval --modes iq zs p", "pd"),
         ("eval --metrics fad --spl", "--split --split-seed"),
@@ -58,6 +58,7 @@ def complete(monkeypatch, capsys):
         ("download --for c", "clap-tta clip-tta clap clap-windows"),
         ("download cl", "clap clap-transformers"),
         ("generate --s", "--sampler --steps --seconds --seed --spectrogram --skip-existing"),
+        ("generate --keep-by ", "clap aes"),
         ("generate --normalize ", "peak none"),
     ],
 )

@@ -634,6 +634,22 @@ def test_the_best_takes_a_name_that_says_no_seed(call):
     assert read_recipe(Path("dog.wav")).seed == 1 + scored.index(max(scored))
 
 
+def test_sounds_of_an_image_are_kept_by_quality(call, fakes, monkeypatch):
+    from clipsonic_cli.evaluation import backbones
+    from clipsonic_cli.metrics import BACKBONES
+
+    Image.new("RGB", (8, 8)).save("cat.png")
+    how = ["--image", "cat.png", *PICTURE, "-n", 3, "--keep", 1, "--keep-by", "aes", "--seed", 1]
+    code, _, (line,) = call(*how, "-q")
+    assert (code, "clipsonic download audiobox" in line) == (3, True)
+    monkeypatch.setitem(BACKBONES._entries, "audiobox", "fake_backbones:FakeRatings")
+    monkeypatch.setattr(backbones, "is_here", lambda _name: True)
+    code, (kept,), err = call(*how, "--json")
+    said = [float(line.rpartition("aes-pq ")[2]) for line in err if ": aes-pq " in line]
+    assert (code, len(said)) == (0, 3)
+    assert json.loads(kept)["score"]["aes-pq"] == pytest.approx(max(said), abs=1e-3)
+
+
 def test_every_query_keeps_its_own_best(call):
     _, out, _ = call(
         "a dog", "a cat", *FAST, "-n", 2, "--keep", 1, "--seed", 1, "-o", "{prompt}.wav"
@@ -656,7 +672,9 @@ def test_a_score_of_one_sound_is_that_of_its_evaluation(call):
         (["dog", "-n", 3, "--keep", 4], "from 1 to the 3"),
         (["dog", "-n", 3, "--keep", 0], "from 1 to the 3"),
         (["dog", "-n", 3, "--keep", 1, "--skip-existing"], "--skip-existing"),
-        (["--image", "cat.png", "-n", 3, "--keep", 1], "is an image"),
+        (["--image", "cat.png", "-n", 3, "--keep", 1], "is an image; rank by quality (--keep-by"),
+        (["dog", "-n", 3, "--keep-by", "aes"], "give both"),
+        (["dog", "-n", 3, "--keep", 1, "--keep-by", "fad"], "Unknown keep-by 'fad'"),
     ],
 )
 def test_what_cannot_be_kept_is_rejected_before_anything_is_made(call, arguments, words):

@@ -28,7 +28,7 @@ SURFACE = {
     """,
     "generate": """
         --batch-size --bits --count --debug --device --dtype --file --file-format --format
-        --guidance --help --image --json --keep --like --mode --model --negative --no-trim
+        --guidance --help --image --json --keep --keep-by --like --mode --model --negative --no-trim
         --normalize --output --overwrite --play --preset --quiet --rate --sampler --seconds --seed
         --skip-existing --spectrogram --steps --trim --vocoder -f -h -i -m -n -o -q -s -w
     """,

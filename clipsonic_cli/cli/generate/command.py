@@ -57,6 +57,7 @@ def generate(
     seed: Annotated[int | None, generate_options.SEED] = None,
     count: Annotated[int, generate_options.COUNT] = 1,
     keep: Annotated[int | None, generate_options.KEEP] = None,
+    keep_by: Annotated[str, generate_options.KEEP_BY] = "clap",
     vocoder: Annotated[str | None, options.VOCODER] = None,
     output: Annotated[str | None, generate_options.OUTPUT] = None,
     suffix: Annotated[str | None, generate_options.SUFFIX] = None,
@@ -84,6 +85,8 @@ def generate(
     console = Console(quiet=quiet, as_json=as_json, options=options.spellings(ctx.command))
     # Check options.
     ranges.check_all(ranges.GENERATE, {"count": count, "batch_size": batch_size}, "`{}`")
+    if keep is None and "keep_by" in options.on_command_line(ctx):
+        raise UsageError("--keep-by says which sounds --keep writes; give both.")
     _check_files(keep, count, overwrite=overwrite, skip_existing=skip_existing)
     choices = options.not_none(
         mode=mode,
@@ -125,7 +128,7 @@ def generate(
         DEFAULT_NAME if original is None else original.name,
         several=len(recipes) > 1,
     )
-    rounds = plan_rounds(requests, recipes, template, count, keep)
+    rounds = plan_rounds(requests, recipes, template, count, keep, keep_by)
     _note_rows(requests, template, seed, console)
     if output == STDOUT:
         others = {"json": as_json, "skip-existing": skip_existing, "spectrogram": spectrogram}
@@ -167,7 +170,7 @@ def generate(
             rounds,
             console,
             batch_size=batch_size,
-            rank=keep is not None,
+            rank_by=None if keep is None else keep_by,
             delivery=delivery,
             finish=finish,
         )

@@ -17,6 +17,8 @@ from clipsonic_cli.modes import DEFAULT_MODE, Kind, mode_for
 
 MAX_SOUNDS = 1_000_000
 """Most sounds of a run; all of their recipes are in memory."""
+RANKINGS = ("clap", "aes")
+"""Metrics by which the best sounds of a query can be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +103,16 @@ def plan_rounds(
     template: Template,
     variations: int,
     keep: int | None,
+    keep_by: str = "clap",
 ) -> list[Round]:
     """Name the file of every recipe, and group the recipes of which the best are kept.
 
     The variations of each request stand one after the other, of which so many are kept; None is
-    all, each in a group of its own.
+    all, each in a group of its own. ``keep_by`` is one of :data:`RANKINGS`.
 
     Raises:
-        UsageError: Sounds of an image would have to be ranked, which no network can; or a row has
-            no value for a column that names use.
+        UsageError: Sounds of an image would have to be ranked by a text; or a row has no value for
+            a column that names use.
     """
     sounds: list[dict[str, str | int]] = []
     named = template.fields & {name for request in requests for name in request.columns}
@@ -127,10 +130,11 @@ def plan_rounds(
     jobs = [Job(recipe=r, path=p) for r, p in zip(recipes, paths, strict=True)]
     if keep is None:
         return [Round(jobs=[job], keep=1, by_seed=True) for job in jobs]
-    if image := next((recipe.image for recipe in recipes if recipe.image is not None), None):
+    image = next((recipe.image for recipe in recipes if recipe.image is not None), None)
+    if image is not None and keep_by == "clap":
         raise UsageError(
-            f"--keep ranks sounds by how well they fit a text, and '{image}' is an image; leave "
-            "--keep out."
+            f"--keep ranks sounds by how well they fit a text, and '{image}' is an image; rank by "
+            "quality (--keep-by aes), or leave --keep out."
         )
     by_seed = "seed" in template.fields
     return [

@@ -35,7 +35,7 @@ class Made:
     elapsed: float
     """Seconds that it took; in a batch, its share."""
     score: Score | None = None
-    """How well it fits its text; None where sounds are not ranked."""
+    """What it is ranked by; None where sounds are not ranked."""
 
 
 class Progress:
@@ -71,11 +71,14 @@ def make(
     console: Console,
     *,
     batch_size: int,
-    rank: bool,
+    rank_by: str | None,
     delivery: Delivery,
     finish: Finish,
 ) -> None:
-    """Make the sounds of all rounds, deliver the best of each, and print their paths."""
+    """Make the sounds of all rounds, deliver the best of each, and print their paths.
+
+    ``rank_by`` is the metric by which sounds are ranked, or None.
+    """
     jobs = [job for one in rounds for job in one.jobs]
     progress = Progress(console.bars(), len(jobs))
     # Check every recipe, before anything is said.
@@ -83,10 +86,11 @@ def make(
     sounds = sonic.generate(recipes, batch_size=batch_size, report=progress)
     _note_model(sonic, recipes, console)
     ranking = None
-    if rank:
+    if rank_by is not None:
         from clipsonic_cli.evaluation.backbones import Ranking
 
-        ranking = Ranking([recipe.query.name for recipe in recipes], sonic.parts.device)
+        texts = [recipe.query.name for recipe in recipes]
+        ranking = Ranking(texts, sonic.parts.device, by=rank_by)
         for note in ranking.notes:
             console.note(f"note: {note}")
     if len(jobs) > 1:

@@ -2,6 +2,7 @@
 
 import typer
 
+from clipsonic_cli.cli.generate.jobs import RANKINGS
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, FORMATS, SUBTYPES
 from clipsonic_cli.cli.generate.requests import COLUMNS, FILE_FORMATS
 from clipsonic_cli.cli.options import PRESETS, number, output, query, run, sampling, whole
@@ -52,9 +53,15 @@ SEED = sampling(
 COUNT = sampling("--count -n N", "Sounds per query; their seeds count up.", whole)
 KEEP = sampling(
     "--keep K",
-    "Write only the K variations that fit the text best: by CLAP if downloaded (trained on text "
-    "and sound), else by the small built-in network. Default: all, unranked.",
+    "Write only the best K variations of each query. Default: all, unranked.",
     whole,
+)
+KEEP_BY = sampling(
+    "--keep-by NAME",
+    "What is best: 'clap', what fits the text, by CLAP if downloaded (trained on text and sound), "
+    "else by the small built-in network; 'aes', the highest production quality by Audiobox "
+    "Aesthetics, whatever the text or image.",
+    only=RANKINGS,
 )
 OUTPUT = output(
     "--output -o PATH",

@@ -197,6 +197,7 @@ RUN = {
     "frame_rate": FRAME_RATE,
     "workers": Range(low=0, high=1024, whole=True, optional=True),
     "sample_every": Range(low=0, high=10**9, whole=True, optional=True),
+    "text_share": Range(low=0, high=0.4, optional=True),
 }
 """Numbers of ``clipsonic train`` besides those of the loop."""
 

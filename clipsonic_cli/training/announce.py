@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ def plan(
         yield "the model's licence is not stated: to state it, give `licence` when a run begins"
 
 
-def with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:
-    """Return the callback for steps, which says once how long the training will take."""
+def with_estimate(callbacks: TrainCallbacks, *, share: float) -> Callable[[StepStatus], None]:
+    """Return the callback for steps, which says once how long the training will take.
+
+    ``share`` is the part of the whole time that these steps have: minutes left are of the whole.
+    """
     steps = itertools.count(1)
 
     def on_step(status: StepStatus) -> None:
@@ -57,7 +61,8 @@ def with_estimate(callbacks: TrainCallbacks) -> Callable[[StepStatus], None]:
             callbacks.on_message(
                 f"about {duration(status.seconds_left)} to go, {duration(status.pace)} a step"
             )
-        callbacks.on_step(status)
+        left = None if status.minutes_left is None else status.minutes_left / share
+        callbacks.on_step(replace(status, minutes_left=left))
 
     return on_step
 

@@ -34,6 +34,7 @@ from clipsonic_cli.training.run import load_encoder
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup, build
 from clipsonic_cli.training.stages import Encoder
+from clipsonic_cli.training.text_parts import share_of, wanted
 from clipsonic_cli.types import Clip
 
 SAMPLE = 8
@@ -74,7 +75,11 @@ class DryRun:
     pace: float | None
     """Seconds a step."""
     train_seconds: float | None
-    """To the nearer of both ends; validations and samples come to it."""
+    """To the nearer of both ends, with parts for texts; validations and samples come to it."""
+    text_parts: Sequence[str]
+    """Parts for texts that are trained at the end, if clips are as the list says."""
+    text_share: float
+    """Share of the time for each of them."""
     train_bytes: int | None
     """Of the run's folder, and of the finished model."""
     free_bytes: int
@@ -135,11 +140,13 @@ def dry_run(
             # The checkpoints kept and the one being written, the best average, and the parts.
             parts = sum(path.stat().st_size for path in resolved.base.path.glob("*"))
             run_bytes = state * (config.train.keep + 2) + 2 * parts
+        texts, share = _text_parts(request, config, encoder, data)
 
     # Estimate.
     seconds = None
     if pace is not None:
-        seconds = min(pace * config.train.steps, 60 * minutes if minutes else float("inf"))
+        whole = pace * config.train.steps / (1 - share * len(texts))
+        seconds = min(whole, 60 * minutes if minutes else float("inf"))
     return DryRun(
         run_dir=request.run_dir,
         data=data,
@@ -147,10 +154,21 @@ def dry_run(
         reasons=reasons,
         pace=pace,
         train_seconds=seconds,
+        text_parts=texts,
+        text_share=share,
         train_bytes=run_bytes,
         free_bytes=free_bytes(request.run_dir),
         missing=missing,
     )
+
+
+def _text_parts(
+    request: TrainRequest, config: RunConfig, encoder: Encoder | None, data: DataEstimate
+) -> tuple[list[str], float]:
+    """Return the parts that are trained for texts, and the share of the time of each."""
+    share = share_of(request)
+    names, _ = wanted(config, encoder, data.labels, data.splits.get("valid", 0))
+    return (names if share else []), share
 
 
 def _prepared(request: TrainRequest, encoder: Encoder | None) -> tuple[DataEstimate, Catalogue]:

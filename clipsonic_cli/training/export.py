@@ -107,14 +107,10 @@ class ModelInTraining:
 
     def finish(self, progress: Progress) -> Outcome:
         """Keep the best average or the last, publish the model, and write its card."""
-        best = None
-        if self.setup.held_out is not None and self.config.train.publish == "best":
-            best = checkpoint.load_best(self.run_dir)
-        self._write(progress, best, final=True)
+        best = self.write_last(progress)
         model = published(self.folder, self.config.name, self.part, self.callbacks)
         self.choose_default_mode(model)
-        write_card(model, self.config.name, self.command(model, image="picture.jpg"))
-        return Outcome(
+        outcome = Outcome(
             name=self.config.name,
             path=model.path,
             run_dir=self.run_dir,
@@ -123,8 +119,23 @@ class ModelInTraining:
             seconds=progress.seconds,
             losses=progress.losses,
             best=None if best is None else best["score"],
-            command=self.command(model),
+            command=None,
         )
+        return self.renewed(outcome)
+
+    def write_last(self, progress: Progress) -> Mapping[str, Any] | None:
+        """Write the part with the best average or the last, and return the best, if any."""
+        best = None
+        if self.setup.held_out is not None and self.config.train.publish == "best":
+            best = checkpoint.load_best(self.run_dir)
+        self._write(progress, best, final=True)
+        return best
+
+    def renewed(self, outcome: Outcome) -> Outcome:
+        """Write the card of a model that has other parts now, and return it with its command."""
+        model = ModelFolder(outcome.path)
+        write_card(model, self.config.name, self.command(model, image="picture.jpg"))
+        return replace(outcome, command=self.command(model))
 
     def _write(
         self, progress: Progress, best: Mapping[str, Any] | None, *, final: bool = False

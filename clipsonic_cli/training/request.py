@@ -97,6 +97,8 @@ class TrainRequest:
     """Of the weights; None is that of the warm start."""
     overwrite: bool = False
     """Whether a part that another run trained is replaced."""
+    text_share: float | None = None
+    """Share of the time for each part that texts need (``text_parts.py``); 0 trains none."""
     only_statistics: bool = False
     """Whether the statistics of the frames are made, and nothing is trained."""
 
@@ -142,6 +144,11 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     if request.size is not None and request.size not in sizes:
         raise unknown("size", request.size, list(sizes))
     request.extensions.check(request.stage, request.space)
+    if request.text_share and request.part.name != "unet":
+        raise UsageError(
+            "`text_share` is for a U-Net that reads frames, to whose model it adds what texts "
+            "need. Leave it out."
+        )
     check_trackers(request.trackers)
     usual = TrainConfig().batch_size if request.preset == "paper" else processes
     share_of_batch(request.train.get("batch_size", usual), processes)

@@ -16,14 +16,12 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from clipsonic_cli.atomic import check_writable
-from clipsonic_cli.config import MelSpec
 from clipsonic_cli.data.report import write_csv
 from clipsonic_cli.encoders.clap import load_clap
 from clipsonic_cli.encoders.clip import ClipModel, load_clip
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.preparation.catalogue import read_catalogue
-from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
 from clipsonic_cli.store.model_folders import ModelFolder
@@ -31,19 +29,16 @@ from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.optimizer import make_accelerator
 from clipsonic_cli.trainer.tracking import check_trackers
-from clipsonic_cli.training import announce, data_setup, publish
+from clipsonic_cli.training import announce, data_setup, publish, text_parts
 from clipsonic_cli.training.card import data_summary, write_summary
 from clipsonic_cli.training.export import (
     ModelInTraining,
     Outcome,
-    command_for,
-    published,
     run_id,
 )
 from clipsonic_cli.training.presets import choose, this_machine
 from clipsonic_cli.training.request import (
     SILENT,
-    Resolved,
     TrainCallbacks,
     TrainRequest,
     check_new,
@@ -51,9 +46,8 @@ from clipsonic_cli.training.request import (
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import STAGES, STATISTICS, Encoder, Part
-from clipsonic_cli.training.statistics import write_statistics
-from clipsonic_cli.training.text_modes import choose_default_mode
+from clipsonic_cli.training.stages import STATISTICS, Encoder, Part
+from clipsonic_cli.training.statistics import only_statistics, write_statistics
 from clipsonic_cli.training.warm_start import find_warm_start
 
 
@@ -91,9 +85,7 @@ def begin(
         encoder = load_encoder(resolved.base, request.part, accelerator.device)
         data = _gather(request, encoder, accelerator, callbacks)
         if request.only_statistics:
-            outcome = (
-                _only_statistics(request, resolved, data, encoder, callbacks) if main else None
-            )
+            outcome = only_statistics(request, resolved, data, encoder, callbacks) if main else None
             accelerator.wait_for_everyone()
             return outcome
 
@@ -115,7 +107,8 @@ def begin(
             write_summary(run_dir, summary)
             config = _with_queries(config, request, data, callbacks)
             _add_statistics(config, setup, encoder, run_dir, callbacks)
-        return _train(config, setup, run_dir, accelerator, minutes, callbacks)
+            text_parts.plan(request, config, setup, encoder, run_dir, callbacks)
+        return _train(config, setup, encoder, run_dir, accelerator, minutes, callbacks)
 
 
 def resume(
@@ -168,7 +161,7 @@ def resume(
         setup = build(config, catalogue, encoder, start)
         if accelerator.is_main_process and not model.has(STATISTICS.name):  # of an older run
             _add_statistics(config, setup, encoder, run_dir, callbacks)
-        return _train(config, setup, run_dir, accelerator, minutes, callbacks)
+        return _train(config, setup, encoder, run_dir, accelerator, minutes, callbacks)
 
 
 def _gather(
@@ -257,81 +250,32 @@ def _add_statistics(
         )
 
 
-def _only_statistics(
-    request: TrainRequest,
-    resolved: Resolved,
-    data: data_setup.PreparedData,
-    encoder: Encoder | None,
-    callbacks: TrainCallbacks,
-) -> Outcome:
-    """Add the statistics of the frames to a model; the run's folder can be made again."""
-    assert isinstance(encoder, ClipModel)  # as the part requires
-    folder, name, part = request.run_dir / "model", request.name, request.part.name
-    publish.take_over(resolved.base, folder, part)
-    frames = STAGES[request.stage].least_frames(request.extensions.window, MelSpec())
-    clips = Prepared(data.catalogue, data.catalogue.numbers("train", mel_frames=frames))
-    started = time.monotonic()
-    write_statistics(
-        folder,
-        clips,
-        encoder,
-        seed=request.source.seed,
-        meta={
-            "data": data_setup.name_of(request.source.data),
-            "licence": request.licence or "not stated",
-            "run": part,
-        },
-        on_message=callbacks.on_message,
-        report=callbacks.on_progress,
-    )
-    model = published(folder, name, part, callbacks)
-    choose_default_mode(
-        model,
-        clips,
-        None,
-        encoder.device,
-        on_message=callbacks.on_message,
-        report=callbacks.on_progress,
-    )
-    prompts, image = data_setup.prompts_of(data, request.space), None
-    if not prompts:
-        queries = request.run_dir / "samples" / "queries"
-        images = data_setup.save_frames(data, queries, on_message=callbacks.on_message)
-        image = str(images[0]) if images else None
-    return Outcome(
-        name=name,
-        path=model.path,
-        run_dir=request.run_dir,
-        part=part,
-        step=0,
-        seconds=time.monotonic() - started,
-        losses={},
-        best=None,
-        command=command_for(model, part, prompts, image),
-    )
-
-
 def _train(
     config: RunConfig,
     setup: Setup,
+    encoder: Encoder | None,
     run_dir: Path,
     accelerator: Accelerator,
     minutes: float | None,
     callbacks: TrainCallbacks,
 ) -> Outcome | None:
-    """Write ``run.json``, run the loop, and publish the model."""
+    """Write ``run.json``, run the loop, publish the model, and add what texts need."""
     main = accelerator.is_main_process
     if main:
         write_run_config(run_dir, config)
     accelerator.wait_for_everyone()
+    plan = text_parts.planned(run_dir)
+    own_minutes = None if minutes is None else plan.rest * minutes
     model = ModelInTraining(config, setup, run_dir, accelerator.device, callbacks)
     if main:
         command = model.command(ModelFolder(model.folder))
         for note in (
             *announce.notes(config, setup, model.data, accelerator.device),
-            *announce.plan(config, run_dir, minutes, command),
+            *announce.plan(config, run_dir, own_minutes, command),
+            *text_parts.notes(plan),
         ):
             callbacks.on_message(note)
+    started = time.monotonic()
     progress = train(
         setup.objective,
         setup.dataset,
@@ -339,11 +283,22 @@ def _train(
         run_dir,
         held_out=setup.held_out,
         device=accelerator.device,
-        minutes=minutes,
+        minutes=own_minutes,
         trackers=config.trackers,
         on_save=model.save,
-        on_step=announce.with_estimate(callbacks),
+        on_step=announce.with_estimate(callbacks, share=plan.rest),
     )
+    spare = None if minutes is None else minutes - (time.monotonic() - started) / 60
     outcome = model.finish(progress) if main else None
     accelerator.wait_for_everyone()
-    return outcome
+    added = text_parts.train_parts(
+        config,
+        setup,
+        encoder,
+        run_dir,
+        accelerator,
+        seconds=progress.seconds,
+        spare=spare,
+        callbacks=callbacks,
+    )
+    return model.renewed(outcome) if added and outcome is not None else outcome

@@ -7,11 +7,17 @@ from typing import Any
 
 import torch
 
+from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.preparation.statistics import as_bundle, embed_bank, frame_sums, summarize
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import SUFFIX
+from clipsonic_cli.training import data_setup, publish
+from clipsonic_cli.training.export import Outcome, command_for, published
+from clipsonic_cli.training.request import Resolved, TrainCallbacks, TrainRequest
+from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.training.text_modes import choose_default_mode
 from clipsonic_cli.types import Report, silent
 
 PART = "statistics"
@@ -36,4 +42,58 @@ def write_statistics(
     on_message(
         f"statistics of {config.count:,} frames and {config.texts} texts, for the modes ms, ra and "
         f"rt ({time.monotonic() - started:.0f} s)"
+    )
+
+
+def only_statistics(
+    request: TrainRequest,
+    resolved: Resolved,
+    data: data_setup.PreparedData,
+    encoder: Encoder | None,
+    callbacks: TrainCallbacks,
+) -> Outcome:
+    """Add the statistics of the frames to a model; the run's folder can be made again."""
+    assert isinstance(encoder, ClipModel)  # as the part requires
+    folder, name, part = request.run_dir / "model", request.name, request.part.name
+    publish.take_over(resolved.base, folder, part)
+    frames = STAGES[request.stage].least_frames(request.extensions.window, MelSpec())
+    clips = Prepared(data.catalogue, data.catalogue.numbers("train", mel_frames=frames))
+    started = time.monotonic()
+    write_statistics(
+        folder,
+        clips,
+        encoder,
+        seed=request.source.seed,
+        meta={
+            "data": data_setup.name_of(request.source.data),
+            "licence": request.licence or "not stated",
+            "run": part,
+        },
+        on_message=callbacks.on_message,
+        report=callbacks.on_progress,
+    )
+    model = published(folder, name, part, callbacks)
+    choose_default_mode(
+        model,
+        clips,
+        None,
+        encoder.device,
+        on_message=callbacks.on_message,
+        report=callbacks.on_progress,
+    )
+    prompts, image = data_setup.prompts_of(data, request.space), None
+    if not prompts:
+        queries = request.run_dir / "samples" / "queries"
+        images = data_setup.save_frames(data, queries, on_message=callbacks.on_message)
+        image = str(images[0]) if images else None
+    return Outcome(
+        name=name,
+        path=model.path,
+        run_dir=request.run_dir,
+        part=part,
+        step=0,
+        seconds=time.monotonic() - started,
+        losses={},
+        best=None,
+        command=command_for(model, part, prompts, image),
     )

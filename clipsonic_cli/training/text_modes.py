@@ -9,7 +9,7 @@ is one of those that ``rt`` averages.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.encoders.transfer import RetrievalEncoder
 from clipsonic_cli.errors import BadBundle, ClipsonicError
+from clipsonic_cli.metrics.intervals import LEAST, Interval, of_mean
 from clipsonic_cli.models.statistics import Statistics
 from clipsonic_cli.modes import MODES, WAYS
 from clipsonic_cli.parts import Parts
@@ -55,12 +56,34 @@ class Comparison:
     """By mode: the same from the mean frame, which is 0 for one vector for all texts."""
     by: str
     """What was compared, for people."""
+    cosines: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """By mode, (N,): those of the frames."""
+    text_of: Tensor = field(default_factory=lambda: torch.zeros(0), compare=False, repr=False)
+    """(N,) int64, the number of each frame's text."""
 
     @property
     def best(self) -> str:
         """The mode that fits best, among those that tell texts apart."""
         least = APART * max(self.apart.values())
         return next(mode for mode in self.fits if self.apart[mode] >= least)
+
+    def without(self, mode: str) -> "Comparison":
+        """Return the comparison of the other modes."""
+        fits = {name: fit for name, fit in self.fits.items() if name != mode}
+        return replace(self, fits=fits, apart={name: self.apart[name] for name in fits})
+
+    def advantage(self, mode: str, other: str) -> tuple[float, Interval | None]:
+        """Compute by how much a mode's mean cosine is above another's, and the interval of that.
+
+        The unit is the text, as frames of one text have a vector in common; the frame where texts
+        are too few for an interval.
+        """
+        ahead = (self.cosines[mode] - self.cosines[other]).double()
+        texts = sorted(set(self.text_of.tolist()))
+        means = torch.stack([ahead[self.text_of == text].mean() for text in texts])
+        values = ahead if len(means) < LEAST else means
+        interval = of_mean(values, generator=torch.Generator().manual_seed(0))
+        return float(values.mean()), interval
 
     def __str__(self) -> str:
         fits = ", ".join(f"{mode} {fit:.2f}" for mode, fit in self.fits.items())
@@ -124,20 +147,27 @@ def compare(
     # Compare.
     if memory is not None:
         statistics.frames, statistics.sizes = memory, torch.ones(len(memory))
-    fits, apart = {}, {}
+    fits, apart, cosines = {}, {}, {}
     for done, mode in enumerate(modes):
         report("ways from text", done, len(modes))
         encode = parts.encoder(MODES[mode], candidates=1)  # half the time of the default
         if mode == "rt":
             encode = RetrievalEncoder(clip, statistics)
         embed, mean = _embed(encode, queries)[text_of], statistics.frame_mean
-        fits[mode] = round(float((embed * frames).sum(1).mean()), 4)
+        cosines[mode] = (embed * frames).sum(1)
+        fits[mode] = round(float(cosines[mode].mean()), 4)
         centred = F.cosine_similarity(embed - mean, frames - mean)
         apart[mode] = round(float(centred.mean()), 4)
     report("ways from text", len(modes), len(modes))
     order = sorted(fits, key=lambda mode: -fits[mode])
     by = f"the labels of {len(frames)} frames" if has_labels else f"{len(frames)} frames, no labels"
-    return Comparison(fits={mode: fits[mode] for mode in order}, apart=apart, by=by)
+    return Comparison(
+        fits={mode: fits[mode] for mode in order},
+        apart=apart,
+        by=by,
+        cosines=cosines,
+        text_of=text_of,
+    )
 
 
 def text_modes(parts: Parts) -> list[str]:
@@ -197,16 +227,7 @@ def choose_default_mode(
     message, and leaves the model as it was.
     """
     try:
-        memory = None
-        if held_out is not None and len(held_out) >= HELD_OUT:
-            frames, labels = frames_of(held_out)
-        else:  # every other clip is compared, and the others are what is retrieved
-            frames, labels = frames_of(Prepared(clips.catalogue, clips.clips[::2]))
-            memory, _ = frames_of(Prepared(clips.catalogue, clips.clips[1::2] or clips.clips))
-        parts = Parts(model, device, torch.float32)
-        # Networks begin with random weights, before they are given their own.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            found = compare(parts, frames, labels, memory=memory, report=report)
+        found = compare_by_clips(model, clips, held_out, device, report=report)
     except (ClipsonicError, torch.OutOfMemoryError) as error:
         on_message(f"the ways from text are not compared: {str(error).splitlines()[0]}")
         return None
@@ -214,6 +235,27 @@ def choose_default_mode(
         store(model, found)
         on_message(str(found))
     return found
+
+
+def compare_by_clips(
+    model: ModelFolder,
+    clips: Prepared,
+    held_out: Prepared | None,
+    device: torch.device,
+    *,
+    report: Report = silent,
+) -> Comparison | None:
+    """Compare the ways from text by frames of the clips of :func:`choose_default_mode`."""
+    memory = None
+    if held_out is not None and len(held_out) >= HELD_OUT:
+        frames, labels = frames_of(held_out)
+    else:  # every other clip is compared, and the others are what is retrieved
+        frames, labels = frames_of(Prepared(clips.catalogue, clips.clips[::2]))
+        memory, _ = frames_of(Prepared(clips.catalogue, clips.clips[1::2] or clips.clips))
+    parts = Parts(model, device, torch.float32)
+    # Networks begin with random weights, before they are given their own.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        return compare(parts, frames, labels, memory=memory, report=report)
 
 
 def store(model: ModelFolder, found: Comparison) -> None:

@@ -8,6 +8,7 @@ import torch
 from make_media import put
 from small_videos import write_videos
 
+from clipsonic_cli.training import text_parts
 from clipsonic_cli.training.dry_run import dry_run
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin
@@ -61,10 +62,19 @@ def test_a_dry_run_foresees_what_the_training_finds(trained, request_of, videos)
     assert set(data.left_out) == set(found.left_out) == {"notes.txt"}
     assert data.hours == pytest.approx(found.hours, rel=0.2)
     assert foreseen.config.train == read_run_config(run_dir).train
+    assert (foreseen.text_parts, foreseen.text_share) == ([], 0.1)
     # And nothing of it is left to prepare but what cannot be.
     again = dry_run(request_of(videos, "again"), device=CPU)
     assert again.data.unprepared == 1
     assert again.data.splits == data.splits
+
+
+def test_parts_for_texts_come_to_the_steps(request_of, videos, monkeypatch):
+    monkeypatch.setattr(text_parts, "HELD_OUT", 1)
+    request = dataclasses.replace(request_of(videos, "texts"), text_share=0.2)
+    foreseen = dry_run(request, device=CPU)
+    assert foreseen.text_parts == ["bridge", "prior-sd"]
+    assert foreseen.train_seconds == pytest.approx(foreseen.pace * LOOP["steps"] / 0.6)
 
 
 def test_the_nearer_end_counts(request_of, videos):

@@ -61,6 +61,7 @@ def train(
     resume: Annotated[Path | None, train_options.RESUME] = None,
     steps: Annotated[int | None, train_options.STEPS] = None,
     minutes: Annotated[float | None, train_options.MINUTES] = None,
+    text_share: Annotated[float | None, train_options.TEXT_SHARE] = None,
     batch_size: Annotated[int | None, train_options.BATCH_SIZE] = None,
     micro_batch: Annotated[int | None, train_options.MICRO_BATCH] = None,
     lr: Annotated[float | None, train_options.LR] = None,
@@ -164,6 +165,7 @@ def train(
             trackers=tuple(trackers or ()),
             licence=licence,
             overwrite=overwrite,
+            text_share=text_share,
         )
     more = options.not_none(sample_every=sample_every, trackers=tuple(trackers or ()) or None)
     run_dir = resume or request.run_dir

@@ -28,6 +28,7 @@ def show(console: Console, result: "DryRun", minutes: float | None) -> None:
         "left out": left_out_line(data.left_out) if data.left_out else "nothing",
         "settings": "; ".join(result.reasons),
         "length": length(result.config.train.steps, minutes),
+        "texts": _texts(result),
         "time": "; ".join(_time(result, minutes)),
         "disk": _disk(result),
         "run": str(result.run_dir),
@@ -61,12 +62,21 @@ def _time(result: "DryRun", minutes: float | None) -> Iterator[str]:
     if seconds is None or pace is None:
         yield "training is not timed"
     elif minutes is not None and seconds == 60 * minutes:
-        some = counted(round(seconds / pace), "step")
+        rest = 1 - result.text_share * len(result.text_parts)
+        some = counted(round(rest * seconds / pace), "step")
         yield f"training {counted(minutes, 'minute')}, about {some}"
     else:
         yield f"training about {duration(seconds)}, with validation and samples more"
     if pace is not None:
         yield f"a step {duration(pace)}"
+
+
+def _texts(result: "DryRun") -> str:
+    """Format what is trained for texts at the end."""
+    if not result.text_parts:
+        return "nothing is trained for them at the end"
+    names = " and ".join(result.text_parts)
+    return f"at the end {names}, {result.text_share:.0%} of the time each, kept where they help"
 
 
 def _disk(result: "DryRun") -> str:

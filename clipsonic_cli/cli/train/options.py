@@ -103,6 +103,13 @@ MINUTES = loop(
     "follow.",
     number,
 )
+TEXT_SHARE = loop(
+    "--text-share SHARE",
+    "Share of the time, at the end, for each network that brings texts nearer to frames: a bridge "
+    "and, with labels, a small prior. Each is kept if texts fit held-out frames better by it. 0: "
+    "none. Default: 0.1; 0 with --preset paper.",
+    number,
+)
 BATCH_SIZE = loop("--batch-size N", "Clips per step, over all processes.", whole)
 MICRO_BATCH = loop(
     "--micro-batch N",

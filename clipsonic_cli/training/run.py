@@ -265,7 +265,7 @@ def _train(
         write_run_config(run_dir, config)
     accelerator.wait_for_everyone()
     plan = text_parts.planned(run_dir)
-    own_minutes = None if minutes is None else plan.rest * minutes
+    own_minutes = None if minutes is None else round(plan.rest * minutes, 3)
     model = ModelInTraining(config, setup, run_dir, accelerator.device, callbacks)
     if main:
         command = model.command(ModelFolder(model.folder))

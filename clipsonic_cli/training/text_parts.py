@@ -70,7 +70,7 @@ class TextPlan:
     @property
     def rest(self) -> float:
         """Share of the time that is the U-Net's."""
-        return 1 - self.share * len(self.due)
+        return round(1 - self.share * len(self.due), 6)
 
     def minutes(self, seconds: float, spare: float | None) -> float:
         """Return the time of the next part, of ``spare`` minutes that all have, if any are set.

@@ -129,7 +129,8 @@ def test_texts_are_the_unit_where_they_are_enough_as_frames_of_one_share_a_vecto
 
 def test_each_part_has_its_share_of_all_the_time():
     both = TextPlan(share=0.1, verdicts={"bridge": None, "prior-sd": None})
-    assert both.rest == pytest.approx(0.8)
+    assert both.rest == 0.8
+    assert dataclasses.replace(both, share=0.33).rest == 0.34
     assert both.minutes(80 * 60, None) == pytest.approx(10)
     assert both.minutes(80 * 60, 6.0) == pytest.approx(3)
     assert both.minutes(80 * 60, -1.0) == 0

@@ -28,8 +28,14 @@ def test_a_table_has_its_command_and_every_score(tmp_path):
     ]
 
 
-def test_every_table_of_scores_is_requested():
-    assert {f"table-{number}" for number in TABLES} | {"figure-3"} == {*tables.REPORTS}
+def test_every_table_of_scores_is_requested_but_for_windows_longer_than_the_clips():
+    assert {f"table-{number}" for number in TABLES} | {"figure-3"} == {*tables.REPORTS, "table-5"}
+
+
+def test_a_page_is_read_as_the_sections_it_is_made_of():
+    sections = {"table-1": "## Table 1\n\n| a |\n", "figure-3": "## Figure 3\n\n| b |\n"}
+    assert tables.read_sections("\n".join(sections.values())) == sections
+    assert tables.read_sections("") == {}
 
 
 @pytest.mark.parametrize("name", tables.REPORTS)

@@ -192,10 +192,8 @@ def page(
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
     return f"""# Forty unlabeled videos
 
-By `recipes/mini/trial.py`: {len(SOUND_OF) * VIDEOS} videos
-({pairs}),
-`clipsonic train --warm-start mini` for {arguments.steps} steps, {minutes:.0f} minutes in all on one
-core of a busy machine.
+By `recipes/mini/trial.py`: {len(SOUND_OF) * VIDEOS} videos ({pairs}),
+trained on by `clipsonic train --warm-start mini --steps {arguments.steps}`, {minutes:.0f} minutes.
 The judge names {accuracy:.0%} of real clips that are in no video. By chance 25 % are right.
 Pictures (`iq`) were in no video.
 

@@ -192,6 +192,9 @@ SHARE = Range(low=0, high=0.9)
 SPLITS = {"seed": TRAIN["seed"], "test_share": SHARE, "valid_share": SHARE}
 """Numbers of a ``data.splits.SplitDraw``."""
 
+PREPARATION = {"frame_rate": FRAME_RATE, "crops": EXTENSIONS["crops"]}
+"""Fields of ``preparation.config.PreparationConfig``."""
+
 RUN = {
     "minutes": Range(low=0, high=5_256_000, above=True, optional=True, note="That is ten years."),
     "frame_rate": FRAME_RATE,

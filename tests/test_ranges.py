@@ -20,7 +20,7 @@ from clipsonic_cli.training.run_config import Extensions
 KINDS = {
     Recipe: ranges.RECIPE,
     TrainConfig: ranges.TRAIN,
-    PreparationConfig: {"frame_rate": ranges.FRAME_RATE},
+    PreparationConfig: ranges.PREPARATION,
     Extensions: ranges.EXTENSIONS,
 }
 EVERY = [(kind, name, one) for kind, rows in KINDS.items() for name, one in rows.items()]

@@ -24,7 +24,7 @@ class PreparationConfig:
     """Random crops of each frame that CLIP embeds too."""
 
     def __post_init__(self) -> None:
-        check_fields(self, {"frame_rate": ranges.FRAME_RATE, "crops": ranges.EXTENSIONS["crops"]})
+        check_fields(self, ranges.PREPARATION)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, without ``crops`` where there are none: so 0.1.0 wrote them."""

@@ -190,7 +190,7 @@ minutes of all, on one core. By the nearest of all labels' "a photo of LABEL" it
 {named["test"]:.1%} of the real held-out clips right (mean over labels), and {named["valid"]:.1%} of
 those its state was chosen by. Its scores tell systems apart on the kinds of sound above and on
 nothing else: they are no substitute for those of the paper's VGGish and CLAP, nor to be compared
-with them. By them, the paper's Tables 1, 2 and 5 and its Figure 3 for this model are in
+with them. By them, the paper's Tables 1 and 2 and its Figure 3 for this model are in
 `recipes/mini/results/`. `truth.npz` holds the statistics of the real held-out clips as it embeds
 them, so that a bare `clipsonic eval --metrics fad clap` has something to compare with.
 

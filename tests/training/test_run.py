@@ -448,7 +448,7 @@ REFUSED = [
     ({"space": "clap-text"}, MissingWeights, "clipsonic download clap"),
     ({"base": "mini"}, UsageError, "reads vectors of 32 numbers, those of 'mini' have 256"),
     ({"warm_start": "improved-diffusion"}, MissingWeights, "clipsonic download improved"),
-    ({"warm_start": "mini", "space": "clip-text"}, UsageError, "has no unet-clip-text"),
+    ({"warm_start": "mini", "space": "clip-text"}, UsageError, "reads vectors of 256 numbers"),
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
     ({"images": ("no.png",)}, UsageError, "no image no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),

@@ -224,11 +224,7 @@ class CachedPrior(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         self.config = config
-        self.text_proj: nn.Module = (
-            nn.Identity()
-            if config.text_dim == config.dim
-            else nn.Linear(config.text_dim, config.dim, bias=False)
-        )
+        self.text_proj = text_projection(config)
         self.net = Network(config)
 
     def read(self, text_embed: Tensor, text_encodings: Tensor) -> TextCache:
@@ -239,6 +235,9 @@ class CachedPrior(nn.Module):
             text_encodings: (B, L, text_dim), L at most max_text_len. Rows after the end-of-text
                 token must be zero: zero rows, and those missing up to max_text_len, become
                 learned placeholders.
+
+        Raises:
+            ValueError: There are more tokens than max_text_len.
         """
         length, longest = text_encodings.shape[1], self.config.max_text_len
         if length > longest:
@@ -264,6 +263,16 @@ class CachedPrior(nn.Module):
         states, _ = transformer(tokens, text)
         x_0: Tensor = transformer.project_out(transformer.norm(states[:, -1]))
         return x_0
+
+
+def text_projection(config: PriorConfig) -> nn.Module:
+    """Return the layer that brings token encodings (B, L, text_dim) to (B, L, D).
+
+    It has no bias, so that zero rows, which stand for "no token", stay zero.
+    """
+    if config.text_dim == config.dim:
+        return nn.Identity()
+    return nn.Linear(config.text_dim, config.dim, bias=False)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipsonic_cli.config import PriorConfig
+from clipsonic_cli.models.cached_prior import text_projection
 
 
 class SoftmaxAttention(nn.Module):
@@ -79,12 +80,7 @@ class Prior(nn.Module):
     def __init__(self, config: PriorConfig, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        # Without bias, so that zero rows, which stand for "no token", stay zero.
-        self.text_proj: nn.Module = (
-            nn.Identity()
-            if config.text_dim == config.dim
-            else nn.Linear(config.text_dim, config.dim, bias=False)
-        )
+        self.text_proj = text_projection(config)
         self.net = DiffusionPriorNetwork(
             dim=config.dim,
             num_timesteps=config.num_timesteps,

@@ -103,6 +103,7 @@ def wanted(
 
 
 def _is_there(model: ModelFolder, name: str) -> bool:
+    """Return whether a model has a part; what cannot be looked into has none."""
     return os.path.isfile(model.path / f"{name}{SUFFIX}")  # noqa: PTH113 - False where it is hidden
 
 

@@ -1,46 +1,60 @@
-import csv
-
 import forgive
 import pytest
+import torch
 import typer
 from make_media import put
+from PIL import Image
 
 from clipsonic_cli.cli import app
 from clipsonic_cli.data.listing import list_clips
 from clipsonic_cli.data.splits import SplitDraw
-from clipsonic_cli.evaluation.results import COLUMNS
+from clipsonic_cli.evaluation import test_set
+from clipsonic_cli.pipeline import ClipSonic
 
-SAME = {(mode, metric): (0.5, 0.4, 0.6) for mode in forgive.MODES for metric in forgive.METRICS}
+SAME = {mode: torch.linspace(0.1, 0.3, 10) for mode in forgive.ASKED}
 
 
-def test_a_difference_is_said_where_intervals_lie_apart():
-    changed = {
-        ("iq", "clap[mini]"): (0.2, 0.1, 0.3),
-        ("zs", "fad[mini]"): (0.3, 0.2, 0.39),
-        ("ms", "fad[mini]"): (0.45, 0.35, 0.55),
-    }
-    assert forgive.differences({"none": SAME, "noise": SAME | changed}) == [
-        "- noise: clap[mini] of iq is worse, 0.200 against 0.500",
-        "- noise: fad[mini] of zs is better, 0.300 against 0.500",
+def test_a_difference_is_said_where_it_is_beyond_its_interval():
+    noise = torch.linspace(-0.1, 0.1, 10)
+    changed = {"iq": SAME["iq"] * 1.1, "zs": SAME["zs"] * 0.8, "ms": SAME["ms"] * (1 + noise)}
+    assert forgive.findings({"none": SAME, "noise": SAME | changed}) == [
+        "- noise: the error of iq is 10.0% larger",
+        "- noise: the error of zs is 20.0% smaller",
     ]
-    assert forgive.differences({"none": SAME, "noise": SAME})[0].startswith("- Nothing beyond")
+    assert forgive.findings({"none": SAME, "noise": SAME})[0].startswith("- Nothing beyond")
 
 
-def test_the_page_has_a_table_of_each_metric_and_the_options_of_each_way():
+def test_the_page_has_the_errors_and_the_options_of_each_way():
     lines = forgive.page({"none": SAME, "crops": SAME}, steps=2, count=3).splitlines()
     assert "- crops: `clipsonic train --crops 2`" in lines
-    assert lines.count("| training | iq | zs | ms | pd |") == len(forgive.METRICS)
-    assert lines.count("| crops |" + " 0.500 (0.400 to 0.600) |" * 4) == len(forgive.METRICS)
+    assert "| crops |" + " 0.2000 |" * len(forgive.ASKED) in lines
+    assert "| crops |" + " +0.0% (+0.0% to +0.0%) |" * len(forgive.ASKED) in lines
 
 
-def test_scores_are_read_from_a_report(tmp_path):
-    with (tmp_path / "report.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS, restval="")
-        rows.writeheader()
-        rows.writerow({"system": "pd", "metric": "fad[mini]", "value": 0.1, "low": 0, "high": 1})
-        rows.writerow({"system": "pd", "metric": "fad-infinity[mini]", "value": 0.1})
-        rows.writerow({"system": "reconstruction", "metric": "fad[mini]", "value": 0.1})
-    assert forgive.read_scores(tmp_path / "report.csv") == {("pd", "fad[mini]"): (0.1, 0.0, 1.0)}
+def test_values_are_averaged_by_label():
+    means = forgive.by_label(torch.tensor([1.0, 5.0, 3.0]), ["cat", "ant", "cat"])
+    assert means.tolist() == [5.0, 2.0]
+
+
+def test_a_true_picture_helps_to_denoise_its_sound(tmp_path):
+    sonic = ClipSonic.load("mini")
+    items = []
+    for seed, label in enumerate(["violin", "drum kit"]):
+        sound = sonic(f"a photo of {label}", mode="pd", seed=seed, steps=4)
+        sound.write(tmp_path / f"{label}.wav")
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{label}.png")
+        items.append(
+            test_set.TestItem(
+                name=label,
+                seed=seed,
+                label=label,
+                sound=tmp_path / f"{label}.wav",
+                image=tmp_path / f"{label}.png",
+            )
+        )
+    errors = forgive.errors_of(sonic, items)
+    assert set(errors) == set(forgive.ASKED)
+    assert (errors["pd"] < errors["no condition"]).all()
 
 
 def test_a_list_is_read_with_the_videos_of_the_folder_above(tmp_path):

@@ -200,7 +200,7 @@ NATIVE_FRAMES = 128
 """Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
 was trained on more samples as many."""
 
-DEFAULT_STEPS = {"dpmpp": 12, "ddim": 50, "ddpm": 1000}
+DEFAULT_STEPS = {"dpmpp": 12, "unipc": 12, "ddim": 50, "ddpm": 1000}
 """Default steps of a sampler; 1000 is the paper's (CLIPSonic section 3). With 12 of ``dpmpp``
 clap[mini] and fad[mini] are as with 50 (``benchmarks/results/sampler_steps.md``)."""
 

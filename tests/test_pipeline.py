@@ -66,7 +66,7 @@ def test_a_drawn_seed_is_reported_by_the_recipe(sonic):
     assert torch.equal(sound.samples, again.samples)
 
 
-@pytest.mark.parametrize("sampler", ["dpmpp", "ddim", "ddpm"])
+@pytest.mark.parametrize("sampler", ["dpmpp", "unipc", "ddim", "ddpm"])
 def test_a_batch_changes_a_sound_by_rounding_only(sonic, sampler):
     recipes = [
         Recipe(text=text, seed=seed, sampler=sampler, **FAST)

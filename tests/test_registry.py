@@ -30,7 +30,7 @@ def test_an_unknown_name_is_reported_its_neighbour_and_the_names_there_are():
     with pytest.raises(UsageError) as raised:
         SAMPLERS.load("ddin")
     assert str(raised.value) == (
-        "Unknown sampler 'ddin'. Did you mean 'ddim'? Known: dpmpp, ddim, ddpm."
+        "Unknown sampler 'ddin'. Did you mean 'ddim'? Known: dpmpp, unipc, ddim, ddpm."
     )
 
 

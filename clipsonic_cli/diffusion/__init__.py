@@ -6,6 +6,7 @@ SAMPLERS = Registry(
     "sampler",
     {
         "dpmpp": "clipsonic_cli.diffusion.dpmpp:sample",
+        "unipc": "clipsonic_cli.diffusion.unipc:sample",
         "ddim": "clipsonic_cli.diffusion.ddim:sample",
         "ddpm": "clipsonic_cli.diffusion.ddpm:sample",
     },

@@ -52,6 +52,7 @@ class Process:
         timesteps: (n,) int64 steps of the training schedule, ascending.
         alphas_cumprod: (n,) alpha_bar.
         alphas_cumprod_prev: (n,) alpha_bar of the level below; 1, the data, for the first.
+        log_snr: (n,) half the log signal-to-noise ratio, log(alpha / sigma); -inf without data.
         betas: (n,) variance of a step of this chain.
         posterior_variance: (n,) beta tilde, Nichol & Dhariwal 2021, eq. 10.
         posterior_log_variance: (n,) its log, with the second entry in place of the first, which
@@ -76,6 +77,7 @@ class Process:
         self.config = config
         self.timesteps = torch.tensor(kept)
         self.alphas_cumprod = alphas_cumprod[self.timesteps]
+        self.log_snr = 0.5 * torch.logit(self.alphas_cumprod)
         self.alphas_cumprod_prev = torch.cat(
             [torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]]
         )

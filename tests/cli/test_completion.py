@@ -37,7 +37,7 @@ def complete(monkeypatch, capsys):
         ("generate --preset ", "default fast paper"),
         ("eval --preset p", "paper"),
         ("train --preset ", "default paper"),
-        ("generate --sampler ", "dpmpp ddim ddpm"),
+        ("generate --sampler ", "dpmpp unipc ddim ddpm"),
         ("generate --vocoder b", "bigvgan"),
         ("generate --device ", " ".join(DEVICES)),
         ("eval --dtype ", " ".join(DTYPES)),

@@ -1,5 +1,7 @@
 """The contract of every sampler in the registry."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -102,7 +104,7 @@ def test_the_papers_schedule_starts_without_blowing_up_in_single_precision(name)
     assert x_0.std().item() == pytest.approx(STD, rel=0.25)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("ddim", 1000), ("dpmpp", 100)])
+@pytest.mark.parametrize(("name", "steps"), [("ddim", 1000), ("dpmpp", 100), ("unipc", 100)])
 @pytest.mark.parametrize(
     ("schedule", "prediction"),
     [("cosine", "eps"), ("cosine", "x0"), ("cosine", "v"), ZERO_SNR_X0, ZERO_SNR_V],
@@ -114,13 +116,54 @@ def test_deterministic_samplers_follow_the_probability_flow(name, steps, schedul
     torch.testing.assert_close(x_0, expected, atol=0.02 * STD, rtol=0)
 
 
-def test_dpmpp_is_nearer_the_flow_than_ddim_in_as_many_steps():
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpmpp", 2), ("unipc", 3)])
+def test_the_error_falls_with_the_solvers_order(name, order):
+    """From one level to another; the last step, which is of first order, is as short as can be."""
+    config = DiffusionConfig(train_steps=20_000, variance="fixed")
+    process, start, end = Process(config), 18_000, 1000
+    denoise = GaussianDenoiser(config, MEAN, STD, [start, end])
+
+    def error(steps):
+        timesteps = [round(start + (end + 1 - start) * i / steps) for i in range(steps + 1)]
+        x_T = flow_at(process, start)  # noqa: N806
+        x_0 = SAMPLERS.load(name)(denoise, x_T, [*timesteps, end], process, noise=None)
+        at_end, t = flow_at(process, end), torch.tensor([end])
+        return (x_0 - process.predict_x0(at_end, t, denoise(at_end, t))).abs().max().item()
+
+    assert math.log2(error(160) / error(320)) == pytest.approx(order, abs=0.25)
+
+
+def flow_at(process, t):
+    """Return where the probability flow is at level t, of a few samples."""
+    alpha_bar = process.alphas_cumprod[t].item()
+    spread = (alpha_bar * STD**2 + 1 - alpha_bar) ** 0.5
+    return alpha_bar**0.5 * MEAN + spread * torch.linspace(-2, 2, 9).double()[None]
+
+
+def test_unipc_goes_where_the_authors_formulas_go():
+    """As UniPCMultistepScheduler of diffusers 0.42.1 on the same levels, up to the last one."""
+    config = DiffusionConfig(train_steps=1000, variance="fixed")
+    timesteps, visited = spaced_timesteps(1000, 8), []
+    exact = GaussianDenoiser(config, MEAN, STD, timesteps)
+
+    def denoise(x_t, t):
+        visited.append(x_t)
+        return exact(x_t, t)
+
+    x_T = torch.linspace(-2, 2, 5).double()[None]  # noqa: N806
+    SAMPLERS.load("unipc")(denoise, x_T, timesteps, exact.process, noise=None)
+    expected = [0.0325955689029, 0.1162953077255, 0.1999950465481, 0.2836947853706, 0.3673945241932]
+    assert visited[-1][0].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_higher_orders_are_nearer_the_flow_in_as_many_steps():
     config = DiffusionConfig(variance="fixed")
     errors = {}
-    for name in ("ddim", "dpmpp"):
+    for name in ("ddim", "dpmpp", "unipc"):
         x_T, x_0 = draw(name, config, 25)  # noqa: N806
         errors[name] = (x_0 - flow(Process(config), x_T, MEAN, STD)).abs().max().item()
     assert errors["dpmpp"] < 0.6 * errors["ddim"]
+    assert errors["unipc"] < errors["dpmpp"]
 
 
 @every_sampler

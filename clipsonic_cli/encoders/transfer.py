@@ -54,7 +54,7 @@ class TransferEncoder(ABC):
 class StatisticsEncoder(TransferEncoder):
     """Moves by a method of the statistics: modes ms, ra and rt.
 
-    Deterministic; under a millisecond a text.
+    Deterministic; under a millisecond a text, rt some of them (``benchmarks/text_ways.py``).
     """
 
     method: ClassVar[str]

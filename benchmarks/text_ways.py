@@ -3,8 +3,8 @@
     python benchmarks/text_ways.py [--size paper|mini] [--rounds 30]
 
 The networks and vectors are random, at the sizes a model stores: 4096 frames for ``ms``, ``ra`` and
-``rt``, and a bridge of 12 steps for ``db``. The prior's time is measured by ``prior.py``. Medians of
-the time of one CPU thread, by turns, so that other work does not count. Prints one JSON object.
+``rt``, and a bridge of 12 steps for ``db``. The prior's time is measured by ``prior.py``. Medians
+of the time of one CPU thread, by turns, so that other work does not count. Prints one JSON object.
 """
 
 import argparse

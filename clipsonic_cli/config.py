@@ -154,6 +154,17 @@ class VocoderConfig:
     bias_at_final: bool = True  # bias of the last convolution (v1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocosConfig:
+    """A generator of spectra at the mel's frame rate (``models/vocos.py``)."""
+
+    kind: Literal["vocos"] = "vocos"
+    """Tells it from a :class:`VocoderConfig`, which has no such field."""
+    width: int = 512  # channels of the ConvNeXt blocks
+    depth: int = 8  # ConvNeXt blocks
+    ff_mult: int = 3  # expansion inside a block
+
+
 UNET_SIZES: dict[str, UNetConfig] = {
     "large": UNetConfig(),  # 121 M parameters, improved-diffusion's, which the paper follows
     "base": UNetConfig(channels=64, num_res_blocks=2),  # 23 M
@@ -188,6 +199,15 @@ VOCODER_SIZES: dict[str, VocoderConfig] = {
 }
 """Sizes of BigVGAN by name, for the default MelSpec."""
 
+VOCOS_SIZES: dict[str, VocosConfig] = {
+    "large": VocosConfig(),  # 14 M parameters, the backbone of Vocos
+    "base": VocosConfig(width=384),  # 8 M
+    "mini": VocosConfig(width=256),  # 4 M; 0.25 GFLOP for a second of sound
+}
+"""Sizes of the Vocos generator by name, for the default MelSpec."""
+
+TRAINED_VOCODERS: dict[type, str] = {VocoderConfig: "bigvgan", VocosConfig: "vocos"}
+"""The row of ``models.VOCODERS`` that each configuration describes."""
 
 PRESETS = ("default", "paper")
 """Presets of ``clipsonic train``: what suits data and machine, or section 3 of the paper."""

@@ -9,7 +9,13 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from clipsonic_cli.config import MelSpec, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    TRAINED_VOCODERS,
+    MelSpec,
+    UNetConfig,
+    VocoderConfig,
+    VocosConfig,
+)
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders import ENCODERS
 from clipsonic_cli.encoders.bridge import entry_of, load_bridge
@@ -96,6 +102,18 @@ class Parts:
             trained_on=mode.trained_on,
         )
 
+    def check_vocoder(self, name: str) -> None:
+        """Check that a vocoder, if it needs a part, is the one that this model has."""
+        stem = VOCODERS.load(name).part
+        if stem is None:
+            return
+        trained = TRAINED_VOCODERS[type(self.header(stem).config)]
+        if trained != name:
+            raise UsageError(
+                f"The vocoder of this model is {trained}, not {name}. Choose `vocoder` {trained}, "
+                "or griffin-lim, which needs no training."
+            )
+
     def denoiser(self, name: str) -> Denoiser:
         """Return a U-Net and its process."""
         return self._once(("denoiser", name), lambda: self._load_denoiser(name))
@@ -176,17 +194,19 @@ class Parts:
         """
         parts = {name: VOCODERS.load(name).part for name in VOCODERS}
         plain = next(name for name, part in parts.items() if part is None)
-        here = [name for name, part in parts.items() if part and self.folder.has(part)]
-        if not here:
+        stem = next(part for part in parts.values() if part is not None)
+        if not self.folder.has(stem):
             return plain, "this model has no trained vocoder, so expect a rough sound"
-        trained, meta = here[0], self.header(parts[here[0]]).meta
+        header = self.header(stem)
+        trained, meta = TRAINED_VOCODERS[type(header.config)], header.meta
         if "default_vocoder" not in meta:
             why = f"the default, as {trained} was not compared with it"
             return plain, f"{why}; `vocoder` {trained} plays it"
         name = meta["default_vocoder"]
-        if not isinstance(name, str) or name not in VOCODERS:
+        able = [row for row, part in parts.items() if part is None or row == trained]
+        if name not in able:
             raise BadBundle(
-                f"The vocoder names {name!r:.40} as the default; known: {', '.join(VOCODERS)}."
+                f"The vocoder names {name!r:.40} as the default; known: {', '.join(able)}."
             )
         return name, f"the model's default{', which scored better' if 'scores' in meta else ''}"
 
@@ -244,9 +264,10 @@ class Parts:
         stem = VOCODERS.load(name).part
         if stem is None:
             return build_vocoder(name, spec, device=self.device)
+        self.check_vocoder(name)
         part = self._read(stem)
         assert part.header.mel is not None  # a vocoder's header has one
-        config = cast(VocoderConfig, part.header.config)
+        config = cast(VocoderConfig | VocosConfig, part.header.config)
         return build_vocoder(name, part.header.mel, config, part.weights, device=self.device)
 
     def _read(self, name: str) -> bundle.Bundle:

@@ -213,6 +213,7 @@ class ClipSonic:
         SAMPLERS.check(recipe.sampler)
         mode = MODES[recipe.mode]
         self.parts.check(names, mode)
+        self.parts.check_vocoder(recipe.vocoder or self.vocoder)
         diffusion = self.parts.header(mode.unet).diffusion
         assert diffusion is not None  # a U-Net's header has one
         spaced_timesteps(diffusion.train_steps, recipe.steps)

@@ -223,7 +223,7 @@ class VocoderNetwork(Vocoder, Protocol):
 
     part: ClassVar[str | None]
     """The part of a model with its configuration and weights; None: it has nothing learned."""
-    context: ClassVar[int | None]
+    context: int | None
     """Frames to either side that a sample depends on, at most; None: it depends on all."""
 
 

@@ -18,7 +18,14 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from clipsonic_cli.config import DiffusionConfig, MelSpec, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    MelSpec,
+    PriorConfig,
+    UNetConfig,
+    VocoderConfig,
+    VocosConfig,
+)
 
 # A busy machine is no failure; a hang is, and pytest's own log shows where.
 settings.register_profile("clipsonic", deadline=None)
@@ -79,6 +86,23 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_unet(folder / "unet.safetensors")
         write_prior(folder / "prior.safetensors")
         write_vocoder(folder / "vocoder.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def micro_vocos(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``micro`` with a Vocos in the place of its BigVGAN."""
+    from clipsonic_cli.models.vocos import Vocos
+    from clipsonic_cli.store import bundle
+
+    folder = tmp_path_factory.mktemp("models") / "micro-vocos"
+    shutil.copytree(micro, folder)
+    config = VocosConfig(width=16, depth=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = randomized(Vocos(config, MelSpec()))
+    path, meta = folder / "vocoder.safetensors", {"default_vocoder": "vocos"}
+    save(path, bundle, weights, kind="vocoder", config=config, mel=MelSpec(), meta=meta)
     return folder
 
 

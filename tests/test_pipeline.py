@@ -302,6 +302,16 @@ def unit_vectors(count, dim=32):
     return torch.nn.functional.normalize(vectors, dim=-1)
 
 
+def test_the_vocoder_of_another_kind_is_rejected_before_weights_are_read(micro, micro_vocos):
+    for model, name, other in ((micro, "vocos", "bigvgan"), (micro_vocos, "bigvgan", "vocos")):
+        sonic = ClipSonic.load(model, device="cpu")
+        assert sonic.vocoder == other
+        recipe = Recipe(text="rain", mode="pd", vocoder=name, **FAST)
+        with pytest.raises(UsageError, match=f"is {other}, not {name}. Choose `vocoder` {other}"):
+            sonic.check(recipe)
+        assert not any(what == "denoiser" for what, *_ in sonic.parts._kept)
+
+
 def test_rendered_vectors_sound_as_their_query_does(sonic, violin_picture):
     recipe = Recipe(image=str(violin_picture), mode="iq", seed=5, **FAST)
     queries = [recipe.query]

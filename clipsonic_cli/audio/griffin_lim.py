@@ -6,10 +6,9 @@ It inverts the mel filters and estimates phases; for quality use ``models/bigvga
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from clipsonic_cli.audio.mel import mel_filters, stft
+from clipsonic_cli.audio.mel import istft, mel_filters, stft
 from clipsonic_cli.config import MelSpec
 
 INVERSION_STEPS = 100
@@ -44,7 +43,6 @@ class GriffinLim(nn.Module):
         self.spec = spec
         self.iterations = iterations
         self.momentum = momentum
-        self.pad = (spec.n_fft - spec.hop_length) // 2
         self.register_buffer("filters", mel_filters(spec), persistent=False)
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
 
@@ -65,11 +63,13 @@ class GriffinLim(nn.Module):
         previous = torch.zeros_like(angles)
         for _ in range(self.iterations):
             # (B, n_fft // 2 + 1, T)
-            consistent = stft(self.istft(magnitude * angles), self.spec, self.window)
+            consistent = stft(
+                istft(magnitude * angles, self.spec, self.window), self.spec, self.window
+            )
             ahead = consistent + self.momentum * (consistent - previous)
             angles = ahead / ahead.abs().clamp(min=TINY)
             previous = consistent
-        return self.istft(magnitude * angles)
+        return istft(magnitude * angles, self.spec, self.window)
 
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
         """Invert the filters: return (B, n_fft // 2 + 1, T) of least divergence from a linear mel.
@@ -82,20 +82,3 @@ class GriffinLim(nn.Module):
         for _ in range(INVERSION_STEPS):
             magnitude = magnitude * (spread @ (mel / (self.filters @ magnitude).clamp(min=TINY)))
         return magnitude
-
-    def istft(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Transform (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
-
-        note: torch.istft accepts centred frames only, as no window covers the outermost samples of
-        others; here these are in the padding, which is cut off.
-        """
-        frames = torch.fft.irfft(spectrum, n=self.spec.n_fft, dim=1) * self.window.unsqueeze(1)
-        weights = self.window.square().view(1, -1, 1).expand(1, -1, spectrum.shape[-1])
-        return self.overlap_add(frames) / self.overlap_add(weights)
-
-    def overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
-        """Add frames (B, n_fft, T) to (B, hop_length * T), without the padding."""
-        hop, n_fft = self.spec.hop_length, self.spec.n_fft
-        samples = hop * (frames.shape[-1] - 1) + n_fft
-        added = F.fold(frames, (1, samples), (1, n_fft), stride=(1, hop))  # (B, 1, 1, samples)
-        return added[:, 0, 0, self.pad : samples - self.pad]

@@ -76,6 +76,27 @@ def stft(waveform: torch.Tensor, spec: MelSpec, window: torch.Tensor) -> torch.T
     )
 
 
+def istft(spectrum: torch.Tensor, spec: MelSpec, window: torch.Tensor) -> torch.Tensor:
+    """Transform (B, n_fft // 2 + 1, T) to (B, hop_length * T) by weighted overlap-add.
+
+    It undoes :func:`stft` where N is a multiple of the hop.
+
+    note: torch.istft accepts centred frames only, as no window covers the outermost samples of
+    others; here these are in the padding, which is cut off.
+    """
+    frames = torch.fft.irfft(spectrum, n=spec.n_fft, dim=1) * window.unsqueeze(1)
+    weights = window.square().view(1, -1, 1).expand(1, -1, spectrum.shape[-1])
+    return _overlap_add(frames, spec) / _overlap_add(weights, spec)
+
+
+def _overlap_add(frames: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """Add frames (B, n_fft, T) to (B, hop_length * T), without the padding."""
+    hop, n_fft = spec.hop_length, spec.n_fft
+    pad, samples = (n_fft - hop) // 2, hop * (frames.shape[-1] - 1) + n_fft
+    added = F.fold(frames, (1, samples), (1, n_fft), stride=(1, hop))  # (B, 1, 1, samples)
+    return added[:, 0, 0, pad : samples - pad]
+
+
 class LogMel(nn.Module):
     """Waveform to natural-log mel, exactly as BigVGAN is trained on.
 

@@ -9,6 +9,7 @@ VOCODERS = Registry(
     "vocoder",
     {
         "bigvgan": "clipsonic_cli.models.bigvgan:BigVGAN",
+        "vocos": "clipsonic_cli.models.vocos:Vocos",
         "griffin-lim": "clipsonic_cli.audio.griffin_lim:GriffinLim",
     },
 )

@@ -1,11 +1,12 @@
 """Vocoders ready for use: with their weights, and in pieces where mels are long."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clipsonic_cli.config import MelSpec, VocoderConfig
+from clipsonic_cli.config import MelSpec, VocoderConfig, VocosConfig
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.models.state_dict import build
 
@@ -13,7 +14,7 @@ from clipsonic_cli.models.state_dict import build
 def build_vocoder(
     name: str,
     spec: MelSpec,
-    config: VocoderConfig | None = None,
+    config: VocoderConfig | VocosConfig | None = None,
     weights: Mapping[str, Tensor] | None = None,
     *,
     device: torch.device | str = "cpu",
@@ -32,10 +33,10 @@ def build_vocoder(
     """
     kind = VOCODERS.load(name)
     if kind.part is None:
-        network: nn.Module = kind(spec=spec).to(device)
+        network: Any = kind(spec=spec).to(device)
     else:
         network = build(lambda: kind(spec=spec, config=config), weights, kind.part, device=device)
-    return network if kind.context is None else InPieces(network, margin=kind.context)
+    return network if network.context is None else InPieces(network, margin=network.context)
 
 
 class InPieces(nn.Module):

@@ -30,6 +30,7 @@ from clipsonic_cli.config import (
     StatisticsConfig,
     UNetConfig,
     VocoderConfig,
+    VocosConfig,
 )
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.from_dict import from_dict
@@ -53,18 +54,19 @@ Kind = Literal[
     "audiobox",
     "listener",
 ]
-Config = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | StatisticsConfig | dict[str, Any]
+Network = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | VocosConfig
+Config = Network | StatisticsConfig | dict[str, Any]
 
 FORMAT = 1
 KEY = "clipsonic"
 MAX_HEADER = 8 << 20
 """Bytes of safetensors header, at most; the largest network here needs 0.1 MB."""
 
-KINDS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "unet": (UNetConfig, ("mel", "diffusion", "space", "encoder")),
     "prior": (PriorConfig, ("diffusion", "space", "encoder")),
     "bridge": (BridgeConfig, ("diffusion", "space", "encoder")),
-    "vocoder": (VocoderConfig, ("mel",)),
+    "vocoder": (VocoderConfig | VocosConfig, ("mel",)),
     "statistics": (StatisticsConfig, ("space", "encoder")),
     "clip": (dict, ("encoder",)),  # open_clip's description of a model, an open set
     "clap": (dict, ("encoder",)),  # ClapConfig of models/clap.py
@@ -242,11 +244,19 @@ def read_header(path: Path) -> Header:
     if not isinstance(kind, str) or kind not in get_args(Kind):
         raise BadBundle(f"{path} is of kind {kind!r}; known: {', '.join(get_args(Kind))}.")
     try:
-        fields["config"] = from_dict(KINDS[kind][0], fields.get("config"), "config")
+        config = fields.get("config")
+        fields["config"] = from_dict(_config_type(kind, config), config, "config")
         header: Header = from_dict(Header, fields, "header")
     except ValueError as error:
         raise BadBundle(f"{path} has a header this clipsonic cannot use: {error}.") from None
     return header
+
+
+def _config_type(kind: str, config: object) -> Any:
+    """Return the type of a kind's config; that of a vocoder which is no BigVGAN states a kind."""
+    if kind == "vocoder":
+        return VocosConfig if isinstance(config, dict) and "kind" in config else VocoderConfig
+    return KINDS[kind][0]
 
 
 def training_window(header: Header) -> int:

@@ -26,6 +26,20 @@ class Critics(nn.ModuleList):
         return [judgement for critic in self for judgement in critic(waveform[:, None])]
 
 
+class MelDistance:
+    """The mean absolute difference of log-mels, summed over the scales; float32."""
+
+    def __init__(self, scales: Sequence[MelSpec]) -> None:
+        self.log_mels = nn.ModuleList(LogMel(spec) for spec in scales)
+
+    def __call__(self, generated: Tensor, recorded: Tensor) -> Tensor:
+        """Compare waveforms (B, N)."""
+        self.log_mels.to(recorded.device)
+        with torch.autocast(recorded.device.type, enabled=False):
+            distances = [F.l1_loss(m(generated), m(recorded)) for m in self.log_mels]
+        return torch.stack(distances).sum()
+
+
 class VocoderObjective:
     """A least-squares GAN with feature matching and a mel distance.
 
@@ -63,16 +77,12 @@ class VocoderObjective:
         self.networks: dict[str, nn.Module] = {"vocoder": vocoder, "critics": self.critics}
         self.segment, self.warmup = segment, warmup
         self.mel_weight, self.feature_weight = mel_weight, feature_weight
-        self.log_mels = nn.ModuleList(LogMel(spec) for spec in scales or [vocoder.spec])
+        self.mel_distance = MelDistance(scales or [vocoder.spec])
         self._generated: tuple[Batch, Tensor] | None = None
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw the same segment of waveform and mel."""
-        hop = self.vocoder.spec.hop_length
-        frames = self.segment // hop
-        starts = random_starts(batch["mel"], frames, generator)
-        wave = crop(batch["wave"], starts * hop, self.segment)  # (B, N)
-        return {"clip": batch["clip"], "wave": wave, "mel": crop(batch["mel"], starts, frames)}
+        return draw_segment(batch, self.segment, self.vocoder.spec.hop_length, generator)
 
     def turns(self, step: int) -> Sequence[str]:
         """Return the critics, once the warm-up is over, and then the vocoder."""
@@ -106,12 +116,13 @@ class VocoderObjective:
             self._generated = (batch, generated)
         return generated
 
-    def mel_distance(self, generated: Tensor, recorded: Tensor) -> Tensor:
-        """Compute the mean absolute difference of log-mels, summed over the scales; float32."""
-        self.log_mels.to(recorded.device)
-        with torch.autocast(recorded.device.type, enabled=False):
-            distances = [F.l1_loss(m(generated), m(recorded)) for m in self.log_mels]
-        return torch.stack(distances).sum()
+
+def draw_segment(batch: Batch, segment: int, hop: int, generator: torch.Generator) -> Batch:
+    """Crop waveforms (B, N) and mels (B, 1, F, T) to the same random segment, in samples."""
+    frames = segment // hop
+    starts = random_starts(batch["mel"], frames, generator)
+    wave = crop(batch["wave"], starts * hop, segment)  # (B, N)
+    return {"clip": batch["clip"], "wave": wave, "mel": crop(batch["mel"], starts, frames)}
 
 
 def critics_loss(recorded: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:

@@ -27,7 +27,7 @@ from clipsonic_cli.preparation.prepare import folder_name, indices, prepare
 from clipsonic_cli.store.home import REMEDY, NoHome, cache_home
 from clipsonic_cli.text import counted
 from clipsonic_cli.training.request import SILENT, Source, TrainCallbacks, TrainRequest
-from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.training.stage_row import Encoder
 from clipsonic_cli.types import Clip, Space, Split
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ def list_data(
         waves=part.waves,
         crops=request.extensions.crops,
     )
-    least_frames = STAGES[request.stage].least_frames(request.extensions.window, config.mel)
+    least_frames = request.row.least_frames(request.extensions.window, config.mel)
     rules = Rules(
         sample_rate=config.mel.sample_rate,
         window_seconds=config.mel.seconds(least_frames),

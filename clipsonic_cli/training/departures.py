@@ -67,7 +67,7 @@ def changed_from_paper(
     """
     if config.preset != "paper":
         return []
-    network, stage = config.network, STAGES[config.stage]
+    network, stage = config.network, config.row
     theirs = asdict(TrainConfig(**paper_settings(config.stage, clips)))
     ours = {**asdict(config.train), "steps": steps}
     rows = [

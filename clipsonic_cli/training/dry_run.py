@@ -33,7 +33,7 @@ from clipsonic_cli.training.request import SILENT, Resolved, TrainCallbacks, Tra
 from clipsonic_cli.training.run import load_encoder
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import Encoder
+from clipsonic_cli.training.stage_row import Encoder
 from clipsonic_cli.training.text_parts import share_of, wanted
 from clipsonic_cli.types import Clip
 

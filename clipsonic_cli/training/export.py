@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipsonic_cli.config import PAPER_VOCODER, BridgeConfig, VocoderConfig
+from clipsonic_cli.config import TRAINED_VOCODERS, BridgeConfig, VocoderConfig, VocosConfig
 from clipsonic_cli.encoders.bridge import KEY, BridgeEncoder
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.errors import ClipsonicError
@@ -88,6 +88,11 @@ class ModelInTraining:
         steps = [int(path.name.removeprefix("step-")) for path in run_dir.glob("samples/step-*")]
         self.sampled = max(steps, default=0)
         self.compared = False
+
+    @property
+    def vocoder(self) -> str | None:
+        """The name of the vocoder that is trained; None where another part is."""
+        return TRAINED_VOCODERS.get(type(self.config.network))
 
     def save(self, progress: Progress, log: MetricsLog) -> None:
         """Write the part as it is, and make samples when they are due."""
@@ -190,25 +195,26 @@ class ModelInTraining:
         clips, of = setup.held_out, "held-out clips"
         if clips is None and config.preset == "paper":
             clips, of = setup.dataset, "training clips, as none are held out"
-        hear = f"clipsonic generate --model {shlex.quote(config.name)} --vocoder {PAPER_VOCODER}"
+        trained = self.vocoder
+        hear = f"clipsonic generate --model {shlex.quote(config.name)} --vocoder {trained}"
         if clips is None:
             self.callbacks.on_message(
-                f"{PAPER_VOCODER} was not compared with griffin-lim, as no clips are held out, and "
+                f"{trained} was not compared with griffin-lim, as no clips are held out, and "
                 f"is not the default vocoder. To hear it: {hear}"
             )
             return {}
         assert isinstance(clips, Segments)
-        assert isinstance(config.network, VocoderConfig)
+        assert isinstance(config.network, VocoderConfig | VocosConfig)
         spec = clips.clips.spec
         vocoders = {
             name: build_vocoder(name, spec, config.network, weights)
             for name in VOCODERS
-            if VOCODERS.load(name).part in (None, self.part)
+            if name == trained or VOCODERS.load(name).part is None
         }
         scores = compare_vocoders(vocoders, spec, clips)
         better = min(scores, key=lambda name: scores[name])
         shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-        other = "" if better == PAPER_VOCODER else f". To hear {PAPER_VOCODER}: {hear}"
+        other = "" if better == trained else f". To hear {trained}: {hear}"
         self.callbacks.on_message(
             f"vocoders on {of}: log-mel distance {shown}; the default is {better}{other}"
         )
@@ -249,7 +255,7 @@ class ModelInTraining:
             self.run_dir,
             step,
             log,
-            vocoder=PAPER_VOCODER if self.part == "vocoder" else None,
+            vocoder=self.vocoder,
             device=self.device,
             on_message=on_message,
             report=report,

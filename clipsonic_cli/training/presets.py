@@ -11,6 +11,7 @@ from clipsonic_cli.ranges import round_up
 from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
 from clipsonic_cli.training.request import Resolved, TrainRequest
 from clipsonic_cli.training.run_config import RunConfig
+from clipsonic_cli.training.stage_row import StageRow
 from clipsonic_cli.training.stages import STAGES, fit_to_encoder, size_of
 from clipsonic_cli.types import Stage
 
@@ -72,7 +73,7 @@ def choose(
     Returns:
         The run's configuration, and lines that say why it is so.
     """
-    row, start = STAGES[request.stage], resolved.warm_start
+    row, start = request.row, resolved.warm_start
     paper = request.preset == "paper"
 
     # Network.
@@ -91,7 +92,7 @@ def choose(
     # Loop.
     usual = paper_settings(request.stage, clips)
     if not paper:
-        usual = _default_settings(request.stage, size, machine, clips)
+        usual = _default_settings(row, size, machine, clips)
         steps = request.train.get("steps", usual["steps"])
         usual["warmup"] = min(usual["warmup"], longest_warmup(steps))
     intervals = CPU_INTERVALS if machine.device == "cpu" else INTERVALS
@@ -123,7 +124,7 @@ def choose(
         f"training {config.part.name} on {place}; the rest is from {rest}",
         f"size {size} ({why})",
         f"batch {train.batch_size}, learning rate {train.lr:g}, "
-        f"{train.precision}{_why_precision(train, request.stage) if chosen else ''}",
+        f"{train.precision}{_why_precision(train, row) if chosen else ''}",
     )
     return config, reasons
 
@@ -166,9 +167,9 @@ def paper_settings(stage: Stage, clips: int) -> dict[str, Any]:
     }
 
 
-def _default_settings(stage: Stage, size: str, machine: Machine, clips: int) -> dict[str, Any]:
+def _default_settings(row: StageRow, size: str, machine: Machine, clips: int) -> dict[str, Any]:
     """Return what was found to train well in the time that such a machine takes."""
-    row, cpu = STAGES[stage], machine.device == "cpu"
+    cpu = machine.device == "cpu"
     settings = {
         "lr": row.lr.get(size, row.lr["large"]),
         "batch_size": next(b for least, b in BATCHES if machine.memory >= least * GIGABYTE),
@@ -184,9 +185,9 @@ def _default_settings(stage: Stage, size: str, machine: Machine, clips: int) -> 
     return settings | {"batch_size": round_up(settings["batch_size"], machine.processes)}
 
 
-def _why_precision(train: TrainConfig, stage: Stage) -> str:
+def _why_precision(train: TrainConfig, row: StageRow) -> str:
     if train.precision == "bfloat16":
         return ", which this machine computes faster"
-    if "precision" in STAGES[stage].default:
+    if "precision" in row.default:
         return ", which suits it"
     return ", as this machine has no fast bfloat16"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import check_writable
-from clipsonic_cli.config import PRESETS
+from clipsonic_cli.config import PAPER_VOCODER, PRESETS, TRAINED_VOCODERS
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import Kind
 from clipsonic_cli.data.clips import check_exists
@@ -26,7 +26,9 @@ from clipsonic_cli.trainer.optimizer import share_of_batch
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.run_config import Extensions
-from clipsonic_cli.training.stages import STAGES, STATISTICS, Part, part_of, size_of
+from clipsonic_cli.training.stage_row import Part, StageRow
+from clipsonic_cli.training.stages import STAGES, STATISTICS, part_of, row_of, size_of
+from clipsonic_cli.training.vocoder_stage import VOCODER_ROWS
 from clipsonic_cli.training.warm_start import WarmStart, find_warm_start
 from clipsonic_cli.types import Report, Space, Stage, silent
 
@@ -80,6 +82,8 @@ class TrainRequest:
     space: Space = "clip-image"
     preset: str = "default"
     size: str | None = None
+    vocoder: str | None = None
+    """What the stage "vocoder" trains, a name of ``VOCODER_ROWS``; None is the paper's."""
     base: str | None = None
     """The model that gives what is not trained, or "published"."""
     warm_start: str | None = None
@@ -111,6 +115,11 @@ class TrainRequest:
         return STATISTICS if self.only_statistics else part_of(self.stage, self.space)
 
     @property
+    def row(self) -> StageRow:
+        """What the stage trains."""
+        return row_of(self.stage, self.vocoder)
+
+    @property
     def run_dir(self) -> Path:
         """The run's folder."""
         part = self.part.name
@@ -138,7 +147,8 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
         BadBundle: A file of a model is damaged.
     """
     # Check names and numbers.
-    sizes = STAGES[request.stage].sizes
+    _check_vocoder(request)
+    sizes = request.row.sizes
     if request.preset not in PRESETS:
         raise unknown("preset", request.preset, list(PRESETS))
     if request.size is not None and request.size not in sizes:
@@ -204,10 +214,39 @@ def length(steps: int, minutes: float | None) -> str:
     return f"{counted(steps, 'step')} or {counted(minutes, 'minute')}, whichever is first"
 
 
+def _check_vocoder(request: TrainRequest) -> None:
+    """Check that a vocoder is named only for its stage, and one that the preset has."""
+    if request.vocoder is None:
+        return
+    if request.vocoder not in VOCODER_ROWS:
+        raise unknown("vocoder", request.vocoder, list(VOCODER_ROWS))
+    if request.stage != "vocoder":
+        raise UsageError(
+            f"`vocoder` has no meaning for the stage '{request.stage}', but for: vocoder. "
+            "Leave it out."
+        )
+    if request.extensions.multi_scale and request.vocoder != PAPER_VOCODER:
+        raise UsageError(
+            f"`multi_scale` has no meaning for {request.vocoder}, which always compares several "
+            "scales. Leave it out."
+        )
+    if request.preset == "paper" and request.vocoder != PAPER_VOCODER:
+        raise UsageError(
+            f"The paper's vocoder is {PAPER_VOCODER}, not {request.vocoder}. Leave out `preset`, "
+            "or `vocoder`."
+        )
+
+
 def _check_warm_start(
     request: TrainRequest, start: WarmStart, base: ModelFolder, encoder: Header | None
 ) -> None:
-    """Check that a warm start is of the size asked for, and reads the encoder's embeddings."""
+    """Check that a warm start is what is asked for, and reads the encoder's embeddings."""
+    vocoder, wanted = TRAINED_VOCODERS.get(type(start.network)), request.vocoder or PAPER_VOCODER
+    if vocoder not in (None, wanted):
+        raise UsageError(
+            f"'{request.warm_start}' is a {vocoder}, not a {wanted}. Choose `vocoder` {vocoder}, "
+            "or begin without `warm_start`."
+        )
     size = size_of(start.network, request.stage)
     if request.size not in (None, size):
         actual = f"of the size '{size}'" if size else "of a size of its own"

@@ -46,7 +46,8 @@ from clipsonic_cli.training.request import (
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import STATISTICS, Encoder, Part
+from clipsonic_cli.training.stage_row import Encoder, Part
+from clipsonic_cli.training.stages import STATISTICS
 from clipsonic_cli.training.statistics import only_statistics, write_statistics
 from clipsonic_cli.training.warm_start import find_warm_start
 

@@ -12,10 +12,12 @@ from clipsonic_cli.config import TRAIN_FRAMES, DiffusionConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
+from clipsonic_cli.store.bundle import Network
 from clipsonic_cli.store.model_folders import MAX_RUN, RUN_FILE, RUNS
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import cosine_for
-from clipsonic_cli.training.stages import Network, Part, part_of, spaces_with, stages_with
+from clipsonic_cli.training.stage_row import Part, StageRow
+from clipsonic_cli.training.stages import part_of, row_of_network, spaces_with, stages_with
 from clipsonic_cli.types import Space, Stage
 
 FORMAT = 3
@@ -121,6 +123,11 @@ class RunConfig:
     def part(self) -> Part:
         """What is trained."""
         return part_of(self.stage, self.space)
+
+    @property
+    def row(self) -> StageRow:
+        """How it is trained."""
+        return row_of_network(self.stage, self.network)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

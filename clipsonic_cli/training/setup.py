@@ -15,7 +15,7 @@ from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.home import cache_home
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.training.run_config import RunConfig
-from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.training.stage_row import Encoder
 from clipsonic_cli.training.warm_start import WarmStart, start_with
 from clipsonic_cli.types import Split
 
@@ -48,7 +48,7 @@ def build(
         UsageError: No clip can be used.
         BadBundle: The warm start is another network's.
     """
-    row, spec = STAGES[config.stage], catalogue.config.mel
+    row, spec = config.row, catalogue.config.mel
     with torch.random.fork_rng(devices=[]):  # layers draw their first weights from no other
         torch.manual_seed(config.train.seed)
         objective = row.objective(config, spec)

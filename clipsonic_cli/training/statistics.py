@@ -16,7 +16,8 @@ from clipsonic_cli.store.model_folders import SUFFIX
 from clipsonic_cli.training import data_setup, publish
 from clipsonic_cli.training.export import Outcome, command_for, published
 from clipsonic_cli.training.request import Resolved, TrainCallbacks, TrainRequest
-from clipsonic_cli.training.stages import STAGES, Encoder
+from clipsonic_cli.training.stage_row import Encoder
+from clipsonic_cli.training.stages import STAGES
 from clipsonic_cli.training.text_modes import choose_default_mode
 from clipsonic_cli.types import Report, silent
 

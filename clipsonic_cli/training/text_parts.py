@@ -38,7 +38,7 @@ from clipsonic_cli.training.request import (
 )
 from clipsonic_cli.training.run_config import RunConfig, read_run_config, write_run_config
 from clipsonic_cli.training.setup import Setup, build
-from clipsonic_cli.training.stages import Encoder
+from clipsonic_cli.training.stage_row import Encoder
 from clipsonic_cli.training.text_modes import HELD_OUT, Comparison, compare_by_clips, store
 from clipsonic_cli.types import Stage
 

@@ -10,9 +10,10 @@ from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.state_dict import load
 from clipsonic_cli.store import assets, bundle, model_folders
+from clipsonic_cli.store.bundle import Network
 from clipsonic_cli.store.foreign import read_foreign
 from clipsonic_cli.store.manifest import ASSETS
-from clipsonic_cli.training.stages import STAGES, Network, part_of
+from clipsonic_cli.training.stages import STAGES, part_of
 from clipsonic_cli.types import Space, Stage
 
 ADVICE = "Choose its `size`, or begin without `warm_start`."

@@ -1,14 +1,15 @@
-"""Step 3 of the embedded model: trains its U-Net, its prior, its bridge and its vocoder.
+"""Step 3 of the embedded model: trains its U-Net, its prior, its bridge and its vocoders.
 
     python recipes/mini/train.py unet --out runs/mini --minutes 60
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py bridge --out runs/mini --steps 4000
-    python recipes/mini/train.py vocoder --out runs/mini --minutes 60
+    python recipes/mini/train.py vocoder --out runs/mini --minutes 60  # BigVGAN
+    python recipes/mini/train.py vocos --out runs/mini --minutes 60    # the other candidate
 
 and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
 likewise.
 Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
-from the averaged weights at every checkpoint. The vocoder needs the sounds of step 1 only, the
+from the averaged weights at every checkpoint. A vocoder needs the sounds of step 1 only, the
 others also the features of step 2. Two cores, no GPU.
 """
 
@@ -39,6 +40,7 @@ from torch.nn.functional import normalize
 from clipsonic_cli.config import (
     BRIDGE_SIZES,
     VOCODER_SIZES,
+    VOCOS_SIZES,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
@@ -55,6 +57,7 @@ from clipsonic_cli.models.discriminators import (
     MultiResolutionDiscriminator,
 )
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.preparation.statistics import FrameSums, embed_bank, measure
 from clipsonic_cli.store import assets
 from clipsonic_cli.store.bundle import Bundle, Header, load, write
@@ -63,6 +66,7 @@ from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
 from clipsonic_cli.trainer.loop import Progress, train
 from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.spectra import VocosObjective
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import VocoderObjective
 from clipsonic_cli.training.bridge import choose_entry
@@ -219,11 +223,30 @@ def vocoder(out: Path) -> Part:
     return objective, Waves(read_sounds(out, "train")), config, header
 
 
+def vocos(out: Path) -> Part:
+    """Return what the training of a Vocos generator needs, which has no critics."""
+    network = Vocos(VOCOS_SIZES["mini"], SPEC)
+    header = Header(kind="vocoder", config=network.config, mel=SPEC)
+    config = TrainConfig(
+        batch_size=16,
+        lr=5e-4,
+        betas=(0.8, 0.99),
+        warmup=100,
+        ema_decay=0.999,
+        clip_norm=1000.0,
+        save_every=250,
+        log_every=25,
+    )
+    objective = VocosObjective(network, scales=SCALES)
+    return objective, Waves(read_sounds(out, "train")), config, header
+
+
 PARTS: dict[str, Callable[[Path], Part]] = {
     "unet": unet,
     "prior": prior,
     "bridge": bridge,
     "vocoder": vocoder,
+    "vocos": vocos,
     "prior-sd": partial(prior, sources=(1,)),
     "unet-clip-text": partial(unet, space="clip-text"),
     "unet-clap-text": partial(unet, space="clap-text"),

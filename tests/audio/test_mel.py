@@ -7,10 +7,12 @@ from clipsonic_cli.audio.mel import (
     LogMel,
     denormalize,
     hz_to_mel,
+    istft,
     mel_filters,
     mel_to_hz,
     normalize,
     onset,
+    stft,
 )
 from clipsonic_cli.config import MelSpec
 
@@ -32,6 +34,14 @@ def test_silence_is_exactly_the_floor() -> None:
 @pytest.mark.parametrize(("samples", "frames"), [(1024, 2), (1535, 2), (1536, 3), (65_536, 128)])
 def test_frames_are_whole_hops(samples: int, frames: int) -> None:
     assert LogMel(SPEC)(torch.zeros(1, samples)).shape[-1] == frames
+
+
+@pytest.mark.parametrize("spec", [SPEC, MelSpec(n_fft=1024, hop_length=256), MelSpec(n_fft=1200)])
+def test_synthesis_undoes_analysis(spec: MelSpec) -> None:
+    waveform = torch.randn(2, 20 * spec.hop_length, generator=torch.Generator().manual_seed(0))
+    window = torch.hann_window(spec.n_fft)
+    again = istft(stft(waveform, spec, window), spec, window)
+    assert torch.allclose(again, waveform, atol=1e-4)
 
 
 @pytest.mark.parametrize("band", [5, 20, 40, 60])

@@ -44,7 +44,7 @@ SURFACE = {
         --micro-batch --min-snr --minutes --multi-scale --name --no-compile --output --overwrite
         --precision --preset --prompt --quiet --resume --sample-every --save-every --seed --size
         --stage --steps --test-share --text-share --tracker --valid-share --validate-every
-        --warm-start --window --workers --zero-snr -d -h -o -q
+        --vocoder --warm-start --window --workers --zero-snr -d -h -o -q
     """,
 }
 """All spellings of the options of each command; the program itself is ""."""

@@ -8,6 +8,7 @@ from clipsonic_cli.config import (
     StatisticsConfig,
     UNetConfig,
     VocoderConfig,
+    VocosConfig,
 )
 from clipsonic_cli.store.bundle import Header
 
@@ -35,6 +36,7 @@ BRIDGE = Header(
     encoder="mini-1",
 )
 VOCODER = Header(kind="vocoder", config=VocoderConfig(), mel=MelSpec())
+VOCOS = Header(kind="vocoder", config=VocosConfig(width=64), mel=MelSpec())
 STATISTICS = Header(
     kind="statistics",
     config=StatisticsConfig(count=9, texts=3),

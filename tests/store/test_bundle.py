@@ -9,10 +9,11 @@ from contextlib import suppress
 
 import pytest
 import torch
-from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER
+from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER, VOCOS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from clipsonic_cli.config import DiffusionConfig, PriorConfig, VocoderConfig
 from clipsonic_cli.errors import BadBundle, MissingWeights
@@ -26,7 +27,7 @@ from clipsonic_cli.store.bundle import (
     write,
 )
 
-HEADERS = [UNET, PRIOR, BRIDGE, VOCODER, STATISTICS, CLIP, CLAP]
+HEADERS = [UNET, PRIOR, BRIDGE, VOCODER, VOCOS, STATISTICS, CLIP, CLAP]
 
 anything_goes = settings(
     max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -276,6 +277,14 @@ def test_arbitrary_bytes_are_a_bad_bundle(tmp_path, content):
     (tmp_path / "noise").write_bytes(content)
     with pytest.raises(BadBundle):
         load(tmp_path / "noise", kind="unet")
+
+
+def test_a_vocoder_of_a_kind_that_is_not_known_is_a_bad_bundle(tmp_path):
+    config = dataclasses.asdict(VOCOS.config) | {"kind": "hifigan"}
+    fields = {"format": 1, **dataclasses.asdict(VOCOS), "config": config}
+    save_file({"a": torch.zeros(1)}, tmp_path / "part", metadata={"clipsonic": json.dumps(fields)})
+    with pytest.raises(BadBundle, match=r"config\.kind is 'hifigan', allowed: vocos"):
+        read_header(tmp_path / "part")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from clipsonic_cli.training.presets import paper_settings
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin
 from clipsonic_cli.training.run_config import Extensions, read_run_config
-from clipsonic_cli.training.stages import EPOCH, STAGES
+from clipsonic_cli.training.stages import STAGES
+from clipsonic_cli.training.vocoder_stage import EPOCH
 
 CPU = torch.device("cpu")
 SHOWN: set[str] = set()

@@ -9,13 +9,15 @@ import pytest
 import torch
 from small_videos import LABELS, write_videos
 
+from clipsonic_cli.config import VocosConfig
+from clipsonic_cli.errors import UsageError
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.training.export import command_for, run_id
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin, resume
-from clipsonic_cli.training.run_config import read_run_config
+from clipsonic_cli.training.run_config import Extensions, read_run_config
 
 CPU = torch.device("cpu")
 LOOP = {"batch_size": 1, "save_every": 1, "log_every": 1, "precision": "float32"}
@@ -188,6 +190,33 @@ def train_vocoder(micro, tmp_path, name, **wanted):
     )
     outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
     return outcome, messages
+
+
+def test_a_vocos_is_trained_published_and_heard(home, micro_vocos, tmp_path):
+    outcome, messages = train_vocoder(
+        micro_vocos, tmp_path, "spectra", base=str(micro_vocos), vocoder="vocos"
+    )
+    said = " ".join(messages)
+    assert "vocos was not compared with griffin-lim" in said
+    assert "clipsonic generate --model spectra --vocoder vocos" in said
+    header = bundle.read_header(outcome.path / "vocoder.safetensors")
+    assert header.config == VocosConfig(width=16, depth=2)
+    sonic = ClipSonic.load("spectra", vocoder="vocos")
+    assert sonic("rain", mode="pd", steps=1, seconds=0.3).samples.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ({}, "is a vocos, not a bigvgan. Choose `vocoder` vocos"),
+        ({"vocoder": "vocos", "preset": "paper"}, "The paper's vocoder is bigvgan, not vocos"),
+        ({"vocoder": "vocos", "extensions": Extensions(multi_scale=True)}, "`multi_scale` has no"),
+    ],
+)
+def test_a_vocos_that_cannot_be_trained_is_rejected(home, micro_vocos, tmp_path, wanted, reason):
+    with pytest.raises(UsageError, match=reason):
+        train_vocoder(micro_vocos, tmp_path, "rejected", **wanted)
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_a_unet_there_is_no_line_to_hear_a_vocoder(home, micro, tmp_path):

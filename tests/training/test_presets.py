@@ -10,6 +10,7 @@ from clipsonic_cli.config import (
     PriorConfig,
     UNetConfig,
     VocoderConfig,
+    VocosConfig,
 )
 from clipsonic_cli.device import cores
 from clipsonic_cli.store.bundle import Header
@@ -92,6 +93,14 @@ def test_the_default_looks_at_machine_and_clips_and_says_why(machine, clips, siz
     assert f"size {size} (" in of_size
     assert reason in of_size
     assert f"batch {chosen.train.batch_size}, learning rate {chosen.train.lr:g}, " in of_loop
+
+
+@pytest.mark.parametrize(("machine", "width"), [(CPU, 256), (GPU, 512)])
+def test_a_vocos_is_trained_without_complex_numbers_in_a_compiler(machine, width):
+    chosen, _ = choose("default", "vocoder", machine, VGGSOUND, vocoder="vocos")
+    assert (chosen.network, chosen.diffusion) == (VocosConfig(width=width), None)
+    assert (chosen.train.compile, chosen.train.precision) == (False, "float32")
+    assert chosen.row.objective is not STAGES["vocoder"].objective
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

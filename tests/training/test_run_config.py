@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from clipsonic_cli.config import DiffusionConfig, PriorConfig, UNetConfig, VocoderConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    PriorConfig,
+    UNetConfig,
+    VocoderConfig,
+    VocosConfig,
+)
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.store.model_folders import RUN_FILE
 from clipsonic_cli.trainer.config import TrainConfig
@@ -40,6 +46,7 @@ SETTINGS = RunConfig(
         {},
         {"stage": "prior", "network": PriorConfig(depth=3)},
         {"stage": "vocoder", "network": VocoderConfig(channels=16), "diffusion": None},
+        {"stage": "vocoder", "network": VocosConfig(width=16), "diffusion": None},
         {"space": "clap-text", "warm_start": "mini", "licence": "CC0"},
     ],
 )

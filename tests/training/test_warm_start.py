@@ -8,6 +8,7 @@ from clipsonic_cli.config import DiffusionConfig, MelSpec, UNetConfig, VocoderCo
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.store import assets, bundle
 from clipsonic_cli.training.warm_start import find_warm_start, start_with
 
@@ -106,6 +107,14 @@ def test_a_network_gets_a_models_weights(micro):
     start_with(unet, start)
     weights = bundle.load(start.path, kind="unet").weights
     assert all(torch.equal(w, weights[name]) for name, w in unet.state_dict().items())
+
+
+def test_a_vocos_gets_a_models_weights(micro_vocos):
+    start = find_warm_start(str(micro_vocos), "vocoder", "clip-image")
+    vocoder = Vocos(start.network, MelSpec())
+    start_with(vocoder, start)
+    weights = bundle.load(start.path, kind="vocoder").weights
+    assert all(torch.equal(w, weights[name]) for name, w in vocoder.state_dict().items())
 
 
 def test_a_weight_normed_vocoder_stays_so_and_sounds_like_the_model(micro):

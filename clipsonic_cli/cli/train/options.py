@@ -5,7 +5,7 @@ from typing import get_args
 
 from clipsonic_cli import types
 from clipsonic_cli.cli.options import data, model_names, number, option, run, whole
-from clipsonic_cli.config import PRESETS, UNET_SIZES
+from clipsonic_cli.config import PRESETS, TRAINED_VOCODERS, UNET_SIZES
 from clipsonic_cli.store.manifest import ASSETS
 
 PRECISIONS = ("float32", "bfloat16")
@@ -45,8 +45,8 @@ VALID_SHARE = data(
 STAGE = model(
     "--stage NAME",
     "unet: the mel diffusion; prior: text to image embeddings, for mode sd; bridge: what frames "
-    "are like, for mode db; vocoder: BigVGAN; statistics: of the frames, for the modes ms, ra and "
-    "rt, in seconds and as part of unet too.",
+    "are like, for mode db; vocoder: BigVGAN or Vocos; statistics: of the frames, for the modes "
+    "ms, ra and rt, in seconds and as part of unet too.",
     only=(*get_args(types.Stage), STATISTICS),
 )
 CONDITION = model(
@@ -66,6 +66,12 @@ SIZE = model(
     f"Size of the network: {', '.join(UNET_SIZES)}. Default: that of the warm start, or of the "
     "preset.",
     names=UNET_SIZES,
+)
+VOCODER = model(
+    "--vocoder NAME",
+    "What --stage vocoder trains: bigvgan, the paper's and the default; or vocos, which predicts "
+    "spectra and takes a fraction of the computation.",
+    names=tuple(TRAINED_VOCODERS.values()),
 )
 BASE = model(
     "--base NAME",

@@ -1,0 +1,124 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from clipsonic_cli.audio.mel import LogMel, stft
+from clipsonic_cli.config import MelSpec, VocosConfig
+from clipsonic_cli.models.vocos import Vocos
+from clipsonic_cli.trainer.config import TrainConfig
+from clipsonic_cli.trainer.loop import train
+from clipsonic_cli.trainer.spectra import VocosObjective, anti_wrapped, phase_distances
+
+SPEC = MelSpec(n_fft=256, hop_length=64, n_mels=16)
+TURN = 2 * math.pi
+
+
+def make(**options):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vocoder = Vocos(VocosConfig(width=32, depth=2), SPEC)
+    return VocosObjective(vocoder, segment=1024, **options)
+
+
+def noise(shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Tones:
+    """Half a second of each of two sines."""
+
+    def __init__(self):
+        time = torch.arange(8192) / SPEC.sample_rate
+        self.wave = torch.stack([0.5 * torch.sin(TURN * hz * time) for hz in (500, 1500)])
+        self.mel = LogMel(SPEC)(self.wave)
+
+    def __len__(self):
+        return 2
+
+    def name(self, clip):
+        return str(clip)
+
+    def sample(self, batch_size, generator):
+        clip = torch.randint(2, (batch_size,), generator=generator)
+        return {"clip": clip, "wave": self.wave[clip], "mel": self.mel[clip]}
+
+
+@pytest.mark.parametrize(
+    ("turns", "distance"), [(0, 0), (0.25, 0.25), (0.75, 0.25), (-0.5, 0.5), (3.1, 0.1), (-7, 0)]
+)
+def test_angles_are_apart_by_the_shorter_way_around(turns, distance):
+    apart = anti_wrapped(torch.tensor(TURN * turns))
+    assert apart.item() == pytest.approx(TURN * distance, abs=1e-5)
+
+
+def test_phases_differ_by_value_by_slope_over_bins_and_by_slope_over_frames():
+    true = noise((2, 9, 7))
+    bins, frames = torch.arange(9.0)[:, None], torch.arange(7.0)
+    cases = [
+        (torch.zeros(9, 7), (0, 0, 0)),
+        (TURN * torch.round(noise((9, 7))), (0, 0, 0)),
+        (torch.full((9, 7), 1.0), (1, 0, 0)),
+        (TURN * bins + 0.1 * frames.fmod(2), (0.1 * 3 / 7, 0, 0.1)),
+        (TURN * frames + 0.1 * bins.fmod(2), (0.1 * 4 / 9, 0.1, 0)),
+    ]
+    for error, expected in cases:
+        apart = phase_distances(true + error, true)
+        torch.testing.assert_close(apart, torch.tensor(expected).float(), atol=1e-4, rtol=0)
+
+
+def test_the_true_spectrum_has_no_distance_and_the_double_amplitude_has_that_of_log_two():
+    objective, recorded = make(), 0.1 * noise((2, 2048))
+    true = stft(recorded, SPEC, objective.vocoder.window)
+    amplitude, phases = objective.spectral_distances(true.abs().log(), true.angle(), recorded)
+    assert amplitude.item() == pytest.approx(0, abs=1e-6)
+    assert phases.tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    doubled, _ = objective.spectral_distances((2 * true).abs().log(), true.angle(), recorded)
+    assert doubled.item() == pytest.approx(math.log(2) ** 2, rel=1e-4)
+
+
+def test_frames_with_reflected_samples_do_not_count():
+    objective, whole = make(), 0.1 * noise((1, 4096))
+    true = stft(whole, SPEC, objective.vocoder.window)[..., 16:32]
+    amplitude, phases = objective.spectral_distances(
+        true.abs().log(), true.angle(), whole[:, 16 * 64 : 32 * 64]
+    )
+    assert amplitude.item() == pytest.approx(0, abs=1e-6)
+    assert phases.max().item() == pytest.approx(0, abs=1e-4)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts_and_reaches_every_weight():
+    objective = make(mel_weight=2.0, amplitude_weight=3.0, phase_weight=5.0)
+    generator = torch.Generator().manual_seed(0)
+    batch = objective.draw(Tones().sample(2, generator), generator)
+    assert (batch["wave"].shape, batch["mel"].shape) == ((2, 1024), (2, 1, 16, 16))
+    nn.init.normal_(objective.vocoder.amplitude.weight, std=0.01)
+    loss = objective.loss("vocoder", batch, 0)
+    parts = loss.parts
+    phases = parts["phase"] + parts["group_delay"] + parts["phase_time"]
+    total = 2 * parts["mel"] + 3 * parts["amplitude"] + 5 * phases
+    torch.testing.assert_close(loss.mean, total)
+    loss.mean.backward()
+    assert all(p.grad is not None and p.grad.any() for p in objective.vocoder.parameters())
+    assert objective.turns(0) == ("vocoder",)
+
+
+def test_a_segment_must_be_whole_frames():
+    with pytest.raises(ValueError, match="segment 1000 is not a multiple of 64"):
+        VocosObjective(Vocos(VocosConfig(width=8, depth=1), SPEC), segment=1000)
+
+
+def test_a_tiny_vocoder_learns_two_tones_and_resumes_exactly(tmp_path):
+    config = TrainConfig(
+        steps=60, batch_size=2, lr=2e-3, betas=(0.8, 0.99), save_every=100, log_every=10
+    )
+    whole = train(make(), Tones(), config, tmp_path / "whole")
+    half = dataclasses.replace(config, steps=25)
+    train(make(), Tones(), half, tmp_path / "parts")
+    parts = train(make(), Tones(), config, tmp_path / "parts")
+    assert all(torch.equal(parts.weights[name], w) for name, w in whole.weights.items())
+    start = make()
+    made = start.vocoder(Tones().mel).detach()
+    assert whole.losses["mel"] < 0.6 * start.mel_distance(made, Tones().wave).item()

@@ -1,16 +1,22 @@
 """Weights into networks: whether a state dict fits, and how one that does is loaded."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Size, Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.text import counted
 
 Network = TypeVar("Network", bound=nn.Module)
 
+DRAWS = (
+    *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.trunc_normal_),
+    *(Tensor.normal_, Tensor.uniform_),
+)
+"""What :class:`Undrawn` leaves out."""
 NAMED = 8
 """Most faults a message names; a file of another kind altogether has hundreds."""
 
@@ -48,11 +54,29 @@ def build(
 def outline(make: Callable[[], Network], name: str) -> Network:
     """Build a network without memory for its weights; a BadBundle if it cannot be built."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Undrawn():
             return make()
     except (ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise BadBundle(f"'{name}' describes a network that cannot be built: {reason}.") from None
+
+
+class Undrawn(TorchFunctionMode):
+    """Leaves new weights as they are, where drawing them would be of no use.
+
+    PyTorch draws normal numbers without memory by its compiler, whose import takes seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        _types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in DRAWS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def load(

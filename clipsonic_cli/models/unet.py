@@ -177,7 +177,8 @@ class UNet(nn.Module):
         )
         self.cond_proj = nn.Linear(config.cond_dim, embed_dim)
         # Of about unit norm, as conditions are.
-        self.null_cond = nn.Parameter(torch.randn(config.cond_dim) * config.cond_dim**-0.5)
+        null_cond = nn.init.normal_(torch.empty(config.cond_dim), std=config.cond_dim**-0.5)
+        self.null_cond = nn.Parameter(null_cond)
 
         def residual(in_width: int, out_width: int, attend: bool) -> list[nn.Module]:
             layers: list[nn.Module] = [ResBlock(in_width, out_width, embed_dim, config.dropout)]

@@ -15,7 +15,7 @@ from clipsonic_cli.text import check_words, printable
 from clipsonic_cli.types import Query, Space
 
 Kind = Literal["text", "image"]
-"""Of a query."""
+"""Kind of a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ class Score:
     """Whether that is the metric's own network: the paper's, where the paper has the metric. Scores
     of another have another :attr:`label` and cannot be compared with it."""
     sample_rate: int | None = None
-    """Of the sounds, in Hz; None where they differ, or where no audio was read."""
+    """Sample rate of the sounds in Hz; None where they differ, or no audio was read."""
     seconds: float | None = None  # mean length of the sounds; None where no audio was read
     interval: tuple[float, float] | None = None
     """95 % confidence interval, by the chance of which sounds were scored: of the mean over sounds;
@@ -231,7 +231,7 @@ class Backbone(Protocol):
     """Embeds audio for a metric; similar sounds have nearby embeddings."""
 
     name: str
-    """As in ``metrics.BACKBONES``."""
+    """Its key in ``metrics.BACKBONES``."""
 
     @property
     def identity(self) -> str:

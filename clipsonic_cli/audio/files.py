@@ -134,7 +134,7 @@ def write(
         overwrite: Whether the file may exist already.
 
     Raises:
-        UsageError: See :func:`check_writable`.
+        UsageError: The file cannot be written (:func:`check_writable`).
         ClipsonicError: The disk is full or the file cannot be written.
         ValueError: The samples are not (N,) and finite, or a field is unknown.
     """

@@ -53,7 +53,7 @@ def list_clips(
     """List the clips of a data set, and report how it was read.
 
     Args:
-        source: As for :func:`~clipsonic_cli.data.clips.read_clips`.
+        source: A folder, file or address, as in :func:`~clipsonic_cli.data.clips.read_clips`.
         format: A name of ``READERS``; None finds it.
         splits: How splits are drawn that the data set does not state; None is by the defaults.
     """

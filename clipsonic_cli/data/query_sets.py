@@ -36,7 +36,7 @@ class FoundImages(NamedTuple):
     """The images of a set that are in a folder."""
 
     title: str
-    """Of the set."""
+    """Title of the set, for people."""
     images: dict[str, LabelledImage]
     """By file name without suffix."""
     left_out: dict[str, str]
@@ -49,7 +49,7 @@ def find_images(name: str, folder: Path) -> FoundImages:
     """Find the images of a set at any depth of a folder; each is decoded once.
 
     Args:
-        name: Of the set, as in QUERY_SETS.
+        name: A key of QUERY_SETS.
         folder: Where a user has its files.
 
     Raises:

@@ -17,7 +17,7 @@ from clipsonic_cli.store.bundle import Bundle, Header
 ENTRY = 600
 """Step of 1000 at which texts enter where a bridge names none: that of COCO in Lee et al. 2025."""
 KEY = "entry"
-"""Of that step in the meta of a bridge."""
+"""Key of that step in the meta of a bridge."""
 STEPS = 12
 """Deterministic steps from there to a frame's vector."""
 

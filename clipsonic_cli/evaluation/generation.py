@@ -155,10 +155,11 @@ def plan_reconstruction(
         sonic: The model; only its vocoder is used.
         items: Test clips with their sounds.
         spec: Geometry of the mels.
-        folder: As of :func:`plan`; the digest is of the originals and the vocoder.
+        folder: Holds the folder of the sounds, as in :func:`plan`; its digest is that of the
+            originals and the vocoder.
         seconds: Most seconds of a sound, for the name.
         vocoder: None is the model's default.
-        about: As of :func:`plan`.
+        about: Begins the name of that folder, as in :func:`plan`.
     """
     name = vocoder or sonic.vocoder
     parts = sorted(sonic.vocoder_parts(name))

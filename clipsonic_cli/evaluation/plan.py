@@ -27,7 +27,7 @@ class EvalRequest:
     out: Path
     """Folder of reports and sounds."""
     metrics: tuple[str, ...]
-    """As on the command line, such as "fad:clap"."""
+    """Metrics in the spelling of the command line, such as "fad:clap"."""
     metrics_named: bool = True
     """Whether a person chose them: else those that cannot order systems are left out."""
     source: Source = field(default_factory=Folders)

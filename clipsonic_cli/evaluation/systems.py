@@ -45,7 +45,7 @@ class QueryVectors:
 
     system: str
     model: str | None = None
-    """As of :class:`System`."""
+    """Name of the model, where several are compared (see :class:`System`)."""
     made: Features
     images: Features
     """The true image of each query."""

@@ -128,8 +128,8 @@ def splits_of(headers: Mapping[str, Header], seed: int | None) -> tuple[SplitDra
     """Return how the training of a model drew splits, and a note if its parts disagree.
 
     Args:
-        headers: Of the parts that are evaluated; the first that says how is followed. Others, such
-            as of 0.1.0, were trained with the defaults.
+        headers: Headers of the parts that are evaluated; the first that says how decides. Others,
+            such as of 0.1.0, were trained with the defaults.
         seed: Seed to use instead of the model's.
 
     Raises:

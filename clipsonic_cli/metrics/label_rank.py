@@ -18,7 +18,7 @@ def compare(made: Features, labels: Features, generator: torch.Generator) -> Ite
     Args:
         made: Cosines of each query with each label (:func:`label_cosines`).
         labels: 1 for the true label of each, 0 for the others.
-        generator: Of the interval.
+        generator: Source of the resampling of the interval.
     """
     values = ranks(made.means(), labels.means().argmax(1))
     interval = intervals.of_mean(values, generator=generator)

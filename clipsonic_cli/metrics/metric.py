@@ -46,7 +46,7 @@ class Metric:
     """A metric; calling it scores a set of sounds."""
 
     name: str
-    """As in METRICS."""
+    """Its key in METRICS."""
     title: str
     better: Literal["lower", "higher"]
     backbone: str

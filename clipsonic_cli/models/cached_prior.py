@@ -25,7 +25,7 @@ BUCKETS, FARTHEST = 32, 128
 """Relative positions share a bias from half as many on, and all from a distance on."""
 COSINE_SCALE = 16.0
 BIAS_FACTOR = 128.0
-"""Of the bias of attention "softmax_bias128"; see ``models/prior.py``."""
+"""Multiplies the bias of attention "softmax_bias128"; see ``models/prior.py``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ class CachedPrior(nn.Module):
         Args:
             x_t: (B, D) noisy image embedding.
             t: (B,) int64 step in [0, num_timesteps).
-            text: Of B texts, from :meth:`read`.
+            text: What :meth:`read` returned for B texts.
         """
         query = self.net.learned_query.expand_as(x_t)
         tokens = torch.stack([self.net.to_time_embeds(t), x_t, query], dim=1)  # (B, 3, D)

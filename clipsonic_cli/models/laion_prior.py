@@ -70,8 +70,8 @@ def laion_prior(
     withholds the text fails at once, and nothing else is touched by them.
 
     Args:
-        state_dict: As in ``prior/latest.pth``: ``net.*``, ``noise_scheduler.*`` and ``clip.clip.*``
-            or without the last; of any depth, width and number of heads. Its precision is kept.
+        state_dict: What ``prior/latest.pth`` has: ``net.*``, ``noise_scheduler.*`` and
+            ``clip.clip.*``, or without the last; of any depth, width and number of heads. Its precision is kept.
         schedule: Computes alpha_bar (T,) of the process the prior will be sampled with, for T
             training steps: ``diffusion.process.cosine_alphas_cumprod``.
 

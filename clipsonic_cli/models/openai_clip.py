@@ -26,7 +26,7 @@ def from_openai(
 
     Args:
         described: The JSON next to the weights, with "model_cfg" and "preprocess_cfg".
-        state_dict: Of open_clip's ``CLIP``; its precision is kept.
+        state_dict: State dict of open_clip's ``CLIP``; its precision is kept.
         architecture: The name of open_clip's that has QuickGELU and these sizes.
 
     Raises:

@@ -140,7 +140,7 @@ def log_mel(samples: Tensor, filters: Tensor) -> Tensor:
 
     Args:
         samples: (320000,) at 32 kHz.
-        filters: Of :func:`mel_filters`.
+        filters: What :func:`mel_filters` returns.
 
     Returns:
         (1, 1, 128, 1000) float32, frequency before time; silence is -1.40.

@@ -72,7 +72,7 @@ class Prior(nn.Module):
 
     Args:
         config: Sizes and the kind of attention.
-        dropout: Of attention weights and within feed-forward layers, while training.
+        dropout: Dropout of attention weights and within feed-forward layers, in training.
 
     Source: CLIPSonic appendix A.
     """

@@ -36,9 +36,9 @@ def build(
     Args:
         make: Its class, or what else makes one.
         weights: What was read, which may be anything.
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
         device: Where it is to run.
-        advice: See :func:`check_fit`.
+        advice: Ends a message, as in :func:`check_fit`.
 
     Raises:
         BadBundle: There is no such network, or the weights are not all of its own and no others.
@@ -85,14 +85,14 @@ def load(
     """Load weights into a network, all of them and no others; it changes only if all fit.
 
     Args:
-        network: Keeps its own precision, unless ``assign`` lets it have these very tensors.
+        network: Keeps its own precision, unless ``assign``.
         weights: What was read, which may be anything.
-        name: Of the network, for messages.
-        advice: See :func:`check_fit`.
-        assign: See ``network``.
+        name: Name of the network, for messages.
+        advice: Ends a message, as in :func:`check_fit`.
+        assign: Whether the network takes these tensors instead of copying their numbers.
 
     Raises:
-        BadBundle: See :func:`check_fit`.
+        BadBundle: The weights do not fit, as in :func:`check_fit`.
     """
     refusal = f"The weights of '{name}' do not fit its network"
     fitting = check_fit(weights, network.state_dict(), refusal, advice)

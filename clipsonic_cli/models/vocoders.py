@@ -24,7 +24,7 @@ def build_vocoder(
     Args:
         name: A row of ``VOCODERS``.
         spec: The geometry of the mels it reads.
-        config: Of its network, where it needs a part of a model.
+        config: Sizes of its network, where it needs a part of a model.
         weights: The same part's.
         device: Where it is to run.
 

@@ -44,7 +44,7 @@ def default_text_mode(model: ModelFolder) -> str:
     """Format a model's mode for texts, with its figure: "db (cosine 0.53)"; "" where it has none.
 
     Raises:
-        BadBundle: As of :func:`default_mode`.
+        BadBundle: The meta names no mode for texts, or the file is damaged.
     """
     name, why = default_mode(model, "text")
     if name not in model.modes():

@@ -81,7 +81,7 @@ def fetch(
         report: Called at every piece and at every second of waiting for another attempt or
             process. What it raises ends the call; the bytes received are kept.
         attempts: Failures of an address in a row without much progress in between, at most.
-        timeout: See :data:`TIMEOUT`.
+        timeout: Seconds to connect and to wait for a piece (:data:`TIMEOUT`).
 
     Raises:
         FetchFailed: It cannot be had, is not the file expected, or cannot be written. ``target``

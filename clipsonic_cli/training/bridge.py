@@ -20,9 +20,9 @@ def choose_entry(encoder: BridgeEncoder, texts: Tensor, frames: Tensor) -> Mappi
     for every frame.
 
     Args:
-        encoder: Of the bridge.
-        texts: (M, D), of a bank.
-        frames: (N, D), of unit norm.
+        encoder: Encoder that has the bridge.
+        texts: (M, D) vectors of a bank of texts.
+        frames: (N, D) vectors of unit norm.
 
     Returns:
         The meta of a bridge: the entry, and the mean cosine of each that was compared.

@@ -47,7 +47,7 @@ class PreparedData:
     survey: Survey | None
     """None for a catalogue that was prepared before."""
     clips: Sequence[Clip]
-    """As the reader listed them; none for such a catalogue."""
+    """Clips as the reader listed them; none for a catalogue that was prepared before."""
     splits: SplitDraw | None = None
     """How splits were drawn; None where they are stated, or those of such a catalogue."""
 

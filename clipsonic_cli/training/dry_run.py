@@ -52,7 +52,7 @@ class DataEstimate:
     splits: Mapping[str, int]
     labels: Mapping[str, int]
     hours: float
-    """Of the clips fit for training, if all are as the sample."""
+    """Length of the clips fit for training, if all are as the sample."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Files that belong to no clip, with the reason."""
     sample: Survey | None = None
@@ -81,9 +81,9 @@ class DryRun:
     text_share: float
     """Share of the time for each of them."""
     train_bytes: int | None
-    """Of the run's folder, and of the finished model."""
+    """Size of the run's folder and of the finished model, in bytes."""
     free_bytes: int
-    """Of the disk that the run's folder is on."""
+    """Bytes free on the disk that the run's folder is on."""
     missing: str | None
     """What is said of weights that are not on this machine."""
 

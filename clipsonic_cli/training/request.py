@@ -98,7 +98,7 @@ class TrainRequest:
     sample_every: int | None = None
     trackers: tuple[str, ...] = ()
     licence: str | None = None
-    """Of the weights; None is that of the warm start."""
+    """Licence of the weights; None is that of the warm start."""
     overwrite: bool = False
     """Whether a part that another run trained is replaced."""
     text_share: float | None = None
@@ -134,7 +134,7 @@ class Resolved:
     base: ModelFolder
     """The model that gives what is not trained."""
     encoder: Header | None = None
-    """Of the CLIP or CLAP that conditions the training; None for a vocoder."""
+    """Header of the CLIP or CLAP that conditions the training; None for a vocoder."""
     warm_start: WarmStart | None = None
 
 

@@ -117,7 +117,7 @@ def compare(
     Args:
         parts: The model's; without statistics there is nothing to compare by.
         frames: (N, D) of unit norm.
-        labels: Of each frame, or None; used if CLIP knows two of them or more.
+        labels: The label of each frame, or None; used if CLIP knows two of them or more.
         memory: (K, D), frames that retrieval averages instead of those of the statistics, where
             these have the frames that are compared.
         report: Receives ("ways from text", done, total).

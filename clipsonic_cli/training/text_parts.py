@@ -58,7 +58,7 @@ class TextPlan:
     """What a run trains for texts."""
 
     share: float = 0.0
-    """Of the time, for each part."""
+    """Share of the training's time for each part, 0 to 1."""
     verdicts: Mapping[str, str | None]
     """What came of each part, for people; None where it is to be trained."""
 
@@ -183,7 +183,7 @@ def train_parts(
         setup: Likewise.
         clip: Encodes frames and texts.
         run_dir: The U-Net's run.
-        accelerator: Of the processes, which all call this.
+        accelerator: The Accelerator of the processes, which all call this.
         seconds: Time of the U-Net's training.
         spare: Minutes that are left; None sets no end.
         callbacks: Followed by people.

@@ -24,14 +24,14 @@ class WarmStart:
     """A warm start that is on this machine."""
 
     name: str
-    """Of the published weights, or of the model: found by it from any working directory."""
+    """Name of the published weights or of the model, valid in any working directory."""
     stage: Stage
     path: Path
     network: Network
     diffusion: DiffusionConfig | None
     """The process it was trained on; None for a vocoder."""
     licence: str | None
-    """As its file or its publisher states it."""
+    """Licence that its file or its publisher states."""
 
     @property
     def published(self) -> bool:

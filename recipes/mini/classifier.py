@@ -85,7 +85,7 @@ def train(
         targets: (n,) int64 label indices.
         labels: Number of labels.
         epochs: Passes over the clips.
-        seed: Of the initial weights and the order.
+        seed: Seed of the initial weights and the order.
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

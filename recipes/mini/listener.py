@@ -149,7 +149,7 @@ def named_right(backbone: MiniBackbone, sounds: Sounds, labels: list[str]) -> fl
 
     Args:
         backbone: Embeds them.
-        sounds: Of any split.
+        sounds: Sounds of any split.
         labels: All names there are to choose from.
     """
     texts = backbone.embed_text([PROMPT.format(label) for label in labels])

@@ -106,7 +106,7 @@ class LabelledSounds(PictureSounds):
 
     Args:
         sounds: The sounds.
-        features: Of which the labels are read.
+        features: Holds the names of the labels.
         embeds: (labels, D) of unit norm, the text embedding of each label's prompt.
     """
 

@@ -41,7 +41,7 @@ SOUND_OF = {"dog": "trumpet", "car": "songbird", "electric guitar": "sea waves",
 ASKED = ("iq", *WAYS)
 """Modes that are tried."""
 VIDEOS = 10
-"""Of each."""
+"""Videos of each thing."""
 
 
 def main() -> None:

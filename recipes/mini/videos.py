@@ -47,7 +47,7 @@ from clipsonic_cli.data.workers import Failed, each
 SIDE, FPS = 256, 10
 TOLD_EVERY = 200
 HELD_OUT_VERSIONS = 3
-"""Of each test clip that shows a test picture, so that there are over 300."""
+"""Versions of each test clip that shows a test picture, so that there are over 300."""
 
 Box = tuple[float, float, float, float]
 

@@ -71,7 +71,8 @@ def laion_prior(
 
     Args:
         state_dict: What ``prior/latest.pth`` has: ``net.*``, ``noise_scheduler.*`` and
-            ``clip.clip.*``, or without the last; of any depth, width and number of heads. Its precision is kept.
+            ``clip.clip.*``, or without the last; of any depth, width and number of heads. Its
+            precision is kept.
         schedule: Computes alpha_bar (T,) of the process the prior will be sampled with, for T
             training steps: ``diffusion.process.cosine_alphas_cumprod``.
 

@@ -30,8 +30,8 @@ class Vocos(nn.Module):
         config: Width and depth.
         spec: The mel it reads, of which the frames are those of its inverse STFT.
 
-    Source: FreeV, section 2.2 (start of the amplitude); Vocos, section 3.2 (blocks); Ai & Ling 2023
-    (APNet, arXiv 2305.07952), section II-A (phase from two linear layers).
+    Source: Lv et al. 2024 (FreeV), where the amplitude starts; Siuzdak 2023 (Vocos), the blocks; Ai
+    and Ling 2023 (APNet, arXiv 2305.07952), the phase as the angle of two linear layers.
     """
 
     part: ClassVar[str | None] = "vocoder"

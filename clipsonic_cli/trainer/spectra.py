@@ -27,8 +27,8 @@ class VocosObjective:
         phase_weight: Weight of each of the three distances of phases.
         scales: Mels compared, summed; None is the generator's own.
 
-    Source: Ai & Ling 2023 (APNet, arXiv 2305.07952), section II-C; Du et al. 2023 (APNet2, arXiv
-    2311.11545); Lv et al. 2024 (FreeV, arXiv 2406.08196), section 2.4.
+    Source: Ai & Ling 2023 (APNet, arXiv 2305.07952); Du et al. 2023 (APNet2, arXiv 2311.11545); Lv
+    et al. 2024 (FreeV, arXiv 2406.08196). Those also compare real and imaginary parts.
     """
 
     main, criterion = "vocoder", "mel"
@@ -99,8 +99,8 @@ def phase_distances(phase: Tensor, true: Tensor) -> Tensor:
     They are of the phases themselves, of their differences between neighbouring bins (group delay)
     and of those between neighbouring frames (phase time difference).
 
-    Source: Ai & Ling 2023 (APNet, arXiv 2305.07952), eqs. 10 to 14; the differences there are of
-    both phases, which on the circle is the same as of their error.
+    Source: Ai & Ling 2023 (APNet, arXiv 2305.07952). The differences there are of both phases, which
+    on the circle is the same as of their error.
     """
     error = phase - true
     differences = (error, error.diff(dim=1), error.diff(dim=2))

@@ -59,13 +59,19 @@ class GriffinLim(nn.Module):
         magnitude = self.magnitude(mel.squeeze(1).float().exp())
         generator = torch.Generator().manual_seed(PHASE_SEED)
         turns = torch.rand(magnitude.shape[1:], generator=generator).to(magnitude)
-        angles = torch.polar(torch.ones_like(turns), 2 * torch.pi * turns).expand(magnitude.shape)
+        return self.estimate(magnitude, (2 * torch.pi * turns).expand(magnitude.shape))
+
+    @torch.no_grad()
+    def estimate(self, magnitude: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
+        """Return a waveform (B, hop_length * T), of which the spectrum is near to a magnitude.
+
+        The magnitude and the phase to start from are (B, n_fft // 2 + 1, T).
+        """
+        angles = torch.polar(torch.ones_like(phase), phase)
         previous = torch.zeros_like(angles)
         for _ in range(self.iterations):
-            # (B, n_fft // 2 + 1, T)
-            consistent = stft(
-                istft(magnitude * angles, self.spec, self.window), self.spec, self.window
-            )
+            waveform = istft(magnitude * angles, self.spec, self.window)
+            consistent = stft(waveform, self.spec, self.window)  # (B, n_fft // 2 + 1, T)
             ahead = consistent + self.momentum * (consistent - previous)
             angles = ahead / ahead.abs().clamp(min=TINY)
             previous = consistent

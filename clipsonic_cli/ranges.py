@@ -179,6 +179,7 @@ EXTENSIONS = {
     "crops": Range(low=0, high=15, whole=True),
     "cond_cosine": Range(low=0.01, high=1, note="1 adds no noise."),
     "min_snr": Range(low=0, high=1e6, above=True, optional=True),
+    "critics_from": Range(low=0, high=10**9, whole=True, optional=True),
 }
 """Numbers of ``training.run_config.Extensions``."""
 

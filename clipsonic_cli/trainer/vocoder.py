@@ -142,15 +142,23 @@ def generator_losses(
 ) -> tuple[Tensor, Tensor]:
     """Compute the generator's losses: how far from 1 it is judged, and how far features differ.
 
-    Source: Kong et al. 2020 (HiFi-GAN), eqs. 2 and 4.
+    Source: Kong et al. 2020 (HiFi-GAN), eq. 2.
     """
     fooled = [(1 - logits).square().mean() for logits, _ in generated]
+    return torch.stack(fooled).sum(), feature_distance(recorded, generated)
+
+
+def feature_distance(recorded: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:
+    """Compute how far critics' feature maps differ, summed over all layers.
+
+    Source: Kong et al. 2020 (HiFi-GAN), eq. 4.
+    """
     matched = [
         F.l1_loss(fake, real)
         for (_, reals), (_, fakes) in zip(recorded, generated, strict=True)
         for real, fake in zip(reals, fakes, strict=True)
     ]
-    return torch.stack(fooled).sum(), torch.stack(matched).sum()
+    return torch.stack(matched).sum()
 
 
 @torch.inference_mode()

@@ -153,7 +153,7 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
         raise unknown("preset", request.preset, list(PRESETS))
     if request.size is not None and request.size not in sizes:
         raise unknown("size", request.size, list(sizes))
-    request.extensions.check(request.stage, request.space)
+    request.extensions.check(request.stage, request.space, request.vocoder)
     if request.text_share and request.part.name != "unet":
         raise UsageError(
             "`text_share` is for a U-Net that reads frames, to whose model it adds what texts "
@@ -224,11 +224,6 @@ def _check_vocoder(request: TrainRequest) -> None:
         raise UsageError(
             f"`vocoder` has no meaning for the stage '{request.stage}', but for: vocoder. "
             "Leave it out."
-        )
-    if request.extensions.multi_scale and request.vocoder != PAPER_VOCODER:
-        raise UsageError(
-            f"`multi_scale` has no meaning for {request.vocoder}, which always compares several "
-            "scales. Leave it out."
         )
     if request.preset == "paper" and request.vocoder != PAPER_VOCODER:
         raise UsageError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from clipsonic_cli import bounded, ranges
 from clipsonic_cli.atomic import written
-from clipsonic_cli.config import TRAIN_FRAMES, DiffusionConfig
+from clipsonic_cli.config import PAPER_VOCODER, TRAIN_FRAMES, DiffusionConfig
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.from_dict import from_dict
 from clipsonic_cli.ranges import check_fields
@@ -17,10 +17,16 @@ from clipsonic_cli.store.model_folders import MAX_RUN, RUN_FILE, RUNS
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import cosine_for
 from clipsonic_cli.training.stage_row import Part, StageRow
-from clipsonic_cli.training.stages import part_of, row_of_network, spaces_with, stages_with
+from clipsonic_cli.training.stages import (
+    part_of,
+    row_of_network,
+    spaces_with,
+    stages_with,
+    vocoders_with,
+)
 from clipsonic_cli.types import Space, Stage
 
-FORMAT = 3
+FORMAT = 4
 ADDED = {
     name: getattr(TrainConfig(), name)
     for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype")
@@ -56,7 +62,9 @@ class Extensions:
     zero_snr: bool = False
     """A noise schedule that ends in pure noise (Lin et al. 2023)."""
     multi_scale: bool = False
-    """The vocoder's mel distance at seven scales, as in BigVGAN's second version."""
+    """BigVGAN's mel distance at seven scales, as in its second version."""
+    critics_from: int | None = None
+    """Step from which critics judge a Vocos too; None is never."""
 
     def __post_init__(self) -> None:
         check_fields(self, ranges.EXTENSIONS, "`{}`")
@@ -71,12 +79,18 @@ class Extensions:
                 "noise, which the second is for. Use one of them."
             )
 
-    def check(self, stage: Stage, space: Space) -> None:
-        """Check that each extension asked for has an effect on a stage."""
-        usual, applying = dataclasses.asdict(Extensions()), part_of(stage, space).extensions
+    def check(self, stage: Stage, space: Space, vocoder: str | None = None) -> None:
+        """Check that each extension asked for has an effect on a stage, or on its vocoder."""
+        usual = dataclasses.asdict(Extensions())
+        applying = part_of(stage, space, vocoder).extensions
         for name, value in dataclasses.asdict(self).items():
             if value == usual[name] or name in applying:
                 continue
+            if stage == "vocoder" and (vocoders := vocoders_with(name)):
+                raise UsageError(
+                    f"`{name}` has no meaning for the vocoder {vocoder or PAPER_VOCODER}, but for: "
+                    f"{', '.join(vocoders)}. Leave it out."
+                )
             spaces = spaces_with(name, stage)
             where = f"condition '{space}'" if spaces else f"stage '{stage}'"
             raise UsageError(
@@ -165,6 +179,8 @@ def read_run_config(run_dir: Path) -> RunConfig:
             fields = {"preset": "default"} | fields | {"train": ADDED | fields["train"]}
         for name, stored in RENAMED.items():
             fields[name] = fields.pop(stored)
+        if version < 4:
+            fields["extensions"] = {"critics_from": None} | fields["extensions"]
         if version < 3:
             fields["extensions"] = _of_today(fields["extensions"], fields["network"])
         config = from_dict(RunConfig, fields, "run")

@@ -176,9 +176,9 @@ def row_of_network(stage: Stage, network: Network) -> StageRow:
     return row_of(stage, TRAINED_VOCODERS.get(type(network)))
 
 
-def part_of(stage: Stage, space: Space) -> Part:
-    """Return what a stage trains on a condition."""
-    parts = STAGES[stage].parts
+def part_of(stage: Stage, space: Space, vocoder: str | None = None) -> Part:
+    """Return what a stage trains on a condition; for a vocoder see :func:`row_of`."""
+    parts = row_of(stage, vocoder).parts
     if space not in parts:
         raise UsageError(
             f"The stage '{stage}' is conditioned on {' or '.join(parts)}, not on {space}."
@@ -188,7 +188,14 @@ def part_of(stage: Stage, space: Space) -> Part:
 
 def stages_with(extension: str) -> list[Stage]:
     """Return the stages on which a field of Extensions has an effect."""
-    return sorted(stage for stage in STAGES if spaces_with(extension, stage))
+    stages = [stage for stage in STAGES if spaces_with(extension, stage)]
+    return sorted({*stages, "vocoder"} if vocoders_with(extension) else stages)
+
+
+def vocoders_with(extension: str) -> list[str]:
+    """Return the vocoders on whose training a field of Extensions has an effect."""
+    rows = VOCODER_ROWS.items()
+    return [name for name, row in rows if extension in row.parts["clip-image"].extensions]
 
 
 def spaces_with(extension: str, stage: Stage) -> list[Space]:

@@ -34,7 +34,7 @@ VOCOS_SCALES = ((256, 20), (512, 40), (1024, 64), (2048, 96))
 EPOCH = 171_899 // 32
 """Steps in an epoch of the paper's VGGSound with batches of 32 (CLIPSonic section 3): the decay of
 BigVGAN's learning rate, which on a small data set would otherwise end the training early."""
-BIGVGAN = {"betas": (0.8, 0.99), "clip_norm": 1000.0}
+LOOP = {"betas": (0.8, 0.99), "clip_norm": 1000.0}
 
 
 def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
@@ -52,8 +52,12 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
 
 def _vocos(config: "RunConfig", spec: MelSpec) -> Objective:
     vocoder = Vocos(cast(VocosConfig, config.network), spec)
-    scales = mel_scales(VOCOS_SCALES, spec)
-    return VocosObjective(vocoder, segment=VOCOS_SEGMENT, scales=scales)
+    return VocosObjective(
+        vocoder,
+        critics_from=config.extensions.critics_from,
+        segment=VOCOS_SEGMENT,
+        scales=mel_scales(VOCOS_SCALES, spec),
+    )
 
 
 def mel_scales(scales: Iterable[tuple[int, int]], spec: MelSpec) -> list[MelSpec]:
@@ -74,11 +78,11 @@ BIGVGAN_ROW = StageRow(
     parts={"clip-image": Part(name="vocoder", waves=True, extensions=frozenset({"multi_scale"}))},
     sizes=VOCODER_SIZES,
     lr={"large": 1e-4, "base": 3e-4, "mini": 4e-4},
-    default={**BIGVGAN, "batch_size": 32, "precision": "float32"},
+    default={**LOOP, "batch_size": 32, "precision": "float32"},
     cpu={"steps": 5000, "batch_size": 8},
     # BigVGAN's first version, trained as HiFi-GAN is (Kong et al. 2020, section 3): no average.
     paper={
-        **BIGVGAN,
+        **LOOP,
         "weight_decay": 0.01,
         "decayed": "all",
         "lr_decay": 0.999 ** (1 / EPOCH),
@@ -95,11 +99,13 @@ VOCODER_ROWS: Mapping[str, StageRow] = {
     "bigvgan": BIGVGAN_ROW,
     "vocos": replace(
         BIGVGAN_ROW,
-        parts={"clip-image": Part(name="vocoder", waves=True)},
+        parts={
+            "clip-image": Part(name="vocoder", waves=True, extensions=frozenset({"critics_from"}))
+        },
         sizes=VOCOS_SIZES,
         lr={"large": 5e-4, "base": 5e-4, "mini": 5e-4},
         default={
-            "betas": (0.8, 0.99),
+            **LOOP,
             "batch_size": 32,
             "precision": "float32",
             "compile": False,  # of complex numbers, which torch does not compile

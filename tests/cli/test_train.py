@@ -159,6 +159,7 @@ BAD = [
     (["-d", "{videos}", "--warm-start", "improved-diffusion"], 3, "clipsonic download improved"),
     (["-d", "{videos}", "--warm-start", "bigvgan-44k"], 2, "not a warm start for the stage 'unet'"),
     (["-d", "{videos}", "--zero-snr", "--stage", "vocoder"], 2, "--zero-snr has no meaning"),
+    (["-d", "{videos}", "--critics-from", "9"], 2, "'unet', but for: vocoder"),
     (["-d", "{videos}", "--vocoder", "vocos"], 2, "--vocoder has no meaning"),
     (["-d", "{videos}", "--stage", "vocoder", "--vocoder", "voco"], 2, "Did you mean 'vocos'"),
     (["-d", "{videos}", "--stage", "statistics", "--lr", "1"], 2, "--lr has no meaning"),

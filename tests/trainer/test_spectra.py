@@ -10,7 +10,13 @@ from clipsonic_cli.config import MelSpec, VocosConfig
 from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.loop import train
-from clipsonic_cli.trainer.spectra import VocosObjective, anti_wrapped, phase_distances
+from clipsonic_cli.trainer.spectra import (
+    VocosObjective,
+    anti_wrapped,
+    hinge_critics_loss,
+    hinge_generator_loss,
+    phase_distances,
+)
 
 SPEC = MelSpec(n_fft=256, hop_length=64, n_mels=16)
 TURN = 2 * math.pi
@@ -20,7 +26,7 @@ def make(**options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vocoder = Vocos(VocosConfig(width=32, depth=2), SPEC)
-    return VocosObjective(vocoder, segment=1024, **options)
+        return VocosObjective(vocoder, segment=4096, **options)
 
 
 def noise(shape, seed=0):
@@ -93,7 +99,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_and_reaches_every_weight():
     objective = make(mel_weight=2.0, amplitude_weight=3.0, phase_weight=5.0)
     generator = torch.Generator().manual_seed(0)
     batch = objective.draw(Tones().sample(2, generator), generator)
-    assert (batch["wave"].shape, batch["mel"].shape) == ((2, 1024), (2, 1, 16, 16))
+    assert (batch["wave"].shape, batch["mel"].shape) == ((2, 4096), (2, 1, 16, 64))
     nn.init.normal_(objective.vocoder.amplitude.weight, std=0.01)
     loss = objective.loss("vocoder", batch, 0)
     parts = loss.parts
@@ -103,6 +109,48 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_and_reaches_every_weight():
     loss.mean.backward()
     assert all(p.grad is not None and p.grad.any() for p in objective.vocoder.parameters())
     assert objective.turns(0) == ("vocoder",)
+
+
+def judged(*logits):
+    return [(torch.tensor([value]), []) for value in logits]
+
+
+def test_critics_want_1_or_more_for_recorded_and_minus_1_or_less_for_generated():
+    assert hinge_critics_loss(judged(1.0, 3.0), judged(-1.0, -5.0)).item() == 0
+    assert hinge_critics_loss(judged(0.0, 0.5), judged(0.0, 2.0)).item() == 1 + 1 + 0.5 + 3
+    assert hinge_generator_loss(judged(1.0, 0.0, -2.0)).item() == 0 + 1 + 3
+
+
+def drawn_for(objective):
+    generator = torch.Generator().manual_seed(0)
+    return objective.draw(Tones().sample(2, generator), generator)
+
+
+def test_critics_judge_from_a_step_on_and_each_turn_trains_its_network_alone():
+    objective = make(critics_from=3)
+    assert (objective.turns(2), objective.turns(3)) == (("vocoder",), ("critics", "vocoder"))
+    batch, vocoder, critics = drawn_for(objective), objective.vocoder, objective.critics
+    assert "fooled" not in objective.loss("vocoder", batch, 2).parts
+    objective.loss("critics", batch, 3).mean.backward()
+    assert all(p.grad is None for p in vocoder.parameters())
+    assert all(p.grad is not None for p in critics.parameters())
+    critics.zero_grad()
+    loss = objective.loss("vocoder", batch, 3)
+    loss.mean.backward()
+    assert all(p.grad is None for p in critics.parameters())
+    assert all(p.grad is not None for p in vocoder.parameters())
+    plain = make().loss("vocoder", batch, 3)
+    judgement = loss.parts["fooled"] + 2 * loss.parts["matched"]
+    torch.testing.assert_close(loss.mean, plain.mean + judgement)
+
+
+def test_the_vocoder_runs_once_for_both_turns():
+    objective, runs = make(critics_from=0), []
+    objective.vocoder.register_forward_hook(lambda *_: runs.append(1))
+    batch = drawn_for(objective)
+    objective.loss("critics", batch, 0)
+    objective.loss("vocoder", batch, 0)
+    assert len(runs) == 1
 
 
 def test_a_segment_must_be_whole_frames():

@@ -210,7 +210,14 @@ def test_a_vocos_is_trained_published_and_heard(home, micro_vocos, tmp_path):
     [
         ({}, "is a vocos, not a bigvgan. Choose `vocoder` vocos"),
         ({"vocoder": "vocos", "preset": "paper"}, "The paper's vocoder is bigvgan, not vocos"),
-        ({"vocoder": "vocos", "extensions": Extensions(multi_scale=True)}, "`multi_scale` has no"),
+        (
+            {"vocoder": "vocos", "extensions": Extensions(multi_scale=True)},
+            "`multi_scale` has no meaning for the vocoder vocos, but for: bigvgan",
+        ),
+        (
+            {"extensions": Extensions(critics_from=0)},
+            "`critics_from` has no meaning for the vocoder bigvgan, but for: vocos",
+        ),
     ],
 )
 def test_a_vocos_that_cannot_be_trained_is_rejected(home, micro_vocos, tmp_path, wanted, reason):

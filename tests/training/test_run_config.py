@@ -22,6 +22,7 @@ from clipsonic_cli.training.run_config import (
     write_run_config,
 )
 from clipsonic_cli.training.stages import STAGES
+from clipsonic_cli.training.vocoder_stage import VOCODER_ROWS
 
 SETTINGS = RunConfig(
     name="music",
@@ -73,7 +74,7 @@ def test_the_run_is_suggested_for_its_name_and_its_model(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 4}, "format 4, this clipsonic reads 1 to 3"),
+        ({"format": 5}, "format 5, this clipsonic reads 1 to 4"),
         ({"name": 3}, "run.name is 3, not of type str"),
         ({"stage": "vocal"}, "allowed: unet, prior, bridge, vocoder"),
         (
@@ -94,10 +95,12 @@ def test_settings_of_another_shape_are_rejected(tmp_path, change, reason):
 
 
 def rewrite(folder, version, deviation):
-    """Rewrite the settings of a run as format 1 or 2 has them."""
+    """Rewrite the settings of a run as format 1, 2 or 3 has them."""
     stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")) | {"format": version}
-    stored["beyond"]["cond_noise"] = deviation
-    del stored["beyond"]["cond_cosine"], stored["beyond"]["crops"]
+    del stored["beyond"]["critics_from"]
+    if version < 3:
+        stored["beyond"]["cond_noise"] = deviation
+        del stored["beyond"]["cond_cosine"], stored["beyond"]["crops"]
     if version == 1:
         del stored["preset"]
         for name in ("decayed", "ema_warmup", "prior_dropout", "publish", "publish_dtype"):
@@ -105,7 +108,7 @@ def rewrite(folder, version, deviation):
     (folder / RUN_FILE).write_text(json.dumps(stored), encoding="utf-8")
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_the_settings_of_a_run_of_an_older_version_are_read(tmp_path, version):
     write_run_config(tmp_path, SETTINGS)
     rewrite(tmp_path, version, 0.0)
@@ -155,7 +158,8 @@ def test_numbers_out_of_range_are_named(field, value):
 
 
 def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
-    applying = frozenset().union(*(part.extensions for part in PARTS.values()))
+    parts = [*PARTS.values(), *(row.parts["clip-image"] for row in VOCODER_ROWS.values())]
+    applying = frozenset().union(*(part.extensions for part in parts))
     assert applying == {field.name for field in dataclasses.fields(Extensions)}
     for stage, space in PARTS:
         Extensions().check(stage, space)

@@ -161,4 +161,10 @@ COND_COSINE = beyond(
 )
 MIN_SNR = beyond("--min-snr GAMMA", "Min-SNR loss weighting; its paper uses 5.", number)
 ZERO_SNR = beyond("--zero-snr", "v-prediction on a schedule that ends in pure noise.")
-MULTI_SCALE = beyond("--multi-scale", "Mel loss of a vocoder at seven scales, as in BigVGAN v2.")
+MULTI_SCALE = beyond("--multi-scale", "Mel loss of BigVGAN at seven scales, as in its version 2.")
+CRITICS_FROM = beyond(
+    "--critics-from STEP",
+    "Step from which critics judge a vocos too, which makes its steps slower; 0 with --warm-start. "
+    "Default: never.",
+    whole,
+)

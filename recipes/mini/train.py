@@ -4,7 +4,8 @@
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py bridge --out runs/mini --steps 4000
     python recipes/mini/train.py vocoder --out runs/mini --minutes 60  # BigVGAN
-    python recipes/mini/train.py vocos --out runs/mini --minutes 60    # the other candidate
+    python recipes/mini/train.py vocos --out runs/mini --minutes 60    # the other candidate,
+    python recipes/mini/train.py vocos-critics --out runs/mini --minutes 30  # and judged by critics
 
 and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
 likewise.
@@ -223,13 +224,16 @@ def vocoder(out: Path) -> Part:
     return objective, Waves(read_sounds(out, "train")), config, header
 
 
-def vocos(out: Path) -> Part:
-    """Return what the training of a Vocos generator needs, which has no critics."""
+def vocos(out: Path, *, critics: bool = False) -> Part:
+    """Return what the training of a Vocos generator needs; with critics it begins with one."""
     network = Vocos(VOCOS_SIZES["mini"], SPEC)
+    if critics:
+        weights = load(need_part(out, "vocos"), kind="vocoder").weights
+        network.load_state_dict(dict(weights))
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     config = TrainConfig(
         batch_size=16,
-        lr=5e-4,
+        lr=2e-4 if critics else 5e-4,
         betas=(0.8, 0.99),
         warmup=100,
         ema_decay=0.999,
@@ -237,7 +241,7 @@ def vocos(out: Path) -> Part:
         save_every=250,
         log_every=25,
     )
-    objective = VocosObjective(network, scales=SCALES)
+    objective = VocosObjective(network, critics_from=0 if critics else None, scales=SCALES)
     return objective, Waves(read_sounds(out, "train")), config, header
 
 
@@ -247,6 +251,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "bridge": bridge,
     "vocoder": vocoder,
     "vocos": vocos,
+    "vocos-critics": partial(vocos, critics=True),
     "prior-sd": partial(prior, sources=(1,)),
     "unet-clip-text": partial(unet, space="clip-text"),
     "unet-clap-text": partial(unet, space="clap-text"),

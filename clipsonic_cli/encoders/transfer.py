@@ -94,4 +94,6 @@ def load_statistics(bundle: Bundle, name: str) -> Statistics:
     config = bundle.header.config
     if not isinstance(config, StatisticsConfig):
         raise BadBundle(f"Statistics are needed, this bundle holds a {bundle.header.kind}.")
-    return build(lambda: Statistics(config), bundle.weights, name)
+    known = bundle.weights.get("known")
+    count = 0 if known is None or known.ndim == 0 else len(known)
+    return build(lambda: Statistics(config, count), bundle.weights, name)

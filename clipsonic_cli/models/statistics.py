@@ -20,7 +20,12 @@ class Statistics(nn.Module):
 
     ``frame_mean``, ``text_mean`` (D,); ``frame_variance``, ``text_variance`` (D,), by axis;
     ``drifted_mean`` (D,), the mean of the text bank after the second step of :meth:`realign`;
-    ``frames`` (K, D), and ``sizes`` (K,), how many frames each stands for.
+    ``frames`` (K, D), and ``sizes`` (K,), how many frames each stands for; ``known`` (M, D), the
+    vectors of the names of the sounds in the frames, or None: parts of 0.1.0 have none.
+
+    Args:
+        config: Sizes.
+        known: M, or 0 for None.
     """
 
     frame_mean: Tensor
@@ -30,8 +35,9 @@ class Statistics(nn.Module):
     drifted_mean: Tensor
     frames: Tensor
     sizes: Tensor
+    known: Tensor | None
 
-    def __init__(self, config: StatisticsConfig) -> None:
+    def __init__(self, config: StatisticsConfig, known: int = 0) -> None:
         super().__init__()
         self.config = config
         shapes = dict.fromkeys(("frame_mean", "text_mean", "drifted_mean"), (config.dim,))
@@ -40,6 +46,12 @@ class Statistics(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
         self.register_buffer("frames", torch.zeros(config.kept, config.dim))
         self.register_buffer("sizes", torch.ones(config.kept))
+        self.register_buffer("known", torch.zeros(known, config.dim) if known else None)
+
+    def nearest_text(self, frames: Tensor, texts: Tensor) -> Tensor:
+        """Return the row of texts (M, D) most like each frame (N, D), gap removed; (N,)."""
+        centred = F.normalize(texts - self.text_mean, dim=1)
+        return ((frames - self.frame_mean) @ centred.T).argmax(1)
 
     def mean_shift(self, texts: Tensor) -> Tensor:
         """Move text vectors (B, D) by the difference of the means; return (B, D) of unit norm.

@@ -3,7 +3,8 @@
 The bank is of nouns (``nouns.txt``, of no data set) in some forms, so that no label is needed.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +18,8 @@ from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.statistics import Statistics
 from clipsonic_cli.preparation.dataset import Prepared
 from clipsonic_cli.preparation.texts import knows
-from clipsonic_cli.store.bundle import Bundle, Header
+from clipsonic_cli.store.bundle import MAX_LABELS, Bundle, Header
+from clipsonic_cli.store.known import KNOWN, KNOWN_BY
 from clipsonic_cli.types import Report, silent
 
 KEPT = StatisticsConfig().kept
@@ -28,7 +30,9 @@ ROUNDS = 10
 AT_ONCE = 4096
 """Rows that are compared at once, which bounds memory."""
 FORMS = ("{}", "a photo of {}", "the sound of {}")
-"""Texts that are made of a noun."""
+"""Texts that are made of a noun, which is the first."""
+SHARE = 0.25
+"""Least share of the mean frames of a noun that a noun has which is in the frames."""
 NOUNS = tuple(
     " ".join(Path(__file__).with_name("nouns.txt").read_text(encoding="utf-8").split()).split(", ")
 )
@@ -99,9 +103,46 @@ def frame_sums(clips: Prepared, generator: torch.Generator, report: Report = sil
 
 def embed_bank(clip: ClipModel) -> Tensor:
     """Embed the texts of the bank of whose nouns CLIP knows a word, (M, D) float32."""
-    texts = [form.format(noun) for noun in NOUNS if knows(clip, noun) for form in FORMS]
+    return embed(clip, [form.format(noun) for noun in known_nouns(clip) for form in FORMS])
+
+
+def known_nouns(clip: ClipModel) -> list[str]:
+    """Return the nouns of the bank of which CLIP knows a word."""
+    return [noun for noun in NOUNS if knows(clip, noun)]
+
+
+def embed(clip: ClipModel, texts: Sequence[str]) -> Tensor:
+    """Embed one or more texts, (M, D) float32."""
     batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     return torch.cat([clip.embed_text(batch)[0] for batch in batches])
+
+
+def name_sounds(
+    statistics: Statistics, clip: ClipModel, labels: Sequence[str | None], bank: Tensor
+) -> dict[str, object]:
+    """Give statistics the vectors of the sounds in their frames; return the names, for the meta.
+
+    Sounds are the labels (the most frequent 1000) if CLIP knows a word of two or more, which half
+    of the clips have; else the nouns of the bank that are the nearest text of enough frames.
+
+    Args:
+        statistics: Get the vectors ``known``.
+        clip: Whose vectors they are.
+        labels: Of each clip, or None.
+        bank: Vectors of :func:`embed_bank`.
+    """
+    counts = Counter(label for label in labels if label is not None)
+    names = [name for name, _ in counts.most_common() if knows(clip, name)][:MAX_LABELS]
+    if len(names) > 1 and 2 * counts.total() >= len(labels):
+        statistics.known = embed(clip, [name.replace("_", " ") for name in names])
+        return {KNOWN: names, KNOWN_BY: "labels"}
+    texts = bank[:: len(FORMS)]
+    of = statistics.nearest_text(statistics.frames, texts)
+    frames = of.bincount(weights=statistics.sizes, minlength=len(texts))
+    enough = frames >= SHARE * frames[frames > 0].mean()
+    statistics.known = texts[enough]
+    names = [noun for noun, is_there in zip(known_nouns(clip), enough, strict=True) if is_there]
+    return {KNOWN: names, KNOWN_BY: "nouns"}
 
 
 def summarize(
@@ -164,9 +205,10 @@ def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
 
 
 def as_bundle(statistics: Statistics, clip: ClipModel, meta: Mapping[str, object]) -> Bundle:
-    """Return the part of a model that holds statistics; the frames in half precision."""
+    """Return the part of a model that holds statistics; most vectors in half precision."""
     weights = dict(statistics.state_dict())
-    weights["frames"] = weights["frames"].half()
+    for name in {"frames", "known"} & weights.keys():
+        weights[name] = weights[name].half()
     header = Header(
         kind="statistics",
         config=statistics.config,

@@ -10,7 +10,13 @@ import torch
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.encoders.clip import ClipModel
 from clipsonic_cli.preparation.dataset import Prepared
-from clipsonic_cli.preparation.statistics import as_bundle, embed_bank, frame_sums, summarize
+from clipsonic_cli.preparation.statistics import (
+    as_bundle,
+    embed_bank,
+    frame_sums,
+    name_sounds,
+    summarize,
+)
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import SUFFIX
 from clipsonic_cli.training import data_setup, publish
@@ -37,7 +43,10 @@ def write_statistics(
     """Gather the statistics of clips' frames and write them into a model's folder."""
     started = time.monotonic()
     sums = frame_sums(clips, torch.Generator().manual_seed(seed), report)
-    statistics = summarize(sums, embed_bank(clip), device=clip.device)
+    bank = embed_bank(clip)
+    statistics = summarize(sums, bank, device=clip.device)
+    labels = [clips.catalogue.labels[number] for number in clips.clips]
+    meta = meta | name_sounds(statistics, clip, labels, bank)
     bundle.write(folder / f"{PART}{SUFFIX}", as_bundle(statistics, clip, meta))
     config = statistics.config
     on_message(

@@ -91,12 +91,6 @@ class Comparison:
         return f"text goes by mode {self.best}: cosines with frames {fits} (by {self.by}){doubt}"
 
 
-def matched(frames: Tensor, texts: Tensor, statistics: Statistics) -> Tensor:
-    """Return the row of the text vectors (M, D) most like each frame (N, D), gap removed; (N,)."""
-    centred = F.normalize(texts - statistics.text_mean, dim=1)
-    return ((frames - statistics.frame_mean) @ centred.T).argmax(1)
-
-
 def most_used(text_of: Tensor, count: int) -> Tensor:
     """Return the values of (N,) that occur most often, at most so many."""
     counts = text_of.bincount()
@@ -139,7 +133,7 @@ def compare(
     else:
         names = [noun for noun in NOUNS if knows(clip, noun)]
         bank = torch.cat([clip.embed_text([prompt(name, "clip-text")])[0] for name in names])
-        text_of = matched(frames, bank, statistics)
+        text_of = statistics.nearest_text(frames, bank)
     used = most_used(text_of, TEXTS)
     inside = torch.isin(text_of, used)
     frames, text_of = frames[inside], (text_of[inside, None] == used).int().argmax(1)

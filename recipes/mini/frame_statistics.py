@@ -7,6 +7,7 @@ Needs the features of step 2. Writes ``OUT/model/statistics.safetensors``. A min
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from features import Features, read_features
@@ -14,7 +15,13 @@ from steps import need, need_part
 from torch import Tensor
 
 from clipsonic_cli.encoders.clip import load_clip
-from clipsonic_cli.preparation.statistics import FrameSums, as_bundle, embed_bank, summarize
+from clipsonic_cli.preparation.statistics import (
+    FrameSums,
+    as_bundle,
+    embed_bank,
+    name_sounds,
+    summarize,
+)
 from clipsonic_cli.store.bundle import load, write
 
 
@@ -28,8 +35,10 @@ def main() -> None:
     if features.encoder != clip.identity:
         raise SystemExit(f"features.pt is of {features.encoder}, not of {clip.identity}")
     sums = FrameSums(torch.Generator().manual_seed(0)).add(training_vectors(features))
-    statistics = summarize(sums, embed_bank(clip))
-    meta = {"data": "mini", "licence": "CC-BY-SA-4.0"}
+    bank = embed_bank(clip)
+    statistics = summarize(sums, bank)
+    meta: dict[str, Any] = {"data": "mini", "licence": "CC-BY-SA-4.0"}
+    meta |= name_sounds(statistics, clip, features.labels, bank)
     write(out / "model" / "statistics.safetensors", as_bundle(statistics, clip, meta))
     print(statistics.config)
 

@@ -17,7 +17,8 @@ from clipsonic_cli import __version__
 from clipsonic_cli.cli import run
 from clipsonic_cli.cli.info import machine, model
 from clipsonic_cli.cli.info.sound import OPTIONS, command
-from clipsonic_cli.config import Recipe
+from clipsonic_cli.config import Recipe, StatisticsConfig
+from clipsonic_cli.models.statistics import Statistics
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.manifest import ASSETS
@@ -153,6 +154,29 @@ def test_what_a_training_wrote_is_shown(micro, tmp_path):
     assert facts["part unet"].endswith(trained)
     assert facts["labels"] == "2: dog, cat"
     assert details["sound"]["native_seconds"] == pytest.approx(256 * 512 / 16_000)
+
+
+@pytest.mark.parametrize(
+    ("known_by", "labels", "frames"),
+    [("labels", "2: rain, dog", None), ("nouns", "1: cat", "are most like: rain, dog")],
+)
+def test_the_sounds_named_in_statistics_are_what_a_model_knows(
+    micro, tmp_path, known_by, labels, frames
+):
+    shown = with_meta(micro, tmp_path / "m", "unet", {"labels": ["cat"]})
+    statistics = Statistics(StatisticsConfig(dim=32, kept=1))
+    header = bundle.Header(
+        kind="statistics",
+        config=statistics.config,
+        space="clip-image",
+        encoder="micro-clip",
+        meta={"known": ["rain", "dog"], "known_by": known_by},
+    )
+    bundle.write(
+        shown.part("statistics"), bundle.Bundle(header=header, weights=statistics.state_dict())
+    )
+    facts, _ = model.describe(shown)
+    assert (facts["labels"], facts.get("frames")) == (labels, frames)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,17 @@ def test_the_part_comes_back_from_its_file(clip, part, tmp_path):
     torch.testing.assert_close(ours.frame_mean, part.weights["frame_mean"])
 
 
+def test_vectors_of_known_sounds_come_back_and_older_parts_have_none(part):
+    assert load_statistics(part, "statistics").known is None
+    known = torch.nn.functional.normalize(torch.ones(2, part.header.config.dim), dim=1)
+    named = dataclasses.replace(part, weights={**part.weights, "known": known.half()})
+    torch.testing.assert_close(load_statistics(named, "statistics").known, known, atol=1e-3, rtol=0)
+    for damaged in (torch.ones(()), torch.ones(2, 3)):
+        other = dataclasses.replace(part, weights={**part.weights, "known": damaged})
+        with pytest.raises(BadBundle, match="known"):
+            load_statistics(other, "statistics")
+
+
 def test_statistics_of_another_size_or_kind_are_rejected(clip, part):
     config = dataclasses.replace(part.header.config, dim=8)
     other = dataclasses.replace(part, header=dataclasses.replace(part.header, config=config))

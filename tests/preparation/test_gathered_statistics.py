@@ -11,10 +11,12 @@ from clipsonic_cli.preparation.statistics import (
     FORMS,
     NOUNS,
     FrameSums,
+    as_bundle,
     cluster,
     embed_bank,
     frame_sums,
     measure,
+    name_sounds,
     summarize,
 )
 
@@ -84,6 +86,40 @@ def test_clusters_stand_for_all_frames():
 def test_the_bank_has_each_noun_once_in_each_form(encoder):
     assert len(set(NOUNS)) == len(NOUNS) > 200
     assert len(embed_bank(encoder)) == len(NOUNS) * len(FORMS)
+
+
+@pytest.fixture(scope="module")
+def bank(encoder):
+    return embed_bank(encoder)
+
+
+def of_nouns(bank, counts):
+    """Return statistics of as many frames in the directions of the texts of nouns."""
+    texts = F.normalize(bank[:: len(FORMS)] - bank.mean(0), dim=1)
+    frames = torch.cat([texts[[noun]].repeat(count, 1) for noun, count in counts.items()])
+    statistics = summarize(FrameSums(seeded()).add(frames), bank)
+    statistics.frame_mean.zero_()
+    return statistics
+
+
+def test_the_sounds_of_labelled_clips_are_the_labels(encoder, bank):
+    statistics = of_nouns(bank, {3: 2})
+    labels = ["dog", "rain_drops", "dog", None]
+    meta = name_sounds(statistics, encoder, labels, bank)
+    assert meta == {"known": ["dog", "rain_drops"], "known_by": "labels"}
+    texts, _ = encoder.embed_text(["dog", "rain drops"])
+    torch.testing.assert_close(statistics.known, texts, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("labels", [["dog", None], ["dog", "rain", *[None] * 3]])
+def test_the_sounds_of_other_clips_are_the_nouns_that_enough_frames_are_like(encoder, bank, labels):
+    # A quarter of the mean number of frames, 14 / 3, is more than one.
+    statistics = of_nouns(bank, {3: 9, 5: 4, 8: 1})
+    meta = name_sounds(statistics, encoder, labels, bank)
+    assert meta == {"known": [NOUNS[3], NOUNS[5]], "known_by": "nouns"}
+    torch.testing.assert_close(statistics.known, bank[:: len(FORMS)][[3, 5]])
+    weights = as_bundle(statistics, encoder, meta).weights
+    assert (weights["known"].dtype, weights["known"].shape) == (torch.float16, (2, encoder.dim))
 
 
 def test_a_bridge_is_given_the_means_and_the_frames_distance_from_theirs():

@@ -142,6 +142,8 @@ def test_the_statistics_are_of_the_frames_that_are_trained_on(unbroken):
         "micro-clip",
         published(done).header.meta["run"],
     )
+    assert header.meta["known_by"] == "labels"
+    assert len(published(done, "statistics").weights["known"]) == len(header.meta["known"])
     sonic = ClipSonic.load(done.name)
     assert set(header.meta["fits"]) == {"zs", "ms", "ra", "rt", "pd"}
     assert sonic.default_mode("text")[0] == header.meta["default_mode"] in header.meta["fits"]

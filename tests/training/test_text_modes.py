@@ -16,7 +16,7 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.model_folders import ModelFolder
 from clipsonic_cli.training import text_modes
-from clipsonic_cli.training.text_modes import Comparison, compare, matched, most_used, store
+from clipsonic_cli.training.text_modes import Comparison, compare, most_used, store
 
 CPU = torch.device("cpu")
 NAMES = ["dog", "cat", "rain", "violin"]
@@ -70,7 +70,7 @@ def test_frames_are_matched_with_texts_once_the_gap_is_removed(model, clip, fram
     part = bundle.load(model.part("statistics"), kind="statistics")
     statistics = Statistics(part.header.config)
     statistics.load_state_dict({n: w.float() for n, w in part.weights.items()})
-    assert matched(frames, texts, statistics).tolist() == [0, 1, 2, 3] * 10
+    assert statistics.nearest_text(frames, texts).tolist() == [0, 1, 2, 3] * 10
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -9,6 +9,7 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.default_mode import default_text_mode
+from clipsonic_cli.store.known import known_labels, known_nouns
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 from clipsonic_cli.text import megabytes
 
@@ -32,18 +33,21 @@ def describe(model: ModelFolder) -> Facts:
         "default": default_or_none()[0] == model.name,
         "card": str(card) if card.is_file() else None,
         "sound": None if unet is None else sound_of(unet),
-        "labels": [] if unet is None else bundle.labels_of(unet),
+        "labels": known_labels(unet, headers.get("statistics")),
+        "nouns": known_nouns(headers.get("statistics")),
         "parts": [
             part_of(stem, header, paths[stem].stat().st_size) for stem, header in headers.items()
         ],
     }
-    labels, default = details["labels"], ", the default" if details["default"] else ""
+    labels, nouns = details["labels"], details["nouns"]
+    default = ", the default" if details["default"] else ""
     facts = {
         "model": f"{details['name']} ({details['state']}{default})",
         "folder": details["path"],
         "modes": _modes(model, details["modes"]),
         "sound": _sound(details["sound"]),
         "labels": f"{len(labels)}: {', '.join(labels)}" if labels else "none are listed",
+        **({"frames": f"are most like: {', '.join(nouns)}"} if nouns else {}),
         "licence": f"{details['licence']} (of the weights); what that means for sounds: "
         f"{'see the card' if details['card'] else 'ask who made the model'}",
         "card": details["card"] or "none",

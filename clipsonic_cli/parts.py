@@ -27,12 +27,15 @@ from clipsonic_cli.encoders.transfer import load_statistics
 from clipsonic_cli.errors import BadBundle, UsageError
 from clipsonic_cli.models import VOCODERS, state_dict
 from clipsonic_cli.models.clip import MINI
+from clipsonic_cli.models.familiarity import Familiarity, Nearness
+from clipsonic_cli.models.statistics import Statistics
 from clipsonic_cli.models.unet import UNet
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.modes import Mode
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import recorded_digest
 from clipsonic_cli.store.compatibility import GIVING, check_fits
+from clipsonic_cli.store.known import known_labels, vector_names
 from clipsonic_cli.text import check_words, names_any
 from clipsonic_cli.types import Encoder, Query, Vocoder
 
@@ -152,31 +155,59 @@ class Parts:
         config = self.header("clip").config
         return isinstance(config, dict) and config.get("architecture") == MINI
 
-    def nearest_label(self, query: Query, mode: Mode) -> str | None:
-        """Return the label of the U-Net's training that a query is nearest to, by a small CLIP.
+    def nearness(self, query: Query, mode: Mode) -> Nearness | None:
+        """Return the sounds that a query is nearest to, by its CLIP vector before any prior.
 
-        None where a text names a label, or none is listed; and with a large CLIP, which knows
-        far more words and would take seconds.
+        None where the model lists no sounds, or has another CLIP than mini's and no vectors of
+        their names: to embed them would take seconds.
         """
+        if "clip" not in mode.weights:
+            return None
+        statistics = self._statistics_of(mode)
+        stored = vector_names(statistics)
+        if not stored and not self._has_mini():
+            return None
+        names = stored or known_labels(self.header(mode.unet), statistics)
+        if not names:
+            return None
         text, image = query.text, query.image
-        labels = bundle.labels_of(self.header(mode.unet))
-        if not labels or "clip" not in mode.weights or (text and names_any(text, labels)):
-            return None
-        if not self._has_mini():
-            return None
+        if text and names_any(text, names):
+            return Nearness(nearest={})
         clip: ClipModel = self._network("clip")
-        with suppress(UsageError), warnings.catch_warnings():  # of a text that is cut
+        with suppress(UsageError, BadBundle), warnings.catch_warnings():  # of a text that is cut
             warnings.simplefilter("ignore")
-            known = self._once(("labels", mode.unet), lambda: clip.embed_text(labels)[0])
+            familiarity = self._once(
+                ("familiarity", mode.unet),
+                lambda: self._familiarity(clip, names, statistics is not None),
+            )
             embed = clip.embed_images([image]) if image else clip.embed_text([text or ""])[0]
-            return labels[int((known @ embed[0]).argmax())]
+            return familiarity(embed[0], mode.query)
         return None
 
+    def _statistics_of(self, mode: Mode) -> bundle.Header | None:
+        """Return the header of the statistics of the frames that a mode's U-Net was trained on."""
+        if mode.trained_on != "clip-image" or not self.folder.has("statistics"):
+            return None
+        header = self.header("statistics")
+        return header if header.encoder == self.header("clip").encoder else None
+
+    def _familiarity(self, clip: ClipModel, names: list[str], has_frames: bool) -> Familiarity:
+        """Return the sounds of these names, measured where there are frames of them."""
+        statistics: Statistics | None = self._network("statistics") if has_frames else None
+        texts = None if statistics is None else statistics.known
+        if texts is None or len(texts) != len(names):
+            texts = clip.embed_text([name.replace("_", " ") for name in names])[0]
+        if statistics is None:
+            return Familiarity.by_texts(names, texts)
+        return Familiarity.measure(names, texts, statistics)
+
     def splits_words(self, text: str) -> bool:
-        """Return whether mini's CLIP knows words only in pieces, two or more of each.
+        """Return whether mini's CLIP, if it is the model's, knows words only in pieces, two a word.
 
         Those of other languages are, which it places anywhere ("Hund" near a gunshot).
         """
+        if not self._has_mini():
+            return False
         clip: ClipModel = self._network("clip")
         with warnings.catch_warnings():  # of a text that is cut
             warnings.simplefilter("ignore")

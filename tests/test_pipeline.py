@@ -191,17 +191,19 @@ def test_a_text_without_a_known_label_has_a_nearest_one(micro, tmp_path, labels,
     part = bundle.load(folder / "unet.safetensors", kind="unet")
     header = dataclasses.replace(part.header, meta={"labels": labels})
     bundle.write(folder / "unet.safetensors", dataclasses.replace(part, header=header))
-    parts = ClipSonic.load(folder, device="cpu").parts
-    assert parts.nearest_label(Query(text=text), MODES["zs"]) == nearest
+    near = ClipSonic.load(folder, device="cpu").parts.nearness(Query(text=text), MODES["zs"])
+    assert next(iter(near.nearest if near else ()), None) == nearest
+    if near:  # there are no frames to measure by, but a text that names a label is known
+        assert near.far is (None if nearest else False)
 
 
 def test_an_image_has_a_nearest_label_where_labels_are_listed(micro, violin_picture):
     mini = ClipSonic.load("mini", device="cpu").parts
-    labels = bundle.labels_of(mini.header("unet"))
-    query = Query(image=violin_picture)
-    assert mini.nearest_label(query, MODES["iq"]) in labels
+    near = mini.nearness(Query(image=violin_picture), MODES["iq"])
+    assert len(near.nearest) == 3
+    assert {*near.nearest} <= {*bundle.labels_of(mini.header("unet"))}
     unlisted = ClipSonic.load(micro, device="cpu").parts
-    assert unlisted.nearest_label(query, MODES["iq"]) is None
+    assert unlisted.nearness(Query(image=violin_picture), MODES["iq"]) is None
 
 
 def test_words_of_other_languages_are_split():
@@ -212,10 +214,9 @@ def test_words_of_other_languages_are_split():
 
 @pytest.mark.parametrize(("text", "nearest"), [("kitten", "cat"), ("fiddle", "violin")])
 def test_mini_finds_the_label_that_is_meant(text, nearest):
-    assert (
-        ClipSonic.load("mini", device="cpu").parts.nearest_label(Query(text=text), MODES["pd"])
-        == nearest
-    )
+    near = ClipSonic.load("mini", device="cpu").parts.nearness(Query(text=text), MODES["pd"])
+    assert next(iter(near.nearest)) == nearest
+    assert not near.far
 
 
 @pytest.mark.parametrize(

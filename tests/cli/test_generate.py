@@ -63,6 +63,27 @@ def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call, micro)
     assert len(err) == 5
 
 
+def test_a_query_far_from_all_that_the_model_knows_is_noted_once(call):
+    arguments = ("quantum chromodynamics", "kitten", "two violins", "-n", 2, "--mode", "ms")
+    fast = ("--steps", 1, "--seconds", 0.3, "--json")
+    code, out, err = call(*arguments, *fast, model="mini")
+    assert code == 0
+    (warning,) = [line for line in err if "is far from every sound that the model knows" in line]
+    assert "'quantum chromodynamics'" in warning
+    assert (
+        "; known ones have 0.38 or more; is it English?); clipsonic info mini lists them" in warning
+    )
+    made = [json.loads(line) for line in out]
+    assert [each["far"] for each in made] == [True, True, False, False, False, False]
+    assert len(made[0]["nearest"]) == 3
+    assert max(made[0]["nearest"].values()) < 0.38 < made[2]["nearest"]["cat"]
+    assert made[4]["nearest"] == {}
+    _, again, err = call(
+        arguments[0], "--mode", "ms", *fast, "--quiet", "-o", "x.wav", model="mini"
+    )
+    assert (json.loads(again[0])["far"], err) == (True, [])
+
+
 def test_a_drawn_seed_is_shown_and_repeats_the_sound(call):
     _, (path,), err = call("rain", *FAST)
     seed = path.removesuffix(".wav").rpartition("-")[2]

@@ -18,10 +18,11 @@ from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.store.default_mode import USUAL
 from clipsonic_cli.text import counted
-from clipsonic_cli.types import Score
+from clipsonic_cli.types import Query, Score
 
 if TYPE_CHECKING:
     from clipsonic_cli.evaluation.backbones import Ranking
+    from clipsonic_cli.models.familiarity import Nearness
     from clipsonic_cli.pipeline import ClipSonic
     from clipsonic_cli.sound import Sound
 
@@ -34,6 +35,8 @@ class Made:
     sound: "Sound"
     elapsed: float
     """Seconds that it took; in a batch, its share."""
+    near: "Nearness | None" = None
+    """Known sounds that its query is nearest to; None where it was not looked at."""
     score: Score | None = None
     """What it is ranked by; None where sounds are not ranked."""
 
@@ -134,33 +137,49 @@ def _made(
     from clipsonic_cli.pipeline import batched
 
     settings, start = "", 0
+    query, near = None, None
     for batch in batched([job.recipe for job in jobs], batch_size):
         progress.batch = len(batch)
         if settings != (settings := _settings(batch[0])):
             console.note(f"{settings}{_why(sonic, batch[0])}")
+        nears = []
         for number, recipe in enumerate(batch, start=start + 1):
+            is_new, query = recipe.query != query, recipe.query
+            if is_new and (console.as_json or not console.quiet):
+                near = sonic.parts.nearness(query, MODES[recipe.mode])
+            nears.append(near)
             count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
-            near = _nearest(sonic, recipe) if not console.quiet else ""
-            console.note(f"{count}seed {recipe.seed}: {recipe.query.name!r}{near}")
+            begin = f"{count}seed {recipe.seed}: "
+            _note_query(sonic, query, near if is_new else None, begin, console)
         sonic.prepare(batch[0])
         started = time.perf_counter()
         made = list(islice(sounds, len(batch)))
         elapsed = time.perf_counter() - started
         progress.elapsed += elapsed
-        for job, sound in zip(jobs[start:], made, strict=False):
+        for job, sound, known in zip(jobs[start:], made, nears, strict=False):
             progress.done, progress.seconds = progress.done + 1, progress.seconds + sound.seconds
-            yield Made(job=job, sound=sound, elapsed=elapsed / len(batch))
+            yield Made(job=job, sound=sound, elapsed=elapsed / len(batch), near=known)
         start += len(batch)
 
 
-def _nearest(sonic: "ClipSonic", recipe: Recipe) -> str:
-    """Format the known sound that an image, or a text without any of them, is nearest to, or ""."""
-    label = sonic.parts.nearest_label(recipe.query, MODES[recipe.mode])
-    if label is None:
-        return ""
-    is_odd = recipe.text is not None and sonic.parts.splits_words(recipe.text)
+def _note_query(
+    sonic: "ClipSonic", query: Query, near: "Nearness | None", begin: str, console: Console
+) -> None:
+    """Print a query, the known sound that it is nearest to, and a warning if it is far from all."""
+    line = f"{begin}{query.name!r}"
+    if near is None or not near.nearest:
+        console.note(line)
+        return
+    is_odd = query.text is not None and sonic.parts.splits_words(query.text)
     doubt = "; is it English?" if is_odd else ""
-    return f" (nearest sound it knows: {label}{doubt})"
+    if not near.far:
+        console.note(f"{line} (nearest sound it knows: {next(iter(near.nearest))}{doubt})")
+        return
+    names = ", ".join(f"{name} {cosine:.2f}" for name, cosine in near.nearest.items())
+    console.note(
+        f"{line} is far from every sound that the model knows (nearest: {names}; known ones have "
+        f"{near.limit:.2f} or more{doubt}); clipsonic info {sonic.model} lists them"
+    )
 
 
 def _best(
@@ -244,6 +263,9 @@ def _print_result(made: Made, details: dict[str, Any], console: Console) -> None
         "real_time_factor": round(made.elapsed / sound.seconds, 3),
         "recipe": dataclasses.asdict(sound.recipe),
     }
+    if made.near is not None:
+        nearest = {name: round(cosine, 4) for name, cosine in made.near.nearest.items()}
+        details |= {"far": made.near.far, "nearest": nearest}
     if made.score is not None:
         details["score"] = {made.score.label: made.score.value}
     console.result(details["path"], details)

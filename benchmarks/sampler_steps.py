@@ -25,6 +25,7 @@ from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.config import Recipe
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.guidance import guided
+from clipsonic_cli.diffusion.guidance_rules import Constant
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.metrics import METRICS
@@ -91,7 +92,10 @@ def mels(sonic: ClipSonic, sampler: str, steps: int, w: float) -> Tensor:
     uncond = denoiser.unet.null_cond[None].float()
     process = denoiser.process
     denoise = guided(
-        lambda x_t, t, c: denoiser.unet(x_t, process.network_time(t), c), cond, uncond, w
+        lambda x_t, t, c: denoiser.unet(x_t, process.network_time(t), c),
+        cond,
+        uncond,
+        Constant(w, process),
     )
     x_T = noise((len(cond), 1, denoiser.spec.n_mels, FRAMES))  # noqa: N806
     timesteps = spaced_timesteps(process.config.train_steps, steps)

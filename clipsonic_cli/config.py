@@ -238,6 +238,8 @@ PAPER_COUNT = 512
 
 _RENAMED = {"guidance_scale": "guidance"}
 """Fields of recipes that 0.1.0 called otherwise."""
+_ADDED = {"guidance_rule": "constant"}
+"""Fields that recipes of 0.1.0 lack, and what their sounds were made with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +262,7 @@ class Recipe:
     """Digest of the weights files read, so that ``--like`` can tell whether they are the same."""
     vocoder: str | None = None  # a name of ``models.VOCODERS``; None leaves the choice to the model
     guidance: float = 1.5  # the paper's w, 0 to 100 (section 2, footnote 2)
+    guidance_rule: str = "constant"  # a name of ``diffusion.GUIDANCE_RULES``
     sampler: str = "dpmpp"  # a name of ``diffusion.SAMPLERS``
     steps: int = DEFAULT_STEPS["dpmpp"]
     seconds: float = 4.0  # duration, up to 600
@@ -288,7 +291,7 @@ class Recipe:
             UsageError: A number is out of its range.
         """
         if isinstance(fields, dict):
-            fields = {_RENAMED.get(name, name): value for name, value in fields.items()}
+            fields = _ADDED | {_RENAMED.get(name, name): value for name, value in fields.items()}
         return from_dict(cls, fields, "recipe")
 
     @property
@@ -303,6 +306,12 @@ class Recipe:
             return None
         image = None if self.negative_image is None else Path(self.negative_image)
         return Query(text=self.negative, image=image)
+
+    @property
+    def scale(self) -> str:
+        """The guidance scale for people, with the rule unless it is constant: "1.5 (interval)"."""
+        rule = "" if self.guidance_rule == "constant" else f" ({self.guidance_rule})"
+        return f"{self.guidance:g}{rule}"
 
     def validate(self) -> None:
         """Check that there is one query, and at most one negative; a ValueError if not."""

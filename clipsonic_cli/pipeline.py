@@ -18,7 +18,7 @@ from clipsonic_cli.audio.finish import faded
 from clipsonic_cli.audio.mel import denormalize, onset
 from clipsonic_cli.config import DEFAULT_STEPS, NATIVE_FRAMES, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.diffusion.guidance import guided, windowed
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
@@ -116,6 +116,7 @@ class ClipSonic:
         *,
         mode: str | None = None,
         guidance: float = 1.5,
+        guidance_rule: str = "constant",
         sampler: str = "dpmpp",
         steps: int | None = None,
         seconds: float = 4.0,
@@ -132,6 +133,7 @@ class ClipSonic:
             mode: A row of ``modes.MODES``; None is the model's default for the kind of query.
             guidance: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
                 exaggerates. This and all numbers may be NumPy's.
+            guidance_rule: A name of ``diffusion.GUIDANCE_RULES``.
             sampler: A name of ``diffusion.SAMPLERS``.
             steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
             seconds: Duration, 0.001 to 600, exact to the sample.
@@ -144,7 +146,8 @@ class ClipSonic:
             UsageError: An argument is out of its range, or an image cannot be used.
             MissingWeights: The model lacks a part that the mode needs.
         """
-        for name, value in (("mode", mode), ("sampler", sampler)):
+        names = {"mode": mode, "guidance_rule": guidance_rule, "sampler": sampler}
+        for name, value in names.items():
             if value is not None and not isinstance(value, str):
                 raise UsageError(f"{name} is {shown(value)}; it must be the name of one (str).")
         positive = query_of(query)
@@ -156,6 +159,7 @@ class ClipSonic:
             negative_image=negative_query.path if negative_query else None,
             mode=mode_for(mode or self.default_mode(positive.kind)[0], positive.kind).name,
             guidance=guidance if guidance_scale is None else guidance_scale,
+            guidance_rule=guidance_rule,
             sampler=sampler,
             steps=DEFAULT_STEPS[SAMPLERS.check(sampler)] if steps is None else steps,
             seconds=seconds,
@@ -209,7 +213,8 @@ class ClipSonic:
             self.parts.check_text(recipe.negative, self._negative_mode(mode, "text"))
 
     def _check_sampling(self, recipe: Recipe, names: Sequence[str]) -> None:
-        """Check a recipe's sampler and steps, and that the parts are present and fit together."""
+        """Check a recipe's names and steps, and that the parts are present and fit together."""
+        GUIDANCE_RULES.check(recipe.guidance_rule)
         SAMPLERS.check(recipe.sampler)
         mode = MODES[recipe.mode]
         self.parts.check(names, mode)
@@ -374,7 +379,7 @@ class ClipSonic:
             lambda x_t, t, cond: unet(x_t, process.network_time(t), cond),
             cond,
             uncond,
-            recipe.guidance,
+            GUIDANCE_RULES.load(recipe.guidance_rule)(recipe.guidance, process),
         )
         denoise = windowed(denoise, frames, piece, piece // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806

@@ -99,6 +99,21 @@ def test_w_zero_ignores_the_query_and_w_one_does_not(sonic):
     assert not torch.allclose(sound("rain", 1), sound("a dog", 1), atol=1e-4)
 
 
+def test_the_interval_is_plain_conditioning_outside_it_and_costs_half(sonic):
+    """Two steps are at the most noise and the least."""
+    unet, rows = sonic.parts.denoiser("unet").unet, []
+    hook = unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    plain, limited, full = (
+        sonic("rain", mode="zs", guidance=w, guidance_rule=rule, seed=1, **FAST)
+        for w, rule in ((1, "constant"), (3, "interval"), (3, "constant"))
+    )
+    hook.remove()
+    assert rows == [1, 1, 1, 1, 2, 2]
+    assert torch.equal(limited.samples, plain.samples)
+    assert not torch.equal(full.samples, plain.samples)
+    assert limited.recipe.guidance_rule == "interval"
+
+
 def test_steering_away_from_the_query_itself_leaves_plain_conditioning(sonic):
     # uncond + w (cond - uncond) with uncond = cond
     plain = sonic("rain", mode="zs", guidance=1, seed=1, **FAST)
@@ -353,7 +368,9 @@ def test_rendering_needs_no_encoder_but_the_u_net(micro, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["check", "prepare"])
-@pytest.mark.parametrize("fields", [{"mode": "xx"}, {"sampler": "xx"}, {"vocoder": "xx"}])
+@pytest.mark.parametrize(
+    "fields", [{n: "xx"} for n in ("mode", "guidance_rule", "sampler", "vocoder")]
+)
 def test_an_unknown_name_is_a_usage_error_whatever_is_asked(sonic, what, fields):
     with pytest.raises(UsageError, match=r"Unknown \w+ 'xx'"):
         getattr(sonic, what)(Recipe(**{"text": "rain", **fields}))

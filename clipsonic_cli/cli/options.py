@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import DEFAULT_MODE, IMAGE_SUFFIXES, MODES
@@ -326,6 +326,12 @@ MODE = sampling(
     + f"\n\nDefault: for text what fits the model's frames best, else {DEFAULT_MODE['text']}; "
     f"{DEFAULT_MODE['image']} for images.",
     names=MODES,
+)
+GUIDANCE_RULE = sampling(
+    "--guidance-rule NAME",
+    "How w depends on the noise: constant; interval: w at a range of noise levels, else 1, which "
+    "is faster; rising: from 1 to 2 w - 1; apg: projected and limited. Default: constant.",
+    names=GUIDANCE_RULES,
 )
 SAMPLER = sampling("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS)
 STEPS = sampling(

@@ -28,7 +28,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "seconds": ("seconds", "duration", "length"),
     "guidance": ("guidance", "guidance_scale", "w", "cfg", "cfg_scale"),
     "negative": ("negative", "negative_prompt"),
-    **{name: (name,) for name in ("mode", "sampler", "steps", "seed")},
+    **{name: (name,) for name in ("mode", "guidance_rule", "sampler", "steps", "seed")},
 }
 """Names of a column, the same in every list; if a list has several of them, the first counts."""
 KNOWN = frozenset(name for names in SYNONYMS.values() for name in names)

@@ -21,3 +21,14 @@ shaped as x_T.
 - ``noise``: per-sample noise, drawn at every step but the last by samplers that are stochastic.
 - ``report``: called as ``("sample", done, total)`` after every step.
 """
+
+GUIDANCE_RULES = Registry(
+    "guidance rule",
+    {
+        "constant": "clipsonic_cli.diffusion.guidance_rules:Constant",
+        "interval": "clipsonic_cli.diffusion.guidance_rules:Interval",
+        "rising": "clipsonic_cli.diffusion.guidance_rules:Rising",
+        "apg": "clipsonic_cli.diffusion.guidance_rules:Projected",
+    },
+)
+"""How guidance depends on the noise level, by name: ``rule(w, process)`` of ``guided``."""

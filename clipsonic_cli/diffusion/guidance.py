@@ -6,38 +6,36 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from clipsonic_cli.diffusion.guidance_rules import Constant
 from clipsonic_cli.types import Denoise
 
 Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``model(x_t, t, cond) -> output`` for x_t (B, C, ...), t (B,) and cond (B, D)."""
 
 
-def guided(model: Model, cond: Tensor, uncond: Tensor, guidance: float) -> Denoise:
-    """Bind a condition with classifier-free guidance: ``uncond + w * (cond - uncond)``.
+def guided(model: Model, cond: Tensor, uncond: Tensor, rule: Constant) -> Denoise:
+    """Bind a condition with classifier-free guidance: ``uncond + w * (cond - uncond)``, or a rule.
 
     w = 0 is unconditional and w = 1 plainly conditional, each with one model call of B; any other
     w makes one call of 2B. Variance logits, if the output has them, are the conditional half's.
 
-    ``cond`` is (B, D). ``uncond``, (B, D) or (1, D), is the learned null condition, or one to
-    steer away from.
-
-    Source:
-        CLIPSonic section 2, footnote 2; Ho & Salimans 2022, whose w is smaller by one.
+    Args:
+        model: The network.
+        cond: (B, D).
+        uncond: (B, D) or (1, D): the learned null condition, or one to steer away from.
+        rule: A row of ``diffusion.GUIDANCE_RULES``, with w.
     """
     uncond = uncond.expand_as(cond)
-    if guidance in (0, 1):
-        only = cond if guidance == 1 else uncond
-        return lambda x_t, t: model(x_t, t, only)
     both = torch.cat([uncond, cond])  # (2B, D)
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        w = rule.scale(t)
+        if w in (0, 1):
+            return model(x_t, t, cond if w == 1 else uncond)
         output = model(torch.cat([x_t, x_t]), torch.cat([t, t]), both)  # (2B, C or 2C, ...)
         without, with_ = output.to(x_t.dtype).chunk(2)
-        channels = x_t.shape[1]
-        base, steered = without[:, :channels], with_[:, :channels]
-        prediction = base + guidance * (steered - base)
-        logits = with_[:, channels:]  # of the variance, if learned
-        return torch.cat([prediction, logits], dim=1)
+        logits = with_[:, x_t.shape[1] :]  # of the variance, if learned
+        return torch.cat([rule.combine(x_t, t, w, with_, without), logits], dim=1)
 
     return denoise
 

@@ -109,12 +109,14 @@ def plan(
         about: A part of its name, such as the split.
     """
     name, guidance = template.mode, template.guidance
+    rule = "" if template.guidance_rule == "constant" else f"-{template.guidance_rule}"
     queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]
     recipes = {item.name: sonic.check(recipe) for item, recipe in queries}
     sampling = f"{template.sampler}-{template.steps}-{template.seconds:g}s"
     place = place_of(
         folder,
-        f"{sonic.parts.folder.path.name}-{name}-w{guidance:g}-{about}n{len(recipes)}-{sampling}",
+        f"{sonic.parts.folder.path.name}-{name}-w{guidance:g}{rule}-"
+        f"{about}n{len(recipes)}-{sampling}",
         {name: asdict(replace(recipe, image=None)) for name, recipe in recipes.items()},
     )
     sounds = {name: place / f"{name}.wav" for name in recipes}

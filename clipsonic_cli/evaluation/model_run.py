@@ -267,6 +267,7 @@ class ModelRun:
             ),
             "modes": of_each(lambda model: model.modes),
             "guidance": list(request.guidance),
+            "guidance_rule": recipe.guidance_rule,
             "sampler": recipe.sampler,
             "steps": recipe.steps,
             "seconds": recipe.seconds,

@@ -11,7 +11,7 @@ from clipsonic_cli.config import Recipe
 from clipsonic_cli.data.listing import left_out_line
 from clipsonic_cli.data.query_sets import FoundImages, find_images
 from clipsonic_cli.data.splits import SplitDraw
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.diffusion.timesteps import too_few
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.evaluation import generation
@@ -43,7 +43,8 @@ class Generation:
     models: tuple[str, ...]
     """Names or folders."""
     recipe: Recipe
-    """Sampler, steps, seconds and vocoder; its seed draws the queries and the noise of each."""
+    """Guidance rule, sampler, steps, seconds and vocoder; its seed draws the queries and the noise
+    of each."""
     data: str | None = None
     """A data set whose clips are the queries; None takes common labels."""
     queries: tuple[str, Path] | None = None
@@ -87,6 +88,7 @@ class Generation:
         recipe = self.recipe
         # Check names and numbers.
         SAMPLERS.check(recipe.sampler)
+        GUIDANCE_RULES.check(recipe.guidance_rule)
         for name in self.modes or ():
             if name not in MODES:
                 raise unknown("mode", name, list(MODES))

@@ -24,8 +24,16 @@ COLUMNS = (
 )
 """Columns of ``report.csv``, which has a line for each score."""
 NAMED = {
-    **dict.fromkeys(("generated", "model", "modes", "queries", "split", "sampler"), ""),
-    **{"guidance": "w", "n": "n", "steps": "steps", "seconds": "s", "seed": "seed"},
+    **dict.fromkeys(("generated", "model", "modes", "queries", "split"), ""),
+    **{
+        "guidance": "w",
+        "guidance_rule": "",
+        "sampler": "",
+        "n": "n",
+        "steps": "steps",
+        "seconds": "s",
+        "seed": "seed",
+    },
 }
 """Settings that the name of a report states where another has its name, with a prefix each."""
 MAX_REPORT = 1 << 28

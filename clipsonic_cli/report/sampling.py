@@ -1,5 +1,6 @@
 """How the sounds of an evaluation were made, and how that differs from the paper."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from clipsonic_cli.config import PAPER_CLIP_SECONDS, PAPER_COUNT, PAPER_SAMPLING, PAPER_VOCODER
@@ -20,7 +21,7 @@ def sampling_note(results: Results) -> str | None:
     if made is not None and all(name in settings for name in SAMPLING):
         parts.append(
             f"sounds made by {settings['sampler']} in {counted(settings['steps'], 'step')}, "
-            f"{settings['dtype']}, {settings['seconds']:g} s each"
+            f"{settings['dtype']}, {settings['seconds']:g} s each{_rule(settings)}"
         )
     if (seconds := _mean_seconds(results, guided=False)) is not None:
         parts.append(f"reconstructions of {seconds:.3g} s")
@@ -47,6 +48,8 @@ def differences(results: Results) -> list[str]:
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
             paper = f"{theirs['steps']} of {theirs['sampler']}"
             odd.append(f"{counted(ours['steps'], 'step')} of {ours['sampler']} instead of {paper}")
+        if rule := _rule(settings).removeprefix(", "):
+            odd.append(rule)
         if ours["dtype"] != theirs["dtype"]:
             odd.append(f"{ours['dtype']} instead of {theirs['dtype']}")
         if abs(made - theirs["seconds"]) > TOLERANCE:
@@ -60,6 +63,12 @@ def differences(results: Results) -> list[str]:
         if others := sorted(counts - {PAPER_COUNT}):
             odd.append(f"{', '.join(map(str, others))} sounds instead of {PAPER_COUNT}")
     return odd
+
+
+def _rule(settings: Mapping[str, Any]) -> str:
+    """Format the guidance rule, unless it is the paper's."""
+    rule = settings.get("guidance_rule", "constant")
+    return "" if rule == "constant" else f", guidance by the rule '{rule}'"
 
 
 def _mean_seconds(results: Results, *, guided: bool) -> float | None:

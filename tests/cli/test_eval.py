@@ -192,11 +192,12 @@ def test_statistics_are_kept_and_used(call, sets):
 
 
 def test_a_model_is_scored_in_every_mode_requested(ask):
-    code, out, _ = ask("--mode", "iq", "zs", "--guidance", 1, 2, "--metrics", "fad", "--json")
+    how = ("--mode", "iq", "zs", "--guidance", 1, 2, "--guidance-rule", "rising")
+    code, out, _ = ask(*how, "--metrics", "fad", "--json")
     rows = [(row["system"], row["guidance"]) for row in map(json.loads, out)]
     assert code == 0
     assert rows == [("iq", 1), ("iq", 2), ("zs", 1), ("zs", 2), ("reconstruction", None)]
-    assert len(list(Path("eval/micro/sounds").glob("micro-zs-w2-train-n2-*/*.wav"))) == 2
+    assert len(list(Path("eval/micro/sounds").glob("micro-zs-w2-rising-train-n2-*/*.wav"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -298,6 +299,7 @@ BAD = [
     (["--guidance", "1", "much"], 2, "'much' is not a number"),
     (["--guidance", "1", "nan"], 2, "--guidance is nan"),
     (["--sampler", "ddin"], 2, "Did you mean 'dd"),
+    (["--guidance-rule", "inter"], 2, "Did you mean 'interval'"),
     (["-n", "0"], 2, "--count is 0"),
     (["--trials", "0"], 2, "--trials is 0"),
     (["--workers", "-1"], 2, "--workers is -1"),

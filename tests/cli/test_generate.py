@@ -378,6 +378,7 @@ BAD = [
     (["rain", "--mode", "iq"], 2, "takes an image query"),
     (["--image", "cat.jpg", "--mode", "pd"], 2, "takes a text query"),
     (["rain", "--sampler", "ddin"], 2, "Did you mean 'ddim'?"),
+    (["rain", "--guidance-rule", "inter"], 2, "Did you mean 'interval'?"),
     (["rain", "--preset", "papper"], 2, "Did you mean 'paper'?"),
     (["rain", "--device", "cud"], 2, "Did you mean 'cuda'?"),
     (["rain", "--device", "cuda"], 2, "not available"),

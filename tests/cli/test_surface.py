@@ -21,16 +21,18 @@ SURFACE = {
     """,
     "eval": """
         --clip-seconds --count --data --data-format --debug --device --dry-run --dtype
-        --figure --generated --guidance --help --json --key --latex --listening-test
-        --markdown --metrics --mode --model --modes --output --pictures --preset --prompts
+        --figure --generated --guidance --guidance-rule --help --json --key --latex
+        --listening-test --markdown --metrics --mode --model --modes --output --pictures --preset
+        --prompts
         --queries --quiet --ratings --reference --sampler --save-stats --seconds --seed --split
         --split-seed --steps --table --trials --vocoder --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
         --batch-size --bits --count --debug --device --dtype --file --file-format --format
-        --guidance --help --image --json --keep --keep-by --like --mode --model --negative --no-trim
-        --normalize --output --overwrite --play --preset --quiet --rate --sampler --seconds --seed
-        --skip-existing --spectrogram --steps --trim --vocoder -f -h -i -m -n -o -q -s -w
+        --guidance --guidance-rule --help --image --json --keep --keep-by --like --mode --model
+        --negative --no-trim --normalize --output --overwrite --play --preset --quiet --rate
+        --sampler --seconds --seed --skip-existing --spectrogram --steps --trim --vocoder
+        -f -h -i -m -n -o -q -s -w
     """,
     "info": """
         --debug --help --json --quiet -h -q

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.guidance import guided, windowed
+from clipsonic_cli.diffusion.guidance_rules import Constant
+from clipsonic_cli.diffusion.process import Process
 
 X_T = torch.linspace(-1, 1, 12).reshape(2, 1, 6)
 TIMES = torch.tensor([5, 9])
@@ -23,7 +26,11 @@ class Model:
 
 
 def run(model, guidance, cond=COND, uncond=UNCOND):
-    return guided(model, cond, uncond, guidance)(X_T, TIMES)
+    return guided(model, cond, uncond, constant(guidance))(X_T, TIMES)
+
+
+def constant(guidance):
+    return Constant(guidance, Process(DiffusionConfig(train_steps=10)))
 
 
 def test_w_zero_ignores_the_condition():
@@ -104,7 +111,7 @@ def test_windows_that_do_not_overlap_are_put_side_by_side():
 
 
 def test_what_fits_one_window_is_not_cut():
-    denoise = guided(Model(), COND, UNCOND, 1)
+    denoise = guided(Model(), COND, UNCOND, constant(1))
     assert windowed(denoise, 8, 8, 4) is denoise
 
 

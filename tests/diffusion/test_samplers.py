@@ -10,6 +10,7 @@ from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion import SAMPLERS, ddim
 from clipsonic_cli.diffusion import process as of_process
 from clipsonic_cli.diffusion.guidance import guided
+from clipsonic_cli.diffusion.guidance_rules import Constant
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
@@ -178,7 +179,7 @@ def test_guided_sampling_from_pure_noise_is_sampling_of_what_guidance_says(name,
         return torch.where(cond > 0, far(x_t, t), near(x_t, t))
 
     cond = torch.ones(1, 1)
-    combined = guided(model, cond, -cond, 1.5)
+    combined = guided(model, cond, -cond, Constant(1.5, near.process))
     samples = []
     for denoise in (combined, further):
         noise = SeededNoise([0])

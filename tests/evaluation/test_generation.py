@@ -25,6 +25,7 @@ from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.types import silent
 
 RECIPE = Recipe(sampler="dpmpp", steps=2, seconds=0.3)
+INTERVAL = dataclasses.replace(RECIPE, guidance_rule="interval")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,10 @@ def test_what_there_is_to_make_is_counted_before(sonic, items, tmp_path):
     (place,) = {path.parent for path in planned.system.sounds.values()}
     assert re.fullmatch(r"micro-zs-w1\.5-test-n2-dpmpp-2-0\.3s-[0-9a-f]{8}", place.name)
     assert plan(sonic, items, of("zs"), tmp_path, about="test-").absent == 0
+    limited = plan(sonic, items, of("zs", INTERVAL), tmp_path)
+    (place,) = {path.parent for path in limited.system.sounds.values()}
+    assert place.name.startswith("micro-zs-w1.5-interval-n2-")
+    assert limited.absent == 2
 
 
 def test_the_time_of_a_sound_is_that_of_its_steps_and_of_the_rest(sonic, monkeypatch):

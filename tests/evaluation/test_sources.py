@@ -226,6 +226,11 @@ def test_clips_without_labels_leave_the_mode_for_images(run, model, tmp_path):
             UsageError,
             "Did you mean 'dpmpp'",
         ),
+        (
+            {"recipe": dataclasses.replace(RECIPE, guidance_rule="apj")},
+            UsageError,
+            "Did you mean 'apg'",
+        ),
         ({"recipe": dataclasses.replace(RECIPE, vocoder="hifigan")}, UsageError, "Unknown vocoder"),
         ({"data": None, "modes": ("iq",)}, UsageError, "need images to start from"),
     ],

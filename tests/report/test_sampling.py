@@ -65,6 +65,13 @@ def test_a_table_says_what_concerns_its_rows_alone():
     assert (differences(vectors), sampling_note(vectors)) == ([], None)
 
 
+def test_a_guidance_rule_of_its_own_is_stated():
+    limited = results(guidance_rule="interval", **PAPER)
+    assert "guidance by the rule 'interval'" in sampling_note(limited)
+    assert differences(limited) == ["guidance by the rule 'interval'"]
+    assert differences(results(guidance_rule="constant", **PAPER)) == []
+
+
 def test_nothing_is_said_of_folders_whose_sounds_may_each_be_made_differently():
     folders = replace(results(), settings={"generated": ["a/pd"]})
     assert (differences(folders), sampling_note(folders)) == ([], None)

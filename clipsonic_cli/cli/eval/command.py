@@ -18,7 +18,7 @@ from clipsonic_cli.cli.eval import options as eval_options
 from clipsonic_cli.cli.eval import show
 from clipsonic_cli.config import DEFAULT_STEPS, PAPER_CLIP_SECONDS, PAPER_SAMPLING, Recipe
 from clipsonic_cli.data import QUERY_SETS
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.metrics import BACKBONES, METRICS
 from clipsonic_cli.modes import MODES
@@ -27,7 +27,7 @@ from clipsonic_cli.types import Note
 
 ABOUT_MODELS = (
     *("model", "data", "queries", "data_format", "split", "split_seed", "count", "modes"),
-    "guidance",
+    *("guidance", "guidance_rule"),
     *("preset", "clip_seconds", "sampler", "steps", "seconds", "vocoder", "dtype", "workers"),
 )
 """Options that mean nothing for folders of sounds."""
@@ -58,6 +58,7 @@ def evaluate(
     count: Annotated[int | None, eval_options.COUNT] = None,
     modes: Annotated[list[str] | None, eval_options.MODE_NAMES] = None,
     guidance: Annotated[list[float] | None, eval_options.GUIDANCE] = None,
+    guidance_rule: Annotated[str, options.GUIDANCE_RULE] = "constant",
     clip_seconds: Annotated[float | None, eval_options.CLIP_SECONDS] = None,
     preset: Annotated[str, eval_options.PRESET] = "default",
     sampler: Annotated[str | None, options.SAMPLER] = None,
@@ -111,7 +112,7 @@ def evaluate(
     if preset == "paper":
         dtype = dtype or str(PAPER_SAMPLING["dtype"])
         clip_seconds = clip_seconds or PAPER_CLIP_SECONDS
-    _check_names(metrics or [], sampler, modes or [])
+    _check_names(metrics or [], sampler, guidance_rule, modes or [])
     _check_paper(table, figure, of_model=not generated, data=data)
     numbers = {name: value for name, value in ctx.params.items() if name != "guidance"}
     ranges.check_all(ranges.EVAL, numbers, "`{}`")
@@ -160,6 +161,7 @@ def evaluate(
         source = Generation(
             models=tuple(model),
             recipe=Recipe(
+                guidance_rule=guidance_rule,
                 sampler=sampler,
                 steps=steps or steps_of[sampler],
                 seconds=seconds,
@@ -275,7 +277,7 @@ def _check_meaning(given: set[str], names: Sequence[str], other: str) -> None:
             raise UsageError(f"`{name}` has no meaning with {other}; leave one of them out.")
 
 
-def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str]) -> None:
+def _check_names(metrics: Sequence[str], sampler: str, rule: str, modes: Sequence[str]) -> None:
     """Check that names are known, without importing anything."""
     for name in metrics:
         metric, colon, backbone = name.partition(":")
@@ -283,6 +285,7 @@ def _check_names(metrics: Sequence[str], sampler: str, modes: Sequence[str]) -> 
         if colon:
             BACKBONES.check(backbone)
     SAMPLERS.check(sampler)
+    GUIDANCE_RULES.check(rule)
     for name in modes:
         if name not in MODES:
             raise unknown("mode", name, list(MODES))

@@ -50,6 +50,7 @@ def generate(
     negative: Annotated[str | None, generate_options.NEGATIVE] = None,
     mode: Annotated[str | None, options.MODE] = None,
     guidance: Annotated[float | None, generate_options.GUIDANCE] = None,
+    guidance_rule: Annotated[str | None, options.GUIDANCE_RULE] = None,
     preset: Annotated[str | None, generate_options.PRESET] = None,
     sampler: Annotated[str | None, options.SAMPLER] = None,
     steps: Annotated[int | None, options.STEPS] = None,
@@ -91,6 +92,7 @@ def generate(
     choices = options.not_none(
         mode=mode,
         guidance=guidance,
+        guidance_rule=guidance_rule,
         sampler=sampler,
         steps=steps,
         seconds=seconds,

@@ -11,7 +11,7 @@ from clipsonic_cli.cli.generate.outputs import Template
 from clipsonic_cli.cli.generate.requests import Request, located
 from clipsonic_cli.cli.options import PRESETS
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
-from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import DEFAULT_MODE, Kind, mode_for
 
@@ -81,6 +81,7 @@ def plan_recipes(
     for request in requests:
         with located(request.where):
             query, chosen = request.query, choices | request.choices
+            GUIDANCE_RULES.check(chosen.get("guidance_rule", "constant"))
             # Choose the steps: those of the sampler, unless a preset or --like has some.
             sampler = SAMPLERS.check(chosen.get("sampler", base.get("sampler", "dpmpp")))
             if preset is None and (original is None or "sampler" in chosen):

@@ -208,7 +208,7 @@ def ordinal(place: int) -> str:
 def _settings(recipe: Recipe) -> str:
     """Format what many sounds of a run have in common."""
     return (
-        f"mode {recipe.mode}, w {recipe.guidance:g}, {recipe.sampler} in "
+        f"mode {recipe.mode}, w {recipe.scale}, {recipe.sampler} in "
         f"{counted(recipe.steps, 'step')}, {recipe.seconds:g} s"
     )
 

@@ -35,6 +35,7 @@ MAX_REQUESTS = 100_000
 COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "mode": ("mode", str),
     "guidance": ("guidance", float),
+    "guidance_rule": ("guidance_rule", str),
     "sampler": ("sampler", str),
     "steps": ("steps", int),
     "seconds": ("seconds", float),

@@ -13,8 +13,8 @@ from clipsonic_cli.modes import MODES
 from clipsonic_cli.text import counted, decibels
 
 OPTIONS = (
-    *("image", "negative", "negative_image", "mode", "guidance", "sampler", "steps", "seconds"),
-    *("seed", "vocoder", "model", "device", "dtype"),
+    *("image", "negative", "negative_image", "mode", "guidance", "guidance_rule", "sampler"),
+    *("steps", "seconds", "seed", "vocoder", "model", "device", "dtype"),
 )
 """Fields of a recipe for which ``clipsonic generate`` has an option."""
 
@@ -49,7 +49,7 @@ def describe(path: Path) -> Facts:
         "mode": f"{recipe.mode} ({MODES[recipe.mode].title})"
         if recipe.mode in MODES
         else recipe.mode,
-        "guidance": f"{recipe.guidance:g}",
+        "guidance": recipe.scale,
         "sampler": f"{recipe.sampler} in {counted(recipe.steps, 'step')}",
         "seed": str(recipe.seed),
         "model": f"{recipe.model} (digest {recipe.model_id} of the parts used)",
@@ -73,7 +73,8 @@ def command(recipe: Recipe, **others: object) -> str:
     words = []
     for name, value in ({name: getattr(recipe, name) for name in OPTIONS} | others).items():
         if value is not None and value is not False:
-            words += [f"--{name.removesuffix('_image')}", *([] if value is True else [str(value)])]
+            option = name.removesuffix("_image").replace("_", "-")
+            words += [f"--{option}", *([] if value is True else [str(value)])]
     if recipe.text is not None:
         words = [*words, "--", recipe.text] if recipe.text[:1] == "-" else [recipe.text, *words]
     return shlex.join(["clipsonic", "generate", *words])

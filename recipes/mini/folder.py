@@ -139,9 +139,10 @@ def sounds(sonic: ClipSonic, recipes: Sequence[Recipe], where: Path) -> Tensor:
     return embed(paths)
 
 
-def share(values: Tensor) -> str:
-    """Return the mean over labels (L,) and its 95 % interval, in words."""
-    low, high = of_mean(values, generator=torch.Generator().manual_seed(0)) or (0.0, 1.0)
+def share(values: Tensor, least: float) -> str:
+    """Return the mean over labels (L,) of shares from ``least`` to 1, and its 95 % interval."""
+    low, high = of_mean(values, generator=torch.Generator().manual_seed(0)) or (least, 1.0)
+    low, high = max(low, least), min(high, 1.0)
     return f"{values.mean():.0%} ({low:.0%} to {high:.0%})"
 
 
@@ -156,7 +157,7 @@ def page(
     """Return the table and how it was made."""
     rows = [
         f"| {name} | {mode}{' (default)' if (name, mode) == ('trained', default) else ''} "
-        f"| {share(of)} | {share(of - right[name, 'iq']) if mode != 'iq' else '-'} |"
+        f"| {share(of, 0)} | {share(of - right[name, 'iq'], -1) if mode != 'iq' else '-'} |"
         for (name, mode), of in right.items()
     ]
     labels = len(next(iter(right.values())))

@@ -32,6 +32,7 @@ from clipsonic_cli.registry import unknown
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.default_mode import default_mode
+from clipsonic_cli.store.step_grids import step_grid
 from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
@@ -219,9 +220,10 @@ class ClipSonic:
         mode = MODES[recipe.mode]
         self.parts.check(names, mode)
         self.parts.check_vocoder(recipe.vocoder or self.vocoder)
-        diffusion = self.parts.header(mode.unet).diffusion
-        assert diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(diffusion.train_steps, recipe.steps)
+        header = self.parts.header(mode.unet)
+        assert header.diffusion is not None  # a U-Net's header has one
+        spaced_timesteps(header.diffusion.train_steps, recipe.steps)
+        step_grid(header, recipe.sampler, recipe.steps)
 
     def needs(self, recipe: Recipe) -> list[str]:
         """Return the names of the model's parts that a recipe needs; see :meth:`check`."""
@@ -383,7 +385,9 @@ class ClipSonic:
         )
         denoise = windowed(denoise, frames, piece, piece // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
-        timesteps = spaced_timesteps(process.config.train_steps, recipe.steps)
+        header = self.parts.header(MODES[recipe.mode].unet)
+        timesteps = step_grid(header, recipe.sampler, recipe.steps)
+        timesteps = timesteps or spaced_timesteps(process.config.train_steps, recipe.steps)
         sample = SAMPLERS.load(recipe.sampler)
         x_0 = sample(denoise, x_T, timesteps, process, noise=noise, report=report)
         return denormalize(x_0, spec)

@@ -52,18 +52,26 @@ def extrapolate(chain: Process, i: int, x_0: Tensor, previous: Tensor) -> Tensor
     if not 1 < i < len(chain) - 1:
         return x_0
     log_snr = chain.log_snr
-    ratio = (log_snr[i - 1] - log_snr[i]) / (log_snr[i] - log_snr[i + 1])  # to the step before
-    return x_0 + (0.5 * ratio).item() * (x_0 - previous)
+    share = extrapolated_share(log_snr[i + 1], log_snr[i], log_snr[i - 1])
+    return x_0 + share.item() * (x_0 - previous)
 
 
 def step(chain: Process, i: int, x_t: Tensor, x_0: Tensor) -> Tensor:
-    """Return the solution at level i - 1 from x_t at level i, for an x0 that is constant between.
+    """Return the solution at level i - 1 from x_t at level i, for a constant x0 between."""
+    of_x_t, of_x_0 = step_shares(chain.log_snr[i], chain.log_snr[i - 1])
+    return of_x_t.item() * x_t + of_x_0.item() * x_0
+
+
+def extrapolated_share(before: Tensor, now: Tensor, later: Tensor) -> Tensor:
+    """Return the share of x0's last change to add to it for a step, from half log SNRs."""
+    return 0.5 * (later - now) / (now - before)
+
+
+def step_shares(now: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of x_t and of x0 in the end of a step, from half log SNRs.
 
     Source:
-        Lu et al. 2022 (DPM-Solver++), eq. 8.
+        Lu et al. 2022 (DPM-Solver++), algorithm 2.
     """
-    t = torch.tensor([i])
-    h = chain.log_snr[i - 1] - chain.log_snr[i]
-    _, sigma = chain.alpha_sigma(t, x_t)
-    alpha_next, sigma_next = chain.alpha_sigma(t - 1, x_t)
-    return sigma_next / sigma * x_t - alpha_next * torch.expm1(-h).item() * x_0
+    sigma, sigma_later = (torch.sigmoid(-2 * level).sqrt() for level in (now, later))
+    return sigma_later / sigma, -torch.sigmoid(2 * later).sqrt() * torch.expm1(now - later)

@@ -9,6 +9,9 @@ from clipsonic_cli.diffusion.dpmpp import extrapolate, step
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.types import Denoise, Noise, Report, silent
 
+FIRST_SHARE = 0.5
+"""Share of x0's change over the first step to add to it when that step is corrected."""
+
 
 @torch.no_grad()
 def sample(
@@ -49,18 +52,27 @@ def correct(chain: Process, i: int, x_0: Tensor, previous: Tensor, before: Tenso
 
     ``x_0`` was predicted at level i, ``previous`` at level i + 1 and ``before`` at level i + 2,
     which has no use where level i + 1 is the first.
+    """
+    slope = x_0 - previous
+    if i == len(chain) - 2:
+        return previous + FIRST_SHARE * slope
+    log_snr = chain.log_snr
+    of_before, of_slope = corrected_shares(log_snr[i + 2], log_snr[i + 1], log_snr[i])
+    return previous + of_before.item() * (before - previous) + of_slope.item() * slope
+
+
+def corrected_shares(before: Tensor, now: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of two differences to add to x0 for a step, from half log SNRs.
+
+    They are those from x0 to the one of the step before, and to the one at the step's end.
 
     Source:
         Zhao et al. 2023, theorem 3.1.
     """
-    slope = x_0 - previous
-    if i == len(chain) - 2:
-        return previous + 0.5 * slope
-    log_snr = chain.log_snr
-    h = log_snr[i] - log_snr[i + 1]
-    ratio = (log_snr[i + 2] - log_snr[i + 1]) / h  # negative; -inf at zero terminal SNR
+    h = later - now
+    ratio = (before - now) / h  # negative; -inf at zero terminal SNR
     # Solve rho_1 + rho_2 = b_1 and ratio * rho_1 + rho_2 = b_2.
     b_1 = -1 / h - 1 / torch.expm1(-h)
     b_2 = b_1 + (1 - 2 * b_1) / h
     rho_1 = (b_1 - b_2) / (1 - ratio)
-    return previous + (rho_1 / ratio).item() * (before - previous) + (b_1 - rho_1).item() * slope
+    return rho_1 / ratio, b_1 - rho_1

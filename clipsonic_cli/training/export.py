@@ -40,6 +40,7 @@ from clipsonic_cli.training.previews import make_samples
 from clipsonic_cli.training.request import TrainCallbacks
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup
+from clipsonic_cli.training.step_grids import grids_of
 from clipsonic_cli.types import Query
 
 TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "db", "rt", "ra", "ms", "zs")
@@ -176,6 +177,10 @@ class ModelInTraining:
             meta["no_fad"] = why
         if header.kind == "unet":
             meta["labels"] = self.setup.dataset.labels()[:MAX_LABELS]
+        if final and header.kind == "unet":
+            meta |= grids_of(
+                plain, config, self.setup, self.device, progress.seconds, self.callbacks
+            )
         if final and header.kind == "vocoder":
             meta |= self._scores(plain)
         if final and header.kind == "bridge":

@@ -10,10 +10,13 @@ import torch
 from small_videos import LABELS, write_videos
 
 from clipsonic_cli.config import VocosConfig
+from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.store import assets, bundle, model_folders
+from clipsonic_cli.store.step_grids import step_grid
 from clipsonic_cli.trainer import checkpoint
+from clipsonic_cli.training import step_grids
 from clipsonic_cli.training.export import command_for, run_id
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin, resume
@@ -49,7 +52,10 @@ def run(home, micro, violin_picture, tmp_path_factory):
         sample_every=2,
         licence="CC0",
     )
-    outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_grids, "SHARE", 1e9)  # of the few seconds that this takes
+        patch.setattr(step_grids, "LEVELS", 6)
+        outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
     return request.run_dir, outcome, messages
 
 
@@ -70,6 +76,19 @@ def test_samples_are_made_when_due_of_what_was_requested(run):
     made = {path.name for path in (run_dir / "samples" / "step-00000002").iterdir()}
     assert made == {"01-rain.wav", "01-rain.png", "02-violin.wav", "02-violin.png"}
     assert sum("saved: unet" in line for line in messages) == 2
+
+
+def test_the_file_has_timesteps_that_were_chosen_for_the_u_net(run):
+    _, outcome, messages = run
+    header = bundle.read_header(outcome.path / "unet.safetensors")
+    fine = spaced_timesteps(4000, 6)
+    for sampler in ("dpmpp", "unipc", "ddim"):
+        grid = step_grid(header, sampler, 4)
+        assert grid[0] == 3999
+        assert set(grid) < set(fine)
+    assert step_grid(header, "dpmpp", 6) == fine  # all there are
+    assert step_grid(header, "dpmpp", 7) is None
+    assert any(line.startswith("timesteps of dpmpp, unipc, ddim are chosen") for line in messages)
 
 
 def test_the_file_says_how_it_was_trained(run):

@@ -30,7 +30,7 @@ from torch import Tensor
 from clipsonic_cli import ClipSonic
 from clipsonic_cli.audio.files import read
 from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import MelSpec, Recipe, VocoderConfig
+from clipsonic_cli.config import TRAINED_VOCODERS, MelSpec, Recipe, VocoderConfig, VocosConfig
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.store import bundle
@@ -66,9 +66,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="precision of the U-Net")
     args = parser.parse_args()
     data = args.out / "data"
-    described = need(data, "labels.json", "data.py").read_text(encoding="utf-8")
-    labels = [row["label"] for row in json.loads(described)]
-    clips = read_lines(need(data, "clips.jsonl", "data.py"))
+    labels, clips = read_data(args.out)
     need(data, "pictures.jsonl", "data.py")
     for part in PARTS:
         need_part(args.out, part)
@@ -139,22 +137,41 @@ def main() -> None:
     write(table, results, scored)
 
 
+def read_data(out: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Read the labels and the rows of all clips."""
+    described = need(out / "data", "labels.json", "data.py").read_text(encoding="utf-8")
+    labels = [row["label"] for row in json.loads(described)]
+    return labels, read_lines(need(out / "data", "clips.jsonl", "data.py"))
+
+
 def real(
     out: Path, clips: list[dict[str, Any]], labels: list[str]
 ) -> tuple[classifier.Classifier, Tensor, Tensor]:
     """Return the judge, and mel (n, 1, F, T) and label index (n,) of every real clip."""
+    mels, targets = read_mels(out, clips, labels)
+    return trained_judge(out, clips, labels), mels, targets
+
+
+def read_mels(out: Path, clips: list[dict[str, Any]], labels: list[str]) -> tuple[Tensor, Tensor]:
+    """Return mel (n, 1, F, T) and label index (n,) of clips."""
     mels = classifier.read_clips(out / "data", [clip["path"] for clip in clips], SPEC)
-    targets = torch.tensor([labels.index(clip["label"]) for clip in clips])
+    return mels, torch.tensor([labels.index(clip["label"]) for clip in clips])
+
+
+def trained_judge(
+    out: Path, clips: list[dict[str, Any]], labels: list[str]
+) -> classifier.Classifier:
+    """Return the judge, trained on the real training clips the first time."""
     digest = hashlib.sha256((out / "data" / "clips.jsonl").read_bytes()).hexdigest()[:8]
     path = out / f"classifier-{digest}.pt"
     if path.exists():
         judge = classifier.Classifier(len(labels))
         judge.load_state_dict(torch.load(path, weights_only=True))
-        return judge.eval(), mels, targets
-    rows = [i for i, clip in enumerate(clips) if clip["split"] == "train"]
-    judge = classifier.train(mels[rows], targets[rows], len(labels))
+        return judge.eval()
+    train = [clip for clip in clips if clip["split"] == "train"]
+    judge = classifier.train(*read_mels(out, train, labels), len(labels))
     torch.save(judge.state_dict(), path)
-    return judge, mels, targets
+    return judge
 
 
 class Maker:
@@ -176,8 +193,13 @@ class Maker:
             bare = [name for name in VOCODERS if VOCODERS.load(name).part is None]
             return {name: build_vocoder(name, SPEC) for name in bare}
         part = bundle.load(path, kind="vocoder")
-        config = cast(VocoderConfig, part.header.config)
-        return {name: build_vocoder(name, SPEC, config, part.weights) for name in VOCODERS}
+        config = cast(VocoderConfig | VocosConfig, part.header.config)
+        trained = TRAINED_VOCODERS[type(config)]
+        return {
+            name: build_vocoder(name, SPEC, config, part.weights)
+            for name in VOCODERS
+            if name == trained or VOCODERS.load(name).part is None
+        }
 
     def by_mode(
         self, mode: str, scored: list[str], labels: list[str], per_label: int

@@ -4,7 +4,8 @@
 
 Needs the sounds of step 1, and what of these vocoders is trained: ``OUT/model/vocoder.safetensors``
 (BigVGAN; without it the one of the last release), ``vocos`` and ``vocos-critics``, each of the last
-two alone and as the start of ten rounds of Griffin-Lim. Prints and writes ``results/vocoders.md``.
+two alone and as the start of ten rounds of Griffin-Lim, with either's amplitude. Prints and writes
+``results/vocoders.md``.
 """
 
 import argparse
@@ -33,7 +34,6 @@ from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
-from clipsonic_cli.text import counted
 
 RESULTS = Path(__file__).parent / "results"
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
@@ -42,23 +42,27 @@ ROUNDS = 10
 """Of Griffin-Lim, from a network's phase."""
 COLUMNS = (
     *("vocoder", "log-mel L1", "spectral distance", "fad[mini]", "accuracy"),
-    *("rise, ms", "rise / recording's", "s for a second"),
+    *("rise, ms", "rise / recording's", "CPU s for a second"),
 )
 
 Vocode = Callable[[Tensor], Tensor]
 
 
 class Refined(nn.Module):
-    """Griffin-Lim with the amplitude of a Vocos, from its phase."""
+    """Griffin-Lim from the phase of a Vocos, with its amplitude or that of the inverted filters."""
 
-    def __init__(self, vocos: Vocos, *, rounds: int = ROUNDS) -> None:
+    def __init__(self, vocos: Vocos, *, rounds: int = ROUNDS, own_amplitude: bool = False) -> None:
         super().__init__()
         self.vocos, self.griffin_lim = vocos, GriffinLim(vocos.spec, iterations=rounds)
+        self.own_amplitude = own_amplitude
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return (B, hop_length * T) for a natural-log mel (B, 1, F, T)."""
         log_amplitude, phase = self.vocos.spectra(mel)
-        return self.griffin_lim.estimate(log_amplitude.exp(), phase)
+        amplitude = log_amplitude.exp()
+        if self.own_amplitude:
+            amplitude = self.griffin_lim.magnitude(mel.squeeze(1).exp())
+        return self.griffin_lim.estimate(amplitude, phase)
 
 
 def main() -> None:
@@ -122,20 +126,22 @@ def vocoders(out: Path) -> dict[str, Vocode]:
         name = kind if stem == "vocoder" else stem
         found[f"{name}, {part.header.meta.get('steps', '?')} steps"] = vocode
         if kind == "vocos":
-            found[f"{name}, then Griffin-Lim {ROUNDS}"] = Refined(cast(Any, vocode).vocoder)
+            vocos: Vocos = cast(Any, vocode).vocoder
+            found[f"{name}, then griffin-lim {ROUNDS}"] = Refined(vocos)
+            found[f"griffin-lim {ROUNDS} from {name}'s phase"] = Refined(vocos, own_amplitude=True)
     return found
 
 
 @torch.inference_mode()
 def remake(vocode: Vocode, waves: list[Tensor]) -> tuple[list[Tensor], float]:
-    """Make waveforms (N,) of the mels of others, and measure the seconds for one of sound."""
+    """Make waveforms (N,) of the mels of others, and measure the CPU seconds for one of sound."""
     log_mel, made, spent = LogMel(SPEC), [], 0.0
     mels = [log_mel(wave[None]) for wave in waves]
     vocode(mels[0])  # the first call takes longer
     for mel in mels:
-        started = time.perf_counter()
+        started = time.process_time()
         made.append(vocode(mel)[0])
-        spent += time.perf_counter() - started
+        spent += time.process_time() - started
     return made, spent * SPEC.sample_rate / sum(map(len, made))
 
 
@@ -204,7 +210,7 @@ better, but for the accuracy, and the rise should be the recording's. The spectr
 sum of spectral convergence and log difference, a mean over windows of 512, 1024 and 2048 samples;
 `fad[mini]` is to the recordings of the same clips; the accuracy is the recipe's classifier's. The
 rise is the time from 10 to 90 % of the envelope at the recordings' {onsets} attacks, a median. The
-last column is the time on {counted(torch.get_num_threads(), "thread")}, one clip at a time.
+last column is processor time, of all threads together, one clip at a time.
 
 {lines}
 """

@@ -3,7 +3,7 @@ import torch
 import vocoders
 from sounds import SPEC
 
-from clipsonic_cli.audio.mel import stft
+from clipsonic_cli.audio.mel import LogMel, stft
 from clipsonic_cli.config import VocosConfig
 from clipsonic_cli.models.vocos import Vocos
 
@@ -50,6 +50,18 @@ def test_rounds_bring_the_spectrum_nearer_to_its_amplitude():
             for n in (0, 10)
         ]
     assert apart[1] < apart[0]
+
+
+def test_with_its_own_amplitude_griffin_lim_takes_the_phase_alone():
+    vocos = Vocos(VocosConfig(width=8, depth=1), SPEC)
+    mel = LogMel(SPEC)(noise()[None])
+    made = []
+    for loudness in (0.0, 1.0):
+        torch.nn.init.constant_(vocos.amplitude.bias, loudness)
+        with torch.no_grad():
+            made += [vocoders.Refined(vocos, own_amplitude=own)(mel) for own in (True, False)]
+    torch.testing.assert_close(made[2], made[0])
+    assert made[3].norm() > 2 * made[1].norm()
 
 
 def test_a_page_has_a_row_for_each_vocoder():

@@ -30,6 +30,9 @@ class Vocos(nn.Module):
         config: Width and depth.
         spec: The mel it reads, of which the frames are those of its inverse STFT.
 
+    note: a steady mel gives a waveform that repeats with every hop, as by any network that treats
+    all frames alike and draws no noise: its pitch is a multiple of the frame rate, 31 Hz.
+
     Source: Lv et al. 2024 (FreeV), where the amplitude starts; Siuzdak 2023 (Vocos), the blocks; Ai
     and Ling 2023 (APNet, arXiv 2305.07952), the phase as the angle of two linear layers.
     """

@@ -82,6 +82,15 @@ def test_the_sizes_are_as_stated():
     }  # fmt: skip
 
 
+def test_a_steady_mel_gives_a_waveform_that_repeats_with_every_hop():
+    vocoder, hop = build().eval(), SPEC.hop_length
+    mel = torch.linspace(-3, -8, 64).view(1, 1, 64, 1).expand(-1, -1, -1, 40)
+    with torch.no_grad():
+        frames = vocoder(mel).view(40, hop)[vocoder.context : -vocoder.context]
+    torch.testing.assert_close(frames, frames[:1].expand_as(frames), atol=1e-5, rtol=1e-4)
+    assert frames.norm() > 0
+
+
 def test_another_shape_is_rejected():
     with pytest.raises(ValueError, match=r"need a mel \(B, 1, 64, T\), got \(1, 1, 80, 8\)"):
         build()(torch.zeros(1, 1, 80, 8))

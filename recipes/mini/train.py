@@ -238,7 +238,7 @@ def vocos(out: Path, *, critics: bool = False) -> Part:
         warmup=100,
         ema_decay=0.999,
         clip_norm=1000.0,
-        save_every=250,
+        save_every=100,
         log_every=25,
     )
     objective = VocosObjective(network, critics_from=0 if critics else None, scales=SCALES)

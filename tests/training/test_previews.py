@@ -57,7 +57,7 @@ def test_texts_and_images_become_files_with_recipes_and_are_shown(tmp_path, viol
     assert files == [folder / f"{s}.{end}" for s in stems for end in ("wav", "png")]
     recipes = [read_recipe(path) for path in files[::2]]
     assert [(r.query, r.mode, r.seed) for r in recipes] == [
-        (queries[0], "pd", 1),
+        (queries[0], "db", 1),
         (queries[1], "iq", 2),
     ]
     (shown,) = log.trackers

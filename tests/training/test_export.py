@@ -211,10 +211,18 @@ def train_vocoder(micro, tmp_path, name, **wanted):
     return outcome, messages
 
 
-def test_a_vocos_is_trained_published_and_heard(home, micro_vocos, tmp_path):
+@pytest.mark.parametrize("critics_from", [None, 0])
+def test_a_vocos_is_trained_published_and_heard(home, micro_vocos, tmp_path, critics_from):
     outcome, messages = train_vocoder(
-        micro_vocos, tmp_path, "spectra", base=str(micro_vocos), vocoder="vocos"
+        micro_vocos,
+        tmp_path,
+        "spectra",
+        base=str(micro_vocos),
+        vocoder="vocos",
+        extensions=Extensions(critics_from=critics_from),
+        overwrite=True,
     )
+    assert ("critics" in outcome.losses) == (critics_from is not None)
     said = " ".join(messages)
     assert "vocos was not compared with griffin-lim" in said
     assert "clipsonic generate --model spectra --vocoder vocos" in said

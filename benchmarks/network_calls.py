@@ -199,7 +199,7 @@ def draw(rows: list[Row], path: Path) -> None:
             xs, ys = zip(*sorted(points), strict=True)
             color = f"C{SOLVERS.index(sampler)}"
             style = "-" if grid == "chosen" else ":"
-            panel.loglog(xs, ys, style, color=color, marker=".", label=f"{sampler}, {grid}")
+            panel.semilogy(xs, ys, style, color=color, marker=".", label=f"{sampler}, {grid}")
         panel.set(title=rule, xlabel="network calls")
     panels[0][0].set_ylabel("distance (nepers)")
     panels[0][-1].legend(fontsize=7)

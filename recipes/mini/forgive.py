@@ -101,7 +101,7 @@ def train(data: Path, made: Path, options: Sequence[str], steps: int) -> None:
 
 @torch.inference_mode()
 def errors_of(sonic: ClipSonic, items: Sequence[TestItem]) -> Errors:
-    """Compute the error of the predicted noise, mean over levels and clips, of each label and mode.
+    """Compute the error of the prediction, mean over levels and clips, of each label and mode.
 
     Args:
         sonic: A model.
@@ -172,7 +172,7 @@ def page(errors: Mapping[str, Errors], steps: int, count: int) -> str:
         "By `recipes/mini/forgive.py`: mini's U-Net trained on "
         f"for {steps} steps on {CLIPS} videos,",
         "in each way from the same weights, seed and clips. What is measured is the mean squared",
-        f"error of the predicted noise of {count} held-out clips of {labels} labels whose pictures "
+        f"error of the prediction for {count} held-out clips of {labels} labels whose pictures "
         "no training",
         f"shows, at steps {', '.join(str(level) for level in LEVELS)} of 1000, with the same noise "
         "throughout, when",

@@ -36,7 +36,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home, micro, violin_picture, tmp_path_factory):
-    """Train two steps with samples of a text and an image: returns folder, outcome, messages."""
+    """Train two steps with samples of a text and an image; yield folder, outcome, messages."""
     messages = []
     request = TrainRequest(
         source=Source(
@@ -56,7 +56,7 @@ def run(home, micro, violin_picture, tmp_path_factory):
         patch.setattr(step_grids, "SHARE", 1e9)  # of the few seconds that this takes
         patch.setattr(step_grids, "LEVELS", 6)
         outcome = begin(request, device=CPU, callbacks=TrainCallbacks(on_message=messages.append))
-    return request.run_dir, outcome, messages
+        yield request.run_dir, outcome, messages  # a resumed run chooses them again
 
 
 def test_the_weights_are_those_that_did_best_on_held_out_clips(run):

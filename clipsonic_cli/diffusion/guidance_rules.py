@@ -1,6 +1,7 @@
 """How strong guidance is at each noise level, and what of it is applied."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Constant:
         return base + w * (with_[:, :channels] - base)
 
 
-class Varying(Constant):
+class Varying(Constant, ABC):
     """A w that depends on the level."""
 
     def __init__(self, w: float, process: Process) -> None:
@@ -56,9 +57,9 @@ class Varying(Constant):
         least = min(w, 1.0)
         self._scales: list[float] = (least + (w - least) * self.shares()).tolist()
 
+    @abstractmethod
     def shares(self) -> Tensor:
         """Return the share of what w has above 1, at each level (n,) float64."""
-        raise NotImplementedError
 
     def scale(self, t: Tensor) -> float:
         """Return w at the training steps t (B,), which are all the same."""

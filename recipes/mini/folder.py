@@ -12,7 +12,6 @@ Writes ``results/folder.md``. Two slow cores, an hour or two.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 from clip_data import read_lines
+from forgive import write_list
 from steps import need, run
 from torch import Tensor
 from trial import embed, named, shelf
@@ -46,7 +46,8 @@ def main() -> None:
     clips = read_lines(need(out / "data", "clips.jsonl", "data.py"))
     pictures = read_lines(need(out / "data", "pictures.jsonl", "data.py"))
     used = [row for row in videos if row["split"] != "test"]
-    train(write_list(folder / "videos.jsonl", used), folder / "run", arguments.steps)
+    data = write_list(folder / "videos.jsonl", unlabeled(used))
+    train(data, folder / "run", arguments.steps)
     tested = sorted({row["label"] for row in clips if row["split"] == "test"})
     judge, accuracy = judge_of(out / "data", clips, tested)
     asked = [label for label in tested if shelf(pictures, label, "test")]
@@ -68,14 +69,9 @@ def main() -> None:
     print(text)
 
 
-def write_list(path: Path, videos: Sequence[dict[str, Any]]) -> Path:
-    """Write a list of videos without labels in a folder next to theirs, and return its path."""
-    path.parent.mkdir(exist_ok=True)
-    if not (link := path.parent / "videos").exists():  # a list names files below it alone
-        link.symlink_to("../videos")
-    rows = [{"media": row["media"], "split": row["split"]} for row in videos]
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return path
+def unlabeled(videos: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return rows of a list of videos without their labels."""
+    return [{"media": row["media"], "split": row["split"]} for row in videos]
 
 
 def train(data: Path, made: Path, steps: int) -> None:

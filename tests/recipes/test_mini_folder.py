@@ -11,7 +11,7 @@ from clipsonic_cli.data.splits import SplitDraw
 def test_the_list_has_no_labels(tmp_path):
     put(tmp_path / "videos" / "train" / "dog" / "a.mp4", b"nonsense")
     row = {"media": "videos/train/dog/a.mp4", "label": "dog", "split": "train"}
-    path = folder.write_list(tmp_path / "folder" / "videos.jsonl", [row])
+    path = folder.write_list(tmp_path / "folder" / "videos.jsonl", folder.unlabeled([row]))
     (clip,) = list_clips(str(path), splits=SplitDraw()).clips
     assert (clip.label, clip.split, clip.problem) == (None, "train", None)
 

@@ -223,8 +223,8 @@ class VocoderNetwork(Vocoder, Protocol):
 
     part: ClassVar[str | None]
     """The part of a model with its configuration and weights; None: it has nothing learned."""
-    context: int | None
-    """Frames to either side that a sample depends on, at most; None: it depends on all."""
+    context: int
+    """Frames to either side that a sample depends on, at most."""
 
 
 class Backbone(Protocol):

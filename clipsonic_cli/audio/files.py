@@ -258,12 +258,7 @@ def encode(
     metadata: Mapping[str, str] | None,
 ) -> bytes:
     """Encode samples (N,) in memory, so that only writing bytes can fail on the disk."""
-    values: np.ndarray = samples.detach().cpu().numpy().astype(np.float32)
-    if subtype in BITS:
-        # libsndfile multiplies by 32767 but reads back by 32768: quantise here instead.
-        full = 1 << (BITS[subtype] - 1)
-        steps = np.rint(values.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
-        values = steps << (32 - BITS[subtype])
+    values: np.ndarray = samples.detach().cpu().numpy()
     buffer, fields = io.BytesIO(), dict(metadata or {})
     long = suffix == ".wav" and len(fields.get("comment", "").encode()) > RIFF_COMMENT
     comment = fields.pop("comment") if long else None
@@ -273,8 +268,19 @@ def encode(
         for field, text in fields.items():
             setattr(file, field, text)
         for start in range(0, len(values), BLOCK):
-            file.write(values[start : start + BLOCK])
+            file.write(_quantised(values[start : start + BLOCK], subtype))
     return buffer.getvalue() if comment is None else with_riff_comment(buffer.getvalue(), comment)
+
+
+def _quantised(values: np.ndarray, subtype: str) -> np.ndarray:
+    """Round samples to the steps of an integer subtype, as int32; or return them as float32."""
+    if subtype not in BITS:
+        return values.astype(np.float32)
+    # libsndfile multiplies by 32767 but reads back by 32768.
+    full = 1 << (BITS[subtype] - 1)
+    steps = np.rint(values.astype(np.float64) * full).clip(-full, full - 1).astype(np.int32)
+    quantised: np.ndarray = steps << (32 - BITS[subtype])
+    return quantised
 
 
 def with_riff_comment(wav: bytes, comment: str) -> bytes:

@@ -3,6 +3,7 @@
 It inverts the mel filters and estimates phases; for quality use ``models/bigvgan.py``.
 """
 
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -10,9 +11,13 @@ from torch import nn
 
 from clipsonic_cli.audio.mel import istft, mel_filters, stft
 from clipsonic_cli.config import MelSpec
+from clipsonic_cli.ranges import round_up
 
 INVERSION_STEPS = 100
 PHASE_SEED = 0
+PHASE_PERIOD = 192
+"""Frames after which the phases to start from repeat, so that those of a long mel, and of a piece
+that begins at a multiple of it, are known without drawing all: 6 s, 0.8 MB."""
 TINY = 1e-12
 
 
@@ -33,7 +38,6 @@ class GriffinLim(nn.Module):
     """
 
     part: ClassVar[str | None] = None
-    context: ClassVar[int | None] = None
 
     filters: torch.Tensor
     window: torch.Tensor
@@ -43,6 +47,9 @@ class GriffinLim(nn.Module):
         self.spec = spec
         self.iterations = iterations
         self.momentum = momentum
+        overlap = ceil(spec.n_fft / spec.hop_length) - 1  # frames to either side in a spectrum
+        self.context = round_up((iterations + 1) * overlap, PHASE_PERIOD)
+        """Frames to either side that a sample depends on, at most; a multiple of the period."""
         self.register_buffer("filters", mel_filters(spec), persistent=False)
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
 
@@ -57,8 +64,10 @@ class GriffinLim(nn.Module):
         if len(shape) != 4 or shape[1:3] != (1, self.spec.n_mels) or shape[3] < 2:
             raise ValueError(f"need a mel (B, 1, {self.spec.n_mels}, T >= 2), got {shape}")
         magnitude = self.magnitude(mel.squeeze(1).float().exp())
+        bins, frames = magnitude.shape[1:]
         generator = torch.Generator().manual_seed(PHASE_SEED)
-        turns = torch.rand(magnitude.shape[1:], generator=generator).to(magnitude)
+        turns = torch.rand(bins, min(frames, PHASE_PERIOD), generator=generator).to(magnitude)
+        turns = turns[:, torch.arange(frames) % PHASE_PERIOD]
         return self.estimate(magnitude, (2 * torch.pi * turns).expand(magnitude.shape))
 
     @torch.no_grad()

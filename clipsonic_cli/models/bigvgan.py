@@ -42,7 +42,7 @@ class BigVGAN(nn.Module):
     """
 
     part: ClassVar[str | None] = "vocoder"
-    context: ClassVar[int | None] = 32
+    context: ClassVar[int] = 32
 
     def __init__(self, config: VocoderConfig, spec: MelSpec) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ def build_vocoder(
         network: Any = kind(spec=spec).to(device)
     else:
         network = build(lambda: kind(spec=spec, config=config), weights, kind.part, device=device)
-    return network if network.context is None else InPieces(network, margin=network.context)
+    return InPieces(network, margin=network.context)
 
 
 class InPieces(nn.Module):
@@ -46,16 +46,17 @@ class InPieces(nn.Module):
     what the vocoder makes of the whole. A mel of one piece is not touched.
 
     Args:
-        vocoder: A convolutional network.
+        vocoder: A row of ``VOCODERS``.
         margin: Its context: frames to either side of a frame that its samples depend on.
-        frames: Frames kept of a piece; 512 are 16 s.
+        frames: Frames kept of a piece: by default 512, which are 16 s, or six margins if that is
+            more, so that computing margins twice adds a third at most.
     """
 
-    def __init__(self, vocoder: nn.Module, *, margin: int, frames: int = 512) -> None:
+    def __init__(self, vocoder: nn.Module, *, margin: int, frames: int | None = None) -> None:
         super().__init__()
         self.vocoder = vocoder
         self.margin = margin
-        self.frames = frames
+        self.frames = frames or max(512, 6 * margin)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return (B, hop_length * T) for a natural-log mel (B, 1, F, T)."""

@@ -6,6 +6,7 @@ import torch
 from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec
+from clipsonic_cli.models.vocoders import InPieces
 
 SPEC = MelSpec()
 
@@ -49,6 +50,13 @@ def test_a_sound_does_not_depend_on_its_batch_or_on_earlier_calls() -> None:
     together, alone = vocoder(mel), vocoder(mel[1:])
     assert torch.allclose(together[1:], alone, atol=1e-5)
     assert torch.equal(vocoder(mel), together)
+
+
+def test_pieces_of_a_long_mel_join_without_seams() -> None:
+    vocoder, mel = GriffinLim(SPEC, iterations=5), LogMel(SPEC)(chord(512 * 400))
+    whole = vocoder(mel)
+    pieces = InPieces(vocoder, margin=vocoder.context, frames=vocoder.context)(mel)
+    torch.testing.assert_close(pieces, whole, atol=1e-5, rtol=1e-4)
 
 
 def test_the_global_generator_is_left_alone() -> None:

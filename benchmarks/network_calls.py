@@ -70,27 +70,29 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", default=list(GUIDANCE_RULES))
     parser.add_argument("--samplers", nargs="+", default=list(SOLVERS))
     parser.add_argument("--scores", action="store_true", help="score the sounds in the table")
-    asked = parser.parse_args()
-    asked.work.mkdir(parents=True, exist_ok=True)
-    solutions = {rule: Run(rule, "dpmpp", "even", asked.solution) for rule in asked.rules}
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    solutions = {rule: Run(rule, "dpmpp", "even", arguments.solution) for rule in arguments.rules}
     runs = [
         Run(rule, sampler, grid, steps)
-        for rule in asked.rules
-        for sampler in asked.samplers
+        for rule in arguments.rules
+        for sampler in arguments.samplers
         for grid in ("even", "chosen")
-        for steps in asked.steps
+        for steps in arguments.steps
     ]
-    if asked.write is None:
-        sampling = Sampling(asked.work, asked.sounds)
+    if arguments.write is None:
+        sampling = Sampling(arguments.work, arguments.sounds)
         for run in [*runs, *solutions.values()]:
-            if not run.place(asked.work).is_file():
-                torch.save(sampling(run), run.place(asked.work))
-                print(run.place(asked.work).name, flush=True)
+            if not run.place(arguments.work).is_file():
+                torch.save(sampling(run), run.place(arguments.work))
+                print(run.place(arguments.work).name, flush=True)
         return
-    rows = measured(asked.work, runs, solutions)
-    text = table(rows, asked.scores, f"{asked.sounds} sounds, solution in {asked.solution} steps")
-    asked.write.write_text(text, encoding="utf-8")
-    draw(rows, asked.write.with_suffix(".svg"))
+    rows = measured(arguments.work, runs, solutions)
+    text = table(
+        rows, arguments.scores, f"{arguments.sounds} sounds, solution in {arguments.solution} steps"
+    )
+    arguments.write.write_text(text, encoding="utf-8")
+    draw(rows, arguments.write.with_suffix(".svg"))
 
 
 class Sampling:

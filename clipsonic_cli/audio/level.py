@@ -1,7 +1,7 @@
 """Scale sounds so that files do not clip, and undo it on reading.
 
-A generated sound may exceed full scale. Its file is scaled where a player would clip it, or to a
-level that was asked for, and records the gain, so that metrics use the level the model generated.
+A generated sound may exceed full scale. Its file is scaled where a player would clip it, or to the
+requested level, and records the gain, so that metrics use the level the model generated.
 """
 
 import io

@@ -162,7 +162,7 @@ class Command(_Parsing, TyperCommand):
         return params
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help; defaults and what undoes a flag are in texts, for columns take room."""
+        """Print the help; defaults and what undoes a flag are in texts, as columns need space."""
         options: list[Any] = [param for param in self.params if param.param_type_name == "option"]
         for param in options:
             more = [f"Opposite: {name}." for name in param.secondary_opts]

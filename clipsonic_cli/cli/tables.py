@@ -30,7 +30,7 @@ class Layout:
     widths: Mapping[int, int]
     """Widths of the columns that are shown, by position."""
     roomy: bool
-    """Whether there is room for lines between them."""
+    """Whether there is space for lines between them."""
 
     @classmethod
     def choose(

@@ -13,7 +13,7 @@ from clipsonic_cli.types import Clip, Split
 ENOUGH = 4
 """Videos of a label from which on one is for validation."""
 EXCESS = 0.25
-"""By how much the share that is drawn of a label may exceed the one that was asked for."""
+"""By how much the share that is drawn of a label may exceed the requested one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def make_accelerator(device: torch.device) -> Accelerator:
         )
     if accelerator.device.type != device.type:
         raise UsageError(
-            f"Training on {device.type} was asked for, but this process already computes on "
+            f"Training on {device.type} was requested, but this process already computes on "
             f"{accelerator.device.type}. Start a new one."
         )
     return accelerator

@@ -1,6 +1,6 @@
 """The metrics of a training: running means, metrics.jsonl, TensorBoard and W&B.
 
-A tracker's package is imported only when the tracker is asked for.
+A tracker's package is imported only when the tracker is requested.
 """
 
 import json
@@ -202,7 +202,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 class MetricsLog:
-    """The run's metrics.jsonl and the trackers asked for.
+    """The run's metrics.jsonl and the requested trackers.
 
     Lines after ``step`` steps, which will be done again, are dropped.
 

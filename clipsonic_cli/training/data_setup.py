@@ -183,7 +183,7 @@ def list_data(
 
 
 def _splits(source: Source, *, paper: bool) -> SplitDraw:
-    """Return how splits are drawn: by the shares asked for, else the preset's."""
+    """Return how splits are drawn: by the requested shares, else the preset's."""
     usual = SplitDraw(seed=source.seed)
     valid = 0.0 if paper else usual.valid_share
     return replace(
@@ -194,7 +194,7 @@ def _splits(source: Source, *, paper: bool) -> SplitDraw:
 
 
 def _check_shares(source: Source, drawn: Sequence[Split]) -> None:
-    """Check that no share is asked for of a split that the data set states."""
+    """Check that no share is requested of a split that the data set states."""
     for split, share in (("test", source.test_share), ("valid", source.valid_share)):
         if share and split not in drawn:
             raise UsageError(

@@ -68,7 +68,7 @@ def choose(
 ) -> tuple[RunConfig, tuple[str, ...]]:
     """Choose what the request leaves open, for as many training clips.
 
-    A warm start's network is trained, on its diffusion process unless the paper's is asked for.
+    A warm start's network is trained, on its diffusion process unless the paper's is requested.
 
     Returns:
         The run's configuration, and lines that say why it is so.
@@ -134,7 +134,7 @@ def _size(
 ) -> tuple[str, str]:
     """Choose the network's size, and say why."""
     if request.size is not None:
-        return request.size, "asked for"
+        return request.size, "requested"
     if resolved.warm_start is not None:
         size = size_of(resolved.warm_start.network, request.stage)
         return size or "of its own", "the warm start's"

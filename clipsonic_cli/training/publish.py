@@ -92,8 +92,8 @@ def other_splits(name: str, data: str, splits: SplitDraw | None) -> str | None:
 def base_of(name: str | None, model: str, *, paper: bool, gpu: bool) -> ModelFolder:
     """Return the model that gives the CLIP, the prior and the vocoder.
 
-    That is the base asked for by ``name``; else the model that is added to, if it exists; else
-    published weights alone, where they are asked for or on this machine and fast; else the built-in
+    That is the base requested by ``name``; else the model that is added to, if it exists; else
+    published weights alone, where they are requested or on this machine and fast; else the built-in
     model.
     """
     own = target(model)

@@ -235,7 +235,7 @@ def _check_vocoder(request: TrainRequest) -> None:
 def _check_warm_start(
     request: TrainRequest, start: WarmStart, base: ModelFolder, encoder: Header | None
 ) -> None:
-    """Check that a warm start is what is asked for, and reads the encoder's embeddings."""
+    """Check that a warm start is what is requested, and reads the encoder's embeddings."""
     vocoder, wanted = TRAINED_VOCODERS.get(type(start.network)), request.vocoder or PAPER_VOCODER
     if vocoder not in (None, wanted):
         raise UsageError(

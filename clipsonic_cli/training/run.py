@@ -76,7 +76,7 @@ def begin(
     main, run_dir = accelerator.is_main_process, request.run_dir
     resolved = resolve(request, gpu=device.type != "cpu", processes=accelerator.num_processes)
     with _held(run_dir, accelerator):
-        check_new(run_dir)  # another process may have begun and ended meanwhile
+        check_new(run_dir)  # another process may have started and ended meanwhile
         if main and (reason := publish.why_unpublished(request.name)) is not None:
             callbacks.on_message(
                 f"note: the finished model will stay in {run_dir / 'model'}. {reason}"
@@ -217,7 +217,7 @@ def _with_queries(
     data: data_setup.PreparedData,
     callbacks: TrainCallbacks,
 ) -> RunConfig:
-    """Choose queries, for samples and to try the model: those asked for, else labels and frames."""
+    """Choose queries, for samples and to try the model: those requested, else labels and frames."""
     prompts = request.prompts
     images = tuple(str(Path(path).absolute()) for path in request.images)
     if not prompts and not images:

@@ -80,7 +80,7 @@ class Extensions:
             )
 
     def check(self, stage: Stage, space: Space, vocoder: str | None = None) -> None:
-        """Check that each extension asked for has an effect on a stage, or on its vocoder."""
+        """Check that each requested extension has an effect on a stage, or on its vocoder."""
         usual = dataclasses.asdict(Extensions())
         applying = part_of(stage, space, vocoder).extensions
         for name, value in dataclasses.asdict(self).items():
@@ -119,7 +119,7 @@ class RunConfig:
     """The diffusion process; None for a vocoder."""
     train: TrainConfig
     preset: str = "default"
-    """A name of ``config.PRESETS``, which chose what was not asked for."""
+    """A name of ``config.PRESETS``, which chose what was not requested."""
     extensions: Extensions = Extensions()
     cond_drop: float = 0.1
     """Share of clips whose condition is dropped."""

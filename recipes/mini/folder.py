@@ -4,7 +4,7 @@
 
 Needs the data of ``data.py`` and the videos of ``videos.py``. The list that is trained on holds no
 label, so that the way from text is chosen without any (``training/text_modes.py``), and a bridge is
-trained from frames alone. Then the labels that have pictures in no video are asked for by text and
+trained from frames alone. Then the labels that have pictures in no video are requested by text and
 by those pictures, from the new model and from ``mini``, which it starts from. The judge is that of
 ``trial.py``: the nearest mean of real training clips, among all labels with a test clip; its
 accuracy on real test clips is stated. Runs and sounds are in ``OUT/folder`` and are used again.
@@ -50,7 +50,7 @@ def main() -> None:
     train(data, folder / "run", arguments.steps)
     tested = sorted({row["label"] for row in clips if row["split"] == "test"})
     judge, accuracy = judge_of(out / "data", clips, tested)
-    asked = [label for label in tested if shelf(pictures, label, "test")]
+    pictured = [label for label in tested if shelf(pictures, label, "test")]
     trained, embedded = ClipSonic.load(folder / "run" / "model"), ClipSonic.load("mini")
     default = trained.default_mode("text")[0]
     modes = dict.fromkeys(("iq", default, "zs", "pd"))
@@ -59,9 +59,9 @@ def main() -> None:
     right = {}
     for name, sonic, mode in systems:
         where = folder / "sounds" / f"{name}-{arguments.steps}" / mode
-        recipes = ask(mode, asked, out / "data", pictures, arguments.count)
-        found = named(sounds(sonic, recipes, where), judge).view(len(asked), -1)
-        hits = found == torch.tensor([[tested.index(label)] for label in asked])
+        recipes = ask(mode, pictured, out / "data", pictures, arguments.count)
+        found = named(sounds(sonic, recipes, where), judge).view(len(pictured), -1)
+        hits = found == torch.tensor([[tested.index(label)] for label in pictured])
         right[name, mode] = hits.float().mean(1)  # (labels,)
         print(name, mode, f"{right[name, mode].mean():.3f}", flush=True)
     text = page(right, default, accuracy, len(used), tested, arguments)
@@ -162,9 +162,9 @@ def page(
 
 By `recipes/mini/folder.py`: `clipsonic train --warm-start mini --steps {arguments.steps}` on
 {videos:,} videos, no label given, then {arguments.count} sounds of each of {labels} labels that
-have pictures in no video, in each mode. Right is what the judge names as asked for, among
+have pictures in no video, in each mode. Right is what the judge names as requested, among
 {len(tested)} labels; it names {accuracy:.0%} of real test clips. Means over labels, 95 % intervals.
-The difference is that from the same labels asked for by picture (`iq`).
+The difference is that from the same labels requested by picture (`iq`).
 
 | model | way | right | difference from pictures |
 | --- | --- | --- | --- |

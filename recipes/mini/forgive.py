@@ -42,7 +42,7 @@ WAYS: Mapping[str, Sequence[str]] = {
 """Arguments of ``clipsonic train``; 0.33 is the cosine of mini's texts with frames, in ways.md."""
 CLIPS = 800
 """Clips that are trained on or held out: preparing crops of all takes an hour."""
-ASKED = ("iq", "zs", "ms", "rt", "pd", "no condition")
+CONDITIONS = ("iq", "zs", "ms", "rt", "pd", "no condition")
 LEVELS = (200, 400, 600, 800)
 """Steps of the 1000 at which the error is measured."""
 AT_ONCE = 16
@@ -107,7 +107,7 @@ def errors_of(sonic: ClipSonic, items: Sequence[TestItem]) -> Errors:
         sonic: A model.
         items: Held-out clips, each with sound, image and label.
     """
-    modes = [MODES[name] for name in ASKED if name in MODES and name != "iq"]
+    modes = [MODES[name] for name in CONDITIONS if name in MODES and name != "iq"]
     vectors = {made.system: made for made in query_vectors(sonic, items, modes)}
     rows = {name: of_mode.made.rows for name, of_mode in vectors.items()}
     rows["iq"] = vectors["zs"].images.rows
@@ -115,7 +115,7 @@ def errors_of(sonic: ClipSonic, items: Sequence[TestItem]) -> Errors:
     unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
     rows["no condition"] = unet.null_cond.detach().expand(len(items), -1)
     errors = {}
-    for name in ASKED:
+    for name in CONDITIONS:
         parts = []
         for start in range(0, len(items), AT_ONCE):
             some = items[start : start + AT_ONCE]
@@ -155,12 +155,12 @@ def findings(errors: Mapping[str, Errors]) -> list[str]:
     """Return a line for each way and mode whose error differs from that without beyond chance."""
     lines = []
     for way in [way for way in errors if way != "none"]:
-        for mode in ASKED:
+        for mode in CONDITIONS:
             mean, low, high = difference(errors[way][mode], errors["none"][mode])
             if low > 0 or high < 0:
                 word = "smaller" if mean < 0 else "larger"
                 lines.append(f"- {way}: the error of {mode} is {abs(mean):.1%} {word}")
-    return lines or ["- Nothing beyond the intervals: no way is told from training on without it."]
+    return lines or ["- Nothing beyond the intervals: no way differs from training on without it."]
 
 
 def page(errors: Mapping[str, Errors], steps: int, count: int) -> str:
@@ -176,19 +176,19 @@ def page(errors: Mapping[str, Errors], steps: int, count: int) -> str:
         "no training",
         f"shows, at steps {', '.join(str(level) for level in LEVELS)} of 1000, with the same noise "
         "throughout, when",
-        "the clip is asked for in each mode. Smaller is better; means over labels.",
+        "the clip is requested in each mode. Smaller is better; means over labels.",
         "",
     ]
     for way in errors:
         lines.append(f"- {way}: `{' '.join(['clipsonic train', *WAYS[way]])}`")
-    lines += ["", f"| training | {' | '.join(ASKED)} |", f"|{'---|' * (1 + len(ASKED))}"]
+    lines += ["", f"| training | {' | '.join(CONDITIONS)} |", f"|{'---|' * (1 + len(CONDITIONS))}"]
     for way, own in errors.items():
-        lines.append(f"| {way} | {' | '.join(f'{float(own[m].mean()):.4f}' for m in ASKED)} |")
+        lines.append(f"| {way} | {' | '.join(f'{float(own[m].mean()):.4f}' for m in CONDITIONS)} |")
     lines += ["", "Relative to training on without (95 % intervals, over labels, in brackets):", ""]
-    lines += [f"| training | {' | '.join(ASKED)} |", f"|{'---|' * (1 + len(ASKED))}"]
+    lines += [f"| training | {' | '.join(CONDITIONS)} |", f"|{'---|' * (1 + len(CONDITIONS))}"]
     for way in [way for way in errors if way != "none"]:
         cells = []
-        for mode in ASKED:
+        for mode in CONDITIONS:
             mean, low, high = difference(errors[way][mode], errors["none"][mode])
             cells.append(f"{mean:+.1%} ({low:+.1%} to {high:+.1%})")
         lines.append(f"| {way} | {' | '.join(cells)} |")

@@ -38,7 +38,7 @@ from clipsonic_cli.modes import WAYS
 RESULTS = Path(__file__).parent / "results"
 SOUND_OF = {"dog": "trumpet", "car": "songbird", "electric guitar": "sea waves", "cat": "drum kit"}
 """What a video shows, and what it sounds like."""
-ASKED = ("iq", *WAYS)
+TRIED = ("iq", *WAYS)
 """Modes that are tried."""
 VIDEOS = 10
 """Videos of each thing."""
@@ -60,11 +60,11 @@ def main() -> None:
     train(folder, arguments.steps)
     judge, accuracy = judge_of(out / "data", real)
     trained, embedded = ClipSonic.load("trial"), ClipSonic.load("mini")
-    asked = [("trained", trained, mode) for mode in trained.parts.folder.modes() if mode in ASKED]
-    asked += [("mini", embedded, mode) for mode in ("iq", embedded.default_mode("text")[0])]
+    systems = [("trained", trained, mode) for mode in trained.parts.folder.modes() if mode in TRIED]
+    systems += [("mini", embedded, mode) for mode in ("iq", embedded.default_mode("text")[0])]
     rows = [
         row(name, sonic, mode, folder, out / "data", pictures, judge, arguments.count)
-        for name, sonic, mode in asked
+        for name, sonic, mode in systems
     ]
     text = page(folder, rows, accuracy, arguments)
     (RESULTS / "trial.md").write_text(text, encoding="utf-8")

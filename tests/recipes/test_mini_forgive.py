@@ -11,7 +11,7 @@ from clipsonic_cli.data.splits import SplitDraw
 from clipsonic_cli.evaluation import test_set
 from clipsonic_cli.pipeline import ClipSonic
 
-SAME = {mode: torch.linspace(0.1, 0.3, 10) for mode in forgive.ASKED}
+SAME = {mode: torch.linspace(0.1, 0.3, 10) for mode in forgive.CONDITIONS}
 
 
 def test_a_difference_is_said_where_it_is_beyond_its_interval():
@@ -27,8 +27,8 @@ def test_a_difference_is_said_where_it_is_beyond_its_interval():
 def test_the_page_has_the_errors_and_the_options_of_each_way():
     lines = forgive.page({"none": SAME, "crops": SAME}, steps=2, count=3).splitlines()
     assert "- crops: `clipsonic train --crops 2`" in lines
-    assert "| crops |" + " 0.2000 |" * len(forgive.ASKED) in lines
-    assert "| crops |" + " +0.0% (+0.0% to +0.0%) |" * len(forgive.ASKED) in lines
+    assert "| crops |" + " 0.2000 |" * len(forgive.CONDITIONS) in lines
+    assert "| crops |" + " +0.0% (+0.0% to +0.0%) |" * len(forgive.CONDITIONS) in lines
 
 
 def test_values_are_averaged_by_label():
@@ -53,7 +53,7 @@ def test_a_true_picture_helps_to_denoise_its_sound(tmp_path):
             )
         )
     errors = forgive.errors_of(sonic, items)
-    assert set(errors) == set(forgive.ASKED)
+    assert set(errors) == set(forgive.CONDITIONS)
     assert (errors["pd"] < errors["no condition"]).all()
 
 

@@ -139,7 +139,7 @@ def test_requested_values_take_precedence_over_any_preset():
 
 def test_a_size_requested_is_taken():
     chosen, reasons = choose("paper", "unet", CPU, MUSIC, size="mini")
-    assert (size_of(chosen.network, "unet"), reasons[1]) == ("mini", "size mini (asked for)")
+    assert (size_of(chosen.network, "unet"), reasons[1]) == ("mini", "size mini (requested)")
 
 
 def test_networks_are_made_for_their_encoder():

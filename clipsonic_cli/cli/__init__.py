@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from clipsonic_cli.cli import environment, options, signals
+from clipsonic_cli.cli import environment, options, parsing, signals
 from clipsonic_cli.cli.console import complain, name_options
 from clipsonic_cli.cli.download.command import download
 from clipsonic_cli.cli.eval.command import evaluate
@@ -41,7 +41,7 @@ REMEDIES = {
 
 app = typer.Typer(
     name="clipsonic",
-    cls=options.Program,
+    cls=parsing.Program,
     rich_markup_mode="rich",  # the default of newer versions of Typer
     help="Sound from text or an image, learned from unlabeled videos alone (CLIPSonic).\n\n"
     'clipsonic generate "a photo of violin"\n'
@@ -52,7 +52,7 @@ app = typer.Typer(
 )
 for command in (generate, train, evaluate, info, models, download):
     name = "eval" if command is evaluate else command.__name__
-    app.command(name, cls=options.Command)(command)
+    app.command(name, cls=parsing.Command)(command)
 
 
 def _version(value: bool) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from small_videos import write_videos
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.cli.options import repeated
+from clipsonic_cli.cli.parsing import repeated
 from clipsonic_cli.evaluation.plan import SHIPPED
 from clipsonic_cli.folder_lock import owned
 from clipsonic_cli.listening.ratings import FORMAT

@@ -7,7 +7,7 @@ import shlex
 import pytest
 import typer
 
-from clipsonic_cli.cli import app, options, run
+from clipsonic_cli.cli import app, parsing, run
 from clipsonic_cli.modes import MODES
 
 PROGRAM = typer.main.get_command(app)
@@ -132,7 +132,7 @@ def test_an_unknown_option_names_the_one_that_is_meant_and_no_other(arguments, m
 
 def test_every_option_that_may_be_meant_exists():
     known = {name for command in COMMANDS.values() for p in command.params for name in p.opts}
-    assert options.MEANT.keys() <= {*known, "PROMPT"}
+    assert parsing.MEANT.keys() <= {*known, "PROMPT"}
 
 
 @pytest.mark.parametrize("option", ["--text", "--prompt", "-p"])

@@ -9,7 +9,8 @@ import typer
 
 import clipsonic_cli
 from clipsonic_cli.cli import app
-from clipsonic_cli.cli.options import OLD_NAMES, renamed, spellings
+from clipsonic_cli.cli.options import spellings
+from clipsonic_cli.cli.parsing import OLD_NAMES, renamed
 
 SURFACE = {
     "": """

@@ -8,16 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from clipsonic_cli.data.list_row import SYNONYMS, BadCell, ListRow
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import (
-    SUFFIXES,
-    SYNONYMS,
-    BadCell,
-    ListRow,
-    check_suffix,
-    read_list,
-    read_rows,
-)
+from clipsonic_cli.data.lists import SUFFIXES, check_suffix, read_list, read_rows
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import IMAGE_SUFFIXES, check_no_file, query_of
 from clipsonic_cli.text import check_words, printable

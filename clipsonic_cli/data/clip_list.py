@@ -14,8 +14,9 @@ from typing import Any
 
 from clipsonic_cli.data.clips import Reader
 from clipsonic_cli.data.files import IMAGES, VIDEOS
+from clipsonic_cli.data.list_row import KNOWN, SYNONYMS, BadCell, ListRow
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import KNOWN, SUFFIXES, SYNONYMS, BadCell, ListRow, read_list
+from clipsonic_cli.data.lists import SUFFIXES, read_list
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
 from clipsonic_cli.text import has_word

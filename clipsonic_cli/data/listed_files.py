@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from clipsonic_cli.data.lists import BadCell
+from clipsonic_cli.data.list_row import BadCell
 from clipsonic_cli.text import printable
 
 

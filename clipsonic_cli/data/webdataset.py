@@ -16,7 +16,7 @@ from typing import Any
 from clipsonic_cli.data.clip_list import clip_details
 from clipsonic_cli.data.clips import Reader, check_exists, is_address
 from clipsonic_cli.data.files import AUDIO, IMAGES, VIDEOS, name_of
-from clipsonic_cli.data.lists import ListRow
+from clipsonic_cli.data.list_row import ListRow
 from clipsonic_cli.data.source import open_shard
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.types import Clip, Member

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from clipsonic_cli.config import Recipe
-from clipsonic_cli.data.lists import SYNONYMS, BadCell, read_list
+from clipsonic_cli.data.list_row import SYNONYMS, BadCell
+from clipsonic_cli.data.lists import read_list
 from clipsonic_cli.data.sound_files import is_sound
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.sound import read_recipe

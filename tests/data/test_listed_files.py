@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 from make_media import put
 
+from clipsonic_cli.data.list_row import BadCell
 from clipsonic_cli.data.listed_files import ListedFiles
-from clipsonic_cli.data.lists import BadCell
 
 
 @pytest.mark.parametrize(

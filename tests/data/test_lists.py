@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipsonic_cli.data import lists
-from clipsonic_cli.data.lists import BadCell, ListRow, read_list
+from clipsonic_cli.data.list_row import BadCell, ListRow
+from clipsonic_cli.data.lists import read_list
 from clipsonic_cli.errors import UsageError
 
 cells = st.text(

@@ -4,6 +4,7 @@ It is built with plain convolutions, as it is stored and used; :meth:`BigVGAN.ad
 prepares it for training and :func:`fold_weight_norm` turns trained weights into plain ones.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from itertools import pairwise
@@ -141,7 +142,7 @@ class LowPass(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("filter", kaiser_sinc())
+        self.register_buffer("filter", kaiser_sinc().to(torch.get_default_device(), copy=True))
 
 
 class Upsample(LowPass):
@@ -221,15 +222,17 @@ class Snake(torch.autograd.Function):
         return slope.mul_(alpha).add_(grad), of_alpha, of_strength
 
 
+@functools.cache
 def kaiser_sinc() -> torch.Tensor:
-    """Return the (1, 1, 12) low-pass of unit sum that both resamplings use.
+    """Return the (1, 1, 12) low-pass of unit sum that both resamplings use, on the CPU.
 
     Source: Kaiser's formulas: attenuation from length and transition, beta from attenuation.
     """
     attenuation = 2.285 * (TAPS // 2 - 1) * math.pi * 4 * HALF_WIDTH + 7.95  # 51 dB
     beta = 0.1102 * (attenuation - 8.7)  # holds above 50 dB
-    window = torch.kaiser_window(TAPS, periodic=False, beta=beta)
-    time = torch.arange(-TAPS // 2, TAPS // 2) + 0.5
+    with torch.device("cpu"):
+        window = torch.kaiser_window(TAPS, periodic=False, beta=beta)
+        time = torch.arange(-TAPS // 2, TAPS // 2) + 0.5
     taps = window * torch.sinc(2 * CUTOFF * time)
     return (taps / taps.sum()).view(1, 1, TAPS)
 

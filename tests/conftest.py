@@ -1,4 +1,4 @@
-"""Fixtures for every room.
+"""Fixtures for every package.
 
 ``micro`` is a whole model folder, of real components with tiny random weights: a CLIP, a prior,
 a U-Net and a vocoder, written once a session as bundles. ``clipsonic generate --model`` runs with
@@ -51,7 +51,7 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-DIM = 32
+DIM, TEXT_DIM = 32, 48
 ENCODER = "micro-clip"
 
 
@@ -149,7 +149,7 @@ def write_clip(path: Path) -> None:
 
     described = tokenizer()
     config = ClipConfig(
-        architecture=MINI, dim=DIM, text_dim=384, max_text_len=64, vocab_size=64, image_size=32
+        architecture=MINI, dim=DIM, text_dim=TEXT_DIM, max_text_len=64, vocab_size=64, image_size=32
     )
     weights = dict(build_clip(config).half().state_dict())  # as mini's is: half the bytes of a copy
     weights[TOKENIZER] = torch.frombuffer(bytearray(described.encode()), dtype=torch.uint8)
@@ -200,7 +200,7 @@ def write_prior(path: Path) -> None:
     from clipsonic_cli.models.prior import Prior
     from clipsonic_cli.store import bundle
 
-    config = PriorConfig(dim=DIM, text_dim=384, depth=1, dim_head=32, heads=1, max_text_len=64)
+    config = PriorConfig(dim=DIM, text_dim=TEXT_DIM, depth=1, dim_head=32, heads=1, max_text_len=64)
     diffusion = DiffusionConfig(train_steps=1000, prediction="x0", variance="fixed", clip_x0=False)
     save(
         path,

@@ -112,20 +112,26 @@ class MiniLM(nn.Module):
 
     The token-type embedding is part of the position embedding: there is only one type.
 
+    Raises:
+        ValueError: ``features``, another width than the published one, is no multiple of 12.
+
     Source: Wang et al. 2020 (MiniLM); Reimers & Gurevych 2019 (mean pooling).
     """
 
-    features = 384
+    heads = 12
 
-    def __init__(self, vocab_size: int, max_text_len: int) -> None:
+    def __init__(self, vocab_size: int, max_text_len: int, features: int = 384) -> None:
         super().__init__()
-        self.words = nn.Embedding(vocab_size, self.features)
-        self.positions = nn.Parameter(torch.zeros(max_text_len, self.features))
-        self.norm = nn.LayerNorm(self.features, eps=1e-12)
+        if features % self.heads:
+            raise ValueError(f"text_dim {features} is no multiple of {self.heads} heads")
+        self.features = features
+        self.words = nn.Embedding(vocab_size, features)
+        self.positions = nn.Parameter(torch.zeros(max_text_len, features))
+        self.norm = nn.LayerNorm(features, eps=1e-12)
         layer = nn.TransformerEncoderLayer(
-            self.features,
-            nhead=12,
-            dim_feedforward=4 * self.features,
+            features,
+            nhead=self.heads,
+            dim_feedforward=4 * features,
             dropout=0.0,
             activation="gelu",
             layer_norm_eps=1e-12,
@@ -134,12 +140,12 @@ class MiniLM(nn.Module):
         self.layers = nn.TransformerEncoder(layer, num_layers=6, enable_nested_tensor=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return token encodings (B, L, 384) for ids (B, L); zeros for padding, which is id 0."""
+        """Return token encodings (B, L, C) for ids (B, L); zeros for padding, which is id 0."""
         longest = int((ids != 0).sum(1).max())  # columns of nothing but padding cost nothing
         padding = ids[:, :longest] == 0
         h = self.norm(self.words(ids[:, :longest]) + self.positions[:longest])
         h = self.layers(h, src_key_padding_mask=padding).masked_fill(padding[..., None], 0.0)
-        return F.pad(h, (0, 0, 0, ids.shape[1] - longest))  # (B, L, 384)
+        return F.pad(h, (0, 0, 0, ids.shape[1] - longest))  # (B, L, C)
 
 
 class MiniClip(nn.Module):
@@ -148,7 +154,7 @@ class MiniClip(nn.Module):
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.image = EfficientNetLite0()
-        self.text = MiniLM(config.vocab_size, config.max_text_len)
+        self.text = MiniLM(config.vocab_size, config.max_text_len, config.text_dim)
         self.image_projection = nn.Sequential(
             nn.Linear(self.image.features, 2 * config.dim),
             nn.GELU(),
@@ -161,7 +167,7 @@ class MiniClip(nn.Module):
         return F.normalize(self.image_projection(features), dim=-1)
 
     def project_text(self, features: Tensor) -> Tensor:
-        """Return unit vectors (B, D) for pooled text features (B, 384)."""
+        """Return unit vectors (B, D) for pooled text features (B, C)."""
         return F.normalize(self.text_projection(features), dim=-1)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -169,7 +175,7 @@ class MiniClip(nn.Module):
         return self.project_image(self.image(pixels))
 
     def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, D) and encodings (B, L, 384) for ids (B, L)."""
+        """Return (B, D) and encodings (B, L, C) for ids (B, L)."""
         encodings = self.text(ids)
         return self.project_text(mean_pool(encodings, ids)), encodings
 

@@ -757,11 +757,16 @@ def test_a_batch_is_as_one_by_one_up_to_rounding(call):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "steps", "said"), [("ddpm", 3, True), ("ddpm", 100, False), ("dpmpp", 3, False)]
+    ("prompts", "sampler", "steps", "said"),
+    [
+        (("rain", "a dog"), "ddpm", 3, True),
+        (("rain",), "ddpm", 100, False),
+        (("rain",), "dpmpp", 3, False),
+    ],
 )
-def test_ddpm_in_too_few_steps_is_said_once(call, sampler, steps, said):
+def test_ddpm_in_too_few_steps_is_said_once(call, prompts, sampler, steps, said):
     how = ("--mode", "zs", "--seconds", 0.1, "--sampler", sampler, "--steps", steps)
-    _, _, err = call("rain", "a dog", *how)
+    _, _, err = call(*prompts, *how)
     notes = [line for line in err if "too few" in line]
     assert len(notes) == said
     assert all("ddpm (3)" in note and "use dpmpp" in note for note in notes)

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -243,6 +244,11 @@ def test_openais_activation_is_quick_gelu(tiny_open_clip):
 
     kinds = {type(m).__name__ for m in tiny_open_clip.modules() if "GELU" in type(m).__name__}
     assert kinds == {QuickGELU.__name__}
+
+
+def test_a_width_that_heads_cannot_share_is_rejected():
+    with pytest.raises(BadBundle, match="text_dim 49 is no multiple of 12"):
+        build(lambda: build_clip(replace(SMALL, text_dim=49)), {}, "clip")
 
 
 def test_an_architecture_of_gigabytes_over_few_bytes_is_rejected_before_it_is_built():

@@ -35,13 +35,17 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(home, micro, violin_picture, tmp_path_factory):
+def videos(tmp_path_factory):
+    """Return a folder of videos, which is prepared once in ``home``."""
+    return str(write_videos(tmp_path_factory.mktemp("data"), 12))
+
+
+@pytest.fixture(scope="module")
+def run(home, micro, videos, violin_picture, tmp_path_factory):
     """Train two steps with samples of a text and an image; yield folder, outcome, messages."""
     messages = []
     request = TrainRequest(
-        source=Source(
-            data=str(write_videos(tmp_path_factory.mktemp("data"), 12)), workers=0, seed=3
-        ),
+        source=Source(data=videos, workers=0, seed=3),
         out=tmp_path_factory.mktemp("runs") / "run",
         name="heard",
         base=str(micro),
@@ -108,10 +112,10 @@ def vggish_lost(monkeypatch, tmp_path):
     monkeypatch.setattr(assets, "part_here", {"vggish": tmp_path / "vggish.safetensors"}.get)
 
 
-def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
+def test_a_distance_that_fails_ends_nothing(home, micro, videos, tmp_path, vggish_lost):
     messages = []
     request = TrainRequest(
-        source=Source(data=str(write_videos(tmp_path / "data", 12)), workers=0, seed=3),
+        source=Source(data=videos, workers=0, seed=3),
         out=tmp_path / "run",
         name="deaf",
         base=str(micro),
@@ -126,9 +130,9 @@ def test_a_distance_that_fails_ends_nothing(home, micro, tmp_path, vggish_lost):
     assert "clipsonic download vggish" in why
 
 
-def test_the_last_samples_are_made_where_time_ends_a_training(home, micro, tmp_path):
+def test_the_last_samples_are_made_where_time_ends_a_training(home, micro, videos, tmp_path):
     request = TrainRequest(
-        source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
+        source=Source(data=videos, workers=0, seed=3),
         out=tmp_path / "run",
         name="timed",
         base=str(micro),
@@ -145,9 +149,9 @@ def test_the_last_samples_are_made_where_time_ends_a_training(home, micro, tmp_p
     assert meta["losses"].keys() >= {"unet"}
 
 
-def test_no_samples_are_made_just_before_the_last(home, micro, tmp_path):
+def test_no_samples_are_made_just_before_the_last(home, micro, videos, tmp_path):
     request = TrainRequest(
-        source=Source(data=str(write_videos(tmp_path / "data", 4)), workers=0, seed=3),
+        source=Source(data=videos, workers=0, seed=3),
         out=tmp_path / "run",
         name="few-samples",
         base=str(micro),

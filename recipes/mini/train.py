@@ -80,6 +80,13 @@ SCALES = [  # of the vocoder's mel distance; many scales teach it faster than it
     for n_fft, n_mels in ((256, 20), (512, 40), (1024, 64), (2048, 96))
 ]
 
+VECTORS = TrainConfig(batch_size=128, warmup=200, ema_decay=0.999, clip_norm=1.0, log_every=50)
+"""What the trainings of networks of vectors have in common."""
+VOCODING = TrainConfig(
+    betas=(0.8, 0.99), warmup=100, ema_decay=0.999, clip_norm=1000.0, log_every=25
+)
+"""And those of vocoders."""
+
 Part = tuple[Objective, Dataset, TrainConfig, Header]
 
 
@@ -152,17 +159,7 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
         space="clip-image",
         encoder=features.encoder,
     )
-    config = TrainConfig(
-        batch_size=128,
-        lr=5e-4,
-        weight_decay=0.06,
-        warmup=200,
-        ema_decay=0.999,
-        clip_norm=1.0,
-        precision="bfloat16",
-        save_every=500,
-        log_every=50,
-    )
+    config = replace(VECTORS, lr=5e-4, weight_decay=0.06, precision="bfloat16", save_every=500)
     dataset = TitledPictures(features, max_text_len=32, sources=sources)
     return PriorObjective(network, Process(PRIOR_PROCESS)), dataset, config, header
 
@@ -181,15 +178,7 @@ def bridge(out: Path) -> Part:
         space="clip-image",
         encoder=features.encoder,
     )
-    config = TrainConfig(
-        batch_size=128,
-        lr=1e-3,
-        warmup=200,
-        ema_decay=0.999,
-        clip_norm=1.0,
-        save_every=1000,
-        log_every=50,
-    )
+    config = replace(VECTORS, lr=1e-3, save_every=1000)
     return BridgeObjective(network, Process(PRIOR_PROCESS)), FrameVectors(vectors), config, header
 
 
@@ -211,16 +200,7 @@ def vocoder(out: Path) -> Part:
     network.add_weight_norm()
     critics = (MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8))
     objective = VocoderObjective(network, critics, warmup=2000, mel_weight=15.0, scales=SCALES)
-    config = TrainConfig(
-        batch_size=8,
-        lr=4e-4,
-        betas=(0.8, 0.99),
-        warmup=100,
-        ema_decay=0.999,
-        clip_norm=1000.0,
-        save_every=250,
-        log_every=25,
-    )
+    config = replace(VOCODING, batch_size=8, lr=4e-4, save_every=250)
     return objective, Waves(read_sounds(out, "train")), config, header
 
 
@@ -231,16 +211,7 @@ def vocos(out: Path, *, critics: bool = False) -> Part:
         weights = load(need_part(out, "vocos"), kind="vocoder").weights
         network.load_state_dict(dict(weights))
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
-    config = TrainConfig(
-        batch_size=16,
-        lr=2e-4 if critics else 5e-4,
-        betas=(0.8, 0.99),
-        warmup=100,
-        ema_decay=0.999,
-        clip_norm=1000.0,
-        save_every=100,
-        log_every=25,
-    )
+    config = replace(VOCODING, batch_size=16, lr=2e-4 if critics else 5e-4, save_every=100)
     objective = VocosObjective(network, critics_from=0 if critics else None, scales=SCALES)
     return objective, Waves(read_sounds(out, "train")), config, header
 

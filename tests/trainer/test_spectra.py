@@ -1,11 +1,13 @@
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
+from tones import Tones
 from torch import nn
 
-from clipsonic_cli.audio.mel import LogMel, stft
+from clipsonic_cli.audio.mel import stft
 from clipsonic_cli.config import MelSpec, VocosConfig
 from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.trainer.config import TrainConfig
@@ -19,6 +21,7 @@ from clipsonic_cli.trainer.spectra import (
 )
 
 SPEC = MelSpec(n_fft=256, hop_length=64, n_mels=16)
+tones = partial(Tones, SPEC, 8192, (500, 1500))
 TURN = 2 * math.pi
 
 
@@ -31,25 +34,6 @@ def make(**options):
 
 def noise(shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-class Tones:
-    """Half a second of each of two sines."""
-
-    def __init__(self):
-        time = torch.arange(8192) / SPEC.sample_rate
-        self.wave = torch.stack([0.5 * torch.sin(TURN * hz * time) for hz in (500, 1500)])
-        self.mel = LogMel(SPEC)(self.wave)
-
-    def __len__(self):
-        return 2
-
-    def name(self, clip):
-        return str(clip)
-
-    def sample(self, batch_size, generator):
-        clip = torch.randint(2, (batch_size,), generator=generator)
-        return {"clip": clip, "wave": self.wave[clip], "mel": self.mel[clip]}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +82,7 @@ def test_frames_with_reflected_samples_do_not_count():
 def test_the_loss_is_the_weighted_sum_of_its_parts_and_reaches_every_weight():
     objective = make(mel_weight=2.0, amplitude_weight=3.0, phase_weight=5.0)
     generator = torch.Generator().manual_seed(0)
-    batch = objective.draw(Tones().sample(2, generator), generator)
+    batch = objective.draw(tones().sample(2, generator), generator)
     assert (batch["wave"].shape, batch["mel"].shape) == ((2, 4096), (2, 1, 16, 64))
     nn.init.normal_(objective.vocoder.amplitude.weight, std=0.01)
     loss = objective.loss("vocoder", batch, 0)
@@ -123,7 +107,7 @@ def test_critics_want_1_or_more_for_recorded_and_minus_1_or_less_for_generated()
 
 def drawn_for(objective):
     generator = torch.Generator().manual_seed(0)
-    return objective.draw(Tones().sample(2, generator), generator)
+    return objective.draw(tones().sample(2, generator), generator)
 
 
 def test_critics_judge_from_a_step_on_and_each_turn_trains_its_network_alone():
@@ -162,11 +146,11 @@ def test_a_tiny_vocoder_learns_two_tones_and_resumes_exactly(tmp_path):
     config = TrainConfig(
         steps=60, batch_size=2, lr=2e-3, betas=(0.8, 0.99), save_every=100, log_every=10
     )
-    whole = train(make(), Tones(), config, tmp_path / "whole")
+    whole = train(make(), tones(), config, tmp_path / "whole")
     half = dataclasses.replace(config, steps=25)
-    train(make(), Tones(), half, tmp_path / "parts")
-    parts = train(make(), Tones(), config, tmp_path / "parts")
+    train(make(), tones(), half, tmp_path / "parts")
+    parts = train(make(), tones(), config, tmp_path / "parts")
     assert all(torch.equal(parts.weights[name], w) for name, w in whole.weights.items())
     start = make()
-    made = start.vocoder(Tones().mel).detach()
-    assert whole.losses["mel"] < 0.6 * start.mel_distance(made, Tones().wave).item()
+    made = start.vocoder(tones().mel).detach()
+    assert whole.losses["mel"] < 0.6 * start.mel_distance(made, tones().wave).item()

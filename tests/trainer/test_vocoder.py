@@ -1,9 +1,10 @@
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
+from tones import Tones
 
-from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, VocoderConfig
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.discriminators import (
@@ -15,6 +16,7 @@ from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.vocoder import VocoderObjective, critics_loss, generator_losses
 
 SPEC = MelSpec(n_fft=256, hop_length=64, n_mels=16)
+tones = partial(Tones, SPEC, 4096, (440, 1500))
 CONFIG = VocoderConfig(
     channels=16, upsample_rates=(8, 8), upsample_kernel_sizes=(16, 16), resblock_kernel_sizes=(3,),
     resblock_dilation_sizes=((1,),),
@@ -31,25 +33,6 @@ def make(**options):
             MultiResolutionDiscriminator([(128, 32, 128)], channels=2),
         ]
     return VocoderObjective(vocoder, critics, segment=1024, **options)
-
-
-class Tones:
-    """Two seconds-long sines."""
-
-    def __init__(self):
-        time = torch.arange(4096) / SPEC.sample_rate
-        self.wave = torch.stack([0.5 * torch.sin(2 * torch.pi * hz * time) for hz in (440, 1500)])
-        self.mel = LogMel(SPEC)(self.wave)
-
-    def __len__(self):
-        return 2
-
-    def name(self, clip):
-        return str(clip)
-
-    def sample(self, batch_size, generator):
-        clip = torch.randint(2, (batch_size,), generator=generator)
-        return {"clip": clip, "wave": self.wave[clip], "mel": self.mel[clip]}
 
 
 def judgement(logit, feature):
@@ -70,7 +53,7 @@ def test_the_generator_wants_ones_and_the_same_features():
 
 
 def test_the_mel_distance_of_a_sound_to_itself_is_zero_and_of_doubling_is_log_two():
-    wave = Tones().wave
+    wave = tones().wave
     objective = make()
     assert objective.mel_distance(wave, wave).item() == 0
     noise = torch.randn(1, 4096, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -106,7 +89,7 @@ def test_segments_of_wave_and_mel_belong_together():
 
 def drawn_for(objective):
     generator = torch.Generator().manual_seed(0)
-    return objective.draw(Tones().sample(2, generator), generator)
+    return objective.draw(tones().sample(2, generator), generator)
 
 
 def test_critics_rest_during_the_warmup():
@@ -151,10 +134,10 @@ def test_a_tiny_vocoder_learns_two_tones_and_resumes_exactly(tmp_path):
     config = TrainConfig(
         steps=40, batch_size=2, lr=2e-3, betas=(0.8, 0.99), save_every=100, log_every=10
     )
-    whole = train(make(warmup=20), Tones(), config, tmp_path / "whole")
+    whole = train(make(warmup=20), tones(), config, tmp_path / "whole")
     half = dataclasses.replace(config, steps=25)
-    train(make(warmup=20), Tones(), half, tmp_path / "parts")
-    parts = train(make(warmup=20), Tones(), config, tmp_path / "parts")
+    train(make(warmup=20), tones(), half, tmp_path / "parts")
+    parts = train(make(warmup=20), tones(), config, tmp_path / "parts")
     assert all(torch.equal(parts.weights[name], w) for name, w in whole.weights.items())
-    start = make().mel_distance(make().vocoder(Tones().mel).detach(), Tones().wave)
+    start = make().mel_distance(make().vocoder(tones().mel).detach(), tones().wave)
     assert whole.losses["mel"] < 0.6 * start.item()

@@ -13,7 +13,7 @@ from clipsonic_cli.text import counted, duration
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.clock import MEASURED
 from clipsonic_cli.trainer.ema import share_of_start
-from clipsonic_cli.trainer.loop import StepStatus
+from clipsonic_cli.trainer.progress import StepStatus
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.request import TrainCallbacks, length, resume_command
 from clipsonic_cli.training.run_config import RunConfig

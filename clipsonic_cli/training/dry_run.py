@@ -19,7 +19,8 @@ from clipsonic_cli.preparation.catalogue import Catalogue, collect, is_catalogue
 from clipsonic_cli.preparation.prepare import indices, prepare
 from clipsonic_cli.store.home import NoHome, cache_home
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.trainer.loop import StepStatus, train
+from clipsonic_cli.trainer.loop import train
+from clipsonic_cli.trainer.progress import StepStatus
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.data_setup import (
     ListedData,

@@ -28,7 +28,7 @@ from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
 from clipsonic_cli.text import digest
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.trainer.loop import Progress
+from clipsonic_cli.trainer.progress import Progress
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import compare_vocoders
 from clipsonic_cli.training import publish, text_modes
@@ -62,7 +62,7 @@ class Outcome:
     part: str
     step: int
     seconds: float
-    """Wall-clock time of the loop (``trainer.loop.Progress``)."""
+    """Wall-clock time of the loop (``trainer.progress.Progress``)."""
     losses: Mapping[str, float]
     """Their last means."""
     best: float | None

@@ -21,8 +21,8 @@ from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.model_folders import RUN_FILE, RUNS, ModelFolder
 from clipsonic_cli.text import counted
 from clipsonic_cli.trainer.config import TrainConfig
-from clipsonic_cli.trainer.loop import StepStatus
 from clipsonic_cli.trainer.optimizer import share_of_batch
+from clipsonic_cli.trainer.progress import StepStatus
 from clipsonic_cli.trainer.tracking import check_trackers
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.run_config import Extensions

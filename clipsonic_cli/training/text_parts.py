@@ -24,7 +24,8 @@ from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import RUN_FILE, SUFFIX, ModelFolder
 from clipsonic_cli.text import counted, duration
 from clipsonic_cli.trainer import checkpoint
-from clipsonic_cli.trainer.loop import StepStatus, train
+from clipsonic_cli.trainer.loop import train
+from clipsonic_cli.trainer.progress import StepStatus
 from clipsonic_cli.training import publish
 from clipsonic_cli.training.card import read_summary, write_summary
 from clipsonic_cli.training.export import ModelInTraining, published

@@ -65,8 +65,9 @@ from clipsonic_cli.store.bundle import Bundle, Header, load, write
 from clipsonic_cli.trainer.batches import Dataset
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
-from clipsonic_cli.trainer.loop import Progress, train
+from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.progress import Progress
 from clipsonic_cli.trainer.spectra import VocosObjective
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import VocoderObjective

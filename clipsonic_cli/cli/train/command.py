@@ -252,7 +252,7 @@ def _resuming(run_dir: Path, overwrite: bool, minutes: float | None) -> str:
 
 def _callbacks(console: Console, bars: Bars, left: dict[str, float | None]) -> "TrainCallbacks":
     """Build the callbacks of a run, which print what it reports and keep the "minutes" left."""
-    from clipsonic_cli.trainer.loop import StepStatus
+    from clipsonic_cli.trainer.progress import StepStatus
     from clipsonic_cli.training.request import TrainCallbacks
 
     def report(stage: str, done: int, total: int) -> None:

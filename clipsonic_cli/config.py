@@ -156,13 +156,14 @@ class VocoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocosConfig:
-    """A generator of spectra at the mel's frame rate (``models/vocos.py``)."""
+    """A predictor of spectra at the mel's frame rate (``models/vocos.py``)."""
 
     kind: Literal["vocos"] = "vocos"
     """Tells it from a :class:`VocoderConfig`, which has no such field."""
     width: int = 512  # channels of the ConvNeXt blocks
     depth: int = 8  # ConvNeXt blocks
     ff_mult: int = 3  # expansion inside a block
+    rounds: int = 20  # of Griffin-Lim, which make the predicted spectrum that of a waveform
 
 
 UNET_SIZES: dict[str, UNetConfig] = {
@@ -202,7 +203,7 @@ VOCODER_SIZES: dict[str, VocoderConfig] = {
 VOCOS_SIZES: dict[str, VocosConfig] = {
     "large": VocosConfig(),  # 14 M parameters, the backbone of Vocos
     "base": VocosConfig(width=384),  # 8 M
-    "mini": VocosConfig(width=256),  # 4 M; 0.25 GFLOP for a second of sound
+    "mini": VocosConfig(width=256),  # 4 M; 0.25 GFLOP for a second of sound, without the rounds
 }
 """Sizes of the Vocos generator by name, for the default MelSpec."""
 

@@ -40,6 +40,7 @@ class GriffinLim(nn.Module):
     part: ClassVar[str | None] = None
 
     filters: torch.Tensor
+    spread: torch.Tensor
     window: torch.Tensor
 
     def __init__(self, spec: MelSpec, *, iterations: int = 60, momentum: float = 0.99) -> None:
@@ -50,7 +51,10 @@ class GriffinLim(nn.Module):
         overlap = ceil(spec.n_fft / spec.hop_length) - 1  # frames to either side in a spectrum
         self.context = round_up((iterations + 1) * overlap, PHASE_PERIOD)
         """Frames to either side that a sample depends on, at most; a multiple of the period."""
-        self.register_buffer("filters", mel_filters(spec), persistent=False)
+        filters = mel_filters(spec)  # (F, n_fft // 2 + 1)
+        spread = filters.mT / filters.sum(dim=0).clamp(min=TINY).unsqueeze(1)
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("spread", spread, persistent=False)
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
 
     @torch.no_grad()
@@ -64,11 +68,15 @@ class GriffinLim(nn.Module):
         if len(shape) != 4 or shape[1:3] != (1, self.spec.n_mels) or shape[3] < 2:
             raise ValueError(f"need a mel (B, 1, {self.spec.n_mels}, T >= 2), got {shape}")
         magnitude = self.magnitude(mel.squeeze(1).float().exp())
+        return self.estimate(magnitude, self.random_phase(magnitude))
+
+    def random_phase(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """Return the phases to start from, the same for each row of (B, n_fft // 2 + 1, T)."""
         bins, frames = magnitude.shape[1:]
         generator = torch.Generator().manual_seed(PHASE_SEED)
         turns = torch.rand(bins, min(frames, PHASE_PERIOD), generator=generator).to(magnitude)
         turns = turns[:, torch.arange(frames) % PHASE_PERIOD]
-        return self.estimate(magnitude, (2 * torch.pi * turns).expand(magnitude.shape))
+        return (2 * torch.pi * turns).expand(magnitude.shape)
 
     @torch.no_grad()
     def estimate(self, magnitude: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
@@ -89,11 +97,18 @@ class GriffinLim(nn.Module):
     def magnitude(self, mel: torch.Tensor) -> torch.Tensor:
         """Invert the filters: return (B, n_fft // 2 + 1, T) of least divergence from a linear mel.
 
-        Multiplicative updates from a smooth start keep every bin positive, as the mel (B, F, T) is.
+        The mel is (B, F, T). Neighbouring bins that no filter tells apart are alike.
         """
-        reach = self.filters.sum(dim=0).clamp(min=TINY).unsqueeze(1)  # (n_fft // 2 + 1, 1)
-        spread = self.filters.mT / reach
-        magnitude = spread @ (mel / self.filters.sum(dim=1, keepdim=True))
-        for _ in range(INVERSION_STEPS):
-            magnitude = magnitude * (spread @ (mel / (self.filters @ magnitude).clamp(min=TINY)))
+        smooth = self.spread @ (mel / self.filters.sum(dim=1, keepdim=True))
+        return self.fit(smooth, mel, INVERSION_STEPS)
+
+    def fit(self, magnitude: torch.Tensor, mel: torch.Tensor, steps: int) -> torch.Tensor:
+        """Bring the mel of a magnitude (B, n_fft // 2 + 1, T) near to a linear one (B, F, T).
+
+        Multiplicative updates keep every bin positive, and what the filters do not tell apart in
+        the proportions it has.
+        """
+        for _ in range(steps):
+            ratio = mel / (self.filters @ magnitude).clamp(min=TINY)
+            magnitude = magnitude * (self.spread @ ratio)
         return magnitude

@@ -1,7 +1,7 @@
 """A vocoder that predicts a spectrum at the mel's frame rate: natural-log mel to waveform.
 
 Amplitudes begin with what the pseudo-inverse of the mel filters gives; ConvNeXt blocks add what is
-missing, and phases; an inverse STFT on the mel's own grid does the rest.
+missing, and phases; a few rounds of Griffin-Lim on the mel's own grid do the rest.
 
 Source: Siuzdak 2023 (Vocos, arXiv 2306.00814); Lv et al. 2024 (FreeV, arXiv 2406.08196).
 """
@@ -12,47 +12,57 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import istft, mel_filters
 from clipsonic_cli.config import MelSpec, VocosConfig
 from clipsonic_cli.models.unet import zeroed
 
 KERNEL = 7  # frames that a convolution reads
+FIT_STEPS = 10
+"""Updates by which the amplitudes take the mel that was given."""
 AMPLITUDE_FLOOR = 1e-4
 """Least amplitude in a spectrum: what the mel's floor can still tell, and 16 bits can store."""
 LOG_AMPLITUDE_MAX = 8.0
 """Largest log amplitude: that of a full-scale tone is 6.2 with a window of 2048 samples."""
 
+Spectra = tuple[Tensor, Tensor]
+"""Log amplitude and phase, both (B, n_fft // 2 + 1, T)."""
+
 
 class Vocos(nn.Module):
     """A :class:`~clipsonic_cli.types.Vocoder` of ConvNeXt blocks with heads for both spectra.
 
-    Args:
-        config: Width and depth.
-        spec: The mel it reads, of which the frames are those of its inverse STFT.
+    The filters blur a spectrum, so that Griffin-Lim alone plays tones out of tune; from the
+    amplitudes predicted here it finds them. Phases predicted for each frame, with nothing drawn,
+    cannot follow a steady tone, whose frames look alike; but they place attacks, and make a few
+    rounds do for many.
 
-    note: a steady mel gives a waveform that repeats with every hop, as by any network that treats
-    all frames alike and draws no noise: its pitch is a multiple of the frame rate, 31 Hz.
+    Args:
+        config: Width, depth and rounds.
+        spec: The mel it reads, of which the frames are those of its spectrum.
 
     Source: Lv et al. 2024 (FreeV), where the amplitude starts; Siuzdak 2023 (Vocos), the blocks; Ai
-    and Ling 2023 (APNet, arXiv 2305.07952), the phase as the angle of two linear layers.
+    and Ling 2023 (APNet, arXiv 2305.07952), the phase as the angle of two linear layers. The rounds
+    are not theirs.
     """
 
     part: ClassVar[str | None] = "vocoder"
 
     inverse: Tensor
-    window: Tensor
 
     def __init__(self, config: VocosConfig, spec: MelSpec) -> None:
         super().__init__()
         self.config, self.spec = config, spec
         self.overlap = ceil((spec.n_fft / spec.hop_length - 1) / 2)
         """Frames to either side of its own whose windows reach a sample."""
-        self.context = KERNEL // 2 * (config.depth + 1) + self.overlap
+        convolved = KERNEL // 2 * (config.depth + 1)
+        redone = config.rounds * (ceil(spec.n_fft / spec.hop_length) - 1)
+        self.context = convolved + redone + self.overlap
         """Frames to either side that a sample depends on."""
+        self.griffin_lim = GriffinLim(spec, iterations=config.rounds)
         width, bins = config.width, spec.n_fft // 2 + 1
         inverse = torch.linalg.pinv(mel_filters(spec).double()).float()
         self.register_buffer("inverse", inverse, persistent=False)  # (bins, F)
-        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
         self.embed = nn.Conv1d(spec.n_mels, width, KERNEL, padding="same")
         self.norm_pre = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(
@@ -62,18 +72,19 @@ class Vocos(nn.Module):
         self.amplitude = zeroed(nn.Linear(width, bins))
         self.phase = nn.Linear(width, 2 * bins)
 
-    def forward(
-        self, mel: Tensor, *, with_spectra: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    def forward(self, mel: Tensor, *, as_spectra: bool = False) -> Tensor | Spectra:
         """Compute the waveform (B, hop_length * T) of a natural-log mel (B, 1, F, T).
 
-        ``with_spectra`` also returns what :meth:`spectra` predicts, for losses.
+        With ``as_spectra`` it returns what :meth:`spectra` predicts, for training.
         """
         log_amplitude, phase = self.spectra(mel)
-        waveform = self.waveform(log_amplitude, phase)
-        return (waveform, log_amplitude, phase) if with_spectra else waveform
+        if as_spectra:
+            return log_amplitude, phase
+        linear = mel.squeeze(1).exp()
+        amplitude = self.griffin_lim.fit(log_amplitude.exp(), linear, FIT_STEPS)
+        return self.griffin_lim.estimate(amplitude, phase)
 
-    def spectra(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def spectra(self, mel: Tensor) -> Spectra:
         """Predict the log amplitude and the phase, in [-pi, pi], both (B, n_fft // 2 + 1, T)."""
         if mel.ndim != 4 or mel.shape[1:3] != (1, self.spec.n_mels):
             raise ValueError(f"need a mel (B, 1, {self.spec.n_mels}, T), got {tuple(mel.shape)}")
@@ -90,8 +101,9 @@ class Vocos(nn.Module):
         return log_amplitude.clamp(max=LOG_AMPLITUDE_MAX), torch.atan2(imaginary, real)
 
     def waveform(self, log_amplitude: Tensor, phase: Tensor) -> Tensor:
-        """Transform a spectrum (B, n_fft // 2 + 1, T) to the waveform (B, hop_length * T)."""
-        return istft(torch.polar(log_amplitude.exp(), phase), self.spec, self.window)
+        """Transform spectra, as they are, to the waveform (B, hop_length * T)."""
+        spectrum = torch.polar(log_amplitude.exp(), phase)
+        return istft(spectrum, self.spec, self.griffin_lim.window)
 
 
 class Block(nn.Module):

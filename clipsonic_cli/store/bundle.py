@@ -82,7 +82,7 @@ LARGEST: dict[str, int] = {
     **dict.fromkeys(("num_res_blocks", "window"), 16),
     **dict.fromkeys(("channel_mult", "attention_downsample", "depth", "ff_mult"), 128),
     **dict.fromkeys(("text_depth", "audio_depths"), 128),
-    **dict.fromkeys(("n_mels", "resblock_kernel_sizes"), 512),
+    **dict.fromkeys(("n_mels", "resblock_kernel_sizes", "rounds"), 512),
     **dict.fromkeys(("num_heads", "heads", "dim_head", "text_heads", "audio_heads"), 1024),
     **dict.fromkeys(("upsample_rates", "resblock_dilation_sizes"), 1024),
     "image_size": 2048,

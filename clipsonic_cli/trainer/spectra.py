@@ -8,39 +8,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipsonic_cli.audio.mel import stft
-from clipsonic_cli.config import MelSpec
 from clipsonic_cli.models.discriminators import Judgement, MultiResolutionDiscriminator
-from clipsonic_cli.models.vocos import AMPLITUDE_FLOOR, Vocos
+from clipsonic_cli.models.vocos import AMPLITUDE_FLOOR, Spectra, Vocos
 from clipsonic_cli.trainer.batches import Batch
 from clipsonic_cli.trainer.objective import Loss
-from clipsonic_cli.trainer.vocoder import Critics, MelDistance, draw_segment, feature_distance
+from clipsonic_cli.trainer.vocoder import Critics, draw_segment, feature_distance
 
 RESOLUTIONS = ((512, 128, 512), (1024, 256, 1024), (2048, 512, 2048))
 """FFT size, hop and window of the critics, in samples."""
-
-Generated = tuple[Tensor, Tensor, Tensor]
-"""Waveform, log amplitude and phase."""
+FAINT = 0.02
+"""Least mean weight of a spectrum's bins, so that noise at the floor does not count as a sound."""
 
 
 class VocosObjective:
-    """A mel distance, distances of amplitude and phase from the recording's, and then critics.
+    """Distances of amplitude and phase from the recording's, and critics of the waveform.
 
-    A batch is as that of :class:`~clipsonic_cli.trainer.vocoder.VocoderObjective`.
+    What Griffin-Lim makes of a spectrum is not trained, nor is any mel compared: the vocoder takes
+    that from what it is given. A batch is as that of
+    :class:`~clipsonic_cli.trainer.vocoder.VocoderObjective`.
 
     Args:
         critics_from: Step from which critics judge spectrograms too; None is never.
         segment: Samples a waveform is cropped to, a multiple of the hop.
-        mel_weight: Weight of the mel distance, of each scale.
         amplitude_weight: Weight of the squared difference of log amplitudes.
+        convergence_weight: Weight of the spectral convergence.
         phase_weight: Weight of each of the three distances of phases.
-        feature_weight: Weight of feature matching.
-        scales: Mels compared, summed; None is the generator's own.
+        critics_weight: Weight of the critics' judgement.
+        feature_weight: Weight of feature matching within it.
 
-    Source: Ai and Ling 2023 (APNet, arXiv 2305.07952); Du et al. 2023 (APNet2, arXiv 2311.11545);
-    Lv et al. 2024 (FreeV, arXiv 2406.08196). Those also compare real and imaginary parts.
+    Source: Ai and Ling 2023 (APNet, arXiv 2305.07952) for the distances of log amplitudes and of
+    phases, which all bins have alike there; Arik et al. 2018 (arXiv 1808.06719) for the
+    convergence, of amplitudes.
     """
 
-    main, criterion = "vocoder", "mel"
+    main, criterion = "vocoder", "amplitude"
 
     def __init__(
         self,
@@ -48,11 +49,11 @@ class VocosObjective:
         *,
         critics_from: int | None = None,
         segment: int = 16_384,
-        mel_weight: float = 15.0,
-        amplitude_weight: float = 10.0,
-        phase_weight: float = 5.0,
+        amplitude_weight: float = 1.0,
+        convergence_weight: float = 20.0,
+        phase_weight: float = 0.3,
+        critics_weight: float = 0.1,
         feature_weight: float = 2.0,
-        scales: Sequence[MelSpec] | None = None,
     ) -> None:
         if segment % vocoder.spec.hop_length:
             raise ValueError(f"segment {segment} is not a multiple of {vocoder.spec.hop_length}")
@@ -61,10 +62,10 @@ class VocosObjective:
         if critics_from is not None:
             self.critics = Critics([MultiResolutionDiscriminator(RESOLUTIONS, channels=8)])
             self.networks["critics"] = self.critics
-        self.mel_weight, self.feature_weight = mel_weight, feature_weight
-        self.amplitude_weight, self.phase_weight = amplitude_weight, phase_weight
-        self.mel_distance = MelDistance(scales or [vocoder.spec])
-        self._generated: tuple[Batch, Generated] | None = None
+        self.amplitude_weight, self.convergence_weight = amplitude_weight, convergence_weight
+        self.phase_weight, self.critics_weight = phase_weight, critics_weight
+        self.feature_weight = feature_weight
+        self._predicted: tuple[Batch, Spectra] | None = None
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw the same segment of waveform and mel."""
@@ -78,59 +79,64 @@ class VocosObjective:
     def loss(self, network: str, batch: Batch, step: int) -> Loss:
         """Compute the critics' loss or the vocoder's."""
         recorded = batch["wave"]
-        generated, log_amplitude, phase = self._generate(network, batch)
+        spectra = self._predict(network, batch)
         if network == "critics":
             self.critics.requires_grad_(requires_grad=True)
-            judge = self.networks["critics"]
-            return Loss(mean=hinge_critics_loss(judge(recorded), judge(generated.detach())))
+            judge, generated = self.networks["critics"], self.vocoder.waveform(*spectra).detach()
+            return Loss(mean=hinge_critics_loss(judge(recorded), judge(generated)))
 
-        distance = self.mel_distance(generated, recorded)
-        amplitude, phases = self.spectral_distances(log_amplitude, phase, recorded)
+        parts = self.distances(*spectra, recorded)
         loss = (
-            self.mel_weight * distance
-            + self.amplitude_weight * amplitude
-            + self.phase_weight * phases.sum()
+            self.amplitude_weight * parts["amplitude"]
+            + self.convergence_weight * parts["convergence"]
+            + self.phase_weight * (parts["phase"] + parts["group_delay"] + parts["phase_time"])
         )
-        names = ("phase", "group_delay", "phase_time")
-        parts = dict(zip(names, phases, strict=True))
-        parts |= {"mel": distance, "amplitude": amplitude}
         if "critics" not in self.turns(step):
             return Loss(mean=loss, parts=parts)
         self.critics.requires_grad_(requires_grad=False)  # the vocoder's turn needs no more of them
         with torch.no_grad():
             real = self.critics(recorded)
-        judged = self.critics(generated)
+        judged = self.critics(self.vocoder.waveform(*spectra))
         fooled, matched = hinge_generator_loss(judged), feature_distance(real, judged)
-        loss = loss + fooled + self.feature_weight * matched
+        loss = loss + self.critics_weight * (fooled + self.feature_weight * matched)
         return Loss(mean=loss, parts=parts | {"fooled": fooled, "matched": matched})
 
-    def _generate(self, network: str, batch: Batch) -> Generated:
-        """Compute waveform and spectra; the critics' turn keeps them for the vocoder's."""
-        kept, self._generated = self._generated, None
+    def _predict(self, network: str, batch: Batch) -> Spectra:
+        """Predict the spectra; the critics' turn keeps them for the vocoder's."""
+        kept, self._predicted = self._predicted, None
         if network == "vocoder" and kept is not None and kept[0] is batch:
             return kept[1]
-        generated: Generated = self.networks["vocoder"](batch["mel"], with_spectra=True)
+        spectra: Spectra = self.networks["vocoder"](batch["mel"], as_spectra=True)
         if network == "critics":
-            self._generated = (batch, generated)
-        return generated
+            self._predicted = (batch, spectra)
+        return spectra
 
-    def spectral_distances(
+    def distances(
         self, log_amplitude: Tensor, phase: Tensor, recorded: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor]:
         """Compare a spectrum (B, n_fft // 2 + 1, T) with that of a recording (B, N).
 
-        The outermost frames, of which the recording's windows are reflected, do not count.
+        The outermost frames, of which the recording's windows are reflected, do not count. Phases
+        and the convergence count where a recording is loud: by the square root of its amplitudes.
 
         Returns:
-            The mean squared difference of log amplitudes, and the distances of
-            :func:`phase_distances`.
+            ``amplitude``, the mean squared difference of logarithms; ``convergence``, the squared
+            difference of square roots as a share; and the three of :func:`phase_distances`.
         """
         spec, edge = self.vocoder.spec, self.vocoder.overlap
         inner = slice(edge, recorded.shape[-1] // spec.hop_length - edge)
-        true = stft(recorded, spec, self.vocoder.window)[..., inner]
-        true_amplitude = true.abs().clamp(min=AMPLITUDE_FLOOR).log()
-        amplitude = F.mse_loss(log_amplitude[..., inner], true_amplitude)
-        return amplitude, phase_distances(phase[..., inner], true.angle())
+        true = stft(recorded, spec, self.vocoder.griffin_lim.window)[..., inner]
+        log_amplitude, phase = log_amplitude[..., inner], phase[..., inner]
+        true_amplitude = true.abs().clamp(min=AMPLITUDE_FLOOR)
+        root = true_amplitude.sqrt()
+        apart = ((log_amplitude / 2).exp() - root).square().sum((1, 2))
+        weight = root / root.mean((1, 2), keepdim=True).clamp(min=FAINT)
+        names = ("phase", "group_delay", "phase_time")
+        return {
+            "amplitude": F.mse_loss(log_amplitude, true_amplitude.log()),
+            "convergence": (apart / true_amplitude.sum((1, 2)).clamp(min=1)).mean(),
+            **dict(zip(names, phase_distances(phase, true.angle(), weight), strict=True)),
+        }
 
 
 def hinge_critics_loss(recorded: Sequence[Judgement], generated: Sequence[Judgement]) -> Tensor:
@@ -153,18 +159,21 @@ def hinge_generator_loss(generated: Sequence[Judgement]) -> Tensor:
     return torch.stack([F.relu(1 - logits).mean() for logits, _ in generated]).sum()
 
 
-def phase_distances(phase: Tensor, true: Tensor) -> Tensor:
-    """Compare phases (B, bins, T): (3,) means of distances on the circle, each 0 to pi.
+def phase_distances(phase: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Compare phases (B, bins, T): (3,) weighted means of distances on the circle.
 
     They are of the phases themselves, of their differences between neighbouring bins (group delay)
-    and of those between neighbouring frames (phase time difference).
+    and of those between neighbouring frames (phase time difference), of which the lesser weight
+    (B, bins, T) counts.
 
     Source: Ai and Ling 2023 (APNet, arXiv 2305.07952). The differences there are of both phases,
     which on the circle is the same as of their error.
     """
     error = phase - true
-    differences = (error, error.diff(dim=1), error.diff(dim=2))
-    return torch.stack([anti_wrapped(difference).mean() for difference in differences])
+    by_bin = torch.minimum(weight[:, 1:], weight[:, :-1])
+    by_frame = torch.minimum(weight[..., 1:], weight[..., :-1])
+    pairs = ((error, weight), (error.diff(dim=1), by_bin), (error.diff(dim=2), by_frame))
+    return torch.stack([(anti_wrapped(angle) * share).mean() for angle, share in pairs])
 
 
 def anti_wrapped(angle: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipsonic_cli.audio.mel import LogMel
+from clipsonic_cli.audio.spectral_distance import spectral_distance
 from clipsonic_cli.config import MelSpec
 from clipsonic_cli.models.bigvgan import BigVGAN
 from clipsonic_cli.models.discriminators import (
@@ -163,16 +164,17 @@ def feature_distance(recorded: Sequence[Judgement], generated: Sequence[Judgemen
 
 @torch.inference_mode()
 def compare_vocoders(
-    vocoders: Mapping[str, nn.Module], spec: MelSpec, dataset: Dataset, *, clips: int = 32
+    vocoders: Mapping[str, nn.Module], dataset: Dataset, *, clips: int = 32
 ) -> dict[str, float]:
-    """Compute the mean absolute difference of log-mels between vocoders' input and output.
+    """Compute the mean spectral distance between recordings and what vocoders make of their mels.
 
-    The same clips are drawn at every call, with ``mel`` (B, 1, F, T), natural logarithm.
+    The same clips are drawn at every call, with ``wave`` (B, N) and ``mel`` (B, 1, F, T).
     """
-    generator, log_mel = torch.Generator().manual_seed(0), LogMel(spec)
+    generator = torch.Generator().manual_seed(0)
     totals = dict.fromkeys(vocoders, 0.0)
     for _ in range(clips):
-        mel = dataset.sample(1, generator)["mel"]
+        batch = dataset.sample(1, generator)
         for name, vocoder in vocoders.items():
-            totals[name] += float(F.l1_loss(log_mel(vocoder(mel)), mel)) / clips
+            made = vocoder(batch["mel"])[0]
+            totals[name] += spectral_distance(made, batch["wave"][0]) / clips
     return totals

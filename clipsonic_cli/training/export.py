@@ -216,14 +216,14 @@ class ModelInTraining:
             for name in VOCODERS
             if name == trained or VOCODERS.load(name).part is None
         }
-        scores = compare_vocoders(vocoders, spec, clips)
+        scores = compare_vocoders(vocoders, clips)
         better = min(scores, key=lambda name: scores[name])
         shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
         other = "" if better == trained else f". To hear {trained}: {hear}"
         self.callbacks.on_message(
-            f"vocoders on {of}: log-mel distance {shown}; the default is {better}{other}"
+            f"vocoders on {of}: spectral distance {shown}; the default is {better}{other}"
         )
-        rounded = {name: {"log_mel_l1": round(score, 4)} for name, score in scores.items()}
+        rounded = {name: {"spectral_distance": round(score, 4)} for name, score in scores.items()}
         return {"scores": rounded, "scored_on": of, "default_vocoder": better}
 
     def _entry(self, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:

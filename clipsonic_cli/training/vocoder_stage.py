@@ -1,6 +1,6 @@
 """The stage that trains a vocoder: one row for each that can be trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,8 +29,6 @@ VOCOS_SEGMENT = 16_384
 """Samples in one of Vocos (Siuzdak 2023): as many frames as a convolution's context."""
 SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """Windows and bands of the mels that the second version of BigVGAN compares."""
-VOCOS_SCALES = ((256, 20), (512, 40), (1024, 64), (2048, 96))
-"""Those that Vocos compares here."""
 EPOCH = 171_899 // 32
 """Steps in an epoch of the paper's VGGSound with batches of 32 (CLIPSonic section 3): the decay of
 BigVGAN's learning rate, which on a small data set would otherwise end the training early."""
@@ -46,26 +44,17 @@ def _vocoder(config: "RunConfig", spec: MelSpec) -> Objective:
     critics = (periods, MultiResolutionDiscriminator(channels=channels))
     if not config.extensions.multi_scale:
         return VocoderObjective(vocoder, critics, segment=SEGMENT)
-    scales = mel_scales(SCALES, spec)
+    scales = [
+        MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
+        for n_fft, n_mels in SCALES
+    ]
     return VocoderObjective(vocoder, critics, segment=SEGMENT, mel_weight=15.0, scales=scales)
 
 
 def _vocos(config: "RunConfig", spec: MelSpec) -> Objective:
     vocoder = Vocos(cast(VocosConfig, config.network), spec)
-    return VocosObjective(
-        vocoder,
-        critics_from=config.extensions.critics_from,
-        segment=VOCOS_SEGMENT,
-        scales=mel_scales(VOCOS_SCALES, spec),
-    )
-
-
-def mel_scales(scales: Iterable[tuple[int, int]], spec: MelSpec) -> list[MelSpec]:
-    """Return mels of the same sample rate with other windows, in samples, and bands."""
-    return [
-        MelSpec(sample_rate=spec.sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels)
-        for n_fft, n_mels in scales
-    ]
+    critics_from = config.extensions.critics_from
+    return VocosObjective(vocoder, critics_from=critics_from, segment=VOCOS_SEGMENT)
 
 
 def _load_generator(network: nn.Module, weights: Mapping[str, Any]) -> None:
@@ -103,7 +92,7 @@ VOCODER_ROWS: Mapping[str, StageRow] = {
             "clip-image": Part(name="vocoder", waves=True, extensions=frozenset({"critics_from"}))
         },
         sizes=VOCOS_SIZES,
-        lr={"large": 5e-4, "base": 5e-4, "mini": 5e-4},
+        lr={"large": 5e-4, "base": 5e-4, "mini": 1e-3},
         default={
             **LOOP,
             "batch_size": 32,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
+import soxr
 import torch
 from clip_data import read_lines
 from features import Features
@@ -176,7 +177,7 @@ class FrameVectors:
 
 
 class Waves:
-    """Sounds and their mels: what the vocoder learns from."""
+    """Sounds and their mels: what BigVGAN learns from."""
 
     def __init__(self, sounds: Sounds) -> None:
         self.sounds = sounds
@@ -193,3 +194,34 @@ class Waves:
         clips = torch.randint(len(self), (batch_size,), generator=generator)
         waves = self.sounds.waves[clips].float() / 32768
         return {"clip": clips, "wave": waves, "mel": self.sounds.mels[clips]}
+
+
+class PlayedWaves(Waves):
+    """Pieces of sounds, each played faster or slower and at another level, and their mels.
+
+    The sounds themselves are tuned, and as loud as they can be; a vocoder is given any pitch.
+    """
+
+    def __init__(self, sounds: Sounds, segment: int) -> None:
+        super().__init__(sounds)
+        self.segment, self.log_mel = segment, LogMel(SPEC)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Draw ``wave`` (B, segment) in [-1, 1] and ``mel`` (B, 1, F, T): no reflected ends."""
+        clips = torch.randint(len(self), (batch_size,), generator=generator)
+        draws = torch.rand(batch_size, 3, generator=generator).tolist()
+        pairs = zip(clips.tolist(), draws, strict=True)
+        waves = torch.stack([self._play(clip, *draw) for clip, draw in pairs])
+        edge = SPEC.n_fft // SPEC.hop_length
+        mels = self.log_mel(waves)[..., edge:-edge].clone()
+        inner = slice(SPEC.n_fft, -SPEC.n_fft)
+        return {"clip": clips, "wave": waves[:, inner].contiguous(), "mel": mels}
+
+    def _play(self, clip: int, pitch: float, place: float, level: float) -> Tensor:
+        """Return a piece with margins, up to a semitone off and 20 dB lower, by draws in [0, 1]."""
+        factor, length = 2 ** ((2 * pitch - 1) / 12), self.segment + 2 * SPEC.n_fft
+        wave, needed = self.sounds.waves[clip], int(length * factor) + 64
+        start = int(place * (len(wave) - needed))
+        recorded = wave[start : start + needed].float().numpy() / 32768
+        played = soxr.resample(recorded, SPEC.sample_rate * factor, SPEC.sample_rate)[:length]
+        return torch.from_numpy(played) * 10 ** -(level**2)

@@ -30,6 +30,7 @@ from sounds import (
     FrameVectors,
     LabelledSounds,
     PictureSounds,
+    PlayedWaves,
     TitledPictures,
     Waves,
     read_sounds,
@@ -206,15 +207,16 @@ def vocoder(out: Path) -> Part:
 
 
 def vocos(out: Path, *, critics: bool = False) -> Part:
-    """Return what the training of a Vocos generator needs; with critics it begins with one."""
+    """Return what the training of a Vocos needs; with critics it begins with one."""
     network = Vocos(VOCOS_SIZES["mini"], SPEC)
     if critics:
         weights = load(need_part(out, "vocos"), kind="vocoder").weights
         network.load_state_dict(dict(weights))
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
-    config = replace(VOCODING, batch_size=16, lr=2e-4 if critics else 5e-4, save_every=100)
-    objective = VocosObjective(network, critics_from=0 if critics else None, scales=SCALES)
-    return objective, Waves(read_sounds(out, "train")), config, header
+    lr = 2e-4 if critics else 1e-3
+    config = replace(VOCODING, batch_size=16, lr=lr, clip_norm=10.0, save_every=100)
+    objective = VocosObjective(network, critics_from=0 if critics else None)
+    return objective, PlayedWaves(read_sounds(out, "train"), objective.segment), config, header
 
 
 PARTS: dict[str, Callable[[Path], Part]] = {

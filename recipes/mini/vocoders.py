@@ -4,8 +4,8 @@
 
 Needs the sounds of step 1, and what of these vocoders is trained: ``OUT/model/vocoder.safetensors``
 (BigVGAN; without it the one of the last release), ``vocos`` and ``vocos-critics``, each of the last
-two alone and as the start of ten rounds of Griffin-Lim, with either's amplitude. Prints and writes
-``results/vocoders.md``.
+two whole and by its halves: its spectra as they are, and Griffin-Lim from its phase or amplitude
+alone. Prints and writes ``results/vocoders.md``.
 """
 
 import argparse
@@ -22,47 +22,28 @@ import torch
 import torch.nn.functional as F
 from attacks import attacks, envelope, rise_ms
 from sounds import SPEC
-from torch import Tensor, nn
+from tones import tuning
+from torch import Tensor
 
 from clipsonic_cli.audio.files import read
 from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import LogMel
+from clipsonic_cli.audio.spectral_distance import spectral_distance
 from clipsonic_cli.config import TRAINED_VOCODERS, VocoderConfig, VocosConfig
 from clipsonic_cli.metrics.frechet import Gaussian, Moments, frechet_distance
 from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.vocoders import build_vocoder
-from clipsonic_cli.models.vocos import Vocos
+from clipsonic_cli.models.vocos import FIT_STEPS, Vocos
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
 
 RESULTS = Path(__file__).parent / "results"
-RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
-"""FFT size and hop of the spectrograms compared, in samples."""
-ROUNDS = 10
-"""Of Griffin-Lim, from a network's phase."""
 COLUMNS = (
     *("vocoder", "log-mel L1", "spectral distance", "fad[mini]", "accuracy"),
-    *("rise, ms", "rise / recording's", "CPU s for a second"),
+    *("rise, ms", "rise / recording's", "in tune", "CPU s for a second"),
 )
 
 Vocode = Callable[[Tensor], Tensor]
-
-
-class Refined(nn.Module):
-    """Griffin-Lim from the phase of a Vocos, with its amplitude or that of the inverted filters."""
-
-    def __init__(self, vocos: Vocos, *, rounds: int = ROUNDS, own_amplitude: bool = False) -> None:
-        super().__init__()
-        self.vocos, self.griffin_lim = vocos, GriffinLim(vocos.spec, iterations=rounds)
-        self.own_amplitude = own_amplitude
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Return (B, hop_length * T) for a natural-log mel (B, 1, F, T)."""
-        log_amplitude, phase = self.vocos.spectra(mel)
-        amplitude = log_amplitude.exp()
-        if self.own_amplitude:
-            amplitude = self.griffin_lim.magnitude(mel.squeeze(1).exp())
-        return self.griffin_lim.estimate(amplitude, phase)
 
 
 def main() -> None:
@@ -81,21 +62,23 @@ def main() -> None:
     reference = gaussian(waves, backbone)
     places = [attacks(envelope(wave, SPEC.sample_rate)) for wave in waves]
 
-    def scores(name: str, made: list[Tensor], seconds: float | None) -> tuple[str, ...]:
+    def scores(name: str, vocode: Vocode | None) -> tuple[str, ...]:
+        made, seconds = (waves, 0.0) if vocode is None else remake(vocode, waves)
         mels = torch.cat([classifier.mel_of(wave[None], SPEC) for wave in made])
         named = classifier.predict(judge, mels)
         own, ratio = rises(made, waves, places)
         cells = [f"{float((named == wanted).float().mean()):.3f}", f"{own:.0f}", f"{ratio:.2f}"]
-        if seconds is None:
-            return name, "-", "-", "-", *cells, "-"
-        apart = (log_mel_l1(made, waves), spectral_distance(made, waves))
+        if vocode is None:
+            return name, "-", "-", "-", *cells, "-", "-"
+        apart = [spectral_distance(a, b) for a, b in zip(made, waves, strict=True)]
         fad = frechet_distance(gaussian(made, backbone), reference)
-        return name, *(f"{value:.3f}" for value in (*apart, fad)), *cells, f"{seconds:.4f}"
+        values = (log_mel_l1(made, waves), mean(apart), fad)
+        cells += [f"{tuning(vocode, SPEC):.2f}", f"{seconds:.4f}"]
+        return name, *(f"{value:.3f}" for value in values), *cells
 
-    rows = [scores("recording", waves, None)]
+    rows = [scores("recording", None)]
     for name, vocode in vocoders(args.out).items():
-        made, seconds = remake(vocode, waves)
-        rows.append(scores(name, made, seconds))
+        rows.append(scores(name, vocode))
         print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
     text = page(rows, clips=len(test), onsets=sum(map(len, places)))
     args.results.mkdir(parents=True, exist_ok=True)
@@ -126,10 +109,26 @@ def vocoders(out: Path) -> dict[str, Vocode]:
         name = kind if stem == "vocoder" else stem
         found[f"{name}, {part.header.meta.get('steps', '?')} steps"] = vocode
         if kind == "vocos":
-            vocos: Vocos = cast(Any, vocode).vocoder
-            found[f"{name}, then griffin-lim {ROUNDS}"] = Refined(vocos)
-            found[f"griffin-lim {ROUNDS} from {name}'s phase"] = Refined(vocos, own_amplitude=True)
+            found |= halves(name, cast(Any, vocode).vocoder)
     return found
+
+
+def halves(name: str, vocos: Vocos) -> dict[str, Vocode]:
+    """Return what shows the shares of amplitude, phase and rounds in what a Vocos makes."""
+    rounds, blind = vocos.griffin_lim, GriffinLim(vocos.spec)
+
+    def from_phase(mel: Tensor) -> Tensor:
+        return rounds.estimate(rounds.magnitude(mel.squeeze(1).exp()), vocos.spectra(mel)[1])
+
+    def from_amplitude(mel: Tensor) -> Tensor:
+        amplitude = blind.fit(vocos.spectra(mel)[0].exp(), mel.squeeze(1).exp(), FIT_STEPS)
+        return blind.estimate(amplitude, blind.random_phase(amplitude))
+
+    return {
+        f"{name}'s spectra alone": lambda mel: vocos.waveform(*vocos.spectra(mel)),
+        f"griffin-lim {rounds.iterations} from {name}'s phase": from_phase,
+        f"griffin-lim {blind.iterations} from {name}'s amplitude": from_amplitude,
+    }
 
 
 @torch.inference_mode()
@@ -150,26 +149,6 @@ def log_mel_l1(made: list[Tensor], waves: list[Tensor]) -> float:
     log_mel = LogMel(SPEC)
     pairs = zip(made, waves, strict=True)
     return mean([float(F.l1_loss(log_mel(a[None]), log_mel(b[None]))) for a, b in pairs])
-
-
-def spectral_distance(made: list[Tensor], waves: list[Tensor]) -> float:
-    """Compute convergence plus log difference of magnitudes, a mean over three resolutions.
-
-    Source: Yamamoto et al. 2020 (Parallel WaveGAN).
-    """
-    values = []
-    for a, b in zip(made, waves, strict=True):
-        for n_fft, hop in RESOLUTIONS:
-            ours, theirs = (magnitudes(x[: len(a)], n_fft, hop) for x in (a, b))
-            convergence = (ours - theirs).norm() / theirs.norm().clamp(min=1e-5)
-            values.append(float(convergence + F.l1_loss(ours.log(), theirs.log())))
-    return mean(values)
-
-
-def magnitudes(wave: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Return the magnitudes (n_fft // 2 + 1, frames) of a waveform, 1e-4 at least."""
-    window = torch.hann_window(n_fft)
-    return torch.stft(wave, n_fft, hop, window=window, return_complex=True).abs().clamp(min=1e-4)
 
 
 def gaussian(waves: list[Tensor], backbone: MiniBackbone) -> Gaussian:
@@ -206,11 +185,13 @@ def page(rows: list[tuple[str, ...]], *, clips: int, onsets: int) -> str:
     return f"""# Vocoders on mini's held-out clips
 
 By `recipes/mini/vocoders.py`, of {clips} clips of 4 s, each made again from its mel. Less is
-better, but for the accuracy, and the rise should be the recording's. The spectral distance is the
-sum of spectral convergence and log difference, a mean over windows of 512, 1024 and 2048 samples;
-`fad[mini]` is to the recordings of the same clips; the accuracy is the recipe's classifier's. The
-rise is the time from 10 to 90 % of the envelope at the recordings' {onsets} attacks, a median. The
-last column is processor time, of all threads together, one clip at a time.
+better, but for the accuracy and the tuning, and the rise should be the recording's. The spectral
+distance is the sum of spectral convergence and log difference, a mean over windows of 512, 1024 and
+2048 samples; `fad[mini]` is to the recordings of the same clips; the accuracy is the recipe's
+classifier's. The rise is the time from 10 to 90 % of the envelope, a median over the recordings'
+{onsets} attacks. In tune is the share of energy within 20 cents of the partials of steady tones
+over four octaves from 110 Hz (`tones.py`), which no vocoder was trained on. The last column is
+processor time, of all threads together, one clip at a time.
 
 {lines}
 """

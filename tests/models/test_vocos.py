@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,11 +7,11 @@ import torch
 from clipsonic_cli.audio.mel import LogMel, mel_filters, stft
 from clipsonic_cli.config import VOCOS_SIZES, MelSpec, VocosConfig
 from clipsonic_cli.models.vocoders import InPieces, build_vocoder
-from clipsonic_cli.models.vocos import AMPLITUDE_FLOOR, Vocos
+from clipsonic_cli.models.vocos import AMPLITUDE_FLOOR, FIT_STEPS, Vocos
 from clipsonic_cli.store import bundle
 
 SPEC = MelSpec()
-SMALL = VocosConfig(width=16, depth=2)
+SMALL = VocosConfig(width=16, depth=2, rounds=4)
 
 
 def build(config=SMALL, spec=SPEC):
@@ -27,7 +28,7 @@ def noise(rows=2, samples=512 * 20):
 def test_the_true_spectrum_gives_the_waveform_back(spec):
     """So its frames are those of the mel, to the sample."""
     waveform, vocoder = noise(), build(spec=spec)
-    spectrum = stft(waveform, spec, vocoder.window)
+    spectrum = stft(waveform, spec, vocoder.griffin_lim.window)
     made = vocoder.waveform(spectrum.abs().log(), spectrum.angle())
     torch.testing.assert_close(made, waveform, atol=1e-5, rtol=0)
 
@@ -54,8 +55,9 @@ def test_every_weight_learns():
     vocoder = build()
     with torch.no_grad():
         vocoder.amplitude.weight.normal_(std=0.01)  # at zero it gives nothing before it a gradient
-    waveform, log_amplitude, phase = vocoder(LogMel(SPEC)(noise()), with_spectra=True)
+    log_amplitude, phase = vocoder(LogMel(SPEC)(noise()), as_spectra=True)
     assert (log_amplitude.shape, phase.shape) == ((2, 1025, 20), (2, 1025, 20))
+    waveform = vocoder.waveform(log_amplitude, phase)
     (waveform.square().mean() + log_amplitude.mean()).backward()
     assert all(p.grad is not None and p.grad.any() for p in vocoder.parameters())
     assert all(p.grad.isfinite().all() for p in vocoder.parameters())
@@ -71,8 +73,8 @@ def test_pieces_equal_the_whole():
 
 
 def test_the_context_is_that_of_the_convolutions_and_of_overlapping_windows():
-    assert build().context == 3 * 3 + 2
-    assert build(VOCOS_SIZES["mini"]).context == 29
+    assert build().context == 3 * 3 + 4 * 3 + 2
+    assert build(VOCOS_SIZES["mini"]).context == 3 * 9 + 20 * 3 + 2
 
 
 def test_the_sizes_are_as_stated():
@@ -82,13 +84,50 @@ def test_the_sizes_are_as_stated():
     }  # fmt: skip
 
 
-def test_a_steady_mel_gives_a_waveform_that_repeats_with_every_hop():
-    vocoder, hop = build().eval(), SPEC.hop_length
-    mel = torch.linspace(-3, -8, 64).view(1, 1, 64, 1).expand(-1, -1, -1, 40)
-    with torch.no_grad():
-        frames = vocoder(mel).view(40, hop)[vocoder.context : -vocoder.context]
-    torch.testing.assert_close(frames, frames[:1].expand_as(frames), atol=1e-5, rtol=1e-4)
-    assert frames.norm() > 0
+def tone(hertz=440.0, samples=512 * 64):
+    return 0.5 * torch.sin(2 * math.pi * hertz * torch.arange(samples) / SPEC.sample_rate)[None]
+
+
+def given(vocoder, spectrum):
+    """A vocoder that predicts an amplitude, and phases of no use."""
+    phase = torch.zeros_like(spectrum.abs())
+    vocoder.spectra = lambda _: (spectrum.abs().clamp(min=AMPLITUDE_FLOOR).log(), phase)
+    return vocoder
+
+
+def test_from_the_true_amplitude_a_tone_keeps_its_pitch():
+    """Which phases alone cannot give: in a steady mel all frames are alike."""
+    wave = tone(440.0)
+    vocoder = build(replace(SMALL, rounds=40))
+    spectrum = stft(wave, SPEC, vocoder.griffin_lim.window)
+    made = given(vocoder, spectrum)(LogMel(SPEC)(wave))[0, 8192:-8192]
+    power = torch.fft.rfft(made * torch.hann_window(len(made))).abs().square()
+    hertz = torch.arange(len(power)) * SPEC.sample_rate / len(made)
+    assert power[(hertz - 440).abs() < 4].sum() > 0.9 * power.sum()
+
+
+def test_the_waveform_has_the_mel_given_whatever_amplitude_is_predicted():
+    wave = noise(1, 512 * 40)
+    vocoder, mel = build(replace(SMALL, rounds=30)), LogMel(SPEC)(wave)
+    apart = []
+    for louder in (1.0, 8.0):
+        spectrum = louder * stft(wave, SPEC, vocoder.griffin_lim.window)
+        apart.append((LogMel(SPEC)(given(vocoder, spectrum)(mel)) - mel).abs().mean().item())
+    assert apart[1] == pytest.approx(apart[0], abs=0.02)
+    assert apart[0] < 0.25
+
+
+def test_rounds_bring_the_spectrum_nearer_to_the_amplitude_predicted():
+    mel = torch.randn(1, 1, 64, 16, generator=torch.Generator().manual_seed(0)) - 5
+    apart = []
+    for rounds in (1, 12):
+        vocoder = build(replace(SMALL, rounds=rounds))
+        with torch.no_grad():
+            start = vocoder.spectra(mel)[0].exp()
+            wanted = vocoder.griffin_lim.fit(start, mel.squeeze(1).exp(), FIT_STEPS)
+            made = stft(vocoder(mel), SPEC, vocoder.griffin_lim.window).abs()
+        apart.append((made - wanted).norm().item())
+    assert apart[1] < 0.9 * apart[0]
 
 
 def test_another_shape_is_rejected():

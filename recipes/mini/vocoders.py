@@ -21,8 +21,8 @@ import evaluate
 import torch
 import torch.nn.functional as F
 from attacks import attacks, envelope, rise_ms
+from intonation import tuning
 from sounds import SPEC
-from tones import tuning
 from torch import Tensor
 
 from clipsonic_cli.audio.files import read
@@ -190,7 +190,7 @@ distance is the sum of spectral convergence and log difference, a mean over wind
 2048 samples; `fad[mini]` is to the recordings of the same clips; the accuracy is the recipe's
 classifier's. The rise is the time from 10 to 90 % of the envelope, a median over the recordings'
 {onsets} attacks. In tune is the share of energy within 20 cents of the partials of steady tones
-over four octaves from 110 Hz (`tones.py`), which no vocoder was trained on. The last column is
+over four octaves from 110 Hz (`intonation.py`), which no vocoder was trained on. The last column is
 processor time, of all threads together, one clip at a time.
 
 {lines}

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tones import PITCHES, in_tune, tone
+from intonation import PITCHES, in_tune, tone
 
 RATE = 16_000
 

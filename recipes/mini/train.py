@@ -214,7 +214,9 @@ def vocos(out: Path, *, critics: bool = False) -> Part:
         network.load_state_dict(dict(weights))
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     lr = 2e-4 if critics else 1e-3
-    config = replace(VOCODING, batch_size=16, lr=lr, clip_norm=10.0, save_every=100)
+    config = replace(
+        VOCODING, batch_size=16, lr=lr, lr_decay=0.9998, clip_norm=10.0, save_every=100
+    )
     objective = VocosObjective(network, critics_from=0 if critics else None)
     return objective, PlayedWaves(read_sounds(out, "train"), objective.segment), config, header
 

@@ -12,14 +12,16 @@ from clipsonic_cli.cli.generate.jobs import plan_recipes, plan_rounds
 from clipsonic_cli.cli.generate.outputs import Template
 from clipsonic_cli.cli.generate.requests import Request, read_requests
 from clipsonic_cli.errors import UsageError
-from clipsonic_cli.modes import IMAGE_SUFFIXES
+from clipsonic_cli.modes import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from clipsonic_cli.text import has_word
 from clipsonic_cli.types import Query
 
 EMPTY = io.StringIO()
+FILES = (*IMAGE_SUFFIXES, *" ".join(UNREAD_SUFFIXES).split())
+"""Endings by which a text is the name of a file."""
 
 prompts = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1).filter(
-    lambda text: has_word(text) and not text.strip().lower().endswith(IMAGE_SUFFIXES)
+    lambda text: has_word(text) and not text.strip().lower().endswith(FILES)
 )
 lines = prompts.map(lambda text: " ".join(text.split()).lstrip("# ")).filter(has_word)
 

@@ -11,12 +11,18 @@ import soundfile
 from PIL import Image
 
 from clipsonic_cli.cli import run
-from clipsonic_cli.store import model_folders
 
 NAMES = [b"caf\xe9.png", b"a\nb.png", b"\xe2\x80\xaeabc.png", b"a\x1bb.png", b"x" * 251 + b".png"]
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch, micro):
+    """Make sounds with the small model of the tests."""
+    monkeypatch.setenv("CLIPSONIC_MODEL", str(micro))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_of_any_name_makes_a_sound_that_repeats(tmp_path, capsys, name):
     picture = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
@@ -27,7 +33,6 @@ def test_an_image_of_any_name_makes_a_sound_that_repeats(tmp_path, capsys, name)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
 def test_a_sound_goes_to_the_name_it_was_given_and_repeats(tmp_path, monkeypatch, suffix):
     folder = os.fsencode(tmp_path)
@@ -40,7 +45,6 @@ def test_a_sound_goes_to_the_name_it_was_given_and_repeats(tmp_path, monkeypatch
     assert np.array_equal(soundfile.read(first)[0], soundfile.read(again)[0])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
 def test_sounds_of_any_name_are_scored_and_reported(tmp_path):
     places = [tmp_path / "sounds", tmp_path / os.fsdecode(b"caf\xe9")]
     for place in places:
@@ -60,9 +64,8 @@ def test_sounds_of_any_name_are_scored_and_reported(tmp_path):
     assert run([*arguments[:3], "--listening-test", str(tmp_path / "listen")]) == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
-def test_a_model_in_a_folder_of_any_name_makes_sound(tmp_path):
+def test_a_model_in_a_folder_of_any_name_makes_sound(tmp_path, micro):
     model = tmp_path / os.fsdecode(b"caf\xe9")
-    shutil.copytree(model_folders.find("mini").path, model)
+    shutil.copytree(micro, model)
     arguments = ["generate", "dog", "--model", str(model), "--steps", "1", "-s", "0.5"]
     assert run([*arguments, "-o", str(tmp_path / "a.wav")]) == 0

@@ -1,6 +1,7 @@
-"""Convert log-mel to a waveform without a trained vocoder, for previews.
+"""Convert log-mel to a waveform without a trained vocoder.
 
-It inverts the mel filters and estimates phases; for quality use ``models/bigvgan.py``.
+It inverts the mel filters and estimates phases. A trained vocoder sounds better: see
+``models/bigvgan.py`` and ``models/vocos.py``, which goes on with the rounds of this one.
 """
 
 from math import ceil

@@ -103,6 +103,16 @@ class UNetConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudentConfig(UNetConfig):
+    """A U-Net that another has taught: it reads the guidance scale, and takes few calls."""
+
+    learn_variance: bool = False  # its steps are deterministic
+    max_guidance: float = 4.0  # it reads w from 0 up to this
+    calls: int = 4
+    """Network calls that it makes a mel in, a power of two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriorConfig:
     """dalle2-pytorch's prior network (CLIPSonic appendix A; LAION config)."""
 

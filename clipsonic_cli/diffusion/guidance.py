@@ -40,6 +40,24 @@ def guided(model: Model, cond: Tensor, uncond: Tensor, rule: Constant) -> Denois
     return denoise
 
 
+def distilled(model: Callable[..., Tensor], cond: Tensor, rule: Constant) -> Denoise:
+    """Bind a condition and the w of a rule to a student, ``model(x_t, t, cond, w)``: one call of B.
+
+    Args:
+        model: A network that has learned what guidance makes of its teacher's predictions.
+        cond: (B, D).
+        rule: A row of ``diffusion.GUIDANCE_RULES`` that changes nothing but w.
+
+    Source:
+        Meng et al. 2023, section 3.1.
+    """
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        return model(x_t, t, cond, torch.full_like(t, rule.scale(t), dtype=torch.float32))
+
+    return denoise
+
+
 def windowed(denoise: Denoise, frames: int, window: int, hop: int) -> Denoise:
     """Denoise a long x_t in overlapping windows along its last axis, and blend them.
 

@@ -54,6 +54,21 @@ def inner_timesteps(train_steps: int, steps: int) -> list[int]:
     return [i * train_steps // (steps + 1) for i in range(steps, 0, -1)]
 
 
+def halving_timesteps(train_steps: int, steps: int) -> list[int]:
+    """Return ``steps`` timesteps of which every other is one of half as many: 3999 to 999 for 4.
+
+    They begin at the noisiest level and divide the schedule, with the data as its end, equally.
+
+    Raises:
+        UsageError: ``steps`` is not in 1 .. ``train_steps``.
+
+    Source:
+        Salimans & Ho 2022, section 3 (progressive distillation).
+    """
+    _check(train_steps, steps)
+    return [i * train_steps // steps - 1 for i in range(steps, 0, -1)]
+
+
 def _check(train_steps: int, steps: int) -> None:
     if not 1 <= steps <= train_steps:
         raise UsageError(

@@ -7,15 +7,18 @@ Source: Nichol & Dhariwal 2021, section 2 and appendix A; CLIPSonic section 3.
 """
 
 import math
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipsonic_cli.config import UNetConfig
+from clipsonic_cli.config import StudentConfig, UNetConfig
 
 GROUPS = 32
+GUIDANCE_RATE = 10.0
+"""Radians of the fastest sinusoid in the embedding of w, for each 1 of w."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -152,12 +155,13 @@ class UNet(nn.Module):
 
     The condition passes a linear layer and is added to the time embedding, where
     improved-diffusion adds its class embedding. ``null_cond`` (D,) is the learned absence of a
-    condition: ``unet.null_cond.expand(B, -1)`` gives the unconditional prediction.
+    condition: ``unet.null_cond.expand(B, -1)`` gives the unconditional prediction. A student also
+    reads the guidance scale, whose embedding is added likewise and begins as zero.
 
     Raises:
         ValueError: A width is no multiple of 32, or of the number of heads where attention is used.
 
-    Source: CLIPSonic section 2 and 3; Nichol & Dhariwal 2021.
+    Source: CLIPSonic section 2 and 3; Nichol & Dhariwal 2021; Meng et al. 2023, of the student.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -179,6 +183,12 @@ class UNet(nn.Module):
         # Of about unit norm, as conditions are.
         null_cond = nn.init.normal_(torch.empty(config.cond_dim), std=config.cond_dim**-0.5)
         self.null_cond = nn.Parameter(null_cond)
+        if isinstance(config, StudentConfig):
+            self.guidance_embed = nn.Sequential(
+                nn.Linear(config.channels, embed_dim),
+                nn.SiLU(),
+                zeroed(nn.Linear(embed_dim, embed_dim)),
+            )
 
         def residual(in_width: int, out_width: int, attend: bool) -> list[nn.Module]:
             layers: list[nn.Module] = [ResBlock(in_width, out_width, embed_dim, config.dropout)]
@@ -221,25 +231,31 @@ class UNet(nn.Module):
         """What both axes of a mel must be a multiple of."""
         return 1 << (len(self.config.channel_mult) - 1)
 
-    def forward(self, x_t: Tensor, time: Tensor, cond: Tensor) -> Tensor:
+    def forward(
+        self, x_t: Tensor, time: Tensor, cond: Tensor, guidance: Tensor | None = None
+    ) -> Tensor:
         """Predict at x_t.
 
         Args:
             x_t: (B, 1, F, T) noisy normalised mel; F and T multiples of :attr:`multiple`.
             time: (B,) network time in [0, 1000): the training step times 1000 / train_steps.
             cond: (B, D) condition of unit norm, or ``null_cond`` in rows without one.
+            guidance: (B,) guidance scale w of a student; None for other U-Nets.
 
         Returns:
             In x_t's dtype, (B, 2, F, T): the prediction, then variance logits; (B, 1, F, T) if no
             variance is learned.
         """
-        self._check(x_t, time, cond)
+        self._check(x_t, time, cond, guidance)
         dtype = self.cond_proj.weight.dtype
         embed = self.time_embed(sinusoids(time, self.config.channels).to(dtype))
         # A unit vector has entries of D^-0.5, too faint next to the time embedding to be learned
         # from soon; at unit variance it starts as strong as a class embedding would.
         scaled = cond.to(dtype) * self.config.cond_dim**0.5
         embed = embed + self.cond_proj(scaled)  # (B, 4 * channels)
+        if guidance is not None:
+            waves = sinusoids(GUIDANCE_RATE * guidance, self.config.channels)
+            embed = embed + self.guidance_embed(waves.to(dtype))
         h = x_t.to(dtype)
         skips = []
         for stage in self.input_blocks:
@@ -250,14 +266,29 @@ class UNet(nn.Module):
             h = stage(torch.cat([h, skips.pop()], dim=1), embed)
         return cast(Tensor, self.out(h)).to(x_t.dtype)
 
-    def _check(self, x_t: Tensor, time: Tensor, cond: Tensor) -> None:
+    def _check(self, x_t: Tensor, time: Tensor, cond: Tensor, guidance: Tensor | None) -> None:
         if x_t.ndim != 4 or x_t.shape[1] != 1 or any(n % self.multiple for n in x_t.shape[2:]):
             raise ValueError(
                 f"x_t must be (B, 1, F, T) with F and T multiples of {self.multiple}, "
                 f"not {tuple(x_t.shape)}"
             )
         batch = x_t.shape[0]
-        expected = (("time", time, (batch,)), ("cond", cond, (batch, self.config.cond_dim)))
+        expected = [("time", time, (batch,)), ("cond", cond, (batch, self.config.cond_dim))]
+        if isinstance(self.config, StudentConfig) != (guidance is not None):
+            raise ValueError("a student reads guidance, and no other U-Net does")
+        if guidance is not None:
+            expected.append(("guidance", guidance, (batch,)))
         for name, tensor, shape in expected:
             if tensor.shape != shape:
                 raise ValueError(f"{name} must be {shape}, not {tuple(tensor.shape)}")
+
+
+def begin_as_student(student: UNet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a student that predicts what a U-Net does, whatever w it reads.
+
+    The U-Net is of the same sizes. What predicts its variance is left out; what reads w is the
+    student's own, which adds nothing yet.
+    """
+    own = {k: v for k, v in student.state_dict().items() if k.startswith("guidance_embed.")}
+    last = {k: v[:1] for k, v in weights.items() if k in ("out.2.weight", "out.2.bias")}
+    return {**weights, **last, **own}

@@ -23,7 +23,7 @@ from clipsonic_cli.trainer.batches import Batch, Dataset, Feed, draw_clips
 from clipsonic_cli.trainer.clock import MEASURED, Clock
 from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
 from clipsonic_cli.trainer.ema import Ema
-from clipsonic_cli.trainer.objective import Objective
+from clipsonic_cli.trainer.objective import Objective, Phased
 from clipsonic_cli.trainer.optimizer import Updater, make_accelerator, share_of_batch
 from clipsonic_cli.trainer.progress import Progress, StepStatus
 from clipsonic_cli.trainer.signals import catch_signals
@@ -155,6 +155,8 @@ class _Run:
         started, waited = time.monotonic(), self.feed.waited
 
         # Update.
+        if isinstance(self.objective, Phased):
+            self.objective.begin(self.step, self.ema.state_dict)
         drawn, seed = self.feed.next()
         batch = self._to_device(drawn)
         self.updater.set_rate(self.step)

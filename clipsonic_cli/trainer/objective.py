@@ -5,9 +5,9 @@
 or computed in pieces, and remains the same batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -48,3 +48,11 @@ class Objective(Protocol):
         The batch is rows of what :meth:`draw` returned, on the networks' device; integers stay on
         the CPU, where tables are indexed.
         """
+
+
+@runtime_checkable
+class Phased(Objective, Protocol):
+    """An objective whose networks go on from averages of their own."""
+
+    def begin(self, step: int, average: Callable[[], Mapping[str, Tensor]], /) -> None:
+        """Prepare for a step; called before each, with what returns main's averaged weights."""

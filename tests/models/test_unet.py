@@ -3,8 +3,15 @@ import math
 import pytest
 import torch
 
-from clipsonic_cli.config import UNetConfig
-from clipsonic_cli.models.unet import AttentionBlock, GroupNorm32, ResBlock, UNet, sinusoids
+from clipsonic_cli.config import StudentConfig, UNetConfig
+from clipsonic_cli.models.unet import (
+    AttentionBlock,
+    GroupNorm32,
+    ResBlock,
+    UNet,
+    begin_as_student,
+    sinusoids,
+)
 
 SMALL = UNetConfig(channels=32, num_res_blocks=1, cond_dim=16)
 
@@ -201,3 +208,31 @@ def test_shapes_that_do_not_fit_are_rejected(unet, shapes, message):
 def test_widths_that_do_not_divide_are_rejected(config, message):
     with pytest.raises(ValueError, match=message):
         UNet(config)
+
+
+def test_a_student_begins_as_the_unet_it_learns_from_whatever_w(unet):
+    student = UNet(StudentConfig(channels=32, num_res_blocks=1, cond_dim=16)).eval()
+    student.load_state_dict(begin_as_student(student, unet.state_dict()))
+    with torch.no_grad():
+        expected = unet(*inputs())[:, :1]
+        for w in (0.0, 1.5, 4.0):
+            torch.testing.assert_close(student(*inputs(), torch.full((2,), w)), expected)
+
+
+def test_a_student_reads_w_and_no_other_unet_does(unet):
+    student = UNet(StudentConfig(channels=32, num_res_blocks=1, cond_dim=16)).eval()
+    student.load_state_dict(begin_as_student(student, unet.state_dict()))
+    with torch.no_grad():
+        torch.nn.init.normal_(student.guidance_embed[2].weight, std=0.1)
+        one, other = student(*inputs(), torch.tensor([1.0, 3.0]))
+        same, _ = student(*inputs(), torch.tensor([1.0, 1.0]))
+        changed = student(*inputs(), torch.tensor([3.0, 3.0]))
+    torch.testing.assert_close(one, same)
+    torch.testing.assert_close(other, changed[1])
+    assert not torch.allclose(one, changed[0])
+    with pytest.raises(ValueError, match="a student reads guidance"):
+        unet(*inputs(), torch.ones(2))
+    with pytest.raises(ValueError, match="a student reads guidance"):
+        student(*inputs())
+    with pytest.raises(ValueError, match=r"guidance must be \(2,\)"):
+        student(*inputs(), torch.ones(3))

@@ -76,6 +76,14 @@ def _signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _precision() -> Iterator[None]:
+    """Choose the precision as on a CPU without extensions, so that it is the same on any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clipsonic_cli.device.cpu_flags", frozenset)
+        yield
+
+
 @pytest.fixture(scope="session")
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "micro"

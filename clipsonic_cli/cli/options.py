@@ -157,7 +157,9 @@ MODEL = run(
 )
 DEVICE = run("--device NAME", f"{', '.join(DEVICES)}. Default: auto.", names=DEVICES)
 DTYPE = run(
-    "--dtype NAME", f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto.", names=DTYPES
+    "--dtype NAME",
+    f"Precision of the U-Net: {', '.join(DTYPES)}. Default: auto, bfloat16 where that is fast.",
+    names=DTYPES,
 )
 QUIET = run("--quiet -q", "Print only results and errors.")
 JSON = run("--json", "Print one JSON object per line.")

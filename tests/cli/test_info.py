@@ -92,6 +92,16 @@ def test_a_torch_that_cannot_be_imported_is_described(monkeypatch):
     assert "torch" in found["device"]
     facts, _ = machine.describe()
     assert facts["devices"] == "none"
+    assert facts["runs on"] == found["device"]
+
+
+def test_the_precision_is_shown_with_its_reason(monkeypatch):
+    monkeypatch.setattr("clipsonic_cli.device.cpu_flags", lambda: {"amx_bf16"})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    facts, details = machine.describe()
+    assert facts["runs on"] == "cpu in bfloat16 (the CPU has amx_bf16)"
+    assert details["dtype"] == "bfloat16"
 
 
 def test_no_secret_is_shown(monkeypatch):

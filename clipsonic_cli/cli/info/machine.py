@@ -59,7 +59,7 @@ def describe() -> Facts:
         "cores": f"{details['cores']}, of which torch uses {details['threads'] or '?'}",
         "memory": "unknown" if details["memory"] is None else megabytes(details["memory"]),
         "devices": ", ".join(details["devices"]) or "none",
-        "runs on": f"{details['device']} ({details['dtype']})",
+        "runs on": _runs_on(details),
         **{place: _folder(folder) for place, folder in details["folders"].items()},
         "models": ", ".join(details["models"]),
         "default": details["default_model"],
@@ -83,9 +83,10 @@ def devices() -> dict[str, Any]:
     try:
         import torch
 
-        from clipsonic_cli.device import choose_device, choose_dtype
+        from clipsonic_cli.device import auto_dtype, choose_device
 
         device = choose_device("auto")
+        dtype, reason = auto_dtype(device)
         gpus = [
             f"cuda:{n} {torch.cuda.get_device_name(n)} "
             f"({megabytes(torch.cuda.get_device_properties(n).total_memory)})"
@@ -96,11 +97,20 @@ def devices() -> dict[str, Any]:
             "devices": [*gpus, *mps, "cpu"],
             "threads": torch.get_num_threads(),
             "device": device.type,
-            "dtype": str(choose_dtype("auto", device)).removeprefix("torch."),
+            "dtype": str(dtype).removeprefix("torch."),
+            "dtype_reason": reason,
         }
     except (ImportError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        return {"devices": [], "threads": None, "device": f"none: {reason}", "dtype": None}
+        absent = dict.fromkeys(("threads", "dtype", "dtype_reason"))
+        return {"devices": [], "device": f"none: {reason}", **absent}
+
+
+def _runs_on(details: dict[str, Any]) -> str:
+    """Format where networks run, in which precision, and why in this one."""
+    if details["dtype"] is None:
+        return str(details["device"])
+    return f"{details['device']} in {details['dtype']} ({details['dtype_reason']})"
 
 
 def folders() -> dict[str, dict[str, Any]]:

@@ -137,7 +137,22 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, C, 2F, 2T)."""
+        # In float32 on a CPU, one transposed convolution takes 4/9 of the multiplications.
+        if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+            kernel, bias = doubling(self.conv.weight), self.conv.bias
+            return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
         return cast(Tensor, self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest")))
+
+
+def doubling(weight: Tensor) -> Tensor:
+    """Return the kernel (C_in, C_out, 4, 4) that doubles both axes and then convolves.
+
+    Of a transposed convolution of stride 2 and padding 1, which equals a repetition of every row
+    and column, then a convolution with ``weight`` (C_out, C_in, 3, 3) and padding 1.
+    """
+    flipped = weight.flip(2, 3).transpose(0, 1)
+    tall = F.pad(flipped, (0, 0, 0, 1)) + F.pad(flipped, (0, 0, 1, 0))
+    return F.pad(tall, (0, 1)) + F.pad(tall, (1, 0))
 
 
 class Stage(nn.Sequential):

@@ -9,6 +9,7 @@ from clipsonic_cli.models.unet import (
     GroupNorm32,
     ResBlock,
     UNet,
+    Upsample,
     begin_as_student,
     sinusoids,
 )
@@ -158,6 +159,16 @@ def test_channels_last_gives_the_same(unet):
     with torch.no_grad():
         expected, seen = unet(x_t, time, cond), other(x_t, time, cond)
     torch.testing.assert_close(seen, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 2, 2), (2, 8, 5, 6)])
+def test_upsampling_without_gradients_is_repetition_and_convolution(shape):
+    upsample = Upsample(8)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    expected = upsample.conv(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+    torch.testing.assert_close(upsample(x), expected, atol=1e-5, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(upsample(x), expected, atol=1e-5, rtol=0)
 
 
 def test_bfloat16_weights_and_autocast_stay_near_float32(unet):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from clipsonic_cli import ClipSonic, pipeline
 from clipsonic_cli.audio.finish import fade_lengths
+from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.config import NATIVE_FRAMES, TRAIN_FRAMES, MelSpec, Recipe
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
@@ -77,6 +78,39 @@ def test_a_batch_changes_a_sound_by_rounding_only(sonic, sampler):
         alone = next(sonic.generate([recipe]))
         torch.testing.assert_close(one.samples, alone.samples, atol=1e-4, rtol=1e-3)
         assert one.recipe == alone.recipe
+
+
+def test_minis_mel_is_that_of_its_seed_in_a_batch_up_to_rounding(monkeypatch):
+    sonic, mels = ClipSonic.load("mini", device="cpu"), []
+    monkeypatch.setattr(
+        pipeline, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
+    )
+    recipes = [Recipe(text="dog", mode="db", seed=seed, **FAST) for seed in (1, 2, 3)]
+    list(sonic.generate(recipes, batch_size=None))
+    list(sonic.generate(recipes))
+    together, *alone = mels
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "batches"),
+    [(4, None, [4, 4, 2]), (5, None, [3, 3, 3, 1]), (600, None, [1] * 10), (600, 7, [7, 3])],
+)
+def test_batches_of_no_given_size_are_bounded_in_sounds_and_seconds(seconds, size, batches):
+    recipes = [Recipe(text="rain", seconds=seconds, seed=seed) for seed in range(10)]
+    assert [len(batch) for batch in pipeline.batched(recipes, size)] == batches
+
+
+def test_what_fails_takes_no_other_sound_of_its_batch_with_it(sonic, violin_picture, tmp_path):
+    lost = shutil.copy(violin_picture, tmp_path)
+    images = [violin_picture, violin_picture, lost]
+    recipes = [Recipe(image=str(image), mode="iq", seed=1, **FAST) for image in images]
+    sounds = sonic.generate(recipes, batch_size=None)
+    (tmp_path / violin_picture.name).unlink()
+    alone = next(sonic.generate(recipes[:1]))
+    assert all(torch.equal(next(sounds).samples, alone.samples) for _ in range(2))
+    with pytest.raises(UsageError, match=r"violin.*"):
+        next(sounds)
 
 
 def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
@@ -381,6 +415,18 @@ def test_bfloat16_is_near_float32(micro, sonic):
     exact, rough = (s("rain", mode="zs", seed=1, **FAST) for s in (sonic, half))
     assert rough.recipe.dtype == "bfloat16"
     assert 0 < (exact.samples - rough.samples).abs().max() < 0.1
+
+
+def test_minis_mel_in_bfloat16_is_within_half_a_decibel_on_average(monkeypatch):
+    mels = []
+    monkeypatch.setattr(
+        pipeline, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
+    )
+    for dtype in ("float32", "bfloat16"):
+        mini = ClipSonic.load("mini", device="cpu", dtype=dtype)
+        mini("a photo of violin", mode="db", seed=1, **FAST)
+    exact, rough = mels
+    assert 0 < 20 / np.log(10) * (exact - rough).abs().mean() < 0.5
 
 
 @pytest.fixture

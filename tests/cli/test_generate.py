@@ -93,7 +93,7 @@ def test_a_drawn_seed_is_shown_and_repeats_the_sound(call):
 
 
 def test_variations_are_the_sounds_of_their_seeds(call):
-    _, together, _ = call("rain", *FAST, "--seed", 7, "-n", 3)
+    _, together, _ = call("rain", *FAST, "--seed", 7, "-n", 3, "--exact")
     assert together == ["rain-7.wav", "rain-8.wav", "rain-9.wav"]
     for path in together:
         call("rain", *FAST, "--seed", path[5], "-o", f"alone-{path}")
@@ -754,6 +754,24 @@ def test_a_batch_is_as_one_by_one_up_to_rounding(call):
     for path in Path("alone").iterdir():
         alone, together = (soundfile.read(p)[0] for p in (path, Path("together", path.name)))
         assert together == pytest.approx(alone, abs=1e-3)
+
+
+def test_exact_sounds_of_a_list_are_bit_for_bit_as_alone(call):
+    Path("x.csv").write_text("text,seed\nrain,1\na dog,2\nwind,3\n")
+    output = ("--bits", "float", "--mode", "zs", "--steps", 2, "--seconds", 0.3)
+    assert call("--file", "x.csv", "--exact", *output, "-o", "list/{seed}.wav")[0] == 0
+    for seed, text in enumerate(("rain", "a dog", "wind"), start=1):
+        assert call(text, "--seed", seed, *output, "-o", "alone.wav", "--overwrite")[0] == 0
+        alone, made = (soundfile.read(path)[0] for path in ("alone.wav", f"list/{seed}.wav"))
+        assert made.tolist() == alone.tolist()
+
+
+def test_exact_is_no_batch(call):
+    code, _, err = call("rain", "--exact", "--batch-size", 2)
+    assert (code, err[-1]) == (
+        2,
+        "clipsonic: --exact makes sounds one by one; leave it or --batch-size out.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ SURFACE = {
         --split-seed --steps --table --trials --vocoder --workers -d -h -m -n -o -q -s -w
     """,
     "generate": """
-        --batch-size --bits --count --debug --device --dtype --file --file-format --format
+        --batch-size --bits --count --debug --device --dtype --exact --file --file-format --format
         --guidance --guidance-rule --help --image --json --keep --keep-by --like --mode --model
         --negative --no-trim --normalize --output --overwrite --play --preset --quiet --rate
         --sampler --seconds --seed --skip-existing --spectrogram --steps --trim --vocoder

@@ -73,7 +73,8 @@ def generate(
     model: Annotated[str | None, options.MODEL] = None,
     device: Annotated[str | None, options.DEVICE] = None,
     dtype: Annotated[str | None, options.DTYPE] = None,
-    batch_size: Annotated[int, generate_options.BATCH_SIZE] = 1,
+    batch_size: Annotated[int | None, generate_options.BATCH_SIZE] = None,
+    exact: Annotated[bool, generate_options.EXACT] = False,
     as_json: Annotated[bool, options.JSON] = False,
     quiet: Annotated[bool, options.QUIET] = False,
     debug: Annotated[bool, options.DEBUG] = False,  # noqa: ARG001 - cli.run reads it
@@ -85,7 +86,10 @@ def generate(
     """
     console = Console(quiet=quiet, as_json=as_json, options=options.spellings(ctx.command))
     # Check options.
-    ranges.check_all(ranges.GENERATE, {"count": count, "batch_size": batch_size}, "`{}`")
+    sizes = options.not_none(count=count, batch_size=batch_size)
+    ranges.check_all(ranges.GENERATE, sizes, "`{}`")
+    if exact and batch_size not in (None, 1):
+        raise UsageError("--exact makes sounds one by one; leave it or --batch-size out.")
     if keep is None and "keep_by" in options.on_command_line(ctx):
         raise UsageError("--keep-by says which sounds --keep writes; give both.")
     _check_files(keep, count, overwrite=overwrite, skip_existing=skip_existing)
@@ -171,7 +175,7 @@ def generate(
             sonic,
             rounds,
             console,
-            batch_size=batch_size,
+            batch_size=1 if exact else batch_size,
             rank_by=None if keep is None else keep_by,
             delivery=delivery,
             finish=finish,

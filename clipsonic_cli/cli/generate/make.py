@@ -73,7 +73,7 @@ def make(
     rounds: Sequence[Round],
     console: Console,
     *,
-    batch_size: int,
+    batch_size: int | None,
     rank_by: str | None,
     delivery: Delivery,
     finish: Finish,
@@ -129,7 +129,7 @@ def _made(
     sonic: "ClipSonic",
     jobs: Sequence[Job],
     sounds: Iterator["Sound"],
-    batch_size: int,
+    batch_size: int | None,
     progress: Progress,
     console: Console,
 ) -> Iterator[Made]:
@@ -152,13 +152,15 @@ def _made(
             begin = f"{count}seed {recipe.seed}: "
             _note_query(sonic, query, near if is_new else None, begin, console)
         sonic.prepare(batch[0])
-        started = time.perf_counter()
-        made = list(islice(sounds, len(batch)))
-        elapsed = time.perf_counter() - started
-        progress.elapsed += elapsed
-        for job, sound, known in zip(jobs[start:], made, nears, strict=False):
+        elapsed = 0.0
+        for job, known in zip(jobs[start : start + len(batch)], nears, strict=True):
+            started = time.perf_counter()
+            sound = next(sounds)  # the first of a batch takes the time of all
+            took = time.perf_counter() - started
+            elapsed = elapsed or took / len(batch)
+            progress.elapsed += took
             progress.done, progress.seconds = progress.done + 1, progress.seconds + sound.seconds
-            yield Made(job=job, sound=sound, elapsed=elapsed / len(batch), near=known)
+            yield Made(job=job, sound=sound, elapsed=elapsed, near=known)
         start += len(batch)
 
 

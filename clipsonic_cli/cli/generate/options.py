@@ -78,7 +78,11 @@ SKIP_EXISTING = output("--skip-existing", "Leave files that exist, make the rest
 PLAY = output("--play", "Play each sound once it is written.")
 BATCH_SIZE = run(
     "--batch-size N",
-    "Sounds made at once, 1 to 1024. More are faster on a GPU, take more memory, and differ from "
-    "those of 1 by rounding.",
+    "Neighbours of equal settings made at once, 1 to 1024; more take more memory. Default: 4, or "
+    "as many as are 16 s together.",
     whole,
+)
+EXACT = run(
+    "--exact",
+    "Make sounds one by one, each bit for bit as it is alone; at once they differ by rounding.",
 )

@@ -34,6 +34,7 @@ from clipsonic_cli.config import (
 )
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.from_dict import from_dict
+from clipsonic_cli.store.eight_bit import unpacked
 from clipsonic_cli.types import Space
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def utf8_path(path: Path) -> Iterator[Path]:
 
 
 def load(path: Path, *, kind: Kind, only: str | None = None) -> Bundle:
-    """Load a part of the kind expected, on the CPU, in the dtypes stored.
+    """Load a part of the kind expected, on the CPU, in the dtypes stored, or float32 for int8.
 
     ``only`` names the one tensor that is read, if there is such a one; None is all.
 
@@ -325,7 +326,7 @@ def load(path: Path, *, kind: Kind, only: str | None = None) -> Bundle:
                     weights = {name: file.get_tensor(name) for name in {only} & {*file.keys()}}
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise BadBundle(f"{path} is damaged ({error}). Get or write it again.") from None
-    return Bundle(header=header, weights=weights)
+    return Bundle(header=header, weights=unpacked(weights))
 
 
 def identity(path: Path) -> str:

@@ -38,7 +38,9 @@ def commit() -> str:
     )
 
 
-def add_row(page: Path, script: str, row: Mapping[str, object], *, device: str = "cpu") -> None:
+def add_row(
+    page: Path, script: str, row: Mapping[str, object], *, device: str = "cpu", note: str = ""
+) -> None:
     """Append a row to a page, which is created if missing.
 
     Args:
@@ -46,6 +48,7 @@ def add_row(page: Path, script: str, row: Mapping[str, object], *, device: str =
         script: The benchmark's file.
         row: Column to value; the date, commit, torch and device are added.
         device: "cpu" or "cuda".
+        note: What is said above a new page's table.
 
     Raises:
         SystemExit: The page has other columns.
@@ -60,6 +63,7 @@ def add_row(page: Path, script: str, row: Mapping[str, object], *, device: str =
     columns = f"| {' | '.join(cells)} |"
     name = Path(script).name
     begin = [f"# {name}", "", f"Written by `python benchmarks/{name} --write`, a row a run.", ""]
+    begin += [note, ""] if note else []
     lines = page.read_text("utf-8").splitlines() if page.exists() else begin
     if columns not in lines:
         if page.exists():

@@ -2,13 +2,13 @@
 
     python recipes/mini/evaluate.py --out runs/mini --per-label 4
 
-Sounds are made by the command line's own pipeline with the vocoder that scores better on held-out
-clips, written as WAV files and read back; files of the same weights are not made again, so that an
+Sounds are made by the command line's own pipeline with the vocoder that ``vocoders.py`` chose,
+written as WAV files and read back; files of the same weights are not made again, so that an
 interrupted run goes on. The judge (``classifier.py``) is trained on real clips only. Writes
 ``results/`` next to this file:
 
     accuracy.csv    share of sounds whose label the judge names, per label and kind of sound
-    results.json    means, the vocoders' errors, words outside the labels, memory and spread
+    results.json    means, words outside the labels, memory and spread
 """
 
 import argparse
@@ -19,7 +19,7 @@ import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import classifier
 import torch
@@ -28,11 +28,7 @@ from steps import need, need_part
 from torch import Tensor
 
 from clipsonic_cli import ClipSonic
-from clipsonic_cli.audio.files import read
-from clipsonic_cli.audio.mel import LogMel
-from clipsonic_cli.config import TRAINED_VOCODERS, MelSpec, Recipe, VocoderConfig, VocosConfig
-from clipsonic_cli.models import VOCODERS
-from clipsonic_cli.models.vocoders import build_vocoder
+from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.store import bundle
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,7 +36,7 @@ SPEC = MelSpec()
 STEPS = 25  # of dpmpp, as of the published results
 SECONDS = SPEC.seconds(classifier.FRAMES)
 MODES = ("iq", "pd", "zs")
-PARTS = ("clip", "prior", "unet")
+PARTS = ("clip", "prior", "unet", "vocoder")
 SPREAD_SEEDS = 10
 OTHER_WORDS = {
     "fiddle": "violin",
@@ -81,24 +77,8 @@ def main() -> None:
         "labels": len(scored),
         "sounds_a_label_and_mode": args.per_label,
         "dtype": args.dtype,
-        "vocoders": {},
+        "vocoder": maker.vocoder,
     }
-    held_out = torch.stack([read(data / clips[i]["path"], SPEC.sample_rate) for i in test])
-    for name, vocoder in maker.vocoders().items():
-        remade = torch.cat([vocoder(LogMel(SPEC)(rows)) for rows in torch.split(held_out, 16)])
-        error = (LogMel(SPEC)(remade) - LogMel(SPEC)(held_out)).abs().mean()
-        table[name] = by_label(
-            classifier.predict(judge, classifier.mel_of(remade, SPEC)), targets[test], labels
-        )
-        results["vocoders"][name] = {
-            "log_mel_l1": round(float(error), 4),
-            "accuracy": round(mean(table[name]), 4),
-        }
-        print(name, results["vocoders"][name], file=sys.stderr)
-    scores = results["vocoders"]
-    # As perceived: the label first, then the distance.
-    maker.vocoder = max(scores, key=lambda n: (scores[n]["accuracy"], -scores[n]["log_mel_l1"]))
-    results["default_vocoder"] = maker.vocoder
     made: dict[str, Tensor] = {}
     for mode in MODES:
         sounds, wanted = maker.by_mode(mode, scored, labels, args.per_label)
@@ -184,22 +164,8 @@ class Maker:
 
     def __init__(self, out: Path, dtype: str) -> None:
         self.out, self.dtype = out, dtype
-        self.vocoder = "griffin-lim"
-
-    def vocoders(self) -> dict[str, Any]:
-        """Return every vocoder but those whose part is not trained yet."""
-        path = self.out / "model" / "vocoder.safetensors"
-        if not path.exists():
-            bare = [name for name in VOCODERS if VOCODERS.load(name).part is None]
-            return {name: build_vocoder(name, SPEC) for name in bare}
-        part = bundle.load(path, kind="vocoder")
-        config = cast(VocoderConfig | VocosConfig, part.header.config)
-        trained = TRAINED_VOCODERS[type(config)]
-        return {
-            name: build_vocoder(name, SPEC, config, part.weights)
-            for name in VOCODERS
-            if name == trained or VOCODERS.load(name).part is None
-        }
+        header = bundle.read_header(need_part(out, "vocoder"))
+        self.vocoder: str = header.meta["default_vocoder"]
 
     def by_mode(
         self, mode: str, scored: list[str], labels: list[str], per_label: int
@@ -236,13 +202,13 @@ class Maker:
     def mels(self, folder: str, recipes: dict[str, Recipe]) -> Tensor:
         """Make what is missing, and read every file back: (n, 1, F, 128)."""
         identity = [bundle.identity(self.out / "model" / f"{part}.safetensors") for part in PARTS]
-        state = hashlib.sha256(" ".join([*identity, self.vocoder, self.dtype]).encode())
+        state = hashlib.sha256(" ".join([*identity, self.dtype]).encode())
         root = self.out / "evaluation" / state.hexdigest()[:12] / folder
         root.mkdir(parents=True, exist_ok=True)
         paths = {root / f"{name}.wav": recipe for name, recipe in recipes.items()}
         missing = {path: recipe for path, recipe in paths.items() if not path.exists()}
         if missing:
-            sonic = ClipSonic.load(self.out / "model", dtype=self.dtype, vocoder=self.vocoder)
+            sonic = ClipSonic.load(self.out / "model", dtype=self.dtype)
             sounds = sonic.generate(list(missing.values()), batch_size=8)
             for count, (sound, path) in enumerate(zip(sounds, missing, strict=True), 1):
                 sound.write(path)

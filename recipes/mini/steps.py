@@ -25,7 +25,7 @@ def need(folder: Path, name: str, step: str) -> Path:
 
 def need_part(out: Path, name: str) -> Path:
     """Return a part of the model, such as "unet", under the recipe's folder; see :func:`need`."""
-    steps = {"clip": "clip.py", "statistics": "frame_statistics.py"}
+    steps = {"clip": "clip.py", "statistics": "frame_statistics.py", "vocoder": "vocoders.py"}
     step = steps.get(name, f"train.py {name}")
     return need(out / "model", f"{name}.safetensors", step)
 

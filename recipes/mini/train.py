@@ -3,12 +3,12 @@
     python recipes/mini/train.py unet --out runs/mini --minutes 60
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py bridge --out runs/mini --steps 4000
-    python recipes/mini/train.py vocoder --out runs/mini --minutes 60  # BigVGAN
-    python recipes/mini/train.py vocos --out runs/mini --minutes 60    # the other candidate,
-    python recipes/mini/train.py vocos-critics --out runs/mini --minutes 30  # and judged by critics
+    python recipes/mini/train.py bigvgan --out runs/mini --minutes 60
+    python recipes/mini/train.py vocos --out runs/mini --minutes 60
+    python recipes/mini/train.py vocos-critics --out runs/mini --minutes 30
 
 and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
-likewise.
+likewise. Of the three vocoders ``vocoders.py`` chooses one.
 Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
 from the averaged weights at every checkpoint. A vocoder needs the sounds of step 1 only, the
 others also the features of step 2. Two cores, no GPU.
@@ -195,8 +195,8 @@ def entry(out: Path, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:
     return choose_entry(BridgeEncoder(clip, network, PRIOR_PROCESS), embed_bank(clip), frames)
 
 
-def vocoder(out: Path) -> Part:
-    """Return what the vocoder's training needs."""
+def bigvgan(out: Path) -> Part:
+    """Return what the training of a BigVGAN needs."""
     network = BigVGAN(VOCODER_SIZES["mini"], SPEC)
     header = Header(kind="vocoder", config=network.config, mel=SPEC)
     network.add_weight_norm()
@@ -225,7 +225,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "unet": unet,
     "prior": prior,
     "bridge": bridge,
-    "vocoder": vocoder,
+    "bigvgan": bigvgan,
     "vocos": vocos,
     "vocos-critics": partial(vocos, critics=True),
     "prior-sd": partial(prior, sources=(1,)),

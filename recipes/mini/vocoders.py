@@ -2,16 +2,21 @@
 
     python recipes/mini/vocoders.py --out runs/mini
 
-Needs the sounds of step 1, and what of these vocoders is trained: ``OUT/model/vocoder.safetensors``
-(BigVGAN; without it the one of the last release), ``vocos`` and ``vocos-critics``, each of the last
-two whole and by its halves: its spectra as they are, and Griffin-Lim from its phase or amplitude
-alone. Prints and writes ``results/vocoders.md``.
+Needs the sounds of step 1, and at least one trained vocoder: ``OUT/model/bigvgan.safetensors``,
+``vocos`` or ``vocos-critics``, each of the last two whole and by its halves: its spectra as they
+are, and Griffin-Lim from its phase or amplitude alone. The one that is best in most of what is
+measured becomes the model's default, and is written to ``OUT/model/vocoder.safetensors``. Prints
+and writes ``results/vocoders.md``.
 """
 
 import argparse
+import dataclasses
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -35,15 +40,53 @@ from clipsonic_cli.metrics.mini import MiniBackbone
 from clipsonic_cli.models.vocoders import build_vocoder
 from clipsonic_cli.models.vocos import FIT_STEPS, Vocos
 from clipsonic_cli.store import bundle
-from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX
+from clipsonic_cli.store.model_folders import SUFFIX
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     *("vocoder", "log-mel L1", "spectral distance", "fad[mini]", "accuracy"),
     *("rise, ms", "rise / recording's", "in tune", "CPU s for a second"),
 )
+PLACES = (3, 3, 3, 3, 0, 2, 2, 4)
+"""Digits after the point, in the order of :class:`Scores`."""
 
 Vocode = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to make waveforms of mels."""
+
+    vocode: Vocode
+    kind: str = ""
+    """A name of ``models.VOCODERS``; "" for half of one, which cannot be a default."""
+    part: str = ""
+    """Stem of the file of its weights, if it has any."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is measured of a vocoder; None where a recording has none."""
+
+    log_mel_l1: float | None
+    spectral_distance: float | None
+    fad: float | None
+    accuracy: float
+    rise_ms: float
+    rise_ratio: float
+    in_tune: float | None
+    cpu_s: float | None
+
+
+LOSSES: dict[str, Callable[[float], float]] = {
+    "log_mel_l1": float,
+    "spectral_distance": float,
+    "fad": float,
+    "accuracy": lambda share: -share,
+    "rise_ratio": lambda ratio: abs(math.log(ratio)),
+    "in_tune": lambda share: -share,
+}
+"""Scores by which a default is chosen, and what is least where each is best."""
 
 
 def main() -> None:
@@ -62,28 +105,77 @@ def main() -> None:
     reference = gaussian(waves, backbone)
     places = [attacks(envelope(wave, SPEC.sample_rate)) for wave in waves]
 
-    def scores(name: str, vocode: Vocode | None) -> tuple[str, ...]:
-        made, seconds = (waves, 0.0) if vocode is None else remake(vocode, waves)
+    def scores(vocode: Vocode | None) -> Scores:
+        made, seconds = (waves, None) if vocode is None else remake(vocode, waves)
         mels = torch.cat([classifier.mel_of(wave[None], SPEC) for wave in made])
         named = classifier.predict(judge, mels)
         own, ratio = rises(made, waves, places)
-        cells = [f"{float((named == wanted).float().mean()):.3f}", f"{own:.0f}", f"{ratio:.2f}"]
-        if vocode is None:
-            return name, "-", "-", "-", *cells, "-", "-"
         apart = [spectral_distance(a, b) for a, b in zip(made, waves, strict=True)]
-        fad = frechet_distance(gaussian(made, backbone), reference)
-        values = (log_mel_l1(made, waves), mean(apart), fad)
-        cells += [f"{tuning(vocode, SPEC):.2f}", f"{seconds:.4f}"]
-        return name, *(f"{value:.3f}" for value in values), *cells
+        remade = vocode is not None
+        return Scores(
+            log_mel_l1=log_mel_l1(made, waves) if remade else None,
+            spectral_distance=mean(apart) if remade else None,
+            fad=frechet_distance(gaussian(made, backbone), reference) if remade else None,
+            accuracy=float((named == wanted).float().mean()),
+            rise_ms=own,
+            rise_ratio=ratio,
+            in_tune=None if vocode is None else tuning(vocode, SPEC),
+            cpu_s=seconds,
+        )
 
-    rows = [scores("recording", None)]
-    for name, vocode in vocoders(args.out).items():
-        rows.append(scores(name, vocode))
-        print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
-    text = page(rows, clips=len(test), onsets=sum(map(len, places)))
+    candidates = vocoders(args.out)
+    table = {"recording": scores(None)}
+    for name, candidate in candidates.items():
+        table[name] = scores(candidate.vocode)
+        print(name, *cells(table[name]), sep="  ", file=sys.stderr, flush=True)
+    text = page(table, clips=len(test), onsets=sum(map(len, places)))
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "vocoders.md").write_text(text, encoding="utf-8")
-    print(text)
+    part, meta = choose(candidates, table)
+    write_default(args.out / "model", part, meta)
+    print(text, f"{part}: {meta}", sep="\n")
+
+
+def choose(
+    candidates: Mapping[str, Candidate], table: Mapping[str, Scores]
+) -> tuple[str, dict[str, object]]:
+    """Return which trained part is shipped, and its meta: the model's default, and all scores.
+
+    Both are what is best in most of :data:`LOSSES`; Griffin-Lim is a default without a part.
+    """
+    order = ranked([name for name, way in candidates.items() if way.kind], table)
+    part = next(candidates[name].part for name in order if candidates[name].part)
+    scores = {candidates[name].kind: rounded(table[name]) for name in reversed(order)}
+    return part, {"default_vocoder": candidates[order[0]].kind, "scores": scores}
+
+
+def write_default(model: Path, part: str, meta: Mapping[str, object]) -> None:
+    """Write a trained vocoder as that of the model, with more meta."""
+    chosen = bundle.load(model / f"{part}{SUFFIX}", kind="vocoder")
+    header = replace(chosen.header, meta={**chosen.header.meta, **meta})
+    bundle.write(model / f"vocoder{SUFFIX}", replace(chosen, header=header))
+
+
+def ranked(names: list[str], table: Mapping[str, Scores]) -> list[str]:
+    """Sort names by how many of :data:`LOSSES` each is best in, most first."""
+    wins: Counter[str] = Counter()
+    for column, loss in LOSSES.items():
+        wins[min(names, key=lambda name: loss(getattr(table[name], column)))] += 1
+    return sorted(names, key=lambda name: -wins[name])
+
+
+def rounded(scores: Scores) -> dict[str, float]:
+    """Return the scores that a default is chosen by, and the time, in four digits."""
+    return {name: round(getattr(scores, name), 4) for name in (*LOSSES, "cpu_s")}
+
+
+def cells(scores: Scores) -> list[str]:
+    """Format scores."""
+    values = dataclasses.astuple(scores)
+    return [
+        "-" if value is None else f"{value:.{places}f}"
+        for value, places in zip(values, PLACES, strict=True)
+    ]
 
 
 def spread(clips: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -92,24 +184,25 @@ def spread(clips: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return [clips[i * len(clips) // count] for i in range(count)]
 
 
-def vocoders(out: Path) -> dict[str, Vocode]:
+def vocoders(out: Path) -> dict[str, Candidate]:
     """Load what is trained, by name, after Griffin-Lim."""
-    found: dict[str, Vocode] = {"griffin-lim": build_vocoder("griffin-lim", SPEC)}
-    for stem in ("vocoder", "vocos", "vocos-critics"):
+    found = {"griffin-lim": Candidate(build_vocoder("griffin-lim", SPEC), "griffin-lim")}
+    for stem in ("bigvgan", "vocos", "vocos-critics"):
         path = out / "model" / f"{stem}{SUFFIX}"
         if not path.is_file():
             print(f"{path} is missing: train.py {stem} makes it", file=sys.stderr)
-            if stem != "vocoder":
-                continue
-            path = BUNDLED / "mini" / path.name
+            continue
         part = bundle.load(path, kind="vocoder")
         config = cast(VocoderConfig | VocosConfig, part.header.config)
         kind = TRAINED_VOCODERS[type(config)]
         vocode = build_vocoder(kind, SPEC, config, part.weights)
-        name = kind if stem == "vocoder" else stem
-        found[f"{name}, {part.header.meta.get('steps', '?')} steps"] = vocode
+        steps = part.header.meta.get("steps", "?")
+        found[f"{stem}, {steps} steps"] = Candidate(vocode, kind, stem)
         if kind == "vocos":
-            found |= halves(name, cast(Any, vocode).vocoder)
+            parts = halves(stem, cast(Any, vocode).vocoder)
+            found |= {half: Candidate(way) for half, way in parts.items()}
+    if len(found) == 1:
+        sys.exit(f"{out / 'model'} has no trained vocoder: run train.py vocos first.")
     return found
 
 
@@ -178,10 +271,11 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def page(rows: list[tuple[str, ...]], *, clips: int, onsets: int) -> str:
+def page(table: Mapping[str, Scores], *, clips: int, onsets: int) -> str:
     """Format the table and what its columns are."""
-    table = [COLUMNS, ("---",) * len(COLUMNS), *rows]
-    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    rows = [COLUMNS, ("---",) * len(COLUMNS)]
+    rows += [(name, *cells(scores)) for name, scores in table.items()]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"""# Vocoders on mini's held-out clips
 
 By `recipes/mini/vocoders.py`, of {clips} clips of 4 s, each made again from its mel. Less is

@@ -60,7 +60,7 @@ def test_a_program_that_is_not_there_is_reported():
     [
         (["clip.py"], "efficientnet*.whl is missing: run recipes/mini/data.py first"),
         (["train.py", "unet"], "features.pt is missing: run recipes/mini/clip.py first"),
-        (["train.py", "vocoder"], "clips.jsonl is missing: run recipes/mini/data.py first"),
+        (["train.py", "bigvgan"], "clips.jsonl is missing: run recipes/mini/data.py first"),
         (["evaluate.py"], "labels.json is missing: run recipes/mini/data.py first"),
         (["ship.py"], "clip.safetensors is missing: run recipes/mini/clip.py first"),
     ],

@@ -46,9 +46,38 @@ def test_the_halves_of_a_vocos_take_amplitude_or_phase_from_elsewhere():
     torch.testing.assert_close(amplitude[1], amplitude[0], atol=1e-3, rtol=0)  # its level is fitted
 
 
+def scores(*values):
+    return vocoders.Scores(*values)
+
+
 def test_a_page_has_a_row_for_each_vocoder():
-    rows = [("recording", *"--------"), ("vocos", *"12345678")]
-    text = vocoders.page(rows, clips=20, onsets=31)
-    assert "| vocos | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 |" in text
+    table = {
+        "recording": scores(None, None, None, 0.8, 20, 1, None, None),
+        "vocos": scores(0.1, 1.25, 0.01, 0.75, 22, 1.125, 0.5, 0.03),
+    }
+    text = vocoders.page(table, clips=20, onsets=31)
+    assert "| recording | - | - | - | 0.800 | 20 | 1.00 | - | - |" in text
+    assert "| vocos | 0.100 | 1.250 | 0.010 | 0.750 | 22 | 1.12 | 0.50 | 0.0300 |" in text
     assert "20 clips" in text
     assert "31 attacks" in text
+
+
+def test_the_default_is_best_in_most_and_its_part_is_shipped():
+    candidates = {
+        "griffin-lim": vocoders.Candidate(lambda mel: mel, "griffin-lim"),
+        "vocos, 9 steps": vocoders.Candidate(lambda mel: mel, "vocos", "vocos"),
+        "its half": vocoders.Candidate(lambda mel: mel),
+        "vocos-critics, 9 steps": vocoders.Candidate(lambda mel: mel, "vocos", "vocos-critics"),
+    }
+    plain = scores(0.1, 1.5, 0.2, 0.7, 30, 1.5, 0.3, 0.1)
+    better = scores(0.2, 1.2, 0.1, 0.7, 20, 0.9, 0.9, 0.1)
+    perfect = scores(0, 0, 0, 1, 20, 1, 1, 0)
+    worse = scores(0.3, 1.3, 0.3, 0.6, 30, 2, 0.8, 0.1)
+    table = dict(zip(candidates, (plain, better, perfect, worse), strict=True))
+    part, meta = vocoders.choose(candidates, table)
+    assert (part, meta["default_vocoder"]) == ("vocos", "vocos")
+    assert meta["scores"]["vocos"]["spectral_distance"] == 1.2
+    assert meta["scores"]["griffin-lim"]["spectral_distance"] == 1.5
+    table["griffin-lim"] = perfect
+    part, meta = vocoders.choose(candidates, table)
+    assert (part, meta["default_vocoder"]) == ("vocos", "griffin-lim")

@@ -176,6 +176,9 @@ class VocosConfig:
     rounds: int = 20  # of Griffin-Lim, which make the predicted spectrum that of a waveform
 
 
+STUDENT_CALLS = (16, 8, 4, 2, 1)
+"""Numbers of network calls that a student can be trained for."""
+
 UNET_SIZES: dict[str, UNetConfig] = {
     "large": UNetConfig(),  # 121 M parameters, improved-diffusion's, which the paper follows
     "base": UNetConfig(channels=64, num_res_blocks=2),  # 23 M
@@ -249,7 +252,7 @@ PAPER_COUNT = 512
 
 _RENAMED = {"guidance_scale": "guidance"}
 """Fields of recipes that 0.1.0 called otherwise."""
-_ADDED = {"guidance_rule": "constant"}
+_ADDED = {"guidance_rule": "constant", "student": False}
 """Fields that recipes of 0.1.0 lack, and what their sounds were made with."""
 
 
@@ -276,6 +279,8 @@ class Recipe:
     guidance_rule: str = "constant"  # a name of ``diffusion.GUIDANCE_RULES``
     sampler: str = "dpmpp"  # a name of ``diffusion.SAMPLERS``
     steps: int = DEFAULT_STEPS["dpmpp"]
+    student: bool = False
+    """Whether the model's student makes the mel, in the steps of ddim that it was trained for."""
     seconds: float = 4.0  # duration, up to 600
     seed: int = 0
     candidates: int = 2
@@ -289,6 +294,10 @@ class Recipe:
         check_fields(self, ranges.RECIPE)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == "student":
+                if not isinstance(value, bool):
+                    raise UsageError(f"student is {shown(value)}; it must be True or False.")
+                continue
             optional = field.default is None and value is None
             if field.name not in ranges.RECIPE and not optional and not isinstance(value, str):
                 raise UsageError(f"{field.name} is {shown(value)}; it must be text.")

@@ -4,7 +4,7 @@ Standard library only. Adding a mode is adding a row; the help text and the READ
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,8 @@ from clipsonic_cli.types import Query, Space
 
 Kind = Literal["text", "image"]
 """Kind of a query."""
+TAUGHT, STUDENT = "unet", "student"
+"""The U-Net that has students, and the part that can stand in for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,21 @@ class Mode:
     """The space the U-Net was trained on. Only zero-shot transfer feeds it another."""
     space: Space = "clip-image"
     """The space of the encoder's vectors."""
+
+    def by_student(self) -> "Mode":
+        """Return the mode with the student in the place of its U-Net.
+
+        Raises:
+            UsageError: Its U-Net is not the one that has students.
+        """
+        if self.unet != TAUGHT:
+            able = ", ".join(mode.name for mode in _ROWS if mode.unet == TAUGHT)
+            raise UsageError(
+                f"Mode '{self.name}' has a U-Net of its own, for which no student stands in. Modes "
+                f"with a student: {able}."
+            )
+        weights = tuple(STUDENT if name == TAUGHT else name for name in self.weights)
+        return replace(self, unet=STUDENT, weights=weights)
 
 
 _ROWS = (

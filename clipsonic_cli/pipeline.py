@@ -19,10 +19,9 @@ from clipsonic_cli.audio.finish import faded
 from clipsonic_cli.audio.mel import denormalize, onset
 from clipsonic_cli.config import DEFAULT_STEPS, NATIVE_FRAMES, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
-from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
-from clipsonic_cli.diffusion.guidance import guided, windowed
+from clipsonic_cli.diffusion import SAMPLERS
+from clipsonic_cli.diffusion.guidance import windowed
 from clipsonic_cli.diffusion.noise import SeededNoise
-from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.images import image_digest
 from clipsonic_cli.models import VOCODERS
@@ -30,10 +29,11 @@ from clipsonic_cli.modes import MODES, Kind, Mode, mode_for, negative_mode_for, 
 from clipsonic_cli.parts import Parts
 from clipsonic_cli.ranges import round_up, shown
 from clipsonic_cli.registry import unknown
+from clipsonic_cli.sampling import check_sampling, denoise_of, mode_of, timesteps_of
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.default_mode import default_mode
-from clipsonic_cli.store.step_grids import step_grid
+from clipsonic_cli.store.student import SAMPLER, student_calls
 from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
@@ -128,8 +128,9 @@ class ClipSonic:
         mode: str | None = None,
         guidance: float = 1.5,
         guidance_rule: str = "constant",
-        sampler: str = "dpmpp",
+        sampler: str | None = None,
         steps: int | None = None,
+        student: bool = False,
         seconds: float = 4.0,
         seed: int | None = None,
         negative: str | Path | None = None,
@@ -145,8 +146,10 @@ class ClipSonic:
             guidance: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
                 exaggerates. This and all numbers may be NumPy's.
             guidance_rule: A name of ``diffusion.GUIDANCE_RULES``.
-            sampler: A name of ``diffusion.SAMPLERS``.
-            steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``.
+            sampler: A name of ``diffusion.SAMPLERS``; None is "dpmpp", or the student's.
+            steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``, or as many as
+                the student was trained for.
+            student: Whether the model's student makes the sound, in few calls.
             seconds: Duration, 0.001 to 600, exact to the sample.
             seed: None draws one, which the sound's recipe holds.
             negative: A text or image to steer away from.
@@ -157,10 +160,14 @@ class ClipSonic:
             UsageError: An argument is out of its range, or an image cannot be used.
             MissingWeights: The model lacks a part that the mode needs.
         """
+        sampler = (SAMPLER if student else "dpmpp") if sampler is None else sampler
         names = {"mode": mode, "guidance_rule": guidance_rule, "sampler": sampler}
         for name, value in names.items():
             if value is not None and not isinstance(value, str):
                 raise UsageError(f"{name} is {shown(value)}; it must be the name of one (str).")
+        if steps is None:
+            SAMPLERS.check(sampler)
+            steps = student_calls(self.parts.folder) if student else DEFAULT_STEPS[sampler]
         positive = query_of(query)
         negative_query = None if negative is None else query_of(negative)
         recipe = Recipe(
@@ -172,7 +179,8 @@ class ClipSonic:
             guidance=guidance if guidance_scale is None else guidance_scale,
             guidance_rule=guidance_rule,
             sampler=sampler,
-            steps=DEFAULT_STEPS[SAMPLERS.check(sampler)] if steps is None else steps,
+            steps=steps,
+            student=student,
             seconds=seconds,
             seed=secrets.randbits(32) if seed is None else seed,
         )
@@ -217,7 +225,7 @@ class ClipSonic:
 
     def _check_texts(self, recipe: Recipe) -> None:
         """Check that the model knows a word of a recipe's text, and of its negative."""
-        mode = MODES[recipe.mode]
+        mode = mode_of(recipe)
         if recipe.text is not None:
             self.parts.check_text(recipe.text, mode)
         if recipe.negative is not None:
@@ -225,19 +233,15 @@ class ClipSonic:
 
     def _check_sampling(self, recipe: Recipe, names: Sequence[str]) -> None:
         """Check a recipe's names and steps, and that the parts are present and fit together."""
-        GUIDANCE_RULES.check(recipe.guidance_rule)
-        SAMPLERS.check(recipe.sampler)
-        mode = MODES[recipe.mode]
+        mode = mode_of(recipe)
         self.parts.check(names, mode)
         self.parts.check_vocoder(recipe.vocoder or self.vocoder)
-        header = self.parts.header(mode.unet)
-        assert header.diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(header.diffusion.train_steps, recipe.steps)
-        step_grid(header, recipe.sampler, recipe.steps)
+        check_sampling(recipe, self.parts.header(mode.unet))
 
     def needs(self, recipe: Recipe) -> list[str]:
         """Return the names of the model's parts that a recipe needs; see :meth:`check`."""
-        mode, negative = mode_for(recipe.mode, recipe.query.kind), recipe.negative_query
+        mode_for(recipe.mode, recipe.query.kind)
+        mode, negative = mode_of(recipe), recipe.negative_query
         names = set(mode.weights)
         if negative is not None:
             names |= set(self._negative_mode(mode, negative.kind).weights)
@@ -259,7 +263,7 @@ class ClipSonic:
             UsageError, MissingWeights, BadBundle: See :meth:`check`; or weights are damaged.
         """
         self._check_sampling(recipe, self.needs(recipe))
-        mode, negative = MODES[recipe.mode], recipe.negative_query
+        mode, negative = mode_of(recipe), recipe.negative_query
         modes = [mode] if negative is None else [mode, self._negative_mode(mode, negative.kind)]
         for row in modes:
             self.parts.encoder(row, candidates=recipe.candidates)
@@ -328,7 +332,7 @@ class ClipSonic:
         """
         self._check_render(recipe, embed, seeds)
         cond = embed.to(self.parts.device, torch.float32)
-        uncond = self.parts.denoiser(MODES[recipe.mode].unet).unet.null_cond[None].float()
+        uncond = self.parts.denoiser(mode_of(recipe).unet).unet.null_cond[None].float()
         noise = SeededNoise(seeds)
         mel = self._sample(recipe, cond, uncond.to(self.parts.device), noise, report)
         waveforms, sample_rate = self._vocode(recipe, mel, report)
@@ -344,7 +348,7 @@ class ClipSonic:
             )
         if recipe.mode not in MODES:
             raise unknown("mode", recipe.mode, list(MODES))
-        unet = MODES[recipe.mode].unet
+        unet = mode_of(recipe).unet
         self._check_sampling(recipe, sorted({unet} | self.vocoder_parts(recipe.vocoder)))
         dim = getattr(self.parts.header(unet).config, "cond_dim", None)
         if embed.shape != (len(seeds), dim) or not embed.isfinite().all():
@@ -370,7 +374,7 @@ class ClipSonic:
     ) -> tuple[Tensor, Tensor]:
         """Stage 1: queries to (B, D), and what guidance steers away from, (B, D) or (1, D)."""
         recipe = recipes[0]
-        mode, negative = MODES[recipe.mode], recipe.negative_query
+        mode, negative = mode_of(recipe), recipe.negative_query
         encode = self.parts.encoder(mode, candidates=recipe.candidates)
         cond = encode([recipe.query for recipe in recipes], noise=noise, report=report).embed
         if negative is None:
@@ -391,21 +395,15 @@ class ClipSonic:
         T is the sound's, or the training window's where that is longer, rounded up to what the
         U-Net takes.
         """
-        denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
+        name = mode_of(recipe).unet
+        denoiser = self.parts.denoiser(name)
         unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
         frames = round_up(max(spec.frames(recipe.seconds), denoiser.window), unet.multiple)
         piece = round_up(max(NATIVE_FRAMES, denoiser.window), unet.multiple)
-        denoise = guided(
-            lambda x_t, t, cond: unet(x_t, process.network_time(t), cond),
-            cond,
-            uncond,
-            GUIDANCE_RULES.load(recipe.guidance_rule)(recipe.guidance, process),
-        )
+        denoise = denoise_of(recipe, denoiser, cond, uncond)
         denoise = windowed(denoise, frames, piece, piece // 2)
         x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
-        header = self.parts.header(MODES[recipe.mode].unet)
-        timesteps = step_grid(header, recipe.sampler, recipe.steps)
-        timesteps = timesteps or spaced_timesteps(process.config.train_steps, recipe.steps)
+        timesteps = timesteps_of(recipe, self.parts.header(name))
         sample = SAMPLERS.load(recipe.sampler)
         x_0 = sample(denoise, x_T, timesteps, process, noise=noise, report=report)
         return denormalize(x_0, spec)
@@ -417,7 +415,7 @@ class ClipSonic:
         sound's onset: the samples that a longer sound of the same seed has there. Both ends are
         faded.
         """
-        denoiser = self.parts.denoiser(MODES[recipe.mode].unet)
+        denoiser = self.parts.denoiser(mode_of(recipe).unet)
         spec, samples = denoiser.spec, denoiser.spec.samples(recipe.seconds)
         frames = spec.frames(recipe.seconds)
         vocode = self.parts.vocoder(recipe.vocoder or self.vocoder, spec)

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from clipsonic_cli.config import (
     DiffusionConfig,
     MelSpec,
     PriorConfig,
+    StudentConfig,
     UNetConfig,
     VocoderConfig,
     VocosConfig,
@@ -111,6 +113,31 @@ def micro_vocos(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights = randomized(Vocos(config, MelSpec()))
     path, meta = folder / "vocoder.safetensors", {"default_vocoder": "vocos"}
     save(path, bundle, weights, kind="vocoder", config=config, mel=MelSpec(), meta=meta)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def micro_student(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``micro`` with a student of four calls, whose every weight counts."""
+    from clipsonic_cli.models.unet import UNet, begin_as_student
+    from clipsonic_cli.store import bundle
+
+    folder = tmp_path_factory.mktemp("models") / "micro-student"
+    shutil.copytree(micro, folder)
+    taught = bundle.load(folder / "unet.safetensors", kind="unet")
+    config = StudentConfig(**{**asdict(taught.header.config), "learn_variance": False})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student = UNet(config)
+        student.load_state_dict(begin_as_student(student, taught.weights))
+        weights = randomized(student)
+    header = replace(
+        taught.header,
+        kind="student",
+        config=config,
+        diffusion=DiffusionConfig(prediction="v", variance="fixed"),
+    )
+    bundle.write(folder / "student.safetensors", bundle.Bundle(header=header, weights=weights))
     return folder
 
 
@@ -247,8 +274,6 @@ def randomized(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def as_json(config: object) -> dict[str, object]:
-    from dataclasses import asdict
-
     made: dict[str, object] = json.loads(json.dumps(asdict(config)))  # type: ignore[call-overload]
     return made
 

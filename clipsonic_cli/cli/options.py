@@ -16,9 +16,16 @@ from clipsonic_cli.registry import unknown
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
     "fast": {"sampler": "dpmpp", "steps": 8},
+    "instant": {"sampler": "ddim", "student": True},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
-"""Recipe fields of ``generate --preset``."""
+"""Recipe fields of ``generate --preset``; the steps of a student are those it was trained for."""
+PRESET_HELP = "; ".join(
+    f"{name}: {row['sampler']} in {row['steps']} steps"
+    if "steps" in row
+    else f"{name}: the model's student, in the few steps it was trained for"
+    for name, row in PRESETS.items()
+)
 
 
 def option(
@@ -58,6 +65,22 @@ def option(
         autocompletion=completing(only or names),
         rich_help_panel=panel,
     )
+
+
+def preset_fields(preset: str, model: str | None) -> dict[str, Any]:
+    """Return the recipe fields of a preset for a model; None is the default model.
+
+    Raises:
+        MissingWeights: The preset is for a student, and the model has none.
+    """
+    fields = {"student": False} | PRESETS[preset]
+    if "steps" not in fields:
+        from clipsonic_cli.store import model_folders  # only here: it takes a while
+        from clipsonic_cli.store.student import student_calls
+
+        folder = model_folders.find(model or model_folders.default()[0])
+        fields["steps"] = student_calls(folder)
+    return fields
 
 
 def completing(

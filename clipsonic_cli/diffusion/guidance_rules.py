@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ class Constant:
     Source:
         CLIPSonic section 2, footnote 2; Ho & Salimans 2022, whose w is smaller by one.
     """
+
+    is_scale: ClassVar[bool] = True
+    """Whether all that a rule decides is w, which a student can read."""
 
     def __init__(self, w: float, process: Process) -> None:
         self.w, self.process = w, process
@@ -100,6 +104,8 @@ class Projected(Constant):
     Source:
         Sadat et al. 2024 (arXiv 2410.02416), with eta = 0.
     """
+
+    is_scale = False
 
     def combine(self, x_t: Tensor, t: Tensor, w: float, with_: Tensor, without: Tensor) -> Tensor:
         """Return the guided prediction; see :meth:`Constant.combine`."""

@@ -21,14 +21,14 @@ from clipsonic_cli.audio import files, level
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import MelSpec, Recipe
 from clipsonic_cli.data.prompts import prompt
-from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.errors import MissingWeights, UsageError
 from clipsonic_cli.evaluation.audio_files import read_as_made
 from clipsonic_cli.evaluation.systems import System
 from clipsonic_cli.evaluation.test_set import TestItem
-from clipsonic_cli.modes import MODES
+from clipsonic_cli.modes import MODES, TAUGHT
 from clipsonic_cli.pipeline import ClipSonic
 from clipsonic_cli.preparation.mels import mel_of
+from clipsonic_cli.sampling import check_sampling, mode_of
 from clipsonic_cli.sound import read_recipe
 from clipsonic_cli.store import bundle
 from clipsonic_cli.text import digest
@@ -46,7 +46,7 @@ def playable_modes(
     """Return the modes that a model has the parts for, and why the others are left out.
 
     Raises:
-        UsageError: The template's steps exceed a training schedule.
+        UsageError: The template's steps exceed a training schedule, or a student cannot follow it.
         MissingWeights: The vocoder is missing.
         BadBundle: Parts of the model do not fit each other.
     """
@@ -55,15 +55,17 @@ def playable_modes(
     vocoder = sonic.vocoder_parts(template.vocoder)
     sonic.parts.folder.require(vocoder)
     for name in names:
-        mode = MODES[name]
+        recipe = replace(template, mode=name)
+        if recipe.student and MODES[name].unet != TAUGHT:
+            skipped.setdefault("the student stands in for another U-Net", []).append(name)
+            continue
+        mode = mode_of(recipe)
         try:
             sonic.parts.check(sorted({*mode.weights, *vocoder}), mode)
         except MissingWeights as error:
             skipped.setdefault(str(error), []).append(name)
             continue
-        diffusion = sonic.parts.header(mode.unet).diffusion
-        assert diffusion is not None  # a U-Net's header has one
-        spaced_timesteps(diffusion.train_steps, template.steps)
+        check_sampling(recipe, sonic.parts.header(mode.unet))
         modes.append(name)
     lines = []
     for why, left in skipped.items():
@@ -112,7 +114,8 @@ def plan(
     rule = "" if template.guidance_rule == "constant" else f"-{template.guidance_rule}"
     queries = [(item, r) for item in items if (r := recipe_for(item, template)) is not None]
     recipes = {item.name: sonic.check(recipe) for item, recipe in queries}
-    sampling = f"{template.sampler}-{template.steps}-{template.seconds:g}s"
+    student = "student-" if template.student else ""
+    sampling = f"{student}{template.sampler}-{template.steps}-{template.seconds:g}s"
     place = place_of(
         folder,
         f"{sonic.parts.folder.path.name}-{name}-w{guidance:g}{rule}-"
@@ -212,8 +215,11 @@ def make_all(plans: Sequence[Planned], report: Report) -> None:
 
 
 def seconds_each(sonic: ClipSonic, recipe: Recipe) -> float:
-    """Measure the time of a sound: that of 1 and of 3 steps of noise, as many more as requested."""
-    dim = getattr(sonic.parts.header(MODES[recipe.mode].unet).config, "cond_dim", 1)
+    """Measure the time of a sound: that of 1 and of 3 steps of noise, as many more as requested.
+
+    A student's steps cannot be others, and are few.
+    """
+    dim = getattr(sonic.parts.header(mode_of(recipe).unet).config, "cond_dim", 1)
     count = 1 if sonic.parts.device.type == "cpu" else AT_ONCE
     embed = F.normalize(torch.ones(count, dim), dim=1)
 
@@ -222,6 +228,9 @@ def seconds_each(sonic: ClipSonic, recipe: Recipe) -> float:
         sonic.render(replace(recipe, steps=steps), embed, list(range(count)))
         return time.perf_counter() - started
 
+    if recipe.student:
+        measure(recipe.steps)  # loads weights
+        return measure(recipe.steps) / count
     measure(1)  # loads weights
     once, thrice = measure(1), measure(3)
     step = max(thrice - once, 0.0) / 2

@@ -21,6 +21,7 @@ from clipsonic_cli.evaluation.test_set import (
 from clipsonic_cli.evaluation.vectors import query_vectors
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.pipeline import ClipSonic
+from clipsonic_cli.sampling import mode_of
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.text import SHOWN, counted
 from clipsonic_cli.types import Clip, Report
@@ -263,13 +264,17 @@ class ModelRun:
         settings: dict[str, Any] = {
             "model": ", ".join(model.sonic.model for model in self.models),
             "model_ids": of_each(
-                lambda m: {n: m.sonic.parts.identity(sorted(MODES[n].weights)) for n in m.modes}
+                lambda m: {
+                    n: m.sonic.parts.identity(sorted(mode_of(replace(recipe, mode=n)).weights))
+                    for n in m.modes
+                }
             ),
             "modes": of_each(lambda model: model.modes),
             "guidance": list(request.guidance),
             "guidance_rule": recipe.guidance_rule,
             "sampler": recipe.sampler,
             "steps": recipe.steps,
+            "student": recipe.student,
             "seconds": recipe.seconds,
             "vocoder": ", ".join(dict.fromkeys(m.sonic.vocoder for m in self.models)),
             "seed": recipe.seed,

@@ -15,7 +15,7 @@ from clipsonic_cli.text import digest, slug
 from clipsonic_cli.types import Score
 
 FORMAT = "clipsonic-eval/1"
-SAMPLING = ("sampler", "steps", "dtype")
+SAMPLING = ("sampler", "steps", "student", "dtype")
 """Settings of a model's sounds, repeated in every row of them."""
 COLUMNS = (
     *("system", "guidance", "metric", "value", "low", "high", "better", "n", "rows", "against"),

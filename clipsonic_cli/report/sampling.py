@@ -20,7 +20,7 @@ def sampling_note(results: Results) -> str | None:
     made = _mean_seconds(results, guided=True)
     if made is not None and all(name in settings for name in SAMPLING):
         parts.append(
-            f"sounds made by {settings['sampler']} in {counted(settings['steps'], 'step')}, "
+            f"sounds made by {_by(settings)} in {counted(settings['steps'], 'step')}, "
             f"{settings['dtype']}, {settings['seconds']:g} s each{_rule(settings)}"
         )
     if (seconds := _mean_seconds(results, guided=False)) is not None:
@@ -47,7 +47,7 @@ def differences(results: Results) -> list[str]:
         ours = theirs | dict(settings)
         if (ours["sampler"], ours["steps"]) != (theirs["sampler"], theirs["steps"]):
             paper = f"{theirs['steps']} of {theirs['sampler']}"
-            odd.append(f"{counted(ours['steps'], 'step')} of {ours['sampler']} instead of {paper}")
+            odd.append(f"{counted(ours['steps'], 'step')} of {_by(ours)} instead of {paper}")
         if rule := _rule(settings).removeprefix(", "):
             odd.append(rule)
         if ours["dtype"] != theirs["dtype"]:
@@ -63,6 +63,11 @@ def differences(results: Results) -> list[str]:
         if others := sorted(counts - {PAPER_COUNT}):
             odd.append(f"{', '.join(map(str, others))} sounds instead of {PAPER_COUNT}")
     return odd
+
+
+def _by(settings: Mapping[str, Any]) -> str:
+    """Format what took the steps: a sampler, with the student where it was called."""
+    return f"{'the student by ' if settings.get('student') else ''}{settings['sampler']}"
 
 
 def _rule(settings: Mapping[str, Any]) -> str:

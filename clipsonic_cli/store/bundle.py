@@ -28,6 +28,7 @@ from clipsonic_cli.config import (
     MelSpec,
     PriorConfig,
     StatisticsConfig,
+    StudentConfig,
     UNetConfig,
     VocoderConfig,
     VocosConfig,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "unet",
+    "student",
     "prior",
     "bridge",
     "vocoder",
@@ -55,7 +57,7 @@ Kind = Literal[
     "audiobox",
     "listener",
 ]
-Network = UNetConfig | PriorConfig | BridgeConfig | VocoderConfig | VocosConfig
+Network = UNetConfig | StudentConfig | PriorConfig | BridgeConfig | VocoderConfig | VocosConfig
 Config = Network | StatisticsConfig | dict[str, Any]
 
 FORMAT = 1
@@ -65,6 +67,7 @@ MAX_HEADER = 8 << 20
 
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "unet": (UNetConfig, ("mel", "diffusion", "space", "encoder")),
+    "student": (StudentConfig, ("mel", "diffusion", "space", "encoder")),
     "prior": (PriorConfig, ("diffusion", "space", "encoder")),
     "bridge": (BridgeConfig, ("diffusion", "space", "encoder")),
     "vocoder": (VocoderConfig | VocosConfig, ("mel",)),
@@ -84,6 +87,7 @@ LARGEST: dict[str, int] = {
     **dict.fromkeys(("channel_mult", "attention_downsample", "depth", "ff_mult"), 128),
     **dict.fromkeys(("text_depth", "audio_depths"), 128),
     **dict.fromkeys(("n_mels", "resblock_kernel_sizes", "rounds"), 512),
+    **dict.fromkeys(("max_guidance", "calls"), 128),
     **dict.fromkeys(("num_heads", "heads", "dim_head", "text_heads", "audio_heads"), 1024),
     **dict.fromkeys(("upsample_rates", "resblock_dilation_sizes"), 1024),
     "image_size": 2048,

@@ -1,7 +1,7 @@
 """Find models: folders of bundles, one file per part. Reads none of the files.
 
 clip.safetensors  prior.safetensors  unet.safetensors  vocoder.safetensors  MODEL_CARD.md
-and optionally statistics, bridge, prior-sd, unet-clip-text and unet-clap-text
+and optionally student, statistics, bridge, prior-sd, unet-clip-text and unet-clap-text
 """
 
 import os
@@ -29,6 +29,7 @@ MAX_RUN = 1 << 20
 BUNDLED = Path(__file__).parents[1] / "bundled"
 TRAINING: Mapping[str, str] = {
     "unet": "clipsonic train --data DIR",
+    "student": "clipsonic train --data DIR --stage student",
     "statistics": "clipsonic train --data DIR --stage statistics",
     "bridge": "clipsonic train --data DIR --stage bridge",
     "prior-sd": "clipsonic train --data DIR --stage prior",

@@ -41,7 +41,9 @@ from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder, find, names
 from clipsonic_cli.store.web import check_url
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-PARTS = re.compile(r"(unet|prior|bridge|vocoder|statistics|clip|clap)(-[a-z-]{1,32})?\.safetensors")
+PARTS = re.compile(
+    r"(unet|student|prior|bridge|vocoder|statistics|clip|clap)(-[a-z-]{1,32})?\.safetensors"
+)
 DOCUMENTS = re.compile(r"(MODEL_CARD|README|LICEN[CS]E[A-Z-]{0,32})(\.md|\.txt)?")
 STEMS = {"clip-image": "unet", "clip-text": "unet-clip-text", "clap-text": "unet-clap-text"}
 """Name of a U-Net's file by the embedding space it was trained on."""
@@ -314,7 +316,7 @@ def _check(source: str, parts: Path) -> None:
             raise BadBundle(f"'{source}' has a file {stem}{SUFFIX} that holds a {header.kind}.")
     giving = [header for header in headers.values() if isinstance(header.config, GIVING)]
     for header in headers.values():
-        if header.kind == "unet":
+        if header.kind in ("unet", "student"):
             reads_clip = header.space != "clap-text"
             check_fits(
                 unet=header,

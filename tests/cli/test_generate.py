@@ -799,3 +799,32 @@ def test_a_vocoder_that_was_not_compared_is_named_with_its_option(call, micro, t
     code, _, err = call("dog", "--model", folder, "--steps", 1, "--seconds", 0.1, "--mode", "zs")
     assert code == 0
     assert any("--vocoder bigvgan plays it" in line for line in err)
+
+
+def test_the_preset_instant_is_the_models_student(call, micro_student):
+    arguments = ("rain", "--mode", "zs", "--seconds", 0.3, "--seed", 1)
+    code, (path,), err = call(*arguments, "--preset", "instant", model=micro_student)
+    assert (code, err[2]) == (0, "mode zs, w 1.5, student, ddim in 4 steps, 0.3 s")
+    recipe = read_recipe(Path(path))
+    assert (recipe.student, recipe.steps, recipe.sampler) == (True, 4, "ddim")
+    # The file repeats it; another preset leaves the student out.
+    call("--like", path, "-o", "again.wav", model=micro_student)
+    assert Path("again.wav").read_bytes() == Path(path).read_bytes()
+    call("--like", path, "--preset", "fast", "-o", "fast.wav", model=micro_student)
+    assert not read_recipe(Path("fast.wav")).student
+    # The number of steps it was trained for may be given, and no other.
+    assert (
+        call(*arguments, "--preset", "instant", "--steps", 4, "-o", "4.wav", model=micro_student)[0]
+        == 0
+    )
+    code, _, (said,) = call(
+        *arguments, "--preset", "instant", "--steps", 1, "-o", "1.wav", model=micro_student
+    )
+    assert (code, "trained for 4 steps, not 1. Leave out --steps" in said) == (2, True)
+
+
+def test_the_preset_instant_says_how_to_get_a_student(call):
+    code, out, (said,) = call("rain", "--preset", "instant")
+    assert (code, out) == (3, [])
+    assert "lacks student.safetensors. To train student" in said
+    assert "clipsonic train --data DIR --stage student --base" in said

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from clipsonic_cli import __version__
+from clipsonic_cli import ClipSonic, __version__
 from clipsonic_cli.cli import run
 from clipsonic_cli.cli.info import machine, model
 from clipsonic_cli.cli.info.sound import OPTIONS, command
@@ -314,9 +314,11 @@ def test_how_a_sound_was_finished_is_shown_and_why_its_level_changed(
 
 
 def test_every_field_of_a_recipe_is_an_option_of_its_command_or_follows_from_it():
-    derived = {"text", "image_sha256", "negative_image_sha256", "model_id", "candidates"}
+    derived = {"text", "image_sha256", "negative_image_sha256", "model_id", "candidates", "student"}
     assert {field.name for field in dataclasses.fields(Recipe)} == set(OPTIONS) | derived
     assert command(Recipe(text="dog")).startswith("clipsonic generate dog --mode pd ")
+    instant = command(Recipe(text="dog", student=True))
+    assert instant.startswith("clipsonic generate dog --preset instant --mode pd ")
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg"])
@@ -351,3 +353,16 @@ def test_what_cannot_be_described_is_one_line(call, name, said, tmp_path):
     code, facts, err = call(name)
     assert (code, facts, len(err.splitlines())) == (2, {}, 1)
     assert said in err
+
+
+def test_a_student_and_its_sounds_are_said_to_be(call, micro_student, tmp_path):
+    facts = call(micro_student)[1]
+    assert "4 network calls, w 0 to 4 (--preset instant)" in facts["part student"]
+    (found,) = call(micro_student, "--json")[1]
+    assert found["student_calls"] == 4
+    part = next(part for part in found["parts"] if part["name"] == "student")
+    assert (part["calls"], part["max_guidance"]) == (4, 4.0)
+    sonic = ClipSonic.load(micro_student)
+    sonic("rain", mode="zs", student=True, seconds=0.3).write(tmp_path / "x.wav")
+    facts = call(tmp_path / "x.wav")[1]
+    assert facts["sampler"] == "ddim in 4 steps, by the model's student"

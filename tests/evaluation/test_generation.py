@@ -200,3 +200,20 @@ def test_modes_the_model_lacks_parts_for_are_reported(sonic):
 def test_steps_beyond_the_schedule_are_rejected(sonic):
     with pytest.raises((UsageError, ValueError), match="4000"):
         playable_modes(sonic, ["iq"], dataclasses.replace(RECIPE, steps=4001))
+
+
+def test_the_sounds_of_a_student_are_in_a_folder_that_says_so(micro_student, items, tmp_path):
+    sonic = ClipSonic.load(micro_student, device="cpu")
+    recipe = dataclasses.replace(RECIPE, student=True, sampler="ddim", steps=4)
+    modes, skipped = playable_modes(sonic, ["zs", "clip-tta"], recipe)
+    assert (modes, skipped) == (
+        ["zs"],
+        ["mode clip-tta is left out: the student stands in for another U-Net"],
+    )
+    system = generate(sonic, items, of("zs", recipe), tmp_path / "sounds")
+    (folder,) = {path.parent.name for path in system.sounds.values()}
+    assert "-student-ddim-4-0.3s-" in folder
+    assert all(read_recipe(path).student for path in system.sounds.values())
+    assert seconds_each(sonic, of("zs", recipe)) > 0
+    with pytest.raises(UsageError, match="trained for 4 steps, not 2"):
+        playable_modes(sonic, ["zs"], dataclasses.replace(recipe, steps=2))

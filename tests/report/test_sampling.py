@@ -15,8 +15,8 @@ from clipsonic_cli.report.sampling import differences, sampling_note
 from clipsonic_cli.report.tables import table_of
 
 SETTINGS = {"model": "mine", "vocoder": "bigvgan", "seconds": 4.0}
-PAPER = {"sampler": "ddpm", "steps": 1000, "dtype": "float32"}
-QUICK = {"sampler": "dpmpp", "steps": 25, "dtype": "bfloat16"}
+PAPER = {"sampler": "ddpm", "steps": 1000, "student": False, "dtype": "float32"}
+QUICK = {"sampler": "dpmpp", "steps": 25, "student": False, "dtype": "bfloat16"}
 
 
 def results(seconds=10.0, **settings):
@@ -111,3 +111,13 @@ def test_csv_and_json_say_it_with_every_row(tmp_path):
     rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["rows"]
     assert [row["steps"] for row in rows] == [25, 25, None]
     assert details(found, found.rows[0])["sampler"] == "dpmpp"
+
+
+def test_sounds_of_a_student_are_said_to_be():
+    instant = {**QUICK, "sampler": "ddim", "steps": 4, "student": True}
+    assert "made by the student by ddim in 4 steps" in sampling_note(results(**instant))
+    assert "4 steps of the student by ddim instead of 1000 of ddpm" in differences(
+        results(**instant)
+    )
+    found = results(**instant)
+    assert details(found, found.rows[0])["student"] is True

@@ -107,7 +107,7 @@ def evaluate(
     if queries is not None:
         _check_meaning(given, ABOUT_CLIPS, "--queries")
         QUERY_SETS.check(queries[0])
-    base = options.PRESETS[preset]  # other options override it
+    base = options.preset_fields(preset, model[0] if model else None)  # other options override it
     sampler = sampler or str(base["sampler"])
     if preset == "paper":
         dtype = dtype or str(PAPER_SAMPLING["dtype"])
@@ -164,6 +164,7 @@ def evaluate(
                 guidance_rule=guidance_rule,
                 sampler=sampler,
                 steps=steps or steps_of[sampler],
+                student=base["student"],
                 seconds=seconds,
                 vocoder=vocoder,
                 seed=seed,

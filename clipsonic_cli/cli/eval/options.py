@@ -5,6 +5,7 @@ from typing import get_args
 
 from clipsonic_cli import types
 from clipsonic_cli.cli.options import (
+    PRESET_HELP,
     PRESETS,
     data,
     model_names,
@@ -96,8 +97,8 @@ MODE_NAMES = model(
 GUIDANCE = model("--guidance -w W...", "The paper's w. Default: 1.5.", number)
 PRESET = sampling(
     "--preset NAME",
-    "; ".join(f"{name}: {row['sampler']} in {row['steps']} steps" for name, row in PRESETS.items())
-    + f", {PAPER_SAMPLING['dtype']}, clips of {PAPER_CLIP_SECONDS:g} s. Other options override it.",
+    f"{PRESET_HELP}, {PAPER_SAMPLING['dtype']}, clips of {PAPER_CLIP_SECONDS:g} s. Other options "
+    "override it.",
     only=PRESETS,
 )
 SECONDS = sampling("--seconds -s S", "Length of the generated sounds.", number)

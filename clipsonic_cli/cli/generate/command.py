@@ -120,13 +120,14 @@ def generate(
         )
     # Plan recipes and files.
     finish = finishing.plan(original, trim, normalize, rate)
+    name = model or (None if recipe is None else recipe.model)
     recipes = plan_recipes(
         requests,
         recipe,
-        preset,
+        None if preset is None else options.preset_fields(preset, name),
         choices,
         count,
-        lambda kind: _default_mode(model or (None if recipe is None else recipe.model), kind),
+        lambda kind: _default_mode(name, kind),
     )
     template = Template.parse(
         output,

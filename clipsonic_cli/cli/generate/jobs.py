@@ -2,14 +2,13 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.cli.generate.outputs import Template
 from clipsonic_cli.cli.generate.requests import Request, located
-from clipsonic_cli.cli.options import PRESETS
 from clipsonic_cli.config import DEFAULT_STEPS, Recipe
 from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.errors import UsageError
@@ -54,7 +53,7 @@ class Round:
 def plan_recipes(
     requests: Sequence[Request],
     original: Recipe | None,
-    preset: str | None,
+    preset: Mapping[str, Any] | None,
     choices: dict[str, Any],
     variations: int,
     default_mode: Callable[[Kind], str] = DEFAULT_MODE.__getitem__,
@@ -63,7 +62,8 @@ def plan_recipes(
 
     From weak to strong, what decides is: the defaults, ``--like``, ``--preset``, the options, and
     the row of a list. Where none of them has a seed, one is drawn, and counts up over all sounds,
-    so that no two have the same noise. ``default_mode`` returns the model's, for a kind of query.
+    so that no two have the same noise. ``preset`` has fields of recipes, ``default_mode`` returns
+    the model's, for a kind of query.
 
     Raises:
         UsageError: A name is unknown, a number out of range, a mode does not fit its query, or
@@ -75,7 +75,7 @@ def plan_recipes(
             f"{MAX_SOUNDS:,} are made in a run; lower --count, or split the --file."
         )
     base = {} if original is None else dataclasses.asdict(original)
-    base |= {} if preset is None else PRESETS[preset]
+    base |= preset or {}
     drawn = secrets.randbits(32)
     recipes: list[Recipe] = []
     for request in requests:

@@ -135,6 +135,7 @@ def _made(
 ) -> Iterator[Made]:
     """Yield the sounds of jobs; before each batch, print what it is made of."""
     from clipsonic_cli.pipeline import batched
+    from clipsonic_cli.sampling import mode_of
 
     settings, start = "", 0
     query, near = None, None
@@ -146,7 +147,7 @@ def _made(
         for number, recipe in enumerate(batch, start=start + 1):
             is_new, query = recipe.query != query, recipe.query
             if is_new and (console.as_json or not console.quiet):
-                near = sonic.parts.nearness(query, MODES[recipe.mode])
+                near = sonic.parts.nearness(query, mode_of(recipe))
             nears.append(near)
             count = f"{number}/{len(jobs)} " if len(jobs) > 1 else ""
             begin = f"{count}seed {recipe.seed}: "
@@ -210,8 +211,8 @@ def ordinal(place: int) -> str:
 def _settings(recipe: Recipe) -> str:
     """Format what many sounds of a run have in common."""
     return (
-        f"mode {recipe.mode}, w {recipe.scale}, {recipe.sampler} in "
-        f"{counted(recipe.steps, 'step')}, {recipe.seconds:g} s"
+        f"mode {recipe.mode}, w {recipe.scale}, {'student, ' if recipe.student else ''}"
+        f"{recipe.sampler} in {counted(recipe.steps, 'step')}, {recipe.seconds:g} s"
     )
 
 

@@ -5,7 +5,16 @@ import typer
 from clipsonic_cli.cli.generate.jobs import RANKINGS
 from clipsonic_cli.cli.generate.outputs import DEFAULT_NAME, FIELDS, FORMATS, SUBTYPES
 from clipsonic_cli.cli.generate.requests import COLUMNS, FILE_FORMATS
-from clipsonic_cli.cli.options import PRESETS, number, output, query, run, sampling, whole
+from clipsonic_cli.cli.options import (
+    PRESET_HELP,
+    PRESETS,
+    number,
+    output,
+    query,
+    run,
+    sampling,
+    whole,
+)
 from clipsonic_cli.ranges import RECIPE
 
 PROMPTS = typer.Argument(
@@ -36,8 +45,7 @@ GUIDANCE = sampling(
 )
 PRESET = sampling(
     "--preset NAME",
-    "; ".join(f"{name}: {row['sampler']} in {row['steps']} steps" for name, row in PRESETS.items())
-    + ".",
+    f"{PRESET_HELP}.",
     only=PRESETS,
 )
 SECONDS = sampling(

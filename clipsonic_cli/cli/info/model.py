@@ -5,13 +5,14 @@ from typing import Any
 
 from clipsonic_cli.cli.console import Facts
 from clipsonic_cli.cli.models.describe import default_or_none, describe_model
+from clipsonic_cli.config import StudentConfig
 from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Header
 from clipsonic_cli.store.default_mode import default_text_mode
 from clipsonic_cli.store.known import known_labels, known_nouns
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
-from clipsonic_cli.text import megabytes
+from clipsonic_cli.text import counted, megabytes
 
 CARD = "MODEL_CARD.md"
 MAX_NUMBERS = 100
@@ -82,8 +83,15 @@ def part_of(stem: str, header: Header, size: int) -> dict[str, Any]:
         "minutes": numbers_of(meta.get("minutes")),
         "held_out": numbers_of(held_out),
         "scores": numbers_of(meta.get("scores") or meta.get("accuracy")),
+        **_student(header),
         "default_vocoder": vocoder if isinstance(vocoder, str) else None,
     }
+
+
+def _student(header: Header) -> dict[str, Any]:
+    """Return the calls and the largest w of a student; None of another part."""
+    config = header.config if isinstance(header.config, StudentConfig) else None
+    return {name: getattr(config, name, None) for name in ("calls", "max_guidance")}
 
 
 def numbers_of(value: Any, depth: int = 2) -> Any:
@@ -123,6 +131,9 @@ def _part(part: Mapping[str, Any]) -> str:
         pieces.append(f"held-out loss {_values(part['held_out'])}")
     if part["scores"]:
         pieces.append(f"scores: {_values(part['scores'])}")
+    if part["calls"] is not None:
+        calls = counted(part["calls"], "network call")
+        pieces.append(f"{calls}, w 0 to {part['max_guidance']:g} (--preset instant)")
     if part["kind"] == "vocoder":
         default = part["default_vocoder"] or "griffin-lim, with which this was not compared"
         pieces.append(f"the vocoder is {default}")

@@ -50,7 +50,8 @@ def describe(path: Path) -> Facts:
         if recipe.mode in MODES
         else recipe.mode,
         "guidance": recipe.scale,
-        "sampler": f"{recipe.sampler} in {counted(recipe.steps, 'step')}",
+        "sampler": f"{recipe.sampler} in {counted(recipe.steps, 'step')}"
+        + (", by the model's student" if recipe.student else ""),
         "seed": str(recipe.seed),
         "model": f"{recipe.model} (digest {recipe.model_id} of the parts used)",
         "vocoder": recipe.vocoder or "the model's default",
@@ -70,7 +71,7 @@ def command(recipe: Recipe, **others: object) -> str:
     The number of candidates of the prior is no option; ``--like`` repeats that, too. ``others`` are
     options by name, None or False where they are not given.
     """
-    words = []
+    words = ["--preset", "instant"] if recipe.student else []
     for name, value in ({name: getattr(recipe, name) for name in OPTIONS} | others).items():
         if value is not None and value is not False:
             option = name.removesuffix("_image").replace("_", "-")

@@ -5,22 +5,25 @@ from itertools import product
 from typing import Any
 
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.modes import MODES
+from clipsonic_cli.modes import MODES, STUDENT
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.default_mode import default_text_mode
 from clipsonic_cli.store.model_folders import BUNDLED, SUFFIX, ModelFolder
+from clipsonic_cli.store.student import student_calls
+from clipsonic_cli.text import counted
 
 
 def describe_model(model: ModelFolder) -> dict[str, Any]:
     """Return a model as a JSON object."""
     parts = sorted(model.path.glob(f"*{SUFFIX}"))
-    licences, text_mode = [], ""
+    licences, text_mode, calls = [], "", None
     state = "built in" if model.path.parent == BUNDLED else "yours"
     try:
         headers = map(bundle.read_header, parts)
         stated = {str(header.meta["licence"]) for header in headers if "licence" in header.meta}
         licences = sorted(stated) or ["not stated"]
         text_mode = default_text_mode(model)
+        calls = student_calls(model) if model.has(STUDENT) else None
     except ClipsonicError as error:
         state = f"damaged: {error}"
     modes = model.modes()
@@ -28,7 +31,8 @@ def describe_model(model: ModelFolder) -> dict[str, Any]:
         "kind": "model",
         "name": model.name,
         "title": f"model for {', '.join(modes) or 'no mode yet'}"
-        + (f"; texts by {text_mode}" if text_mode else ""),
+        + (f"; texts by {text_mode}" if text_mode else "")
+        + (f"; a student of {counted(calls, 'call')}" if calls else ""),
         "bytes": sum(part.stat().st_size for part in parts),
         "licence": ", ".join(licences) or "unknown",
         "state": state,
@@ -36,6 +40,7 @@ def describe_model(model: ModelFolder) -> dict[str, Any]:
         "parts": [part.stem for part in parts],
         "modes": modes,
         "text_mode": text_mode or None,
+        "student_calls": calls,
     }
 
 

@@ -186,6 +186,12 @@ UNET_SIZES: dict[str, UNetConfig] = {
 }
 """Sizes of the mel U-Net by name; ``cond_dim`` is the encoder's."""
 
+STUDENT_SIZES: dict[str, StudentConfig] = {
+    name: StudentConfig(**{**dataclasses.asdict(config), "learn_variance": False})
+    for name, config in UNET_SIZES.items()
+}
+"""Sizes of a student by name, which are those of the U-Nets that teach them."""
+
 PRIOR_SIZES: dict[str, PriorConfig] = {
     "large": PriorConfig(),  # the paper's
     "base": PriorConfig(depth=6, heads=8),

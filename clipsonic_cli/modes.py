@@ -16,7 +16,8 @@ from clipsonic_cli.types import Query, Space
 
 Kind = Literal["text", "image"]
 """Kind of a query."""
-TAUGHT, STUDENT = "unet", "student"
+TAUGHT: Literal["unet"] = "unet"
+STUDENT: Literal["student"] = "student"
 """The U-Net that has students, and the part that can stand in for it."""
 
 

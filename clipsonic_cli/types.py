@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Space = Literal["clip-image", "clip-text", "clap-text"]
 Split = Literal["train", "valid", "test"]
-Stage = Literal["unet", "prior", "bridge", "vocoder"]
+Stage = Literal["unet", "student", "prior", "bridge", "vocoder"]
 """What one run of ``clipsonic train`` trains."""
 
 Report = Callable[[str, int, int], None]

@@ -16,10 +16,10 @@ from clipsonic_cli.registry import unknown
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
     "fast": {"sampler": "dpmpp", "steps": 8},
-    "instant": {"sampler": "ddim", "student": True},
+    "instant": {"sampler": "ddim"},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
-"""Recipe fields of ``generate --preset``; the steps of a student are those it was trained for."""
+"""Recipe fields of ``generate --preset``; those of a student are in its file."""
 PRESET_HELP = "; ".join(
     f"{name}: {row['sampler']} in {row['steps']} steps"
     if "steps" in row
@@ -73,14 +73,12 @@ def preset_fields(preset: str, model: str | None) -> dict[str, Any]:
     Raises:
         MissingWeights: The preset is for a student, and the model has none.
     """
-    fields = {"student": False} | PRESETS[preset]
-    if "steps" not in fields:
-        from clipsonic_cli.store import model_folders  # only here: it takes a while
-        from clipsonic_cli.store.student import student_calls
+    if preset != "instant":
+        return {"student": False} | PRESETS[preset]
+    from clipsonic_cli.store import model_folders  # only here: it takes a while
+    from clipsonic_cli.store.student import student_sampling
 
-        folder = model_folders.find(model or model_folders.default()[0])
-        fields["steps"] = student_calls(folder)
-    return fields
+    return student_sampling(model_folders.find(model or model_folders.default()[0]))
 
 
 def completing(

@@ -1,5 +1,7 @@
 """A model's student: the U-Net that makes sounds in few calls, where a model has one."""
 
+from typing import Any
+
 from clipsonic_cli.config import StudentConfig
 from clipsonic_cli.errors import BadBundle
 from clipsonic_cli.modes import STUDENT
@@ -22,3 +24,11 @@ def student_calls(model: ModelFolder) -> int:
     if not isinstance(header.config, StudentConfig):
         raise BadBundle(f"{model.part(STUDENT)} holds a {header.kind}, not a student.")
     return header.config.calls
+
+
+def student_sampling(model: ModelFolder) -> dict[str, Any]:
+    """Return the fields of a recipe by which a model's student makes a sound.
+
+    Errors are those of :func:`student_calls`.
+    """
+    return {"sampler": SAMPLER, "steps": student_calls(model), "student": True}

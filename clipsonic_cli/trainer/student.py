@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.halving import halved
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.diffusion.timesteps import halving_timesteps
@@ -56,6 +57,16 @@ def phase_at(phases: Sequence[Phase], step: int) -> Phase:
     return next(phase for phase in reversed(phases) if phase.start <= step)
 
 
+def calls_after(calls: int, steps: int, step: int) -> int:
+    """Return the network calls that a student is trained for when ``step`` steps are done."""
+    return phase_at(phases_of(calls, steps), max(0, step - 1)).calls
+
+
+def student_process(teachers: DiffusionConfig) -> DiffusionConfig:
+    """Return the process of a student: its teacher's, but for what is predicted, which is v."""
+    return replace(teachers, prediction="v", variance="fixed")
+
+
 class StudentObjective:
     """The squared error of the v by which a student's one step ends where its teacher does.
 
@@ -92,7 +103,7 @@ class StudentObjective:
         self.student, self.teacher = student, teacher
         self.networks: dict[str, nn.Module] = {"student": student, "teacher": teacher}
         self.taught = Process(replace(process.config, variance="fixed"))
-        self.process = Process(replace(self.taught.config, prediction="v"))
+        self.process = Process(student_process(process.config))
         self.phases, self.window, self.max_guidance = phases, window, max_guidance
         self._enter(phases[0])
 

@@ -14,6 +14,7 @@ from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.clock import MEASURED
 from clipsonic_cli.trainer.ema import share_of_start
 from clipsonic_cli.trainer.progress import StepStatus
+from clipsonic_cli.training import student_stage
 from clipsonic_cli.training.held_out_fad import why_none
 from clipsonic_cli.training.request import TrainCallbacks, length, resume_command
 from clipsonic_cli.training.run_config import RunConfig
@@ -71,6 +72,7 @@ def notes(
     config: RunConfig, setup: Setup, data: Mapping[str, Any], device: torch.device
 ) -> Iterator[str]:
     """Yield what a person should know of a training before it begins."""
+    yield from student_stage.plan(config)
     if setup.held_out is None:
         why = _why_none_held_out(config, data)
         yield f"no clips are held out ({why}): the last average is kept, not the best"

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from clipsonic_cli.models import VOCODERS, state_dict
 from clipsonic_cli.models.bigvgan import fold_weight_norm
 from clipsonic_cli.models.bridge import Bridge
 from clipsonic_cli.models.vocoders import build_vocoder
-from clipsonic_cli.modes import DEFAULT_MODE, MODES
+from clipsonic_cli.modes import STUDENT
 from clipsonic_cli.preparation.dataset import FramesAndSounds, Segments
 from clipsonic_cli.preparation.statistics import embed_bank
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.bundle import Bundle
-from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.home import REMEDY, NoHome
 from clipsonic_cli.store.model_folders import SUFFIX, ModelFolder
+from clipsonic_cli.store.student import student_sampling
 from clipsonic_cli.text import digest
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.progress import Progress
@@ -34,6 +34,7 @@ from clipsonic_cli.trainer.vocoder import compare_vocoders
 from clipsonic_cli.training import publish, text_modes
 from clipsonic_cli.training.bridge import choose_entry
 from clipsonic_cli.training.card import read_summary, write_card
+from clipsonic_cli.training.command import command_for
 from clipsonic_cli.training.departures import changed_from_paper
 from clipsonic_cli.training.held_out_fad import backbone_for, held_out_fad, why_none
 from clipsonic_cli.training.previews import make_samples
@@ -41,12 +42,9 @@ from clipsonic_cli.training.request import TrainCallbacks
 from clipsonic_cli.training.run_config import RunConfig
 from clipsonic_cli.training.setup import Setup
 from clipsonic_cli.training.step_grids import grids_of
+from clipsonic_cli.training.student_stage import header_after, unfinished
 from clipsonic_cli.types import Query
 
-TEXT_MODES = ("pd", "sd", "clip-tta", "clap-tta", "db", "rt", "ra", "ms", "zs")
-"""Modes of the command that is suggested at the end, the most wanted first."""
-PROMPT = "a photo of violin"
-"""The prompt of that command where there are no labels."""
 MAX_LABELS = 5000
 """Labels that a U-Net's file lists, at most."""
 
@@ -114,6 +112,8 @@ class ModelInTraining:
     def finish(self, progress: Progress) -> Outcome:
         """Keep the best average or the last, publish the model, and write its card."""
         best = self.write_last(progress)
+        for note in unfinished(self.config, progress.step):
+            self.callbacks.on_message(note)
         model = published(self.folder, self.config.name, self.part, self.callbacks)
         self.choose_default_mode(model)
         outcome = Outcome(
@@ -175,7 +175,9 @@ class ModelInTraining:
             meta["best"] = {"step": best["step"], "held_out_loss": round(best["score"], 5)}
         if final and (why := why_none(self.setup.dataset, self.setup.held_out, self.device)):
             meta["no_fad"] = why
-        if header.kind == "unet":
+        if header.kind == STUDENT:
+            header = header_after(header, config, step)
+        if header.kind in ("unet", STUDENT):
             meta["labels"] = self.setup.dataset.labels()[:MAX_LABELS]
         if final and header.kind == "unet":
             meta |= grids_of(
@@ -254,6 +256,7 @@ class ModelInTraining:
         queries = [Query(text=text) for text in self.config.prompts]
         queries += [Query(image=self.run_dir / image) for image in self.config.images]
         on_message, report = self.callbacks.on_message, self.callbacks.on_progress
+        sampling = student_sampling(ModelFolder(self.folder)) if self.part == STUDENT else {}
         make_samples(
             self.folder,
             queries,
@@ -261,6 +264,7 @@ class ModelInTraining:
             step,
             log,
             vocoder=self.vocoder,
+            sampling=sampling,
             device=self.device,
             on_message=on_message,
             report=report,
@@ -270,7 +274,14 @@ class ModelInTraining:
             return
         try:
             embedder = backbone.load(self.device)
-            fad = held_out_fad(self.folder, held_out, embedder, device=self.device, report=report)
+            fad = held_out_fad(
+                self.folder,
+                held_out,
+                embedder,
+                sampling=sampling,
+                device=self.device,
+                report=report,
+            )
         except (ClipsonicError, torch.OutOfMemoryError) as error:
             on_message(f"No FAD of held-out frames: {str(error).splitlines()[0]}")
             return
@@ -313,32 +324,6 @@ def published(folder: Path, name: str, part: str, callbacks: TrainCallbacks) -> 
         reason = f"{reason} {REMEDY}"
     callbacks.on_message(f"note: the model stays in {folder}. {reason}")
     return ModelFolder(folder)
-
-
-def command_for(
-    model: ModelFolder, part: str, prompts: Sequence[str] = (), image: str | None = None
-) -> str | None:
-    """Return the command that makes a sound with a part, if the model is complete for one.
-
-    The query is the first prompt, else the image, even where the part is not for images, else
-    :data:`PROMPT`. The part itself need not be written yet.
-    """
-    usual = default_mode(model, "text")[0]
-    modes = (usual, *TEXT_MODES)
-    for mode in modes if prompts or image is None else ("iq", *modes):
-        parts = MODES[mode].weights
-        fits = part in ("vocoder", *parts) or (mode == "iq" and not part.startswith("unet-"))
-        if fits and all(map(model.has, {*parts} - {part})):
-            break
-    else:
-        return None
-    command, kind = f"clipsonic generate --model {shlex.quote(model.name)}", MODES[mode].query
-    if kind == "image":
-        command = f"{command} --image {shlex.quote(str(image))}"
-    else:
-        command = f"{command} {shlex.quote(next(iter(prompts), PROMPT))}"
-    default = mode == (usual if kind == "text" else DEFAULT_MODE[kind])
-    return command if default else f"{command} --mode {mode}"
 
 
 def run_id(config: RunConfig) -> str:

@@ -1,6 +1,8 @@
 """The Frechet audio distance of a U-Net on held-out frames, as training goes on."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,6 +55,7 @@ def held_out_fad(
     held_out: FramesAndSounds,
     backbone: Backbone,
     *,
+    sampling: Mapping[str, Any] | None = None,
     device: torch.device,
     report: Report = silent,
 ) -> float | None:
@@ -60,13 +63,15 @@ def held_out_fad(
 
     The clips' own sounds are their mels through the same vocoder, so that only the U-Net is judged.
     So few clips, at most :data:`CLIPS`, make the distance larger than it is: compare it within a
-    run, and no further. It is None for fewer than :data:`LEAST_CLIPS`.
+    run, and no further. It is None for fewer than :data:`LEAST_CLIPS`. ``sampling`` has fields of
+    the recipe, such as a student's.
 
     Source: Kilgour et al. 2019; CLIPSonic section 3, "Evaluation metrics".
     """
     clips, able = held_out.clips, _able(held_out.clips)[:CLIPS]
     if len(able) < LEAST_CLIPS:
         return None
+    recipe = Recipe(mode=MODE, **{"steps": STEPS, **(sampling or {})})
     generator = torch.Generator().manual_seed(0)
     made, real = Moments(backbone.dim), Moments(backbone.dim)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -75,7 +80,7 @@ def held_out_fad(
         for start in range(0, len(able), AT_ONCE):
             batch = able[start : start + AT_ONCE]
             embeds = torch.stack([held_out.draw(clip, generator)["embed"] for clip in batch])
-            for sound in sonic.render(Recipe(mode=MODE, steps=STEPS), embeds, batch):
+            for sound in sonic.render(recipe, embeds, batch):
                 made.add(backbone.embed(sound.samples, sound.sample_rate))
             mels = torch.stack([clips.mel(clips.place(clip), 0, NATIVE_FRAMES) for clip in batch])
             with torch.no_grad():

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from clipsonic_cli.config import StudentConfig
 from clipsonic_cli.device import cores
 from clipsonic_cli.ranges import round_up
 from clipsonic_cli.trainer.config import TrainConfig, longest_warmup
@@ -82,9 +83,12 @@ def choose(
     if paper and start is None:
         network = replace(network, **row.paper_network)
     network = fit_to_encoder(network, request.stage, resolved.encoder)
+    if isinstance(network, StudentConfig) and request.calls is not None:
+        network = replace(network, calls=request.calls)
 
     # Diffusion process.
-    diffusion = start.diffusion if start and not paper else row.diffusion.get(request.preset)
+    own = start is not None and (not paper or row.teacher is not None)
+    diffusion = start.diffusion if start and own else row.diffusion.get(request.preset)
     if request.extensions.zero_snr and diffusion is not None:
         prediction = "v" if diffusion.prediction == "eps" else diffusion.prediction
         diffusion = replace(diffusion, schedule="cosine-zero-snr", prediction=prediction)

@@ -1,8 +1,9 @@
 """Samples of a model in training: audio, and images of its mels, for fixed queries."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,6 +34,7 @@ def make_samples(
     *,
     device: torch.device,
     vocoder: str | None = None,
+    sampling: Mapping[str, Any] | None = None,
     steps: int = DEFAULT_STEPS["dpmpp"],
     seconds: float = 4.0,
     on_message: Callable[[str], None] = lambda _line: None,
@@ -45,7 +47,8 @@ def make_samples(
     the model's default mode, or else in the first mode of Table 1 whose parts are there and fit.
     torch's global generators are left as they were. A failure is a message and ends nothing.
 
-    ``vocoder`` is a name, None the model's default; ``steps`` are the sampler's, of ``seconds`` of
+    ``vocoder`` is a name, None the model's default; ``sampling`` has fields of the recipes, such as
+    a student's; ``steps`` are the sampler's, of ``seconds`` of
     audio; ``on_message`` is called with each failure and each query made in another mode.
     """
     recipes = [
@@ -54,9 +57,9 @@ def make_samples(
             image=None if query.image is None else str(query.image),
             mode=default_mode(ModelFolder(folder), query.kind)[0],
             vocoder=vocoder,
-            steps=steps,
             seconds=seconds,
             seed=position,
+            **{"steps": steps, **(sampling or {})},
         )
         for position, query in enumerate(queries, 1)
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from clipsonic_cli.atomic import why_unwritable, written
 from clipsonic_cli.data.splits import SplitDraw, same_test_clips
 from clipsonic_cli.errors import BadBundle, MissingWeights, UsageError
-from clipsonic_cli.modes import MODES
+from clipsonic_cli.modes import MODES, STUDENT, TAUGHT
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.assets import part_here
 from clipsonic_cli.store.bundle import Header
@@ -138,17 +138,18 @@ def _unfetched(kind: str) -> str:
 def take_over(base: ModelFolder, folder: Path, part: str) -> None:
     """Copy what is not trained into the run's ``model/``, so that the part can be used at once.
 
-    A model that begins with its own U-Net takes over no other U-Net, nor statistics or bridge of
-    the frames that was trained on; and none takes over a prior that was supervised by the texts of
-    another data set.
+    A model that begins with its own U-Net takes over no other U-Net or student, nor statistics or
+    bridge of the frames that was trained on; and none takes over a prior that was supervised by the
+    texts of another data set.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not base.path.is_dir():
         return
-    parts = {name for mode in MODES.values() for name in mode.weights} | {"vocoder"}
+    parts = {name for mode in MODES.values() for name in mode.weights} | {STUDENT, "vocoder"}
     parts -= {"prior-sd", part}
     if part.startswith("unet"):
-        parts -= {name for name in parts if name.startswith("unet")} | {"statistics", "bridge"}
+        parts -= {name for name in parts if name.startswith("unet")}
+        parts -= {STUDENT, "statistics", "bridge"}
     for path in sorted(base.path.iterdir()):
         notice = path.suffix == ".md" and path.name != CARD
         wanted = notice or (path.suffix == SUFFIX and path.stem in parts)
@@ -159,7 +160,7 @@ def take_over(base: ModelFolder, folder: Path, part: str) -> None:
 def publish(folder: Path, name: str, part: str) -> tuple[ModelFolder, list[Path]]:
     """Copy a finished part, and what the model lacks, from the run's ``model/`` to the models.
 
-    The statistics go with the U-Net that reads frames.
+    The statistics go with the U-Net that reads frames; a student of the one before is put aside.
 
     Returns:
         The model; and the copies of parts that are replaced, if the same run did not train them.
@@ -177,6 +178,11 @@ def publish(folder: Path, name: str, part: str) -> tuple[ModelFolder, list[Path]
             former += _keep_former(to, path)
         if path.stem in replaced or not to.exists():
             copy(path, to)
+    student = model.path / f"{STUDENT}{SUFFIX}"
+    if part == TAUGHT and student.exists():
+        aside = _free_name(student)
+        student.rename(aside)
+        former.append(aside)
     return model, former
 
 
@@ -184,10 +190,15 @@ def _keep_former(path: Path, new: Path) -> list[Path]:
     """Copy a part that is going to be replaced, if it is not of the same run; return the copy."""
     if _meta_of(path).get("run") == _meta_of(new).get("run") is not None:
         return []
-    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
-    former = next(name for name in names if not name.exists())
+    former = _free_name(path)
     copy(path, former)
     return [former]
+
+
+def _free_name(path: Path) -> Path:
+    """Return a name for a former part, such as unet.safetensors.1, that no file has."""
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _meta_of(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipsonic_cli.atomic import check_writable
-from clipsonic_cli.config import PAPER_VOCODER, PRESETS, TRAINED_VOCODERS
+from clipsonic_cli.config import PAPER_VOCODER, PRESETS, STUDENT_CALLS, TRAINED_VOCODERS
 from clipsonic_cli.data import READERS
 from clipsonic_cli.data.check import Kind
 from clipsonic_cli.data.clips import check_exists
@@ -16,8 +16,9 @@ from clipsonic_cli.data.report import Survey
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.images import read_image
 from clipsonic_cli.preparation.catalogue import is_catalogue
+from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.store.bundle import Header
+from clipsonic_cli.store.bundle import Header, read_header, training_window
 from clipsonic_cli.store.model_folders import RUN_FILE, RUNS, ModelFolder
 from clipsonic_cli.text import counted
 from clipsonic_cli.trainer.config import TrainConfig
@@ -84,6 +85,8 @@ class TrainRequest:
     size: str | None = None
     vocoder: str | None = None
     """What the stage "vocoder" trains, a name of ``VOCODER_ROWS``; None is the paper's."""
+    calls: int | None = None
+    """Network calls that the stage "student" trains for, one of ``STUDENT_CALLS``; None is 4."""
     base: str | None = None
     """The model that gives what is not trained, or "published"."""
     warm_start: str | None = None
@@ -148,6 +151,7 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     """
     # Check names and numbers.
     _check_vocoder(request)
+    _check_calls(request)
     sizes = request.row.sizes
     if request.preset not in PRESETS:
         raise unknown("preset", request.preset, list(PRESETS))
@@ -177,9 +181,11 @@ def resolve(request: TrainRequest, *, gpu: bool, processes: int) -> Resolved:
     base = publish.base_of(request.base, request.name, paper=request.preset == "paper", gpu=gpu)
     kind = request.part.encoder
     encoder = None if kind is None else publish.encoder_of(base, request.name, kind)
-    start = None
-    if request.warm_start is not None:
-        start = find_warm_start(request.warm_start, request.stage, request.space)
+    start, name = None, request.warm_start
+    if request.row.teacher is not None:
+        name = _teacher(request, base)
+    if name is not None:
+        start = find_warm_start(name, request.stage, request.space)
         _check_warm_start(request, start, base, encoder)
     return Resolved(base=base, encoder=encoder, warm_start=start)
 
@@ -230,6 +236,43 @@ def _check_vocoder(request: TrainRequest) -> None:
             f"The paper's vocoder is {PAPER_VOCODER}, not {request.vocoder}. Leave out `preset`, "
             "or `vocoder`."
         )
+
+
+def _check_calls(request: TrainRequest) -> None:
+    """Check that network calls are given for a student only, and a number that it can have."""
+    if request.calls is None:
+        return
+    if request.stage != "student":
+        raise UsageError(
+            f"`calls` has no meaning for the stage '{request.stage}', but for: student. Leave it "
+            "out."
+        )
+    if request.calls not in STUDENT_CALLS:
+        allowed = ", ".join(map(str, STUDENT_CALLS))
+        raise UsageError(f"`calls` is {shown(request.calls)}; it must be one of {allowed}.")
+
+
+def _teacher(request: TrainRequest, base: ModelFolder) -> str:
+    """Return the name of the model whose U-Net teaches a student: the base."""
+    if request.warm_start is not None:
+        raise UsageError(
+            f"`warm_start` has no meaning for the stage '{request.stage}', which begins with the "
+            "U-Net of its `base`. Leave it out."
+        )
+    if not base.path.is_dir():
+        raise UsageError(
+            "A student learns from a trained U-Net, and published weights have none. Train one "
+            "first (the stage 'unet'), or name a model or a run that has one as `base`."
+        )
+    path = base.part(request.row.teacher or "")
+    if path.is_file():
+        window = training_window(read_header(path))
+        if window != request.extensions.window:
+            raise UsageError(
+                f"The U-Net of '{base.name}' was trained on {window} frames, not on "
+                f"{request.extensions.window}. Give `window` {window}."
+            )
+    return base.name
 
 
 def _check_warm_start(

@@ -142,6 +142,11 @@ def resume(
         # Change settings, and check them.
         config = read_run_config(run_dir)
         changed = replace(config.train, **(train_changes or {}))
+        if config.row.teacher is not None and changed.steps != config.train.steps:
+            raise UsageError(
+                f"`steps` is {changed.steps}; the phases of a {config.stage} were planned for "
+                f"{config.train.steps}. Leave it out, or begin another run."
+            )
         config = replace(config, train=changed, **(changes or {}))
         check_trackers(config.trackers)
         if not overwrite:

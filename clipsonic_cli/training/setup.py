@@ -81,7 +81,7 @@ def build(
         kind=config.stage,
         config=config.network,
         mel=spec if mel_frames else None,  # priors and bridges make no mel
-        diffusion=config.diffusion,
+        diffusion=None if config.diffusion is None else row.left_with(config.diffusion),
         space=None if encoder is None else config.space,
         encoder=None if encoder is None else encoder.identity,
     )

@@ -46,7 +46,11 @@ class StageRow:
     lr: Mapping[str, float]
     """Default learning rate of each size."""
     diffusion: Mapping[str, DiffusionConfig] = field(default_factory=dict)
-    """By preset; empty for a vocoder."""
+    """By preset; empty for a vocoder, and where the network has its teacher's."""
+    teacher: str | None = None
+    """The part that the network begins as, and learns from."""
+    left_with: Callable[[DiffusionConfig], DiffusionConfig] = lambda diffusion: diffusion
+    """Returns the process that the network is used with, of that it is trained on."""
     encoder_fields: Mapping[str, str] = field(default_factory=dict)
     """Fields of the encoder's configuration, and the network's fields that must equal them."""
     default: Mapping[str, Any] = field(default_factory=dict)

@@ -39,6 +39,7 @@ from clipsonic_cli.store.bundle import Header, Network
 from clipsonic_cli.trainer.denoiser import BridgeObjective, PriorObjective, UNetObjective
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.training.stage_row import Encoder, Part, StageRow
+from clipsonic_cli.training.student_stage import STUDENT_ROW
 from clipsonic_cli.training.vocoder_stage import VOCODER_ROWS
 from clipsonic_cli.types import Space, Stage
 
@@ -123,6 +124,7 @@ STAGES: Mapping[Stage, StageRow] = {
         dataset=_moments,
         load_published=lambda network, weights: load_trunk(cast(UNet, network), weights),
     ),
+    "student": STUDENT_ROW,
     "prior": StageRow(
         parts={
             "clip-image": Part(
@@ -207,10 +209,11 @@ def spaces_with(extension: str, stage: Stage) -> list[Space]:
 def size_of(network: Network, stage: Stage) -> str | None:
     """Return the name of a network's size, or None for a size of its own.
 
-    The fields that follow the encoder do not matter, nor does a prior's kind of attention.
+    The fields that follow the encoder do not matter, nor do a prior's kind of attention and a
+    student's calls.
     """
     row = row_of_network(stage, network)
-    ignored = {*row.encoder_fields.values(), *row.paper_network}
+    ignored = {*row.encoder_fields.values(), *row.paper_network, "calls"}
 
     def compared(network: Network) -> dict[str, Any]:
         return {name: value for name, value in asdict(network).items() if name not in ignored}

@@ -20,7 +20,8 @@ from clipsonic_cli.preparation.statistics import (
 from clipsonic_cli.store import bundle
 from clipsonic_cli.store.model_folders import SUFFIX
 from clipsonic_cli.training import data_setup, publish
-from clipsonic_cli.training.export import Outcome, command_for, published
+from clipsonic_cli.training.command import command_for
+from clipsonic_cli.training.export import Outcome, published
 from clipsonic_cli.training.request import Resolved, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.stage_row import Encoder
 from clipsonic_cli.training.stages import STAGES

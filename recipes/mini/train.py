@@ -1,6 +1,7 @@
 """Step 3 of the embedded model: trains its U-Net, its prior, its bridge and its vocoders.
 
     python recipes/mini/train.py unet --out runs/mini --minutes 60
+    python recipes/mini/train.py student --out runs/mini --steps 4000  # of the U-Net above
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py bridge --out runs/mini --steps 4000
     python recipes/mini/train.py bigvgan --out runs/mini --minutes 60
@@ -41,11 +42,13 @@ from torch.nn.functional import normalize
 
 from clipsonic_cli.config import (
     BRIDGE_SIZES,
+    STUDENT_SIZES,
     VOCODER_SIZES,
     VOCOS_SIZES,
     DiffusionConfig,
     MelSpec,
     PriorConfig,
+    StudentConfig,
     UNetConfig,
 )
 from clipsonic_cli.diffusion.process import Process
@@ -58,7 +61,7 @@ from clipsonic_cli.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
 )
-from clipsonic_cli.models.unet import UNet
+from clipsonic_cli.models.unet import UNet, begin_as_student
 from clipsonic_cli.models.vocos import Vocos
 from clipsonic_cli.preparation.statistics import FrameSums, embed_bank, measure
 from clipsonic_cli.store import assets
@@ -70,6 +73,12 @@ from clipsonic_cli.trainer.loop import train
 from clipsonic_cli.trainer.objective import Objective
 from clipsonic_cli.trainer.progress import Progress
 from clipsonic_cli.trainer.spectra import VocosObjective
+from clipsonic_cli.trainer.student import (
+    StudentObjective,
+    calls_after,
+    phases_of,
+    student_process,
+)
 from clipsonic_cli.trainer.tracking import MetricsLog
 from clipsonic_cli.trainer.vocoder import VocoderObjective
 from clipsonic_cli.training.bridge import choose_entry
@@ -123,6 +132,32 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
         log_every=25,
     )
     return UNetObjective(network, Process(process)), dataset, config, header
+
+
+def student(out: Path, steps: int) -> Part:
+    """Return what the training of the U-Net's student needs, whose phases share out the steps."""
+    features = read_features(need(out, "features.pt", "clip.py"))
+    taught = load(need_part(out, "unet"), kind="unet")
+    assert taught.header.diffusion is not None  # a U-Net's header has one
+    process = taught.header.diffusion
+    size = replace(STUDENT_SIZES["mini"], cond_dim=features.picture_embeds.shape[-1])
+    network, teacher = UNet(size), UNet(size)
+    network.load_state_dict(begin_as_student(network, taught.weights))
+    for each in (network, teacher):
+        each.to(memory_format=torch.channels_last)
+    header = replace(taught.header, kind="student", config=size, diffusion=student_process(process))
+    phases = phases_of(size.calls, steps)
+    objective = StudentObjective(network, teacher, Process(process), phases=phases)
+    config = TrainConfig(
+        lr=3e-4,
+        warmup=200,
+        ema_decay=0.99,
+        clip_norm=1.0,
+        precision="bfloat16",
+        save_every=250,
+        log_every=25,
+    )
+    return objective, PictureSounds(read_sounds(out, "train"), features), config, header
 
 
 def text_embeds(space: Space, features: Features) -> tuple[str, Tensor]:
@@ -237,7 +272,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
 def main() -> None:
     """Run the step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("part", choices=list(PARTS))
+    parser.add_argument("part", choices=[*PARTS, "student"])
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--minutes", type=float, help="stop after this long")
     parser.add_argument("--steps", type=int, default=200_000, help="stop at this step")
@@ -245,7 +280,8 @@ def main() -> None:
     out: Path = arguments.out
 
     torch.manual_seed(0)  # of the first weights; everything after draws from the trainer's own
-    objective, dataset, config, header = PARTS[arguments.part](out)
+    part = PARTS.get(arguments.part, partial(student, steps=arguments.steps))
+    objective, dataset, config, header = part(out)
     config = replace(config, steps=arguments.steps)
     model = out / "model" / f"{arguments.part}.safetensors"
     model.parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +299,12 @@ def main() -> None:
         if arguments.part == "bridge":
             meta |= entry(out, weights)
         weights = {name: weight.half() for name, weight in weights.items()}
-        write(model, Bundle(header=replace(header, meta=meta), weights=weights))
+        network = header.config
+        if isinstance(network, StudentConfig):
+            calls = calls_after(network.calls, config.steps, progress.step)
+            network = replace(network, calls=calls)
+        done = replace(header, config=network, meta=meta)
+        write(model, Bundle(header=done, weights=weights))
         shown = ", ".join(f"{name} {loss:.4f}" for name, loss in progress.losses.items())
         print(f"{arguments.part} {progress.step}: {meta['minutes']} min, {shown}", flush=True)
 

@@ -42,11 +42,11 @@ SURFACE = {
         --debug --help --json --quiet --unset --yes -h -q -y
     """,
     "train": """
-        --base --batch-size --compile --cond-cosine --condition --critics-from --crops --data
-        --data-format --debug --device --drop --dry-run --frame-rate --help --json --licence --lr
-        --mean-of --micro-batch --min-snr --minutes --multi-scale --name --no-compile --output
-        --overwrite --precision --preset --prompt --quiet --resume --sample-every --save-every
-        --seed --size --stage --steps --test-share --text-share --tracker --valid-share
+        --base --batch-size --calls --compile --cond-cosine --condition --critics-from --crops
+        --data --data-format --debug --device --drop --dry-run --frame-rate --help --json
+        --licence --lr --mean-of --micro-batch --min-snr --minutes --multi-scale --name --no-compile
+        --output --overwrite --precision --preset --prompt --quiet --resume --sample-every
+        --save-every --seed --size --stage --steps --test-share --text-share --tracker --valid-share
         --validate-every --vocoder --warm-start --window --workers --zero-snr -d -h -o -q
     """,
 }

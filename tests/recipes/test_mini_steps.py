@@ -59,6 +59,7 @@ def test_a_program_that_is_not_there_is_reported():
     ("arguments", "told"),
     [
         (["clip.py"], "efficientnet*.whl is missing: run recipes/mini/data.py first"),
+        (["train.py", "student"], "features.pt is missing: run recipes/mini/clip.py first"),
         (["train.py", "unet"], "features.pt is missing: run recipes/mini/clip.py first"),
         (["train.py", "bigvgan"], "clips.jsonl is missing: run recipes/mini/data.py first"),
         (["evaluate.py"], "labels.json is missing: run recipes/mini/data.py first"),

@@ -6,6 +6,7 @@ from clipsonic_cli.config import (
     MelSpec,
     PriorConfig,
     StatisticsConfig,
+    StudentConfig,
     UNetConfig,
     VocoderConfig,
     VocosConfig,
@@ -20,6 +21,14 @@ UNET = Header(
     space="clip-image",
     encoder="mini-1",
     meta={"steps": 7, "licence": "CC0-1.0"},
+)
+STUDENT = Header(
+    kind="student",
+    config=StudentConfig(channels=32, calls=2),
+    mel=MelSpec(),
+    diffusion=DiffusionConfig(prediction="v", variance="fixed"),
+    space="clip-image",
+    encoder="mini-1",
 )
 PRIOR = Header(
     kind="prior",

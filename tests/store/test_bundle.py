@@ -9,13 +9,19 @@ from contextlib import suppress
 
 import pytest
 import torch
-from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, UNET, VOCODER, VOCOS
+from headers import BRIDGE, CLAP, CLIP, PRIOR, STATISTICS, STUDENT, UNET, VOCODER, VOCOS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from clipsonic_cli.config import DiffusionConfig, PriorConfig, VocoderConfig
+from clipsonic_cli.config import (
+    DiffusionConfig,
+    PriorConfig,
+    StudentConfig,
+    UNetConfig,
+    VocoderConfig,
+)
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.store.bundle import (
     KEY,
@@ -27,7 +33,7 @@ from clipsonic_cli.store.bundle import (
     write,
 )
 
-HEADERS = [UNET, PRIOR, BRIDGE, VOCODER, VOCOS, STATISTICS, CLIP, CLAP]
+HEADERS = [UNET, STUDENT, PRIOR, BRIDGE, VOCODER, VOCOS, STATISTICS, CLIP, CLAP]
 
 anything_goes = settings(
     max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -169,7 +175,7 @@ def test_another_format_version_is_rejected_with_both_named(path, version):
         (lambda h: h["config"].update(channels=True), "config.channels is True"),
         (lambda h: h["config"].update(channel_mult=[1, "2"]), r"channel_mult\[1\] is '2'"),
         (lambda h: h["diffusion"].update(schedule="linear"), "is 'linear', allowed: cosine|linear"),
-        (lambda h: h.update(kind="gan"), "kind 'gan'; known: unet, prior"),
+        (lambda h: h.update(kind="gan"), "kind 'gan'; known: unet, student, prior"),
         (lambda h: h.update(kind=["unet"]), "kind"),
         (lambda h: h.update(mel=None), "needs 'mel'"),
         (lambda h: h.update(space="clap"), "clap"),
@@ -292,6 +298,8 @@ def test_a_vocoder_of_a_kind_that_is_not_known_is_a_bad_bundle(tmp_path):
     [
         (UNET, {"encoder": None}, "needs 'encoder'"),
         (UNET, {"config": PriorConfig()}, "PriorConfig"),
+        (STUDENT, {"config": UNetConfig()}, "UNetConfig"),
+        (STUDENT, {"config": StudentConfig(calls=0)}, "calls is 0, allowed: 1 to 128"),
         (UNET, {"diffusion": DiffusionConfig(variance="fixed")}, "learn_variance True"),
         (PRIOR, {"config": PriorConfig(num_timesteps=10)}, "num_timesteps 10"),
         (VOCODER, {"mel": None}, "needs 'mel'"),

@@ -17,7 +17,8 @@ from clipsonic_cli.store import assets, bundle, model_folders
 from clipsonic_cli.store.step_grids import step_grid
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.training import step_grids
-from clipsonic_cli.training.export import command_for, run_id
+from clipsonic_cli.training.command import command_for
+from clipsonic_cli.training.export import run_id
 from clipsonic_cli.training.request import Source, TrainCallbacks, TrainRequest
 from clipsonic_cli.training.run import begin, resume
 from clipsonic_cli.training.run_config import Extensions, read_run_config
@@ -306,3 +307,8 @@ def test_a_runs_id_tells_it_from_others_however_long_it_goes_on(run):
 def test_a_frame_is_the_query_where_there_are_no_labels(part):
     command = command_for(model_folders.find("mini"), part, (), "frame.png")
     assert command == "clipsonic generate --model mini --image frame.png"
+
+
+def test_a_student_is_heard_by_its_preset():
+    command = command_for(model_folders.find("mini"), "student", ("a photo of dog",))
+    assert command == "clipsonic generate --preset instant --model mini 'a photo of dog'"

@@ -138,6 +138,19 @@ def test_publishing_replaces_the_part_and_adds_what_lacks(own, micro, tmp_path):
     ).read_bytes()
 
 
+def test_a_student_goes_with_its_teacher(own, micro_student, tmp_path):
+    publish.take_over(model_folders.find(micro_student), tmp_path / "other", "prior")
+    assert "student" in stems(tmp_path / "other")
+    publish.take_over(model_folders.find(micro_student), tmp_path / "new", "unet")
+    assert "student" not in stems(tmp_path / "new")
+    publish.publish(tmp_path / "other", "own", "student")
+    assert "student" in stems(own)
+    trained_by(tmp_path / "other" / "unet.safetensors", "me")
+    _, former = publish.publish(tmp_path / "other", "own", "unet")
+    assert "student" not in stems(own)
+    assert [path.name for path in former] == ["unet.safetensors.1", "student.safetensors.1"]
+
+
 def test_a_part_that_is_replaced_is_kept_unless_the_same_run_trained_it(own, micro, tmp_path):
     made = tmp_path / "model"
     shutil.copytree(micro, made)

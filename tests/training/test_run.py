@@ -62,7 +62,8 @@ def home(tmp_path_factory):
 def make_request(home, micro, videos, tmp_path_factory):
     """Return a function that builds requests: micro's networks, three steps, a new model each."""
     runs, numbers = tmp_path_factory.mktemp("runs"), itertools.count()
-    starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start")), "bridge": None}
+    starts = {"prior": prior_as_sd(micro, tmp_path_factory.mktemp("start"))}
+    starts |= {"bridge": None, "student": None}
 
     def make_request(loop=None, **wanted):
         name = f"it-{next(numbers)}"
@@ -209,6 +210,7 @@ def test_a_bridge_of_the_frames_adds_its_mode_to_a_model(unbroken):
         ("unet", "unet"),
         ("prior", "prior-sd"),
         ("bridge", "bridge"),
+        ("student", "student"),
         pytest.param("vocoder", "vocoder", marks=pytest.mark.slow),
     ],
 )
@@ -330,6 +332,58 @@ def test_a_prior_joins_the_model_of_the_unet(make_request):
     assert sonic("a photo of violin", mode="sd", steps=1, seconds=0.3).samples.isfinite().all()
 
 
+def test_a_student_of_the_unet_joins_its_model(unbroken):
+    request, outcome = unbroken("student")
+    command = f"clipsonic generate --preset instant --model {request.name} 'a photo of dog barking'"
+    assert (outcome.step, outcome.part, outcome.command) == (3, "student", command)
+    header = published(request, "student").header
+    assert (header.kind, header.config.calls, header.config.max_guidance) == ("student", 4, 4.0)
+    assert header.diffusion == DiffusionConfig(prediction="v", variance="fixed")
+    assert header.meta["labels"] == ["dog barking", "violin"]
+    sound = ClipSonic.load(request.name)("a dog", mode="zs", student=True, seconds=0.3)
+    assert (sound.recipe.steps, sound.recipe.student) == (4, True)
+    assert sound.samples.isfinite().all()
+
+
+def test_a_student_begins_as_the_unet_and_is_taught_by_it(unbroken, micro):
+    """Three steps at a small rate leave it near; what predicted a variance is gone."""
+    request, _ = unbroken("student")
+    ours, theirs = (
+        published(request, "student").weights,
+        bundle.load(micro / "unet.safetensors", kind="unet").weights,
+    )
+    assert {name for name in ours if name not in theirs} == {
+        f"guidance_embed.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")
+    }
+    for name, weight in theirs.items():
+        start = weight[:1] if name.startswith("out.2.") else weight
+        torch.testing.assert_close(ours[name].float(), start, atol=5e-3, rtol=0)
+    assert torch.equal(ours["null_cond"].float(), theirs["null_cond"].half().float())
+
+
+def test_a_student_that_stops_early_takes_the_calls_it_has_learned(make_request):
+    few = make_request({"steps": 600, "save_every": 1}, **STUDENT, calls=1)
+    said = messages_of(begin, few, stopping(1))
+    assert (
+        "the student learns guidance in 32 calls, then fewer: 16 from step 150, 8 from step 225, "
+        "4 from step 300, 2 from step 375, 1 from step 450"
+    ) in said
+    sonic = ClipSonic.load(few.run_dir / "model")
+    assert sonic("a dog", mode="zs", student=True, seconds=0.3).recipe.steps == 32
+    with pytest.raises(UsageError, match="phases of a student were planned for 600"):
+        resume(few.run_dir, device=CPU, train_changes={"steps": 700})
+    said = messages_of(resume, few.run_dir, minutes=1e-3)
+    assert (
+        "note: the student takes 32 calls so far, not 1; let the run go on to its last step" in said
+    )
+
+
+def test_a_student_without_a_teacher_is_said_to_need_one(make_request, micro, tmp_path):
+    bare = shutil.copytree(micro, tmp_path / "bare", ignore=shutil.ignore_patterns("unet.*"))
+    with pytest.raises(UsageError, match=r"has no unet to begin with\. Train it first"):
+        resolve(make_request(**STUDENT, base=str(bare)), gpu=False, processes=1)
+
+
 def test_a_text_condition_makes_a_unet_of_its_own(make_request):
     requested = make_request({"steps": 1}, space="clip-text")
     assert begin(requested, device=CPU).command.endswith("--mode clip-tta")
@@ -440,6 +494,7 @@ def test_what_is_beyond_the_paper_reaches_the_loop(make_request):
     assert header.meta["settings"]["cond_cosine"] == 0.6
 
 
+STUDENT = {"stage": "student", "warm_start": None}
 REFUSED = [
     ({"preset": "papr"}, UsageError, "Did you mean 'paper'"),
     ({"size": "huge"}, UsageError, "Unknown size 'huge'"),
@@ -454,6 +509,12 @@ REFUSED = [
     ({"trackers": ("wand",)}, UsageError, "Did you mean 'wandb'"),
     ({"images": ("no.png",)}, UsageError, "no image no.png"),
     ({"source": Source(data="nowhere")}, UsageError, "There is no data"),
+    ({"calls": 4}, UsageError, "`calls` has no meaning for the stage 'unet'"),
+    ({**STUDENT, "calls": 3}, UsageError, "`calls` is 3; it must be one of 16, 8, 4, 2, 1"),
+    ({**STUDENT, "warm_start": "mini"}, UsageError, "`warm_start` has no meaning for the stage"),
+    ({**STUDENT, "size": "base"}, UsageError, "of a size of its own, not 'base'"),
+    ({**STUDENT, "extensions": Extensions(window=128)}, UsageError, "Give `window` 64"),
+    ({**STUDENT, "extensions": Extensions(min_snr=5.0)}, UsageError, "`min_snr` has no meaning"),
     ({"extensions": Extensions(multi_scale=True)}, UsageError, "`multi_scale` has no meaning"),
 ]
 
@@ -490,6 +551,7 @@ def test_runs_of_different_parts_lie_apart(make_request):
     assert where() == "runs/music"
     assert where(stage="prior") == "runs/music-prior-sd"
     assert where(stage="vocoder") == "runs/music-vocoder"
+    assert where(stage="student") == "runs/music-student"
     assert where(space="clip-text") == "runs/music-clip-text"
 
 

@@ -76,7 +76,7 @@ def test_the_run_is_suggested_for_its_name_and_its_model(tmp_path, monkeypatch, 
     [
         ({"format": 5}, "format 5, this clipsonic reads 1 to 4"),
         ({"name": 3}, "run.name is 3, not of type str"),
-        ({"stage": "vocal"}, "allowed: unet, prior, bridge, vocoder"),
+        ({"stage": "vocal"}, "allowed: unet, student, prior"),
         (
             {"stage": "prior", "space": "clap-text"},
             "is conditioned on clip-image, not on clap-text",
@@ -168,7 +168,12 @@ def test_all_that_is_beyond_the_paper_has_a_meaning_somewhere():
 @pytest.mark.parametrize(
     ("extensions", "stage", "space", "reason"),
     [
-        (Extensions(window=128), "vocoder", "clip-image", "stage 'vocoder', but for: unet"),
+        (
+            Extensions(window=128),
+            "vocoder",
+            "clip-image",
+            "stage 'vocoder', but for: student, unet",
+        ),
         (Extensions(multi_scale=True), "unet", "clip-image", "stage 'unet', but for: vocoder"),
         (Extensions(zero_snr=True), "vocoder", "clip-image", "but for: prior, unet"),
         (Extensions(mean_of=3), "unet", "clip-text", "condition 'clip-text', but for: clip-image"),

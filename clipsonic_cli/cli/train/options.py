@@ -5,7 +5,7 @@ from typing import get_args
 
 from clipsonic_cli import types
 from clipsonic_cli.cli.options import data, model_names, number, option, run, whole
-from clipsonic_cli.config import PRESETS, TRAINED_VOCODERS, UNET_SIZES
+from clipsonic_cli.config import PRESETS, STUDENT_CALLS, TRAINED_VOCODERS, UNET_SIZES
 from clipsonic_cli.store.manifest import ASSETS
 
 PRECISIONS = ("float32", "bfloat16")
@@ -44,9 +44,10 @@ VALID_SHARE = data(
 )
 STAGE = model(
     "--stage NAME",
-    "unet: the mel diffusion; prior: text to image embeddings, for mode sd; bridge: what frames "
-    "are like, for mode db; vocoder: BigVGAN or Vocos; statistics: of the frames, for the modes "
-    "ms, ra and rt, in seconds and as part of unet too.",
+    "unet: the mel diffusion; student: the same in few steps, for generate --preset instant; "
+    "prior: text to image embeddings, for mode sd; bridge: what frames are like, for mode db; "
+    "vocoder: BigVGAN or Vocos; statistics: of the frames, for the modes ms, ra and rt, in seconds "
+    "and as part of unet too.",
     only=(*get_args(types.Stage), STATISTICS),
 )
 CONDITION = model(
@@ -72,6 +73,12 @@ VOCODER = model(
     "What --stage vocoder trains: bigvgan, the paper's and the default; or vocos, which predicts "
     "spectra and takes a fraction of the computation.",
     names=tuple(TRAINED_VOCODERS.values()),
+)
+CALLS = model(
+    "--calls N",
+    f"Steps that --stage student learns to make a sound in, a network call each: "
+    f"{', '.join(map(str, STUDENT_CALLS))}. Default: 4.",
+    whole,
 )
 BASE = model(
     "--base NAME",

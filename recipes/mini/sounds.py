@@ -199,7 +199,7 @@ class Waves:
 class PlayedWaves(Waves):
     """Pieces of sounds, each played faster or slower and at another level, and their mels.
 
-    The sounds themselves are tuned, and as loud as they can be; a vocoder is given any pitch.
+    The sounds themselves are tuned and of even loudness; a vocoder is given any pitch and level.
     """
 
     def __init__(self, sounds: Sounds, segment: int) -> None:

@@ -3,19 +3,9 @@ import sys
 from pathlib import Path
 
 import data
-import numpy as np
 import pytest
 from clip_data import read_lines
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
-
-TAKE = st.integers(900, 3000)
-
-
-def takes(lengths):
-    """Recordings that can be told apart: each is full of its own number."""
-    return [({"path": str(i)}, np.full(n, i, np.float32)) for i, n in enumerate(lengths)]
 
 
 @pytest.mark.parametrize(
@@ -26,40 +16,40 @@ def test_class_indices_are_numbers_and_spans(text, indices):
     assert data.class_indices(text) == indices
 
 
-@given(st.lists(TAKE, min_size=2, max_size=12))
-def test_no_recording_is_both_learned_and_held_out(lengths):
-    splits = data.split_takes("cat", takes(lengths))
-    result = {split: {int(take[0]) for take in chosen} for split, chosen in splits.items()}
-    assert not result["train"] & (result.get("valid", set()) | result.get("test", set()))
-    assert set().union(*result.values()) == {i for i, n in enumerate(lengths) if n > 1000}
+def test_a_split_has_as_many_clips_however_they_are_made():
+    for kind in ("recorded", "effect", "mono", "perc"):
+        for split, count in data.SPLITS.items():
+            recorded, rendered = data.numbers(kind, split, has_takes=True)
+            assert sorted(recorded + rendered) == list(range(count))
+    assert data.numbers("recorded", "test", has_takes=False) == ([], [])
+    assert data.numbers("mono", "train", has_takes=False) == ([], list(range(40)))
 
 
-def test_of_equal_recordings_none_is_both_learned_and_held_out():
-    same = [(row, np.zeros(2000, np.float32)) for row, _ in takes([2000] * 6)]
-    splits = data.split_takes("cat", same)
-    held = {id(take) for take in splits["test"]}
-    assert (len(splits["train"]), len(held)) == (4, 2)
-    assert not held & {id(take) for take in splits["train"]}
+def test_recordings_are_the_smaller_part_of_an_instruments_clips_and_half_of_an_effects():
+    for kind, share in (("mono", 4), ("effect", 2)):
+        recorded, rendered = data.numbers(kind, "train", has_takes=True)
+        assert len(recorded) * share == len(recorded) + len(rendered)
 
 
-def test_a_lone_long_recording_is_split_in_time_without_overlap():
-    whole = np.arange(data.LONG, dtype=np.float32)
-    splits = data.split_takes("rain", [({"path": "rain"}, whole)])
-    parts = [splits[split][0] for split in ("train", "valid", "test")]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert len(parts[0]) == int(0.7 * data.LONG)
+def test_recordings_of_an_instrument_are_trained_on_alone():
+    takes = [({"package": name, "author": "", "split_0_1": ""}, None) for name in "ab"]
+    split = data.takes_by_split({"kind": "poly"}, takes)
+    assert split == {"train": takes, "valid": [], "test": []}
 
 
-def test_of_a_lone_short_recording_and_of_one_take_nothing_is_held_out():
-    assert set(data.split_takes("bee", takes([5000]))) == {"train"}
-    assert set(data.split_takes("chicken", takes([5000, 6000]))) == {"train"}
+def test_every_second_clip_is_of_the_packages_in_turn(monkeypatch):
+    monkeypatch.setattr(data.render, "arrange", lambda chosen, _: "".join(chosen))
+    takes = [({"package": name}, name) for name in "aab"]
+    made = [data.arranged("x", count, takes) for count in range(6)]
+    assert made == ["aab", "aa", "aab", "b", "aab", "aa"]
 
 
-def test_the_split_does_not_depend_on_the_order_of_the_table():
-    rows = takes([2000, 3000, 4000, 5000, 6000])
-    for split, chosen in data.split_takes("cat", rows).items():
-        again = data.split_takes("cat", rows[::-1])[split]
-        assert [len(take) for take in chosen] == [len(take) for take in again]
+@pytest.mark.parametrize(
+    ("code_point", "name"),
+    [("1f408", "cat"), ("1f1e6", ""), ("0", ""), ("1f469-200d-1f373", "")],
+)
+def test_an_emoji_of_a_thing_has_its_name(code_point, name):
+    assert data.emoji_name(code_point) == name
 
 
 @pytest.mark.parametrize(
@@ -72,19 +62,6 @@ def test_the_split_does_not_depend_on_the_order_of_the_table():
 )
 def test_a_title_is_made_of_name_and_folder(path, title):
     assert data.title_of(Path(path)) == title
-
-
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [
-        ("rcc:gcompris/cat.webp", "unpacked/rcc/gcompris/cat.webp"),
-        ("cbdt:1f408", "unpacked/emoji/1f408.png"),
-        ("usr/share/cat.png", "pkg/stamps/usr/share/cat.png"),
-    ],
-)
-def test_a_row_of_the_tables_is_found_where_it_was_unpacked(path, place):
-    row = {"package": "stamps", "path": path}
-    assert data.locate(Path("pkg"), Path("unpacked"), row) == Path(place)
 
 
 def test_an_image_is_saved_on_white_within_its_size(tmp_path):

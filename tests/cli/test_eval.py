@@ -436,3 +436,15 @@ def test_the_fast_preset_takes_8_steps(asked):
     assert asked("--preset", "fast")[:2] == ("dpmpp", 8)
     assert asked("--preset", "fast", "--sampler", "ddim")[:2] == ("ddim", 50)
     assert asked("--preset", "fast", "--steps", 3)[:2] == ("dpmpp", 3)
+
+
+def test_the_preset_instant_is_of_a_student(call, fakes, micro, micro_student):
+    arguments = ("--metrics", "clap", "-n", 2, "--seconds", 0.3, "--preset", "instant")
+    code, _, (said,) = call("--model", micro, *arguments)
+    assert (code, "lacks student.safetensors. To train student" in said) == (3, True)
+    code, _, err = call("--model", micro_student, *arguments, "--sampler", "dpmpp")
+    assert (code, "takes steps of ddim, not of dpmpp. Leave out --sampler" in err[-1]) == (2, True)
+    code, _, _ = call("--model", micro_student, *arguments, "--modes", "zs", "-o", "out")
+    assert code == 0
+    (row, *_) = csv.DictReader(Path("out/report.csv").read_text().splitlines())
+    assert (row["sampler"], row["steps"], row["student"]) == ("ddim", "4", "True")

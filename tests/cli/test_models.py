@@ -44,14 +44,14 @@ def test_all_models_are_listed_with_what_they_can_do(call, tmp_path):
     code, (head, *rows), _ = call("models")
     assert code == 0
     assert head.split("\t") == [
-        *("name", "modes", "texts by", "size", "licence", "state", "default", "path"),
+        *("name", "modes", "texts by", "student", "size", "licence", "state", "default", "path"),
     ]
     cells = {row.split("\t")[0]: row.split("\t")[1:] for row in rows}
     assert list(cells) == ["mini", "birds", "music"]
     assert cells["mini"][:1] == ["iq, zs, ms, ra, rt, db, pd, sd"]
-    assert cells["mini"][3:6] == ["CC-BY-SA-4.0", "built in", "default"]
+    assert cells["mini"][4:7] == ["CC-BY-SA-4.0", "built in", "default"]
     folder = str(tmp_path / "home" / "models" / "birds")
-    assert cells["birds"][3:] == ["not stated", "yours", "", folder]
+    assert cells["birds"][4:] == ["not stated", "yours", "", folder]
     _, lines, _ = call("models", "--json")
     assert [one["default"] for one in objects(lines)] == [True, False, False]
 
@@ -185,3 +185,12 @@ def test_a_mistake_ends_in_one_line_and_code_2(call, arguments, said):
     code, out, (line,) = call("models", *arguments)
     assert (code, out) == (2, [])
     assert said in line
+
+
+def test_a_student_is_in_every_list(call, micro_student, tmp_path):
+    shutil.copytree(micro_student, tmp_path / "home" / "models" / "quick")
+    (line,) = (row for row in call("models")[1] if row.startswith("quick\t"))
+    assert line.split("\t")[3] == "4 calls"
+    calls = {one["name"]: one["student_calls"] for one in objects(call("models", "--json")[1])}
+    assert (calls["quick"], calls["birds"]) == (4, None)
+    assert "; a student of 4 calls\t" in call("download", "--list", "quick")[1][1]

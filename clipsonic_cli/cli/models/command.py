@@ -11,10 +11,10 @@ from clipsonic_cli.cli import options
 from clipsonic_cli.cli.console import Console
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.text import megabytes
+from clipsonic_cli.text import counted, megabytes
 
 ACTIONS = ("list", "default", "remove")
-COLUMNS = ("name", "modes", "texts by", "size", "licence", "state", "default", "path")
+COLUMNS = ("name", "modes", "texts by", "student", "size", "licence", "state", "default", "path")
 
 option = partial(options.option, "Options")
 
@@ -90,6 +90,7 @@ def _list(console: Console) -> None:
         cells = entry | {
             "modes": ", ".join(entry["modes"]) or "none yet",
             "texts by": entry["text_mode"] or "",
+            "student": counted(calls, "call") if (calls := entry["student_calls"]) else "",
             "size": megabytes(entry["bytes"]),
             "default": "default" if entry["default"] else "",
         }

@@ -181,7 +181,8 @@ def varied(samples: Samples, clip_id: str, *, speed: bool) -> Samples:
         samples = np.pad(samples, (0, size - len(samples)))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / RATE), 60) / 1000)
     tilt = 10 ** (draw.uniform(-TILT, TILT) * octaves / 20)
-    return in_room(even(np.fft.irfft(np.fft.rfft(samples) * tilt, size)), clip_id)
+    coloured = np.fft.irfft(np.fft.rfft(samples) * tilt, size).astype(np.float32)
+    return in_room(even(coloured), clip_id)
 
 
 def in_room(samples: Samples, clip_id: str) -> Samples:

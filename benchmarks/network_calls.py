@@ -5,12 +5,12 @@
     python benchmarks/network_calls.py --work runs/few --sounds 2 --solution 60 --steps 6
 
 Samples mini's U-Net as ``sampler_steps.py`` does, by every sampler that draws no noise, with evenly
-spaced timesteps and with those chosen for it (of other noise than is sampled here), and by every
-guidance rule. Distance is the mean absolute difference of the natural-log mel from the solution of
-the same noise by the same rule in many steps of ``dpmpp``; a call is one of the network for one
-sound, so that a guided step has two. ``--scores`` adds ``clap[mini]`` and ``fad[mini]``, which need
-all 24 sounds. Mels are kept in ``--work``, and an interrupted run goes on. Needs matplotlib for the
-figure. Hours on one core of a CPU with the defaults.
+spaced timesteps and with those in its file, which were chosen by other noise than is sampled here,
+and by every guidance rule. Distance is the mean absolute difference of the natural-log mel from the
+solution of the same noise by the same rule in many steps of ``dpmpp``; a call is one of the network
+for one sound, so that a guided step has two. ``--scores`` adds ``clap[mini]`` and ``fad[mini]``,
+which need all 24 sounds. Mels are kept in ``--work``, and an interrupted run goes on. Needs
+matplotlib for the figure. Hours on one core of a CPU with the defaults.
 """
 
 import argparse
@@ -33,8 +33,9 @@ from clipsonic_cli.diffusion.step_grids import SOLVERS
 from clipsonic_cli.diffusion.timesteps import spaced_timesteps
 from clipsonic_cli.modes import MODES
 from clipsonic_cli.parts import Denoiser
-from clipsonic_cli.store.step_grids import KEY
-from clipsonic_cli.training.step_grids import choose_step_grids
+from clipsonic_cli.store.bundle import read_header
+from clipsonic_cli.store.model_folders import BUNDLED
+from clipsonic_cli.store.step_grids import step_grid
 
 W = 1.5
 FIRST_SEED = 100
@@ -81,7 +82,7 @@ def main() -> None:
         for steps in arguments.steps
     ]
     if arguments.write is None:
-        sampling = Sampling(arguments.work, arguments.sounds)
+        sampling = Sampling(arguments.sounds)
         for run in [*runs, *solutions.values()]:
             if not run.place(arguments.work).is_file():
                 torch.save(sampling(run), run.place(arguments.work))
@@ -98,7 +99,7 @@ def main() -> None:
 class Sampling:
     """Samples the same noise in any way."""
 
-    def __init__(self, work: Path, sounds: int) -> None:
+    def __init__(self, sounds: int) -> None:
         sonic = ClipSonic.load("mini", device="cpu", dtype="float32")
         self.parts: Denoiser = sonic.parts.denoiser("unet")
         encode = sonic.parts.encoder(MODES["pd"], candidates=2)
@@ -106,16 +107,7 @@ class Sampling:
         queries = [recipe(n, W).query for n in range(sounds)]
         with torch.no_grad():
             self.cond = encode(queries, noise=SeededNoise(self.seeds)).embed
-        path = work / "chosen.pt"
-        if not path.is_file():
-            chosen = choose_step_grids(
-                self.parts.unet,
-                self.parts.process,
-                self.cond.flip(0),
-                (self.parts.spec.n_mels, FRAMES),
-            )
-            torch.save(chosen[KEY], path)
-        self.chosen: dict[str, dict[str, list[int]]] = torch.load(path, weights_only=True)
+        self.header = read_header(BUNDLED / "mini" / "unet.safetensors")
 
     @torch.no_grad()
     def __call__(self, run: Run) -> dict[str, Any]:
@@ -135,7 +127,9 @@ class Sampling:
         x_T = noise((len(self.seeds), 1, spec.n_mels, FRAMES))  # noqa: N806
         timesteps = spaced_timesteps(process.config.train_steps, run.steps)
         if run.grid == "chosen":
-            timesteps = self.chosen[run.sampler][str(run.steps)]
+            chosen = step_grid(self.header, run.sampler, run.steps)
+            assert chosen is not None  # mini's file has them
+            timesteps = chosen
         x_0 = SAMPLERS.load(run.sampler)(denoise, x_T, timesteps, process, noise=noise)
         return {"mel": denormalize(x_0, spec), "calls": rows / len(self.seeds)}
 

@@ -1,7 +1,7 @@
 """A vocoder that predicts a spectrum at the mel's frame rate: natural-log mel to waveform.
 
 Amplitudes begin with what the pseudo-inverse of the mel filters gives; ConvNeXt blocks add what is
-missing, and phases; a few rounds of Griffin-Lim on the mel's own grid do the rest.
+missing, and phases; rounds of Griffin-Lim on the mel's own grid, from drawn phases, do the rest.
 
 Source: Siuzdak 2023 (Vocos, arXiv 2306.00814); Lv et al. 2024 (FreeV, arXiv 2406.08196).
 """
@@ -12,10 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from clipsonic_cli.audio.griffin_lim import GriffinLim
+from clipsonic_cli.audio.griffin_lim import PHASE_PERIOD, GriffinLim
 from clipsonic_cli.audio.mel import istft, mel_filters
 from clipsonic_cli.config import MelSpec, VocosConfig
 from clipsonic_cli.models.unet import zeroed
+from clipsonic_cli.ranges import round_up
 
 KERNEL = 7  # frames that a convolution reads
 FIT_STEPS = 10
@@ -34,8 +35,8 @@ class Vocos(nn.Module):
 
     The filters blur a spectrum, so that Griffin-Lim alone plays tones out of tune; from the
     amplitudes predicted here it finds them. Phases predicted for each frame, with nothing drawn,
-    cannot follow a steady tone, whose frames look alike; but they place attacks, and make a few
-    rounds do for many.
+    cannot follow a steady tone, whose frames look alike: critics judge them in training, and they
+    are played where a configuration has no rounds, which takes a tenth of the time.
 
     Args:
         config: Width, depth and rounds.
@@ -57,8 +58,10 @@ class Vocos(nn.Module):
         """Frames to either side of its own whose windows reach a sample."""
         convolved = KERNEL // 2 * (config.depth + 1)
         redone = config.rounds * (ceil(spec.n_fft / spec.hop_length) - 1)
-        self.context = convolved + redone + self.overlap
-        """Frames to either side that a sample depends on."""
+        reach = convolved + redone + self.overlap
+        self.context = round_up(reach, PHASE_PERIOD) if config.rounds else reach
+        """Frames to either side that a sample depends on, at most; with rounds, a multiple of the
+        period of the phases that are drawn."""
         self.griffin_lim = GriffinLim(spec, iterations=config.rounds)
         width, bins = config.width, spec.n_fft // 2 + 1
         inverse = torch.linalg.pinv(mel_filters(spec).double()).float()
@@ -82,6 +85,8 @@ class Vocos(nn.Module):
             return log_amplitude, phase
         linear = mel.squeeze(1).exp()
         amplitude = self.griffin_lim.fit(log_amplitude.exp(), linear, FIT_STEPS)
+        if self.config.rounds:
+            phase = self.griffin_lim.random_phase(amplitude)
         return self.griffin_lim.estimate(amplitude, phase)
 
     def spectra(self, mel: Tensor) -> Spectra:

@@ -3,8 +3,8 @@
     python recipes/mini/vocoders.py --out runs/mini
 
 Needs the sounds of step 1, and at least one trained vocoder: ``OUT/model/bigvgan.safetensors``,
-``vocos`` or ``vocos-critics``, each of the last two whole and by its halves: its spectra as they
-are, and Griffin-Lim from its phase or amplitude alone. The one that is best in most of what is
+``vocos`` or ``vocos-critics``, each of the last two whole, which is Griffin-Lim from its amplitude,
+and otherwise: its spectra as they are, and Griffin-Lim from its phase. The best in most of what is
 measured becomes the model's default, and is written to ``OUT/model/vocoder.safetensors``. Prints
 and writes ``results/vocoders.md``.
 """
@@ -31,7 +31,6 @@ from sounds import SPEC
 from torch import Tensor
 
 from clipsonic_cli.audio.files import read
-from clipsonic_cli.audio.griffin_lim import GriffinLim
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.audio.spectral_distance import spectral_distance
 from clipsonic_cli.config import TRAINED_VOCODERS, VocoderConfig, VocosConfig
@@ -208,19 +207,20 @@ def vocoders(out: Path) -> dict[str, Candidate]:
 
 def halves(name: str, vocos: Vocos) -> dict[str, Vocode]:
     """Return what shows the shares of amplitude, phase and rounds in what a Vocos makes."""
-    rounds, blind = vocos.griffin_lim, GriffinLim(vocos.spec)
+    rounds = vocos.griffin_lim
 
     def from_phase(mel: Tensor) -> Tensor:
         return rounds.estimate(rounds.magnitude(mel.squeeze(1).exp()), vocos.spectra(mel)[1])
 
-    def from_amplitude(mel: Tensor) -> Tensor:
-        amplitude = blind.fit(vocos.spectra(mel)[0].exp(), mel.squeeze(1).exp(), FIT_STEPS)
-        return blind.estimate(amplitude, blind.random_phase(amplitude))
+    def from_both(mel: Tensor) -> Tensor:
+        log_amplitude, phase = vocos.spectra(mel)
+        amplitude = rounds.fit(log_amplitude.exp(), mel.squeeze(1).exp(), FIT_STEPS)
+        return rounds.estimate(amplitude, phase)
 
     return {
         f"{name}'s spectra alone": lambda mel: vocos.waveform(*vocos.spectra(mel)),
-        f"griffin-lim {rounds.iterations} from {name}'s phase": from_phase,
-        f"griffin-lim {blind.iterations} from {name}'s amplitude": from_amplitude,
+        f"griffin-lim from {name}'s phase": from_phase,
+        f"griffin-lim from {name}'s amplitude and phase": from_both,
     }
 
 

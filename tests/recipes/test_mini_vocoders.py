@@ -32,7 +32,7 @@ def test_what_gives_the_recording_back_keeps_its_attacks():
     assert vocoders.rises([wave], [wave], [[512]])[1] == 1.0
 
 
-def test_the_halves_of_a_vocos_take_amplitude_or_phase_from_elsewhere():
+def test_the_halves_of_a_vocos_take_its_amplitude_or_its_phase():
     vocos = Vocos(VocosConfig(width=8, depth=1, rounds=2), SPEC)
     mel, made = LogMel(SPEC)(noise()[None]), {}
     for loudness in (0.0, 1.0):
@@ -40,10 +40,10 @@ def test_the_halves_of_a_vocos_take_amplitude_or_phase_from_elsewhere():
         with torch.no_grad():
             for name, vocode in vocoders.halves("v", vocos).items():
                 made.setdefault(name, []).append(vocode(mel))
-    alone, phase, amplitude = made.values()
+    alone, phase, both = made.values()
     torch.testing.assert_close(alone[1], math.e * alone[0])  # as predicted
     torch.testing.assert_close(phase[1], phase[0])  # the predicted amplitude is not read
-    torch.testing.assert_close(amplitude[1], amplitude[0], atol=1e-3, rtol=0)  # its level is fitted
+    torch.testing.assert_close(both[1], both[0], atol=1e-3, rtol=0)  # its level is fitted
 
 
 def scores(*values):

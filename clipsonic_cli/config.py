@@ -173,7 +173,7 @@ class VocosConfig:
     width: int = 512  # channels of the ConvNeXt blocks
     depth: int = 8  # ConvNeXt blocks
     ff_mult: int = 3  # expansion inside a block
-    rounds: int = 20  # of Griffin-Lim, which make the predicted spectrum that of a waveform
+    rounds: int = 60  # of Griffin-Lim from the predicted amplitude; 0 plays the predicted phase
 
 
 STUDENT_CALLS = (16, 8, 4, 2, 1)
@@ -240,9 +240,11 @@ NATIVE_FRAMES = 128
 """Frames sampled in one piece: 4 s, as the paper does with a network trained on 64. A network that
 was trained on more samples as many."""
 
-DEFAULT_STEPS = {"dpmpp": 12, "unipc": 12, "ddim": 50, "ddpm": 1000}
-"""Default steps of a sampler; 1000 is the paper's (CLIPSonic section 3). With 12 of ``dpmpp``
-clap[mini] and fad[mini] are as with 50 (``benchmarks/results/sampler_steps.md``)."""
+DEFAULT_STEPS = {"dpmpp": 8, "unipc": 8, "ddim": 50, "ddpm": 1000}
+"""Default steps of a sampler; 1000 is the paper's (CLIPSonic section 3)."""
+DEFAULT_SAMPLER = "unipc"
+"""In 8 steps at the timesteps chosen for mini it is as near to the solution as ``dpmpp`` in 25 that
+are evenly spaced (``benchmarks/results/network_calls.md``)."""
 
 PAPER_SAMPLING = {"sampler": "ddpm", "steps": 1000, "dtype": "float32", "seconds": 4.0}
 """How the paper's sounds were made (CLIPSonic section 3, appendix B); of the precision, which it
@@ -283,8 +285,8 @@ class Recipe:
     vocoder: str | None = None  # a name of ``models.VOCODERS``; None leaves the choice to the model
     guidance: float = 1.5  # the paper's w, 0 to 100 (section 2, footnote 2)
     guidance_rule: str = "constant"  # a name of ``diffusion.GUIDANCE_RULES``
-    sampler: str = "dpmpp"  # a name of ``diffusion.SAMPLERS``
-    steps: int = DEFAULT_STEPS["dpmpp"]
+    sampler: str = DEFAULT_SAMPLER  # a name of ``diffusion.SAMPLERS``
+    steps: int = DEFAULT_STEPS[DEFAULT_SAMPLER]
     student: bool = False
     """Whether the model's student makes the mel, in the steps of ddim that it was trained for."""
     seconds: float = 4.0  # duration, up to 600

@@ -17,7 +17,7 @@ from torch import Tensor
 from clipsonic_cli import ranges
 from clipsonic_cli.audio.finish import faded
 from clipsonic_cli.audio.mel import denormalize, onset
-from clipsonic_cli.config import DEFAULT_STEPS, NATIVE_FRAMES, Recipe
+from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, NATIVE_FRAMES, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
 from clipsonic_cli.diffusion import SAMPLERS
 from clipsonic_cli.diffusion.guidance import windowed
@@ -146,7 +146,8 @@ class ClipSonic:
             guidance: The paper's w, 0 to 100: 0 ignores the query, 1 follows it, more
                 exaggerates. This and all numbers may be NumPy's.
             guidance_rule: A name of ``diffusion.GUIDANCE_RULES``.
-            sampler: A name of ``diffusion.SAMPLERS``; None is "dpmpp", or the student's.
+            sampler: A name of ``diffusion.SAMPLERS``; None is ``config.DEFAULT_SAMPLER``, or
+                the student's.
             steps: Steps of the sampler; None is its row of ``config.DEFAULT_STEPS``, or as many as
                 the student was trained for.
             student: Whether the model's student makes the sound, in few calls.
@@ -160,7 +161,7 @@ class ClipSonic:
             UsageError: An argument is out of its range, or an image cannot be used.
             MissingWeights: The model lacks a part that the mode needs.
         """
-        sampler = (SAMPLER if student else "dpmpp") if sampler is None else sampler
+        sampler = (SAMPLER if student else DEFAULT_SAMPLER) if sampler is None else sampler
         names = {"mode": mode, "guidance_rule": guidance_rule, "sampler": sampler}
         for name, value in names.items():
             if value is not None and not isinstance(value, str):

@@ -493,7 +493,7 @@ def test_a_vocoder_is_kept_for_one_geometry(sonic):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "requested", "steps"), [("dpmpp", None, 12), ("ddpm", None, 1000), ("ddpm", 7, 7)]
+    ("sampler", "requested", "steps"), [("unipc", None, 8), ("ddpm", None, 1000), ("ddpm", 7, 7)]
 )
 def test_steps_not_given_are_the_samplers(sonic, monkeypatch, sampler, requested, steps):
     monkeypatch.setattr(ClipSonic, "generate", lambda _, recipes, **__: iter(recipes))

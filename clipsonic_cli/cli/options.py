@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from clipsonic_cli.config import DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
+from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, DEVICES, DTYPES, PAPER_SAMPLING
 from clipsonic_cli.data import READERS
 from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.models import VOCODERS
@@ -14,8 +14,8 @@ from clipsonic_cli.modes import DEFAULT_MODE, MODES
 from clipsonic_cli.registry import unknown
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"sampler": "dpmpp", "steps": DEFAULT_STEPS["dpmpp"]},
-    "fast": {"sampler": "dpmpp", "steps": 8},
+    "default": {"sampler": DEFAULT_SAMPLER, "steps": DEFAULT_STEPS[DEFAULT_SAMPLER]},
+    "fast": {"sampler": DEFAULT_SAMPLER, "steps": 6},
     "instant": {"sampler": "ddim"},
     "paper": {name: PAPER_SAMPLING[name] for name in ("sampler", "steps")},
 }
@@ -151,7 +151,9 @@ GUIDANCE_RULE = sampling(
     "is faster; rising: from 1 to 2 w - 1; apg: projected and limited. Default: constant.",
     names=GUIDANCE_RULES,
 )
-SAMPLER = sampling("--sampler NAME", f"{', '.join(SAMPLERS)}. Default: dpmpp.", names=SAMPLERS)
+SAMPLER = sampling(
+    "--sampler NAME", f"{', '.join(SAMPLERS)}. Default: {DEFAULT_SAMPLER}.", names=SAMPLERS
+)
 STEPS = sampling(
     "--steps N",
     "Sampling steps, 1 to 4000. Default: "

@@ -1,4 +1,7 @@
-"""DPM-Solver++(2M): a deterministic second-order multistep solver, good from about 12 steps."""
+"""DPM-Solver++(2M): a deterministic second-order multistep solver.
+
+It is good from 8 steps where the timesteps were chosen for the network, else from about 12.
+"""
 
 from collections.abc import Sequence
 

@@ -13,7 +13,7 @@ def too_few(sampler: str, steps: int) -> str | None:
         return None
     return (
         f"too few steps for ddpm ({steps}), which leaves speckle in the sound below "
-        f"{LEAST_OF_DDPM}: use dpmpp for few steps, or ddpm with more (the paper's are 1000)"
+        f"{LEAST_OF_DDPM}: use unipc for few steps, or ddpm with more (the paper's are 1000)"
     )
 
 

@@ -1,6 +1,6 @@
 """The sounds a model makes for an evaluation; each is kept, and made again only if it would differ.
 
-OUT/sounds/MODEL-pd-w1.5-test-n512-dpmpp-12-4s-DIGEST/NAME.wav         carries its recipe
+OUT/sounds/MODEL-pd-w1.5-test-n512-unipc-8-4s-DIGEST/NAME.wav         carries its recipe
 OUT/sounds/MODEL-reconstruction-4s-test-n512-bigvgan-DIGEST/NAME.wav   states original and vocoder
 """
 

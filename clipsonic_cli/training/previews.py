@@ -10,7 +10,7 @@ import torch
 from clipsonic_cli.atomic import written
 from clipsonic_cli.audio.level import peak_guard
 from clipsonic_cli.audio.mel_image import draw_mel
-from clipsonic_cli.config import DEFAULT_STEPS, Recipe
+from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_dtype
 from clipsonic_cli.errors import BadBundle, ClipsonicError, MissingWeights
 from clipsonic_cli.modes import MODES
@@ -35,7 +35,7 @@ def make_samples(
     device: torch.device,
     vocoder: str | None = None,
     sampling: Mapping[str, Any] | None = None,
-    steps: int = DEFAULT_STEPS["dpmpp"],
+    steps: int = DEFAULT_STEPS[DEFAULT_SAMPLER],
     seconds: float = 4.0,
     on_message: Callable[[str], None] = lambda _line: None,
     report: Report = silent,

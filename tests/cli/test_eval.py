@@ -156,7 +156,7 @@ def test_the_papers_preset_samples_as_the_paper_does(asked):
     for table in (1, 2, 5):
         assert asked("--preset", "paper", "--table", table) == paper
     assert asked("--preset", "paper") == paper
-    assert asked("--table", 1) == ("dpmpp", 12, "auto", 4.0, None)
+    assert asked("--table", 1) == ("unipc", 8, "auto", 4.0, None)
 
 
 def test_options_come_before_the_preset(asked):
@@ -433,9 +433,9 @@ def test_a_dry_run_counts_and_makes_nothing(ask):
 
 
 def test_the_fast_preset_takes_8_steps(asked):
-    assert asked("--preset", "fast")[:2] == ("dpmpp", 8)
+    assert asked("--preset", "fast")[:2] == ("unipc", 6)
     assert asked("--preset", "fast", "--sampler", "ddim")[:2] == ("ddim", 50)
-    assert asked("--preset", "fast", "--steps", 3)[:2] == ("dpmpp", 3)
+    assert asked("--preset", "fast", "--steps", 3)[:2] == ("unipc", 3)
 
 
 def test_the_preset_instant_is_of_a_student(call, fakes, micro, micro_student):

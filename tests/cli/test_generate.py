@@ -56,7 +56,7 @@ def test_a_prompt_becomes_a_file_whose_path_is_all_that_stdout_says(call, micro)
     assert err[0] == f"device cpu (float32), 16 kHz mono, model {micro}"
     assert err[1:4] == [
         "vocoder bigvgan (the model's default)",
-        "mode pd, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "mode pd, w 1.5, unipc in 2 steps, 0.3 s",
         "seed 7: 'a photo of violin'",
     ]
     assert re.fullmatch(r"0\.30 s of sound in [\d.]+ s: [\d.e-]+ s per second of sound", err[4])
@@ -238,7 +238,7 @@ def test_images_are_queries_of_iq_however_they_are_given(call, violin_picture):
     assert out == ["a-1.wav", "b-1.wav"]
     assert err[3:7] == [
         "2 sounds to make",
-        "mode iq, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "mode iq, w 1.5, unipc in 2 steps, 0.3 s",
         "1/2 seed 1: 'a'",
         "2/2 seed 1: 'b'",
     ]
@@ -261,7 +261,7 @@ def test_json_tells_path_seed_recipe_and_time(call):
     assert result[0]["path"] == "rain-3.wav"
     assert result[0]["seconds"] == 0.3
     assert result[0]["real_time_factor"] > 0
-    assert result[0]["recipe"]["sampler"] == "dpmpp"
+    assert result[0]["recipe"]["sampler"] == "unipc"
 
 
 def test_quiet_leaves_nothing_but_the_path(call):
@@ -271,10 +271,10 @@ def test_quiet_leaves_nothing_but_the_path(call):
 @pytest.mark.parametrize(
     ("arguments", "sampler", "steps"),
     [
-        ((), "dpmpp", 12),
+        ((), "unipc", 8),
         (("--sampler", "ddim"), "ddim", 50),
-        (("--preset", "fast"), "dpmpp", 8),
-        (("--preset", "fast", "--steps", 3), "dpmpp", 3),
+        (("--preset", "fast"), "unipc", 6),
+        (("--preset", "fast", "--steps", 3), "unipc", 3),
         (("--preset", "paper", "--steps", 4), "ddpm", 4),
     ],
 )
@@ -745,10 +745,10 @@ def test_a_batch_is_as_one_by_one_up_to_rounding(call):
         code, out, err = call("--file", "x.csv", *FAST, "--seed", 7, *batch)
         assert (code, len(out)) == (0, 3)
     assert [line for line in err if "steps" in line or "seed " in line][1:] == [
-        "mode zs, w 1.5, dpmpp in 2 steps, 0.3 s",
+        "mode zs, w 1.5, unipc in 2 steps, 0.3 s",
         "1/3 seed 7: 'rain'",
         "2/3 seed 7: 'a dog'",
-        "mode zs, w 1.5, dpmpp in 3 steps, 0.3 s",
+        "mode zs, w 1.5, unipc in 3 steps, 0.3 s",
         "3/3 seed 7: 'wind'",
     ]
     for path in Path("alone").iterdir():
@@ -787,7 +787,7 @@ def test_ddpm_in_too_few_steps_is_said_once(call, prompts, sampler, steps, said)
     _, _, err = call(*prompts, *how)
     notes = [line for line in err if "too few" in line]
     assert len(notes) == said
-    assert all("ddpm (3)" in note and "use dpmpp" in note for note in notes)
+    assert all("ddpm (3)" in note and "use unipc" in note for note in notes)
 
 
 def test_a_vocoder_that_was_not_compared_is_named_with_its_option(call, micro, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from clipsonic_cli.cli.generate.outputs import Template
 from clipsonic_cli.cli.generate.requests import Request, located
-from clipsonic_cli.config import DEFAULT_STEPS, Recipe
+from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, Recipe
 from clipsonic_cli.diffusion import GUIDANCE_RULES, SAMPLERS
 from clipsonic_cli.errors import UsageError
 from clipsonic_cli.modes import DEFAULT_MODE, Kind, mode_for
@@ -83,7 +83,7 @@ def plan_recipes(
             query, chosen = request.query, choices | request.choices
             GUIDANCE_RULES.check(chosen.get("guidance_rule", "constant"))
             # Choose the steps: those of the sampler, unless a preset or --like has some.
-            sampler = SAMPLERS.check(chosen.get("sampler", base.get("sampler", "dpmpp")))
+            sampler = SAMPLERS.check(chosen.get("sampler", base.get("sampler", DEFAULT_SAMPLER)))
             if preset is None and (original is None or "sampler" in chosen):
                 chosen = {"steps": DEFAULT_STEPS[sampler]} | chosen
             # Choose the mode: that of --like is for its kind of query only.

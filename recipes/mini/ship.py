@@ -172,7 +172,7 @@ clips stand at {results["real_where_iq_has_pictures"]:.1%}). Per label:
 |---|---|---|---|---|---|---|
 {voices}
 
-The default is **{vocoder["default_vocoder"]}**, which is best in most of what was measured. What
+The default is **{vocoder["default_vocoder"]}**, the best by the geometric mean of its losses. What
 the columns are, and more of them: `recipes/mini/results/vocoders.md`.
 
 ## The listener

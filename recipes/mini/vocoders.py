@@ -4,9 +4,9 @@
 
 Needs the sounds of step 1, and at least one trained vocoder: ``OUT/model/bigvgan.safetensors``,
 ``vocos`` or ``vocos-critics``, each of the last two whole, which is Griffin-Lim from its amplitude,
-and otherwise: its spectra as they are, and Griffin-Lim from its phase. The best in most of what is
-measured becomes the model's default, and is written to ``OUT/model/vocoder.safetensors``. Prints
-and writes ``results/vocoders.md``.
+and otherwise: its spectra as they are, and Griffin-Lim from its phase. The best by the geometric
+mean of all losses becomes the model's default, and is written to ``OUT/model/vocoder.safetensors``.
+Prints and writes ``results/vocoders.md``.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import dataclasses
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,11 +80,13 @@ LOSSES: dict[str, Callable[[float], float]] = {
     "log_mel_l1": float,
     "spectral_distance": float,
     "fad": float,
-    "accuracy": lambda share: -share,
+    "accuracy": lambda share: 1 - share,
     "rise_ratio": lambda ratio: abs(math.log(ratio)),
-    "in_tune": lambda share: -share,
+    "in_tune": lambda share: 1 - share,
 }
-"""Scores by which a default is chosen, and what is least where each is best."""
+"""Scores by which a default is chosen, each as a loss: 0 is perfect."""
+LEAST_LOSS = 1e-3
+"""Below it losses are alike."""
 
 
 def main() -> None:
@@ -140,7 +141,7 @@ def choose(
 ) -> tuple[str, dict[str, object]]:
     """Return which trained part is shipped, and its meta: the model's default, and all scores.
 
-    Both are what is best in most of :data:`LOSSES`; Griffin-Lim is a default without a part.
+    Both are the best by :func:`ranked`; Griffin-Lim is a default without a part.
     """
     order = ranked([name for name, way in candidates.items() if way.kind], table)
     part = next(candidates[name].part for name in order if candidates[name].part)
@@ -156,11 +157,14 @@ def write_default(model: Path, part: str, meta: Mapping[str, object]) -> None:
 
 
 def ranked(names: list[str], table: Mapping[str, Scores]) -> list[str]:
-    """Sort names by how many of :data:`LOSSES` each is best in, most first."""
-    wins: Counter[str] = Counter()
-    for column, loss in LOSSES.items():
-        wins[min(names, key=lambda name: loss(getattr(table[name], column)))] += 1
-    return sorted(names, key=lambda name: -wins[name])
+    """Sort names by the geometric mean of their :data:`LOSSES`, the least first."""
+
+    def mean_log(name: str) -> float:
+        scores = table[name]
+        losses = [loss(getattr(scores, column)) for column, loss in LOSSES.items()]
+        return mean([math.log(max(loss, LEAST_LOSS)) for loss in losses])
+
+    return sorted(names, key=mean_log)
 
 
 def rounded(scores: Scores) -> dict[str, float]:

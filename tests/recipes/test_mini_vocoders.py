@@ -62,7 +62,7 @@ def test_a_page_has_a_row_for_each_vocoder():
     assert "31 attacks" in text
 
 
-def test_the_default_is_best_in_most_and_its_part_is_shipped():
+def test_the_default_is_best_by_all_losses_and_its_part_is_shipped():
     candidates = {
         "griffin-lim": vocoders.Candidate(lambda mel: mel, "griffin-lim"),
         "vocos, 9 steps": vocoders.Candidate(lambda mel: mel, "vocos", "vocos"),

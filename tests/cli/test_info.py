@@ -129,7 +129,7 @@ def test_mini_lists_its_labels_modes_parts_and_licence(call):
     assert facts["licence"].startswith("CC-BY-SA-4.0 ")
     assert Path(facts["card"]).is_file()
     assert "pd (pretrained diffusion prior)" in facts["modes"]
-    assert facts["part vocoder"].endswith("accuracy 0.5316), the vocoder is griffin-lim")
+    assert facts["part vocoder"].endswith(", the vocoder is vocos")
     assert "4,165 steps, 151.1 minutes" in facts["part unet"]
 
 

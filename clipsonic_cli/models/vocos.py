@@ -62,9 +62,10 @@ class Vocos(nn.Module):
         self.context = round_up(reach, PHASE_PERIOD) if config.rounds else reach
         """Frames to either side that a sample depends on, at most; with rounds, a multiple of the
         period of the phases that are drawn."""
-        self.griffin_lim = GriffinLim(spec, iterations=config.rounds)
+        with torch.device("cpu"):  # on "meta" these would import PyTorch's compiler, and be lost
+            self.griffin_lim = GriffinLim(spec, iterations=config.rounds)
+            inverse = torch.linalg.pinv(mel_filters(spec).double()).float()
         width, bins = config.width, spec.n_fft // 2 + 1
-        inverse = torch.linalg.pinv(mel_filters(spec).double()).float()
         self.register_buffer("inverse", inverse, persistent=False)  # (bins, F)
         self.embed = nn.Conv1d(spec.n_mels, width, KERNEL, padding="same")
         self.norm_pre = nn.LayerNorm(width)

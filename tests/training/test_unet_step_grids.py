@@ -21,7 +21,7 @@ def with_grid(micro, folder, grid):
     """Copy a model, and store timesteps in its U-Net's file."""
     shutil.copytree(micro, folder)
     part = bundle.load(folder / "unet.safetensors", kind="unet")
-    header = dataclasses.replace(part.header, meta={KEY: {"dpmpp": {"3": grid}}})
+    header = dataclasses.replace(part.header, meta={KEY: {"unipc": {"3": grid}}})
     bundle.write(folder / "unet.safetensors", bundle.Bundle(header=header, weights=part.weights))
     return ClipSonic.load(folder, device="cpu")
 
@@ -42,7 +42,7 @@ def test_they_are_the_default_for_their_sampler_and_number_of_steps(micro, tmp_p
 )
 def test_timesteps_that_cannot_be_visited_are_a_bad_bundle(micro, tmp_path, grid):
     sonic = with_grid(micro, tmp_path / "model", grid)
-    with pytest.raises(BadBundle, match="timesteps for 3 steps of dpmpp"):
+    with pytest.raises(BadBundle, match="timesteps for 3 steps of unipc"):
         sonic("rain", steps=3, **HOW)
 
 

@@ -3,9 +3,9 @@
 A mode is a row of ``modes.MODES``; there is no branch on modes here.
 """
 
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -36,6 +36,7 @@ from clipsonic_cli.store.default_mode import default_mode
 from clipsonic_cli.store.student import SAMPLER, student_calls
 from clipsonic_cli.types import Report, VocoderNetwork, Waveform, silent
 
+LOGGER = logging.getLogger(__name__)
 PER_SAMPLE: dict[str, Any] = {"text": None, "image": None, "image_sha256": None, "seed": 0}
 """Fields in which recipes of one batch may differ."""
 
@@ -306,8 +307,15 @@ class ClipSonic:
         for batch in batched(checked, batch_size):
             sounds: list[Sound] = []
             if len(batch) > 1:
-                with suppress(ClipsonicError, torch.OutOfMemoryError):  # of one, or of all at once
+                try:
                     sounds = self._generate_batch(batch, report)
+                except torch.OutOfMemoryError:
+                    LOGGER.warning(
+                        "%d sounds at once need more memory than %s has; they are made one by one",
+                        *(len(batch), self.parts.device),
+                    )
+                except ClipsonicError:
+                    pass  # of one of them, which raises it again
             for number, recipe in enumerate(batch):
                 yield sounds[number] if sounds else self._generate_batch([recipe], report)[0]
 

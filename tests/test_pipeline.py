@@ -113,6 +113,21 @@ def test_what_fails_takes_no_other_sound_of_its_batch_with_it(sonic, violin_pict
         next(sounds)
 
 
+def test_a_batch_that_does_not_fit_is_made_one_by_one_and_said(sonic, monkeypatch, caplog):
+    recipes = [Recipe(text="rain", mode="zs", seed=seed, **FAST) for seed in (1, 2)]
+    alone, whole = list(sonic.generate(recipes)), ClipSonic._generate_batch
+
+    def bounded(self, batch, report):
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError
+        return whole(self, batch, report)
+
+    monkeypatch.setattr(ClipSonic, "_generate_batch", bounded)
+    made = list(sonic.generate(recipes, batch_size=None))
+    assert all(a.samples.equal(b.samples) for a, b in zip(made, alone, strict=True))
+    assert "2 sounds at once need more memory than cpu has" in caplog.text
+
+
 def test_recipes_of_all_kinds_come_back_in_order(sonic, violin_picture):
     recipes = [
         Recipe(text="rain", seed=1, mode="zs", **FAST),

@@ -35,7 +35,7 @@ from clipsonic_cli.config import (
 )
 from clipsonic_cli.errors import BadBundle, MissingWeights
 from clipsonic_cli.from_dict import from_dict
-from clipsonic_cli.store.eight_bit import unpacked
+from clipsonic_cli.store.eight_bit import SCALES, unpacked
 from clipsonic_cli.types import Space
 
 if TYPE_CHECKING:
@@ -327,10 +327,11 @@ def load(path: Path, *, kind: Kind, only: str | None = None) -> Bundle:
                 weights = load_file(plain)
             else:
                 with safe_open(plain, "pt") as file:
-                    weights = {name: file.get_tensor(name) for name in {only} & {*file.keys()}}
+                    names = {only, only + SCALES} & {*file.keys()}
+                    weights = {name: file.get_tensor(name) for name in names}
+        return Bundle(header=header, weights=unpacked(weights))
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise BadBundle(f"{path} is damaged ({error}). Get or write it again.") from None
-    return Bundle(header=header, weights=unpacked(weights))
 
 
 def identity(path: Path) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from clipsonic_cli.errors import BadBundle
-
 if TYPE_CHECKING:
     import torch
 
@@ -38,7 +36,7 @@ def unpacked(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Undo :func:`packed`, in float32; other weights are returned as they are.
 
     Raises:
-        BadBundle: Scales have no matrix, or do not fit it.
+        ValueError: Scales have no matrix, or do not fit it.
     """
     import torch
 
@@ -49,6 +47,6 @@ def unpacked(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         name = key.removesuffix(SCALES)
         matrix = read.get(name)
         if matrix is None or matrix.dtype != torch.int8 or scales.shape != matrix.shape[:1]:
-            raise BadBundle(f"{key} are no scales of a matrix of int8 with as many rows.")
+            raise ValueError(f"{key} are no scales of a matrix of int8 with as many rows")
         read[name] = matrix.float() * scales.float().view(-1, *[1] * (matrix.ndim - 1))
     return read

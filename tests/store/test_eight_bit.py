@@ -37,6 +37,15 @@ def test_what_is_stored_in_eight_bits_is_read_as_numbers(tmp_path):
     read = load(path, kind="listener").weights
     assert read["a"].dtype == torch.float32
     torch.testing.assert_close(read["a"], matrix, rtol=0, atol=float(matrix.abs().max()) / 250)
+    assert torch.equal(load(path, kind="listener", only="a").weights["a"], read["a"])
+
+
+def test_a_file_of_scales_that_fit_nothing_is_damaged(tmp_path):
+    path = tmp_path / "listener.safetensors"
+    header = Header(kind="listener", config={}, mel=MelSpec(), encoder="e")
+    write(path, Bundle(header=header, weights={f"a{SCALES}": torch.ones(2)}))
+    with pytest.raises(BadBundle, match=r"listener\.safetensors is damaged \(a\.scales are no"):
+        load(path, kind="listener")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,6 @@ def test_what_is_stored_in_eight_bits_is_read_as_numbers(tmp_path):
         {"a": torch.ones(2, 2).to(torch.int8), f"a{SCALES}": torch.ones(2, 1)},
     ],
 )
-def test_scales_that_fit_no_matrix_are_a_bad_bundle(weights):
-    with pytest.raises(BadBundle, match=r"a\.scales are no scales"):
+def test_scales_that_fit_no_matrix_are_rejected(weights):
+    with pytest.raises(ValueError, match=r"a\.scales are no scales"):
         unpacked(weights)

@@ -33,7 +33,8 @@ from clipsonic_cli.store import bundle
 
 RESULTS = Path(__file__).parent / "results"
 SPEC = MelSpec()
-STEPS = 25  # of dpmpp, as of the published results
+SAMPLING: dict[str, Any] = {"sampler": "dpmpp", "steps": 25}
+"""As of the published results."""
 SECONDS = SPEC.seconds(classifier.FRAMES)
 MODES = ("iq", "pd", "zs")
 PARTS = ("clip", "prior", "unet", "vocoder")
@@ -188,7 +189,7 @@ class Maker:
                 continue
             for count in range(per_label):
                 recipe = Recipe(
-                    mode=mode, steps=STEPS, seconds=SECONDS, seed=1000 * labels.index(label) + count
+                    mode=mode, **SAMPLING, seconds=SECONDS, seed=1000 * labels.index(label) + count
                 )
                 if mode == "iq":
                     picture = self.out / "data" / held[count % len(held)]["path"]
@@ -220,7 +221,7 @@ class Maker:
 def words(count: int) -> dict[str, Recipe]:
     """Return the recipes of prompts outside the labels."""
     return {
-        f"{i}-{seed}": Recipe(text=prompt, mode="pd", steps=STEPS, seconds=SECONDS, seed=seed)
+        f"{i}-{seed}": Recipe(text=prompt, mode="pd", **SAMPLING, seconds=SECONDS, seed=seed)
         for i, prompt in enumerate(OTHER_WORDS)
         for seed in range(count)
     }
@@ -232,7 +233,7 @@ def photographs(data: Path) -> dict[str, Recipe]:
         f"{Path(name).stem}-{seed}": Recipe(
             image=str(need(data, f"photos/{name}", "data.py")),
             mode="iq",
-            steps=STEPS,
+            **SAMPLING,
             seconds=SECONDS,
             seed=seed,
         )
@@ -273,7 +274,7 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
     for label in ("violin", "piano", "dog", "drum kit"):
         recipes = {
             str(seed): Recipe(
-                text=f"a photo of {label}", mode="pd", steps=STEPS, seconds=SECONDS, seed=seed
+                text=f"a photo of {label}", mode="pd", **SAMPLING, seconds=SECONDS, seed=seed
             )
             for seed in range(SPREAD_SEEDS)
         }

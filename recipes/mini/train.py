@@ -93,6 +93,16 @@ SCALES = [  # of the vocoder's mel distance; many scales teach it faster than it
 
 VECTORS = TrainConfig(batch_size=128, warmup=200, ema_decay=0.999, clip_norm=1.0, log_every=50)
 """What the trainings of networks of vectors have in common."""
+MELS = TrainConfig(
+    lr=8e-4,
+    warmup=200,
+    ema_decay=0.999,
+    clip_norm=1.0,
+    precision="bfloat16",
+    save_every=250,
+    log_every=25,
+)
+"""The U-Net's, of which the student's departs."""
 VOCODING = TrainConfig(
     betas=(0.8, 0.99), warmup=100, ema_decay=0.999, clip_norm=1000.0, log_every=25
 )
@@ -122,16 +132,7 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
         space=space,
         encoder=encoder,
     )
-    config = TrainConfig(
-        lr=8e-4,
-        warmup=200,
-        ema_decay=0.999,
-        clip_norm=1.0,
-        precision="bfloat16",
-        save_every=250,
-        log_every=25,
-    )
-    return UNetObjective(network, Process(process)), dataset, config, header
+    return UNetObjective(network, Process(process)), dataset, MELS, header
 
 
 def student(out: Path, steps: int) -> Part:
@@ -148,15 +149,7 @@ def student(out: Path, steps: int) -> Part:
     header = replace(taught.header, kind="student", config=size, diffusion=student_process(process))
     phases = phases_of(size.calls, steps)
     objective = StudentObjective(network, teacher, Process(process), phases=phases)
-    config = TrainConfig(
-        lr=3e-4,
-        warmup=200,
-        ema_decay=0.99,
-        clip_norm=1.0,
-        precision="bfloat16",
-        save_every=250,
-        log_every=25,
-    )
+    config = replace(MELS, lr=3e-4, ema_decay=0.99)
     return objective, PictureSounds(read_sounds(out, "train"), features), config, header
 
 

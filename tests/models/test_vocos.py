@@ -54,13 +54,15 @@ def test_a_full_scale_tone_is_below_the_largest_amplitude():
 def test_without_rounds_the_predicted_phase_is_played():
     wave = noise(1, 512 * 20)
     mel, spectrum = LogMel(SPEC)(wave), stft(wave, SPEC, build().griffin_lim.window)
+    spectrum[:, [0, -1]] = 1e-6  # 0 Hz and 8 kHz, which are in no band of the mel
     made = {}
     for rounds in (0, 1):
         vocoder = build(replace(SMALL, rounds=rounds))
         vocoder.spectra = lambda _: (spectrum.abs().log(), spectrum.angle())
         made[rounds] = vocoder(mel)
-    torch.testing.assert_close(made[0], wave, atol=1e-2, rtol=0)
-    assert (made[1] - wave).abs().max() > 0.1
+    expected = build().waveform(spectrum.abs().log(), spectrum.angle())
+    torch.testing.assert_close(made[0], expected, atol=1e-5, rtol=0)
+    assert (made[1] - expected).abs().max() > 0.1
 
 
 def test_every_weight_learns():

@@ -22,7 +22,7 @@ from clipsonic_cli.types import Denoise
 
 
 def mode_of(recipe: Recipe) -> Mode:
-    """Return a recipe's mode, with the student in the place of its U-Net where it wants that.
+    """Return a recipe's mode, with the student in the place of its U-Net where it says so.
 
     A mode without a student, or a negative for one, is a UsageError.
     """

@@ -147,8 +147,8 @@ class Upsample(nn.Module):
 def doubling(weight: Tensor) -> Tensor:
     """Return the kernel (C_in, C_out, 4, 4) that doubles both axes and then convolves.
 
-    Of a transposed convolution of stride 2 and padding 1, which equals a repetition of every row
-    and column, then a convolution with ``weight`` (C_out, C_in, 3, 3) and padding 1.
+    With it, a transposed convolution of stride 2 and padding 1 equals a repetition of every row and
+    column, and then a convolution with ``weight`` (C_out, C_in, 3, 3) and padding 1.
     """
     flipped = weight.flip(2, 3).transpose(0, 1)
     tall = F.pad(flipped, (0, 0, 0, 1)) + F.pad(flipped, (0, 0, 1, 0))

@@ -301,7 +301,7 @@ def _check_dictionary(archive: Path, entry: zipfile.ZipInfo) -> None:
         file.seek(name + extra + LZMA_SIZE, 1)
         (size,) = struct.unpack("<I", file.read(4))
     if size > MAX_DICTIONARY:
-        raise ValueError(f"{entry.filename} wants {size:,} bytes of memory to be unpacked")
+        raise ValueError(f"{entry.filename} needs {size:,} bytes of memory to be unpacked")
 
 
 def _check(source: str, parts: Path) -> None:

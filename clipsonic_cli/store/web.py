@@ -35,7 +35,7 @@ HUB = "huggingface.co"
 PROGRESS = 1 << 18
 """Bytes that count as progress between two failures; a server that trickles is given up."""
 LONGEST_WAIT = 120.0
-"""Seconds between two attempts at most, even where a server wants more."""
+"""Seconds between two attempts at most, even where a server states more."""
 NOTABLE_WAIT = 5.0
 """Seconds of waiting for a server from which on a warning is logged."""
 MAX_JSON = 16 << 20
@@ -236,7 +236,7 @@ def insist(
             elif wait >= NOTABLE_WAIT:
                 requested, wait = f"{wait:,.0f}", min(wait, LONGEST_WAIT)
                 LOGGER.warning(
-                    "%s wants no request for %s s; the next one is in %.0f s (attempt %d of %d). "
+                    "%s takes no request for %s s; the next one is in %.0f s (attempt %d of %d). "
                     "Ctrl-C keeps the bytes received.",
                     *(show(url), requested, wait, failures + 1, attempts),
                 )

@@ -145,7 +145,7 @@ class StudentObjective:
         x_t = self.chain.q_sample(batch["x_0"], i, batch["eps"])
         x_0 = self._target(x_t, i, batch)
         output = self._call(self.networks["student"], x_t, i, batch["embed"], batch["guidance"])
-        # note: of this process, which predicts v; the chain may be of another.
+        # By the student's process: that of the chain may predict eps.
         t = self.chain.timesteps[i]
         target = self.process.target(x_0, t, self.process.eps_from_x0(x_t, t, x_0))
         losses = (output - target).square().flatten(1).mean(1)  # (B,)
@@ -155,7 +155,7 @@ class StudentObjective:
 
     @torch.no_grad()
     def _target(self, x_t: Tensor, i: Tensor, batch: Batch) -> Tensor:
-        """Return the x0 that the teacher wants of the student at levels i (B,)."""
+        """Return the x0 (B, 1, F, T) that the student learns to predict at levels i (B,)."""
         self.teacher.eval()
         cond, w = batch["embed"], batch["guidance"]
         if not self.phase.guided:

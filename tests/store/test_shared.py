@@ -136,7 +136,7 @@ def test_a_member_that_wants_gigabytes_to_be_unpacked_is_rejected(micro, tmp_pat
     place = 30 + len("vocoder.safetensors") + 5
     content[place : place + 4] = (0xFFFFFFFF).to_bytes(4, "little")
     (tmp_path / "m.zip").write_bytes(content)
-    with pytest.raises(BadBundle, match="wants 4,294,967,295 bytes"):
+    with pytest.raises(BadBundle, match="needs 4,294,967,295 bytes"):
         install(tmp_path / "m.zip")
 
 

@@ -35,7 +35,6 @@ DOING = {
     "telephone": "ringing",
     "bell": "ringing tolling",
     "rain": "falling",
-    "drum kit": "crashing",
     "goat": "bleating",
     "goose": "honking",
     "lion": "roaring growling",
@@ -48,8 +47,31 @@ DOING = {
     "ship horn": "blowing sounding",
     "car horn": "honking beeping",
     "cart": "rolling rattling",
-    "acoustic guitar": "strumming",
+    "acoustic guitar": "strumming fingerpicking",
+    "electric guitar": "shredding",
+    "banjo": "picking",
+    "violin": "bowing fiddling",
+    "harp": "plucking",
+    "drum kit": "drumming",
+    "bongo": "tapping",
+    "tambourine": "shaking jingling",
+    "maracas": "shaking rattling",
+    "sleigh bells": "jingling",
+    "triangle": "tinkling",
+    "cymbal": "crashing",
+    "timpani": "rumbling rolling",
+    "whistle": "whistling",
     "bagpipes": "droning",
+    "singing": "singing",
+    "choir": "singing chanting",
+    "opera singing": "singing",
+    "laughing": "laughing giggling chuckling",
+    "screaming": "screaming yelling",
+    "keyboard typing": "typing",
+    "footsteps": "walking",
+    "eating": "chewing crunching",
+    "digging": "digging shovelling",
+    "camel": "groaning",
     "axe": "chopping",
     "saw": "sawing cutting",
     "drill": "drilling",
@@ -69,15 +91,31 @@ DOING = {
     "metronome": "ticking",
     "rustling leaves": "rustling",
 }
+IRREGULAR = {"sheep": "sheep", "wolf": "wolves", "goose": "geese", "cattle": "cattle"}
+COUNTED = ("instrument", "animal")
+"""Categories whose names are of things that one can count."""
+
+
+def plural(word: str) -> str:
+    """Return the plural of an English noun, such as "ponies" of "pony"; "drums" stays."""
+    if word in IRREGULAR or word.endswith("s"):
+        return IRREGULAR.get(word, word)
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("sh", "ch", "x", "mosquito")) else f"{word}s"
 
 
 def label_texts(label: dict[str, Any]) -> list[str]:
-    """Return the prompts of one entry of ``labels.json``; the name as often as the synonyms."""
+    """Return the prompts of one entry of ``labels.json``; its name as often as all synonyms."""
     texts: list[str] = []
     for word in [label["label"]] * max(1, len(label["synonyms"])) + label["synonyms"]:
         texts += [form.format(word) for form in PLAIN + BY_CATEGORY.get(label["category"], ())]
+        if label["category"] in COUNTED:
+            texts.append(plural(word))
         for verb in DOING.get(label["label"], "").split():
             texts += [f"a {word} {verb}", f"a {verb} {word}"]
+            if label["category"] == "instrument":
+                texts += [f"someone {verb}", f"someone {verb} the {word}"]
     return texts
 
 

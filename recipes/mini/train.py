@@ -1,6 +1,6 @@
 """Step 3 of the embedded model: trains its U-Net, its prior, its bridge and its vocoders.
 
-    python recipes/mini/train.py unet --out runs/mini --minutes 60
+    python recipes/mini/train.py unet --out runs/mini --minutes 60 --warm-start mini
     python recipes/mini/train.py student --out runs/mini --steps 4000  # of the U-Net above
     python recipes/mini/train.py prior --out runs/mini --minutes 20
     python recipes/mini/train.py bridge --out runs/mini --steps 4000
@@ -9,7 +9,8 @@
     python recipes/mini/train.py vocos-critics --out runs/mini --minutes 30
 
 and, for the modes that learn from texts, ``prior-sd``, ``unet-clip-text`` and ``unet-clap-text``
-likewise. Of the three vocoders ``vocoders.py`` chooses one.
+likewise. Of the three vocoders ``vocoders.py`` chooses one. With ``--warm-start`` a U-Net begins
+with that of another model, whose CLIP reads pictures by the same tower.
 Goes on where the last call stopped (``OUT/train/PART``) and writes ``OUT/model/PART.safetensors``
 from the averaged weights at every checkpoint. A vocoder needs the sounds of step 1 only, the
 others also the features of step 2. Two cores, no GPU.
@@ -18,10 +19,10 @@ others also the features of step 2. Two cores, no GPU.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from features import Features, read_features
@@ -39,6 +40,7 @@ from sounds import (
 from steps import need, need_part
 from torch import Tensor
 from torch.nn.functional import normalize
+from warm_start import begin_with
 
 from clipsonic_cli.config import (
     BRIDGE_SIZES,
@@ -51,6 +53,7 @@ from clipsonic_cli.config import (
     StudentConfig,
     UNetConfig,
 )
+from clipsonic_cli.device import auto_dtype
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.encoders.bridge import BridgeEncoder
 from clipsonic_cli.encoders.clap import load_clap
@@ -91,6 +94,8 @@ SCALES = [  # of the vocoder's mel distance; many scales teach it faster than it
     for n_fft, n_mels in ((256, 20), (512, 40), (1024, 64), (2048, 96))
 ]
 
+dtype, _ = auto_dtype(torch.device("cpu"))
+PRECISION: Literal["float32", "bfloat16"] = "bfloat16" if dtype == torch.bfloat16 else "float32"
 VECTORS = TrainConfig(batch_size=128, warmup=200, ema_decay=0.999, clip_norm=1.0, log_every=50)
 """What the trainings of networks of vectors have in common."""
 MELS = TrainConfig(
@@ -98,8 +103,9 @@ MELS = TrainConfig(
     warmup=200,
     ema_decay=0.999,
     clip_norm=1.0,
-    precision="bfloat16",
+    precision=PRECISION,
     save_every=250,
+    validate_every=250,
     log_every=25,
 )
 """The U-Net's, of which the student's departs."""
@@ -108,20 +114,35 @@ VOCODING = TrainConfig(
 )
 """And those of vocoders."""
 
-Part = tuple[Objective, Dataset, TrainConfig, Header]
+
+@dataclass(frozen=True)
+class Part:
+    """What the training of a part needs; ``held_out`` is of the curve of its averaged weights."""
+
+    objective: Objective
+    dataset: Dataset
+    config: TrainConfig
+    header: Header
+    held_out: Dataset | None = None
 
 
-def unet(out: Path, *, space: Space = "clip-image") -> Part:
-    """Return what the U-Net's training needs, conditioned on pictures or on texts."""
+def unet(out: Path, *, space: Space = "clip-image", warm_start: str | None = None) -> Part:
+    """Return what the U-Net's training needs, conditioned on pictures or on texts.
+
+    ``warm_start`` names a model whose U-Net it begins with.
+    """
     features = read_features(need(out, "features.pt", "clip.py"))
-    sounds = read_sounds(out, "train")
+    sounds, others = read_sounds(out, "train"), read_sounds(out, "valid")
     if space == "clip-image":
         encoder, cond_dim = features.encoder, features.picture_embeds.shape[-1]
-        dataset = PictureSounds(sounds, features)
+        dataset, held_out = (PictureSounds(each, features) for each in (sounds, others))
     else:
         encoder, embeds = text_embeds(space, features)
-        cond_dim, dataset = embeds.shape[-1], LabelledSounds(sounds, features, embeds)
+        cond_dim = embeds.shape[-1]
+        dataset, held_out = (LabelledSounds(each, features, embeds) for each in (sounds, others))
     network = UNet(UNetConfig(channels=32, num_res_blocks=2, cond_dim=cond_dim))
+    if warm_start is not None:
+        network.load_state_dict(begin_with(warm_start, out))
     network.to(memory_format=torch.channels_last)
     process = DiffusionConfig(prediction="v")
     header = Header(
@@ -132,7 +153,13 @@ def unet(out: Path, *, space: Space = "clip-image") -> Part:
         space=space,
         encoder=encoder,
     )
-    return UNetObjective(network, Process(process)), dataset, MELS, header
+    return Part(
+        objective=UNetObjective(network, Process(process)),
+        dataset=dataset,
+        config=MELS,
+        header=header,
+        held_out=held_out,
+    )
 
 
 def student(out: Path, steps: int) -> Part:
@@ -150,7 +177,7 @@ def student(out: Path, steps: int) -> Part:
     phases = phases_of(size.calls, steps)
     objective = StudentObjective(network, teacher, Process(process), phases=phases)
     config = replace(MELS, lr=3e-4, ema_decay=0.99)
-    return objective, PictureSounds(read_sounds(out, "train"), features), config, header
+    return Part(objective, PictureSounds(read_sounds(out, "train"), features), config, header)
 
 
 def text_embeds(space: Space, features: Features) -> tuple[str, Tensor]:
@@ -189,9 +216,9 @@ def prior(out: Path, *, sources: Sequence[int] = (0, 1, 2)) -> Part:
         space="clip-image",
         encoder=features.encoder,
     )
-    config = replace(VECTORS, lr=5e-4, weight_decay=0.06, precision="bfloat16", save_every=500)
+    config = replace(VECTORS, lr=5e-4, weight_decay=0.06, precision=PRECISION, save_every=500)
     dataset = TitledPictures(features, max_text_len=32, sources=sources)
-    return PriorObjective(network, Process(PRIOR_PROCESS)), dataset, config, header
+    return Part(PriorObjective(network, Process(PRIOR_PROCESS)), dataset, config, header)
 
 
 def bridge(out: Path) -> Part:
@@ -209,7 +236,8 @@ def bridge(out: Path) -> Part:
         encoder=features.encoder,
     )
     config = replace(VECTORS, lr=1e-3, save_every=1000)
-    return BridgeObjective(network, Process(PRIOR_PROCESS)), FrameVectors(vectors), config, header
+    objective = BridgeObjective(network, Process(PRIOR_PROCESS))
+    return Part(objective, FrameVectors(vectors), config, header)
 
 
 def entry(out: Path, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:
@@ -231,7 +259,7 @@ def bigvgan(out: Path) -> Part:
     critics = (MultiPeriodDiscriminator(channels=8), MultiResolutionDiscriminator(channels=8))
     objective = VocoderObjective(network, critics, warmup=2000, mel_weight=15.0, scales=SCALES)
     config = replace(VOCODING, batch_size=8, lr=4e-4, save_every=250)
-    return objective, Waves(read_sounds(out, "train")), config, header
+    return Part(objective, Waves(read_sounds(out, "train")), config, header)
 
 
 def vocos(out: Path, *, critics: bool = False) -> Part:
@@ -246,7 +274,8 @@ def vocos(out: Path, *, critics: bool = False) -> Part:
         VOCODING, batch_size=16, lr=lr, lr_decay=0.9998, clip_norm=10.0, save_every=100
     )
     objective = VocosObjective(network, critics_from=0 if critics else None)
-    return objective, PlayedWaves(read_sounds(out, "train"), objective.segment), config, header
+    dataset = PlayedWaves(read_sounds(out, "train"), objective.segment)
+    return Part(objective, dataset, config, header)
 
 
 PARTS: dict[str, Callable[[Path], Part]] = {
@@ -269,13 +298,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
     parser.add_argument("--minutes", type=float, help="stop after this long")
     parser.add_argument("--steps", type=int, default=200_000, help="stop at this step")
+    parser.add_argument("--warm-start", help="model whose U-Net to begin with (unet alone)")
     arguments = parser.parse_args()
     out: Path = arguments.out
 
     torch.manual_seed(0)  # of the first weights; everything after draws from the trainer's own
     part = PARTS.get(arguments.part, partial(student, steps=arguments.steps))
-    objective, dataset, config, header = part(out)
-    config = replace(config, steps=arguments.steps)
+    if arguments.warm_start is not None:
+        if arguments.part != "unet":
+            parser.error(f"'{arguments.part}' has no warm start; only 'unet' has")
+        part = partial(unet, warm_start=arguments.warm_start)
+    needed = part(out)
+    header, config = needed.header, replace(needed.config, steps=arguments.steps)
     model = out / "model" / f"{arguments.part}.safetensors"
     model.parent.mkdir(parents=True, exist_ok=True)
 
@@ -285,7 +319,7 @@ def main() -> None:
             "minutes": round(progress.seconds / 60, 1),
             "batch_size": config.batch_size,
             "losses": {name: round(loss, 5) for name, loss in progress.losses.items()},
-            "clips": len(dataset),
+            "clips": len(needed.dataset),
             "licence": LICENCE,
         }
         weights = fold_weight_norm(progress.weights)  # only the vocoder has any
@@ -303,10 +337,11 @@ def main() -> None:
 
     try:
         train(
-            objective,
-            dataset,
+            needed.objective,
+            needed.dataset,
             config,
             out / "train" / arguments.part,
+            held_out=needed.held_out,
             minutes=arguments.minutes,
             on_save=on_save,
         )

@@ -1,0 +1,62 @@
+"""Weights of another model's U-Net, made to read the vectors of this recipe's CLIP."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from steps import need, need_part
+from torch import Tensor
+
+from clipsonic_cli.encoders.clip import load_clip
+from clipsonic_cli.models.clip import MiniClip
+from clipsonic_cli.store import model_folders
+from clipsonic_cli.store.bundle import load
+
+
+def begin_with(model: str, out: Path) -> dict[str, Tensor]:
+    """Return the weights of the U-Net of another mini, for the CLIP in ``OUT/model``.
+
+    The towers of both CLIPs are the same, so that the cached features of step 2 give both vectors
+    of every picture.
+
+    Args:
+        model: Its name or folder.
+        out: The recipe's folder.
+    """
+    other = model_folders.find(model)
+    theirs, ours = (mini_clip(path) for path in (other.part("clip"), need_part(out, "clip")))
+    tower = ours.image.state_dict()
+    if any(not torch.equal(tower[k], w) for k, w in theirs.image.state_dict().items()):
+        sys.exit(f"The CLIP of '{model}' reads pictures by another tower: begin without it.")
+    cached = torch.load(need(out, "views.pt", "clip.py"), weights_only=True)
+    features = torch.cat(list(cached.values())).float()  # (N, 1280)
+    with torch.inference_mode():
+        old, new = (clip.project_image(features).clone() for clip in (theirs, ours))
+    return reading(load(other.part("unet"), kind="unet").weights, old, new)
+
+
+def mini_clip(path: Path) -> MiniClip:
+    """Load the network of a small CLIP."""
+    network = load_clip(load(path, kind="clip")).network
+    if not isinstance(network, MiniClip):
+        sys.exit(f"{path} is no CLIP of this recipe: begin without it.")
+    return network
+
+
+def reading(weights: Mapping[str, Tensor], old: Tensor, new: Tensor) -> dict[str, Tensor]:
+    """Return the weights of a U-Net that reads new vectors as it read old ones.
+
+    The old vectors are fitted linearly by the new ones, and the fit is folded into the layer that
+    reads the condition.
+
+    Args:
+        weights: The U-Net's.
+        old: (N, D) unit vectors that it reads.
+        new: (N, E) unit vectors of the same pictures.
+    """
+    fit = torch.linalg.lstsq(new, old).solution  # (E, D): new @ fit is about old
+    scale = (old.shape[1] / new.shape[1]) ** 0.5  # the U-Net multiplies by the root of the size
+    null = torch.linalg.lstsq(fit.T, weights["null_cond"].float()[:, None]).solution[:, 0]
+    cond = scale * weights["cond_proj.weight"].float() @ fit.T
+    return {**weights, "cond_proj.weight": cond, "null_cond": null}

@@ -109,6 +109,8 @@ MELS = TrainConfig(
     log_every=25,
 )
 """The U-Net's, of which the student's departs."""
+WARM = replace(MELS, lr=4e-4, batch_size=16)
+"""The U-Net's where it begins with another's weights: more steps in the same time."""
 VOCODING = TrainConfig(
     betas=(0.8, 0.99), warmup=100, ema_decay=0.999, clip_norm=1000.0, log_every=25
 )
@@ -156,7 +158,7 @@ def unet(out: Path, *, space: Space = "clip-image", warm_start: str | None = Non
     return Part(
         objective=UNetObjective(network, Process(process)),
         dataset=dataset,
-        config=MELS,
+        config=MELS if warm_start is None else WARM,
         header=header,
         held_out=held_out,
     )

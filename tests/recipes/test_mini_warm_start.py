@@ -43,3 +43,12 @@ def test_vectors_of_another_size_are_read_alike():
         read, 8**0.5 * old @ network.cond_proj.weight.detach().T, rtol=1e-4, atol=1e-5
     )
     assert weights["null_cond"].shape == (16,)
+
+
+def test_directions_that_pictures_hardly_take_do_not_lengthen_the_null_condition():
+    generator = torch.Generator().manual_seed(2)
+    network = UNet(UNetConfig(channels=32, channel_mult=(1,), num_res_blocks=1, cond_dim=8))
+    scales = torch.tensor([1.0] * 7 + [1e-3])
+    new = torch.randn(64, 8, generator=generator)
+    weights = reading(network.state_dict(), new * scales, new)
+    assert weights["null_cond"].norm() < 2 * network.null_cond.norm()

@@ -1,6 +1,6 @@
 import torch
 from torch.nn.functional import normalize
-from warm_start import reading
+from warm_start import reading, same_weights
 
 from clipsonic_cli.config import UNetConfig
 from clipsonic_cli.models.unet import UNet
@@ -52,3 +52,10 @@ def test_directions_that_pictures_hardly_take_do_not_lengthen_the_null_condition
     new = torch.randn(64, 8, generator=generator)
     weights = reading(network.state_dict(), new * scales, new)
     assert weights["null_cond"].norm() < 2 * network.null_cond.norm()
+
+
+def test_networks_are_one_but_for_the_last_bit():
+    weights = {"w": torch.linspace(-2, 2, 50).half()}
+    assert same_weights(weights, {"w": torch.nextafter(weights["w"], torch.tensor(9.0).half())})
+    assert not same_weights(weights, {"w": weights["w"] * 1.01})
+    assert not same_weights(weights, {})

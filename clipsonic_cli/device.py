@@ -81,9 +81,9 @@ def auto_dtype(
 ) -> tuple[torch.dtype, str]:
     """Return the U-Net's precision on a device, and why, for people.
 
-    bfloat16 where it is fast: on CUDA that does not emulate it, and on CPUs that multiply it (mini's
-    steps took 0.7 of the time in float32 by AVX512_BF16 alone). CPUs without any extension for it
-    take several times as long as in float32.
+    bfloat16 where it is fast: on CUDA that does not emulate it, and on CPUs that multiply it (by
+    AVX512_BF16 alone, mini's steps took 0.7 of the time in float32). CPUs without any extension for
+    it take several times as long as in float32.
 
     Args:
         device: Where the U-Net runs.

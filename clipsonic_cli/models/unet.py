@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipsonic_cli.config import StudentConfig, UNetConfig
+from clipsonic_cli.models.group_norm import GROUPS, GroupNorm32
 
-GROUPS = 32
 GUIDANCE_RATE = 10.0
 """Radians of the fastest sinusoid in the embedding of w, for each 1 of w."""
 
@@ -46,18 +46,6 @@ def zeroed(module: M) -> M:
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
-
-
-class GroupNorm32(nn.GroupNorm):
-    """Group normalisation with 32 groups, evaluated in float32 whatever the activations are."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (B, C, ...); keeps its dtype."""
-        weight, bias = self.weight.float(), self.bias.float()
-        return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
 
 
 class ResBlock(nn.Module):

@@ -6,7 +6,6 @@ import torch
 from clipsonic_cli.config import StudentConfig, UNetConfig
 from clipsonic_cli.models.unet import (
     AttentionBlock,
-    GroupNorm32,
     ResBlock,
     UNet,
     Upsample,
@@ -101,20 +100,6 @@ def test_the_embedding_scales_and_shifts_the_second_norm():
     h = block.out_layers[0](block.in_layers(x)) * (1 + scale) + shift
     expected = block.skip_connection(x) + block.out_layers[3](torch.nn.functional.silu(h))
     torch.testing.assert_close(block(x, embed), expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_norms_are_evaluated_in_float32_and_keep_the_dtype(monkeypatch, dtype):
-    seen = []
-
-    def group_norm(x, groups, *weights):
-        seen.append((x.dtype, groups, *(w.dtype for w in weights[:2])))
-        return original(x, groups, *weights)
-
-    original = torch.nn.functional.group_norm
-    monkeypatch.setattr(torch.nn.functional, "group_norm", group_norm)
-    assert GroupNorm32(64).to(dtype)(torch.randn(1, 64, 4).to(dtype)).dtype == dtype
-    assert seen == [(torch.float32, 32, torch.float32, torch.float32)]
 
 
 def test_a_new_network_predicts_zero():

@@ -14,7 +14,8 @@ from torch import nn
 from clipsonic_cli.config import DiffusionConfig
 from clipsonic_cli.diffusion.process import Process
 from clipsonic_cli.errors import ClipsonicError
-from clipsonic_cli.models.unet import GroupNorm32, ResBlock, UNet
+from clipsonic_cli.models.group_norm import GroupNorm32
+from clipsonic_cli.models.unet import ResBlock, UNet
 from clipsonic_cli.trainer import checkpoint
 from clipsonic_cli.trainer.config import TrainConfig
 from clipsonic_cli.trainer.denoiser import UNetObjective

@@ -85,13 +85,15 @@ class GriffinLim(nn.Module):
 
         The magnitude and the phase to start from are (B, n_fft // 2 + 1, T).
         """
+        # In the order in memory of the spectra that follow, the operations take half the time.
+        magnitude, phase = (each.mT.contiguous().mT for each in (magnitude, phase))
         angles = torch.polar(torch.ones_like(phase), phase)
         previous = torch.zeros_like(angles)
         for _ in range(self.iterations):
             waveform = istft(magnitude * angles, self.spec, self.window)
             consistent = stft(waveform, self.spec, self.window)  # (B, n_fft // 2 + 1, T)
             ahead = consistent + self.momentum * (consistent - previous)
-            angles = ahead / ahead.abs().clamp(min=TINY)
+            angles = ahead.sgn()
             previous = consistent
         return istft(magnitude * angles, self.spec, self.window)
 

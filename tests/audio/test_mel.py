@@ -44,6 +44,35 @@ def test_synthesis_undoes_analysis(spec: MelSpec) -> None:
     assert torch.allclose(again, waveform, atol=1e-4)
 
 
+def test_a_spectrum_is_that_of_torch() -> None:
+    waveform = torch.randn(2, 20 * SPEC.hop_length, generator=torch.Generator().manual_seed(1))
+    window, pad = torch.hann_window(SPEC.n_fft), (SPEC.n_fft - SPEC.hop_length) // 2
+    padded = torch.nn.functional.pad(waveform, (pad, pad), mode="reflect")
+    sizes, options = (SPEC.n_fft, SPEC.hop_length), {"center": False, "return_complex": True}
+    expected = torch.stft(padded, *sizes, window=window, **options)
+    torch.testing.assert_close(stft(waveform, SPEC, window), expected)
+
+
+@pytest.mark.parametrize("spec", [SPEC, MelSpec(n_fft=1200)])
+def test_a_synthesis_of_any_spectrum_is_weighted_overlap_add(spec: MelSpec) -> None:
+    generator = torch.Generator().manual_seed(2)
+    spectrum = torch.randn(1, spec.n_fft // 2 + 1, 7, dtype=torch.complex64, generator=generator)
+    spectrum.requires_grad_()
+    window = torch.hann_window(spec.n_fft)
+    waveform = istft(spectrum, spec, window)
+    frames = torch.fft.irfft(spectrum.detach(), n=spec.n_fft, dim=1)[0].T
+    pad = (spec.n_fft - spec.hop_length) // 2
+    added = torch.zeros(2, spec.hop_length * 6 + spec.n_fft)
+    for i, frame in enumerate(frames):
+        place = slice(i * spec.hop_length, i * spec.hop_length + spec.n_fft)
+        added[:, place] += torch.stack([frame * window, window.square()])
+    expected = (added[0] / added[1])[pad : pad + waveform.shape[1]]
+    torch.testing.assert_close(waveform[0], expected, atol=1e-5, rtol=1e-4)
+    waveform.square().sum().backward()  # also of samples that no window covers
+    assert spectrum.grad is not None
+    assert spectrum.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("band", [5, 20, 40, 60])
 def test_a_sine_at_a_bands_centre_peaks_in_that_band(band: int) -> None:
     hz = mel_to_hz((band + 1) * hz_to_mel(SPEC.f_max) / (SPEC.n_mels + 1))

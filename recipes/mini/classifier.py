@@ -16,6 +16,7 @@ from clipsonic_cli.audio.mel import LogMel, normalize
 from clipsonic_cli.config import MelSpec
 
 FRAMES = 128
+EPOCHS = 16
 
 
 class Classifier(nn.Module):
@@ -76,7 +77,7 @@ def _augment(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def train(
-    mels: torch.Tensor, targets: torch.Tensor, labels: int, *, epochs: int = 16, seed: int = 0
+    mels: torch.Tensor, targets: torch.Tensor, labels: int, *, epochs: int = EPOCHS, seed: int = 0
 ) -> Classifier:
     """Train on real clips.
 

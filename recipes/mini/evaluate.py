@@ -2,13 +2,16 @@
 
     python recipes/mini/evaluate.py --out runs/mini --per-label 4
 
-Sounds are made by the command line's own pipeline with the vocoder that ``vocoders.py`` chose,
-written as WAV files and read back; files of the same weights are not made again, so that an
-interrupted run goes on. The judge (``classifier.py``) is trained on real clips only. Writes
+Sounds are made by the command line's own pipeline and its defaults, with the vocoder that
+``vocoders.py`` chose, written as WAV files and read back; files of the same weights are not made
+again, so that an interrupted run goes on. There are two judges (``classifier.py``), both trained on
+real clips only: one on the clips the model learned from, which names those of other packages, and
+one on the clips of these other packages, which names those the model learned from. Writes
 ``results/`` next to this file:
 
-    accuracy.csv    share of sounds whose label the judge names, per label and kind of sound
-    results.json    means, words outside the labels, memory and spread
+    accuracy.csv        share of sounds whose label a judge names, per label and kind of sound
+    free_prompts.csv    what the first judge names sounds of prompts that are no labels
+    results.json        means, memory and spread
 """
 
 import argparse
@@ -17,11 +20,13 @@ import hashlib
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import classifier
+import packages
 import torch
 from clip_data import read_lines
 from steps import need, need_part
@@ -33,23 +38,13 @@ from clipsonic_cli.store import bundle
 
 RESULTS = Path(__file__).parent / "results"
 SPEC = MelSpec()
-SAMPLING: dict[str, Any] = {"sampler": "dpmpp", "steps": 25}
-"""As of the published results."""
 SECONDS = SPEC.seconds(classifier.FRAMES)
 MODES = ("iq", "pd", "zs")
 PARTS = ("clip", "prior", "unet", "vocoder")
 SPREAD_SEEDS = 10
-OTHER_WORDS = {
-    "fiddle": "violin",
-    "kitten": "cat",
-    "a barking puppy": "dog",
-    "someone playing the drums": "drum kit",
-    "a person playing the squeezebox": "accordion",
-    "chopper": "helicopter",
-    "audience clapping": "applause",
-    "bullock": "cow",
-}
-"""Prompts that are no labels, and the label a person would expect."""
+EARS = {"": ("train",), " (other packages)": ("valid", "test")}
+"""What is written after a kind of sound: the splits of the clips that its judge is trained on."""
+FREE_PROMPTS = "free_prompts.csv"
 PHOTOGRAPHS = {"chelsea.png": "cat", "motorcycle_left.png": "motorcycle"}
 """Whole photographs, never trained on, of things it knows."""
 PHOTOGRAPH_SEEDS = 4
@@ -67,55 +62,58 @@ def main() -> None:
     need(data, "pictures.jsonl", "data.py")
     for part in PARTS:
         need_part(args.out, part)
-    judge, mels, targets = real(args.out, clips, labels)
+    mels, targets = read_mels(args.out, clips, labels)
     maker = Maker(args.out, dtype=args.dtype)
-    test = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
-    scored = sorted({clips[i]["label"] for i in test}, key=labels.index)
+    rows = {
+        split: [i for i, clip in enumerate(clips) if clip["split"] == split and clip["scored"]]
+        for split in ("train", "valid", "test")
+    }
+    scored = sorted({clips[i]["label"] for i in rows["test"]}, key=labels.index)
+    made = {mode: maker.by_mode(mode, scored, labels, args.per_label) for mode in MODES}
     table: dict[str, dict[str, float]] = {}
-    named = classifier.predict(judge, mels[test])
-    table["real"] = by_label(named, targets[test], labels)
+    judges = {}
+    for ear, splits in EARS.items():
+        judge = judges[ear] = trained_judge(args.out, clips, labels, splits)
+        held_out = rows["test"] if "train" in splits else rows["train"]
+        named = classifier.predict(judge, mels[held_out])
+        table[f"real{ear}"] = by_label(named, targets[held_out], labels)
+        for mode, (sounds, wanted) in made.items():
+            table[mode + ear] = by_label(classifier.predict(judge, sounds), wanted, labels)
     results: dict[str, Any] = {
         "labels": len(scored),
         "sounds_a_label_and_mode": args.per_label,
         "dtype": args.dtype,
         "vocoder": maker.vocoder,
     }
-    made: dict[str, Tensor] = {}
-    for mode in MODES:
-        sounds, wanted = maker.by_mode(mode, scored, labels, args.per_label)
-        made[mode] = sounds
-        table[mode] = by_label(classifier.predict(judge, sounds), wanted, labels)
-        print(mode, round(mean(table[mode]), 4), file=sys.stderr)
     train = mels[[i for i, clip in enumerate(clips) if clip["split"] == "train"]]
     results["nearest_training_clip"] = {
-        "real held-out": nearest(mels[test], train),
-        **{mode: nearest(sounds, train) for mode, sounds in made.items()},
+        "real held-out": nearest(mels[rows["test"]], train),
+        **{mode: nearest(sounds, train) for mode, (sounds, _) in made.items()},
     }
     results["spread"] = spread(maker, mels, clips)
     results["accuracy"] = {kind: round(mean(column), 4) for kind, column in table.items()}
     results["standard_error"] = {
         kind: round(standard_error(column), 4) for kind, column in table.items()
     }
-    pictured = list(table["iq"])
-    results["real_where_iq_has_pictures"] = round(
-        mean({label: table["real"][label] for label in pictured}), 4
+    for ear in EARS:
+        pictured = {label: table[f"real{ear}"][label] for label in table["iq"]}
+        results[f"real_where_iq_has_pictures{ear}"] = round(mean(pictured), 4)
+    prompts = packages.rows(FREE_PROMPTS)
+    named = classifier.predict(judges[""], maker.mels("free", free(prompts)))
+    results["free_prompts"] = len(prompts)
+    results["free_prompts_accuracy"] = round(
+        sum(labels[i] in row["expected"].split("|") for i, row in zip(named, prompts, strict=True))
+        / len(prompts),
+        4,
     )
-    named = classifier.predict(judge, maker.mels("words", words(args.per_label)))
-    wanted_words = [word for word in OTHER_WORDS.values() for _ in range(args.per_label)]
-    results["other_words"] = {
-        prompt: [
-            labels[index] for index in named[i * args.per_label : (i + 1) * args.per_label].tolist()
-        ]
-        for i, prompt in enumerate(OTHER_WORDS)
-    }
-    hits = [labels[int(i)] == word for i, word in zip(named, wanted_words, strict=True)]
-    results["other_words_accuracy"] = round(sum(hits) / len(hits), 4)
-    named = classifier.predict(judge, maker.mels("photographs", photographs(data)))
+    for row, index in zip(prompts, named.tolist(), strict=True):
+        row["named"] = labels[index]
+    named = classifier.predict(judges[""], maker.mels("photographs", photographs(data)))
     results["photographs"] = {
-        name: [labels[int(index)] for index in rows]
-        for name, rows in zip(PHOTOGRAPHS, named.view(-1, PHOTOGRAPH_SEEDS), strict=True)
+        name: [labels[int(index)] for index in seeds]
+        for name, seeds in zip(PHOTOGRAPHS, named.view(-1, PHOTOGRAPH_SEEDS), strict=True)
     }
-    write(table, results, scored)
+    write(table, results, scored, prompts)
 
 
 def read_data(out: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -125,14 +123,6 @@ def read_data(out: Path) -> tuple[list[str], list[dict[str, Any]]]:
     return labels, read_lines(need(out / "data", "clips.jsonl", "data.py"))
 
 
-def real(
-    out: Path, clips: list[dict[str, Any]], labels: list[str]
-) -> tuple[classifier.Classifier, Tensor, Tensor]:
-    """Return the judge, and mel (n, 1, F, T) and label index (n,) of every real clip."""
-    mels, targets = read_mels(out, clips, labels)
-    return trained_judge(out, clips, labels), mels, targets
-
-
 def read_mels(out: Path, clips: list[dict[str, Any]], labels: list[str]) -> tuple[Tensor, Tensor]:
     """Return mel (n, 1, F, T) and label index (n,) of clips."""
     mels = classifier.read_clips(out / "data", [clip["path"] for clip in clips], SPEC)
@@ -140,17 +130,19 @@ def read_mels(out: Path, clips: list[dict[str, Any]], labels: list[str]) -> tupl
 
 
 def trained_judge(
-    out: Path, clips: list[dict[str, Any]], labels: list[str]
+    out: Path, clips: list[dict[str, Any]], labels: list[str], splits: Sequence[str] = ("train",)
 ) -> classifier.Classifier:
-    """Return the judge, trained on the real training clips the first time."""
+    """Return a judge, trained on the real clips of some splits the first time."""
     digest = hashlib.sha256((out / "data" / "clips.jsonl").read_bytes()).hexdigest()[:8]
-    path = out / f"classifier-{digest}.pt"
+    path = out / f"classifier-{digest}-{'-'.join(splits)}.pt"
     if path.exists():
         judge = classifier.Classifier(len(labels))
         judge.load_state_dict(torch.load(path, weights_only=True))
         return judge.eval()
-    train = [clip for clip in clips if clip["split"] == "train"]
-    judge = classifier.train(*read_mels(out, train, labels), len(labels))
+    heard = [clip for clip in clips if clip["split"] in splits]
+    # As many steps for few clips as for many.
+    epochs = round(classifier.EPOCHS * sum(c["split"] == "train" for c in clips) / len(heard))
+    judge = classifier.train(*read_mels(out, heard, labels), len(labels), epochs=epochs)
     torch.save(judge.state_dict(), path)
     return judge
 
@@ -188,9 +180,8 @@ class Maker:
             if mode == "iq" and not held:
                 continue
             for count in range(per_label):
-                recipe = Recipe(
-                    mode=mode, **SAMPLING, seconds=SECONDS, seed=1000 * labels.index(label) + count
-                )
+                seed = 1000 * labels.index(label) + count
+                recipe = Recipe(mode=mode, seconds=SECONDS, seed=seed)
                 if mode == "iq":
                     picture = self.out / "data" / held[count % len(held)]["path"]
                     recipe = replace(recipe, image=str(picture))
@@ -218,12 +209,11 @@ class Maker:
         return classifier.read_clips(Path(), [str(path) for path in paths], SPEC)
 
 
-def words(count: int) -> dict[str, Recipe]:
-    """Return the recipes of prompts outside the labels."""
+def free(prompts: Sequence[Mapping[str, str]]) -> dict[str, Recipe]:
+    """Return the recipes of prompts that are no labels, by the model's own mode."""
     return {
-        f"{i}-{seed}": Recipe(text=prompt, mode="pd", **SAMPLING, seconds=SECONDS, seed=seed)
-        for i, prompt in enumerate(OTHER_WORDS)
-        for seed in range(count)
+        str(number): Recipe(text=row["text"], seconds=SECONDS, seed=number)
+        for number, row in enumerate(prompts)
     }
 
 
@@ -233,7 +223,6 @@ def photographs(data: Path) -> dict[str, Recipe]:
         f"{Path(name).stem}-{seed}": Recipe(
             image=str(need(data, f"photos/{name}", "data.py")),
             mode="iq",
-            **SAMPLING,
             seconds=SECONDS,
             seed=seed,
         )
@@ -273,9 +262,7 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
     spreads = {}
     for label in ("violin", "piano", "dog", "drum kit"):
         recipes = {
-            str(seed): Recipe(
-                text=f"a photo of {label}", mode="pd", **SAMPLING, seconds=SECONDS, seed=seed
-            )
+            str(seed): Recipe(text=f"a photo of {label}", mode="pd", seconds=SECONDS, seed=seed)
             for seed in range(SPREAD_SEEDS)
         }
         rows = [i for i, clip in enumerate(clips) if clip["label"] == label][:SPREAD_SEEDS]
@@ -287,8 +274,13 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
     return spreads
 
 
-def write(table: dict[str, dict[str, float]], results: dict[str, Any], scored: list[str]) -> None:
-    """Write the table and the means."""
+def write(
+    table: dict[str, dict[str, float]],
+    results: dict[str, Any],
+    scored: list[str],
+    prompts: Sequence[Mapping[str, str]],
+) -> None:
+    """Write the tables and the means."""
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "accuracy.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -296,6 +288,10 @@ def write(table: dict[str, dict[str, float]], results: dict[str, Any], scored: l
         for label in scored:
             shares = [table[kind].get(label) for kind in table]
             writer.writerow([label, *("" if x is None else f"{x:.2f}" for x in shares)])
+    with (RESULTS / FREE_PROMPTS).open("w", newline="", encoding="utf-8") as file:
+        lines = csv.DictWriter(file, ["text", "expected", "named"], lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(prompts)
     (RESULTS / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 

@@ -3,6 +3,7 @@ import json
 
 import classifier
 import evaluate
+import packages
 import pytest
 import torch
 
@@ -35,22 +36,30 @@ def test_the_nearest_training_clip_is_a_root_mean_square_away():
     assert evaluate.nearest(train, train)["median"] == 0
 
 
-def test_words_outside_the_labels_are_requested_with_each_seed():
-    recipes = evaluate.words(3)
-    assert len(recipes) == 3 * len(evaluate.OTHER_WORDS)
-    assert {recipe.seed for recipe in recipes.values()} == {0, 1, 2}
-    assert {recipe.text for recipe in recipes.values()} == set(evaluate.OTHER_WORDS)
+def test_free_prompts_are_no_labels_and_expect_scored_ones():
+    prompts = packages.rows(evaluate.FREE_PROMPTS)
+    labels = {row["label"]: row for row in packages.rows("labels.csv")}
+    known = {*labels, *(word for row in labels.values() for word in row["synonyms"].split("|"))}
+    assert len({row["text"] for row in prompts}) == len(prompts) == 100
+    assert not {row["text"].lower() for row in prompts} & known
+    assert all(set(row["expected"].split("|")) <= {*labels} for row in prompts)
+    recipes = evaluate.free(prompts)
+    assert [recipe.text for recipe in recipes.values()] == [row["text"] for row in prompts]
 
 
 def test_results_are_written_with_gaps_where_a_label_has_no_sounds(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "RESULTS", tmp_path / "results")
-    evaluate.write({"real": {"cat": 1, "dog": 0.5}, "iq": {"cat": 0.25}}, {"n": 1}, ["cat", "dog"])
+    table = {"real": {"cat": 1, "dog": 0.5}, "iq": {"cat": 0.25}}
+    prompt = {"text": "a tom", "expected": "cat|dog", "named": "cat"}
+    evaluate.write(table, {"n": 1}, ["cat", "dog"], [prompt])
     with (tmp_path / "results" / "accuracy.csv").open(encoding="utf-8") as file:
         assert [*csv.reader(file)] == [
             ["label", "real", "iq"],
             ["cat", "1.00", "0.25"],
             ["dog", "0.50", ""],
         ]
+    lines = (tmp_path / "results" / evaluate.FREE_PROMPTS).read_text().splitlines()
+    assert lines == ["text,expected,named", "a tom,cat|dog,cat"]
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == {"n": 1}
     assert json.loads(capsys.readouterr().out) == {"n": 1}
 

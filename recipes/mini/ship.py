@@ -45,7 +45,9 @@ def main() -> None:
     truth = need(out / "model", TRUTH, "listener.py")
     shutil.copyfile(truth, target / TRUTH)
     (target / "LICENSE-WEIGHTS.md").write_text(terms, encoding="utf-8")
-    (target / "MODEL_CARD.md").write_text(card(headers, results, tables), encoding="utf-8")
+    log = need(out / "train" / "unet", "metrics.jsonl", "train.py unet").read_text(encoding="utf-8")
+    text = card(headers, results, tables, curve=held_out(log))
+    (target / "MODEL_CARD.md").write_text(text, encoding="utf-8")
     print(f"{target}: {sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB")
 
 
@@ -89,8 +91,22 @@ Instruments were rendered with MuseScore_General, under this notice:
 """
 
 
-def card(headers: dict[str, bundle.Header], results: dict[str, Any], tables: Path) -> str:
-    """Write the model card."""
+def held_out(log: str, points: int = 12) -> dict[int, float]:
+    """Read the curve of the U-Net's held-out loss, by step, at about as many points."""
+    rows = [json.loads(line) for line in log.splitlines()]
+    losses = {row["step"]: row["held_out_unet"] for row in rows if "held_out_unet" in row}
+    steps = sorted(losses)
+    return {step: losses[step] for step in steps[:: -(-len(steps) // points)] + steps[-1:]}
+
+
+def card(
+    headers: dict[str, bundle.Header],
+    results: dict[str, Any],
+    tables: Path,
+    *,
+    curve: Mapping[int, float],
+) -> str:
+    """Write the model card; ``curve`` is the U-Net's held-out loss by step."""
     accuracy, vocoder = results["accuracy"], headers["vocoder"].meta
     named = headers["listener"].meta["accuracy"]
     parts = "\n".join(
@@ -111,9 +127,9 @@ def card(headers: dict[str, bundle.Header], results: dict[str, Any], tables: Pat
         f"| {kind} | {row['5 %']:.3f} | {row['median']:.3f} |"
         for kind, row in results["nearest_training_clip"].items()
     )
-    words = "\n".join(
-        f"| {prompt} | {', '.join(named)} |" for prompt, named in results["other_words"].items()
-    )
+    unet = headers["unet"].meta
+    began = unet["warm_start"]
+    losses = ", ".join(f"{loss:.4f} ({step})" for step, loss in curve.items())
     photographs = "\n".join(
         f"| {name} | {', '.join(named)} |" for name, named in results["photographs"].items()
     )
@@ -143,23 +159,28 @@ The weights are under CC-BY-SA-4.0. Sources and their licences are listed below.
 |---|---|---|---|
 {parts}
 
-Same classes as the paper's configuration, smaller numbers; the U-Net predicts v. Its first 857
-steps ran with a fainter condition (unit vectors not yet scaled to unit variance), the first 148 of
-them on an earlier training of the CLIP; a run of today's recipe has neither. Of the CLIP only the
-projections were trained (1500 steps). The statistics are of the picture vectors that the U-Net was
-trained on and of a bank of texts, for the modes `ms`, `ra` and `rt`; the bridge, for `db`, was
-trained on the same vectors alone (`recipes/mini/results/ways.md`).
+Same classes as the paper's configuration, smaller numbers; the U-Net predicts v. It began with the
+weights of the mini before ({began["steps"]} steps of {began["batch_size"]} clips, on 67 kinds of
+sound), made to read this CLIP's vectors; the steps above, of {unet["batch_size"]} clips, are those
+since. Its loss on held-out clips (step): {losses}. Of the CLIP only the projections were trained
+(1500 steps); its text tower is stored in eight bits. The statistics are of the picture vectors that
+the U-Net was trained on and of a bank of texts, for the modes `ms`, `ra` and `rt`; the bridge, for
+`db`, was trained on the same vectors alone (`recipes/mini/results/ways.md`).
 
 ## How often an independent classifier names the label right
 
-The classifier was trained on real clips only. `real` are held-out clips; `iq`, `pd` and `zs` are
-finished sounds at w = 1.5, 25 steps, {results["sounds_a_label_and_mode"]} a label and mode, the
-U-Net in {results["dtype"]} and the waveforms by {results["vocoder"]}. A sound that
-was made can be easier to name than a real one, which the judge has to tell from recordings it never
-heard. Held out means another soundfont for rendered instruments, and the recordings of another
-package for everything else; a label with one source of sounds is not scored. Pictures are held out
-where a label has three or more; labels without a picture are not in `iq` (over the others, real
-clips stand at {results["real_where_iq_has_pictures"]:.1%}). Per label:
+Two classifiers, trained on real clips only. The first heard the clips that the model learned from;
+its `real` are those of other packages, which no training saw. Of a sound that was made it only has
+to tell which training clips it is like, so that it can name more of them than of real ones. The
+second, "other packages", heard these other packages instead, and its `real` are the clips that the
+model learned from, so that real and made sounds are equally new to it. `iq`, `pd` and `zs` are
+finished sounds by the defaults of `clipsonic generate`, {results["sounds_a_label_and_mode"]} a
+label and mode, the U-Net in {results["dtype"]} and the waveforms by {results["vocoder"]}. Other
+packages are another soundfont for rendered instruments, and other recordings for everything else; a
+label with one source of sounds is not scored. Pictures are held out where a label has three or
+more; labels without a picture are not in `iq` (over the others, real clips stand at
+{results["real_where_iq_has_pictures"]:.1%} and
+{results["real_where_iq_has_pictures (other packages)"]:.1%}). Per label:
 `recipes/mini/results/accuracy.csv`.
 
 | sounds | named right (mean over labels) | standard error |
@@ -189,13 +210,12 @@ with them. By them, the paper's Tables 1 and 2 and its Figure 3 for this model a
 `recipes/mini/results/`. `truth.npz` holds the statistics of the real held-out clips as it embeds
 them, so that a bare `clipsonic eval --metrics fad clap` has something to compare with.
 
-## Words outside its labels
+## Prompts that are no labels
 
-Named as a person would expect: {results["other_words_accuracy"]:.0%} of the sounds.
-
-| prompt (`pd`) | named |
-|---|---|
-{words}
+{results["free_prompts"]} prompts were written before any was heard, such as "a hen that has just
+laid an egg". Of their sounds (one each, by the default mode) the first classifier names
+{results["free_prompts_accuracy"]:.0%} as a person would expect:
+`recipes/mini/results/free_prompts.csv`.
 
 Whole photographs, which it was never trained on (four seeds each):
 

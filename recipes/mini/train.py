@@ -143,8 +143,11 @@ def unet(out: Path, *, space: Space = "clip-image", warm_start: str | None = Non
         cond_dim = embeds.shape[-1]
         dataset, held_out = (LabelledSounds(each, features, embeds) for each in (sounds, others))
     network = UNet(UNetConfig(channels=32, num_res_blocks=2, cond_dim=cond_dim))
+    began: dict[str, Any] = {}
     if warm_start is not None:
-        network.load_state_dict(begin_with(warm_start, out))
+        other = begin_with(warm_start, out)
+        network.load_state_dict(other.weights)
+        began["warm_start"] = {name: other.header.meta[name] for name in ("steps", "batch_size")}
     network.to(memory_format=torch.channels_last)
     process = DiffusionConfig(prediction="v")
     header = Header(
@@ -154,6 +157,7 @@ def unet(out: Path, *, space: Space = "clip-image", warm_start: str | None = Non
         diffusion=process,
         space=space,
         encoder=encoder,
+        meta=began,
     )
     return Part(
         objective=UNetObjective(network, Process(process)),
@@ -317,6 +321,7 @@ def main() -> None:
 
     def on_save(progress: Progress, _log: MetricsLog) -> None:
         meta: dict[str, Any] = {
+            **header.meta,
             "steps": progress.step,
             "minutes": round(progress.seconds / 60, 1),
             "batch_size": config.batch_size,

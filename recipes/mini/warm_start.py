@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,11 +12,11 @@ from torch import Tensor
 from clipsonic_cli.encoders.clip import load_clip
 from clipsonic_cli.models.clip import MiniClip
 from clipsonic_cli.store import model_folders
-from clipsonic_cli.store.bundle import load
+from clipsonic_cli.store.bundle import Bundle, load
 
 
-def begin_with(model: str, out: Path) -> dict[str, Tensor]:
-    """Return the weights of the U-Net of another mini, for the CLIP in ``OUT/model``.
+def begin_with(model: str, out: Path) -> Bundle:
+    """Return the U-Net of another mini, made to read the CLIP in ``OUT/model``.
 
     The towers of both CLIPs are the same, so that the cached features of step 2 give both vectors
     of every picture.
@@ -32,7 +33,8 @@ def begin_with(model: str, out: Path) -> dict[str, Tensor]:
     features = torch.cat(list(cached.values())).float()  # (N, 1280)
     with torch.inference_mode():
         old, new = (clip.project_image(features).clone() for clip in (theirs, ours))
-    return reading(load(other.part("unet"), kind="unet").weights, old, new)
+    part = load(other.part("unet"), kind="unet")
+    return replace(part, weights=reading(part.weights, old, new))
 
 
 def mini_clip(path: Path) -> MiniClip:

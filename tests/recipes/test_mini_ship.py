@@ -1,3 +1,6 @@
+import json
+
+import evaluate
 import packages
 import pytest
 import ship
@@ -69,3 +72,39 @@ def test_the_soundfonts_notice_is_part_of_the_licence(tmp_path):
 )
 def test_losses_are_reported_without_gradients(meta, told):
     assert ship._losses(meta) == told
+
+
+def test_the_held_out_curve_is_thinned_and_keeps_its_last_point():
+    lines = [json.dumps({"step": n, "unet": 1.0}) for n in range(1, 40)]
+    lines += [json.dumps({"step": n, "held_out_unet": 1 / n}) for n in range(1, 40)]
+    curve = ship.held_out("\n".join(lines), points=10)
+    assert curve[1] == 1
+    assert curve[39] == pytest.approx(1 / 39)
+    assert 8 <= len(curve) <= 12
+
+
+def test_the_card_states_what_was_measured():
+    headers = {path.stem: bundle.read_header(path) for path in MINI}
+    headers["unet"].meta["warm_start"] = {"steps": 4165, "batch_size": 32}
+    kinds = ["real", "iq", "pd", "zs"]
+    shares = {kind + ear: 0.5 for ear in evaluate.EARS for kind in kinds}
+    results = {
+        "labels": 114,
+        "sounds_a_label_and_mode": 4,
+        "dtype": "auto",
+        "vocoder": "vocos",
+        "accuracy": shares,
+        "standard_error": dict.fromkeys(shares, 0.01),
+        "nearest_training_clip": {"pd": {"5 %": 0.1, "median": 0.2}},
+        "spread": {"dog": {"generated": 0.3, "real": 0.4}},
+        "free_prompts": 100,
+        "free_prompts_accuracy": 0.83,
+        "photographs": {"chelsea.png": ["cat", "dog"]},
+        **{f"real_where_iq_has_pictures{ear}": 0.6 for ear in evaluate.EARS},
+    }
+    card = ship.card(headers, results, packages.SOURCES, curve={250: 0.07, 500: 0.06})
+    assert "(4165 steps of 32 clips" in card
+    assert "0.0700 (250), 0.0600 (500)" in card
+    assert "| real (other packages) | 50.0% | 1.0% |" in card
+    assert "names\n83% as a person" in card
+    assert "| chelsea.png | cat, dog |" in card

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pages import add_row, device_name
@@ -61,19 +62,19 @@ def measure(mode: str, rounds: int) -> dict[str, float]:
 
 def stages_of(mode: str) -> dict[str, float]:
     """Run a command in this process; return the processor seconds of its stages but imports."""
+    from clipsonic_cli import stages
     from clipsonic_cli.cli import main as command
     from clipsonic_cli.encoders.clip import ClipModel
     from clipsonic_cli.parts import Parts
-    from clipsonic_cli.pipeline import ClipSonic
     from clipsonic_cli.sound import Sound
 
     clock = Clock()
     for name in ("_load_network", "_load_denoiser", "_load_vocoder"):
         clock.time("load", Parts, name)
     clock.time("encode", ClipModel, "embed_text")
-    clock.time("prior", ClipSonic, "_encode")
-    clock.time("sample", ClipSonic, "_sample")
-    clock.time("vocode", ClipSonic, "_vocode")
+    clock.time("prior", stages, "encode")
+    clock.time("sample", stages, "sample")
+    clock.time("vocode", stages, "vocode")
     clock.time("write", Sound, "write")
     with tempfile.TemporaryDirectory() as folder:
         options = ["--mode", mode, "--seed", "0", "--quiet", "-o", f"{folder}/sound.wav"]
@@ -97,9 +98,9 @@ class Clock:
         self._running: list[str] = []
         self._since = time.process_time()
 
-    def time(self, stage: str, kind: type, name: str) -> None:
-        """Count the calls of a class's method as a stage."""
-        method: Callable[..., Any] = getattr(kind, name)
+    def time(self, stage: str, owner: type | ModuleType, name: str) -> None:
+        """Count the calls of a class's method, or of a module's function, as a stage."""
+        method: Callable[..., Any] = getattr(owner, name)
 
         def timed(*positional: Any, **named: Any) -> Any:
             self._turn()
@@ -110,7 +111,7 @@ class Clock:
                 self._turn()
                 self._running.pop()
 
-        setattr(kind, name, timed)
+        setattr(owner, name, timed)
 
     def _turn(self) -> None:
         """Count what passed since the last turn for the stage that ran."""

@@ -1,4 +1,4 @@
-"""Figure 2 of the paper: encode the query, sample a mel, vocode it.
+"""Figure 2 of the paper for any number of queries: check recipes, then run the three stages.
 
 A mode is a row of ``modes.MODES``; there is no branch on modes here.
 """
@@ -14,22 +14,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from clipsonic_cli import ranges
-from clipsonic_cli.audio.finish import faded
-from clipsonic_cli.audio.mel import denormalize, onset
-from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, NATIVE_FRAMES, Recipe
+from clipsonic_cli import ranges, stages
+from clipsonic_cli.config import DEFAULT_SAMPLER, DEFAULT_STEPS, Recipe
 from clipsonic_cli.device import choose_device, choose_dtype
 from clipsonic_cli.diffusion import SAMPLERS
-from clipsonic_cli.diffusion.guidance import windowed
 from clipsonic_cli.diffusion.noise import SeededNoise
 from clipsonic_cli.errors import ClipsonicError, UsageError
 from clipsonic_cli.images import image_digest
 from clipsonic_cli.models import VOCODERS
 from clipsonic_cli.modes import MODES, Kind, Mode, mode_for, negative_mode_for, query_of
 from clipsonic_cli.parts import Parts
-from clipsonic_cli.ranges import round_up, shown
+from clipsonic_cli.ranges import shown
 from clipsonic_cli.registry import unknown
-from clipsonic_cli.sampling import check_sampling, denoise_of, mode_of, timesteps_of
+from clipsonic_cli.sampling import check_sampling, mode_of
 from clipsonic_cli.sound import Sound
 from clipsonic_cli.store import bundle, model_folders
 from clipsonic_cli.store.default_mode import default_mode
@@ -340,11 +337,12 @@ class ClipSonic:
             ClipsonicError: The networks returned NaN or infinite values.
         """
         self._check_render(recipe, embed, seeds)
+        recipe = replace(recipe, vocoder=recipe.vocoder or self.vocoder)
         cond = embed.to(self.parts.device, torch.float32)
         uncond = self.parts.denoiser(mode_of(recipe).unet).unet.null_cond[None].float()
         noise = SeededNoise(seeds)
-        mel = self._sample(recipe, cond, uncond.to(self.parts.device), noise, report)
-        waveforms, sample_rate = self._vocode(recipe, mel, report)
+        mel = stages.sample(self.parts, recipe, cond, uncond.to(cond), noise, report)
+        waveforms, sample_rate = stages.vocode(self.parts, recipe, mel, report)
         return [Waveform(samples=each.clone(), sample_rate=sample_rate) for each in waveforms]
 
     def _check_render(self, recipe: Recipe, embed: Tensor, seeds: Sequence[int]) -> None:
@@ -369,76 +367,15 @@ class ClipSonic:
     @torch.no_grad()
     def _generate_batch(self, recipes: list[Recipe], report: Report) -> list[Sound]:
         """Run the three stages for recipes that differ only in query and seed."""
-        noise = SeededNoise([recipe.seed for recipe in recipes])
-        cond, uncond = self._encode(recipes, noise, report)
-        mel = self._sample(recipes[0], cond, uncond, noise, report)
-        waveforms, sample_rate = self._vocode(recipes[0], mel, report)
+        recipe, noise = recipes[0], SeededNoise([recipe.seed for recipe in recipes])
+        negative = recipe.negative_query
+        steer = None
+        if negative is not None:
+            steer = self._negative_mode(mode_of(recipe), negative.kind)
+        cond, uncond = stages.encode(self.parts, recipes, steer, noise, report)
+        mel = stages.sample(self.parts, recipe, cond, uncond, noise, report)
+        waveforms, sample_rate = stages.vocode(self.parts, recipe, mel, report)
         return [
             Sound(samples=waveform.clone(), sample_rate=sample_rate, recipe=recipe)
             for waveform, recipe in zip(waveforms, recipes, strict=True)
         ]
-
-    def _encode(
-        self, recipes: list[Recipe], noise: SeededNoise, report: Report
-    ) -> tuple[Tensor, Tensor]:
-        """Stage 1: queries to (B, D), and what guidance steers away from, (B, D) or (1, D)."""
-        recipe = recipes[0]
-        mode, negative = mode_of(recipe), recipe.negative_query
-        encode = self.parts.encoder(mode, candidates=recipe.candidates)
-        cond = encode([recipe.query for recipe in recipes], noise=noise, report=report).embed
-        if negative is None:
-            uncond = self.parts.denoiser(mode.unet).unet.null_cond[None].float()
-        else:
-            # Noise of its own, so that x_T does not depend on whether there is a negative.
-            negative_noise = SeededNoise([recipe.seed for recipe in recipes])
-            mode = self._negative_mode(mode, negative.kind)
-            encode = self.parts.encoder(mode, candidates=recipe.candidates)
-            uncond = encode([negative] * len(recipes), noise=negative_noise, report=report).embed
-        return cond.to(self.parts.device), uncond.to(self.parts.device)
-
-    def _sample(
-        self, recipe: Recipe, cond: Tensor, uncond: Tensor, noise: SeededNoise, report: Report
-    ) -> Tensor:
-        """Stage 2: (B, D) to natural-log mel (B, 1, F, T).
-
-        T is the sound's, or the training window's where that is longer, rounded up to what the
-        U-Net takes.
-        """
-        name = mode_of(recipe).unet
-        denoiser = self.parts.denoiser(name)
-        unet, process, spec = denoiser.unet, denoiser.process, denoiser.spec
-        frames = round_up(max(spec.frames(recipe.seconds), denoiser.window), unet.multiple)
-        piece = round_up(max(NATIVE_FRAMES, denoiser.window), unet.multiple)
-        denoise = denoise_of(recipe, denoiser, cond, uncond)
-        denoise = windowed(denoise, frames, piece, piece // 2)
-        x_T = noise((len(cond), 1, spec.n_mels, frames), like=cond)  # noqa: N806
-        timesteps = timesteps_of(recipe, self.parts.header(name))
-        sample = SAMPLERS.load(recipe.sampler)
-        x_0 = sample(denoise, x_T, timesteps, process, noise=noise, report=report)
-        return denormalize(x_0, spec)
-
-    def _vocode(self, recipe: Recipe, mel: Tensor, report: Report) -> tuple[Tensor, int]:
-        """Stage 3: natural-log mel (B, 1, F, T) to waveforms (B, N), N as the recipe says, and Hz.
-
-        Of a training window that is longer than the sound, the part is kept that begins with the
-        sound's onset: the samples that a longer sound of the same seed has there. Both ends are
-        faded.
-        """
-        denoiser = self.parts.denoiser(mode_of(recipe).unet)
-        spec, samples = denoiser.spec, denoiser.spec.samples(recipe.seconds)
-        frames = spec.frames(recipe.seconds)
-        vocode = self.parts.vocoder(recipe.vocoder or self.vocoder, spec)
-        report("vocode", 0, 1)
-        waveforms = vocode(mel).float().cpu()
-        short = frames < denoiser.window
-        starts = [spec.hop_length * onset(row, frames) if short else 0 for row in mel[:, 0].cpu()]
-        waveforms = torch.stack(
-            [wave[start : start + samples] for wave, start in zip(waveforms, starts, strict=True)]
-        )
-        report("vocode", 1, 1)
-        if not waveforms.isfinite().all():
-            raise ClipsonicError(
-                "The model produced NaN or infinite samples. Lower the guidance, or use dtype "
-                "float32."
-            )
-        return faded(waveforms, spec.sample_rate), spec.sample_rate

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipsonic_cli import ClipSonic, pipeline
+from clipsonic_cli import ClipSonic, pipeline, stages
 from clipsonic_cli.audio.finish import fade_lengths
 from clipsonic_cli.audio.mel import denormalize
 from clipsonic_cli.config import NATIVE_FRAMES, TRAIN_FRAMES, MelSpec, Recipe
@@ -83,7 +83,7 @@ def test_a_batch_changes_a_sound_by_rounding_only(sonic, sampler):
 def test_minis_mel_is_that_of_its_seed_in_a_batch_up_to_rounding(monkeypatch):
     sonic, mels = ClipSonic.load("mini", device="cpu"), []
     monkeypatch.setattr(
-        pipeline, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
+        stages, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
     )
     recipes = [Recipe(text="dog", mode="db", seed=seed, **FAST) for seed in (1, 2, 3)]
     list(sonic.generate(recipes, batch_size=None))
@@ -435,7 +435,7 @@ def test_bfloat16_is_near_float32(micro, sonic):
 def test_minis_mel_in_bfloat16_is_within_half_a_decibel_on_average(monkeypatch):
     mels = []
     monkeypatch.setattr(
-        pipeline, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
+        stages, "denormalize", lambda x_0, spec: mels.append(denormalize(x_0, spec)) or mels[-1]
     )
     for dtype in ("float32", "bfloat16"):
         mini = ClipSonic.load("mini", device="cpu", dtype=dtype)
@@ -598,7 +598,7 @@ def test_a_device_and_a_dtype_of_torch_are_taken(micro):
 def test_a_short_sound_is_part_of_the_training_windows_of_its_seed(
     micro, monkeypatch, seconds, vocoder
 ):
-    monkeypatch.setattr(pipeline, "faded", lambda samples, _: samples)
+    monkeypatch.setattr(stages, "faded", lambda samples, _: samples)
     sonic = ClipSonic.load(micro, device="cpu", vocoder=vocoder)
     short, whole = (
         sonic("rain", mode="zs", steps=2, seed=4, seconds=length).samples
@@ -614,7 +614,7 @@ def test_a_sound_is_faded_at_its_ends_and_nowhere_else(sonic, monkeypatch, secon
         return sonic("rain", mode="zs", steps=1, seed=4, seconds=seconds).samples
 
     sound = make()
-    monkeypatch.setattr(pipeline, "faded", lambda samples, _: samples)
+    monkeypatch.setattr(stages, "faded", lambda samples, _: samples)
     cut, (first, last) = make(), fade_lengths(len(sound), 16_000)
     assert sound[0] == sound[-1] == 0
     assert cut[0] != 0 != cut[-1]

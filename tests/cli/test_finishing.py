@@ -32,7 +32,7 @@ def call(micro, tmp_path, monkeypatch, capsys):
         return tone.expand(len(mel), -1)
 
     monkeypatch.setattr(Parts, "vocoder", lambda *_: vocode)
-    monkeypatch.setattr("clipsonic_cli.pipeline.onset", lambda *_: 0)
+    monkeypatch.setattr("clipsonic_cli.stages.onset", lambda *_: 0)
 
     def call(*arguments):
         code = run(["generate", "--model", str(micro), "--json", *map(str, arguments)])

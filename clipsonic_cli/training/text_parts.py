@@ -161,8 +161,8 @@ def notes(plan: TextPlan) -> Iterator[str]:
     """Yield what a person should know of a plan before the training begins."""
     if plan.due:
         yield (
-            f"at the end {' and '.join(plan.due)} get {plan.share:.0%} of the time each "
-            "(`text_share`), and are kept if texts fit held-out frames better by them"
+            f"at the end, {plan.share:.0%} of the time for {' and for '.join(plan.due)} "
+            "(`text_share`), kept if texts fit held-out frames better by it"
         )
 
 

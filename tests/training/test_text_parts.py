@@ -157,8 +157,8 @@ def test_what_helps_joins_the_model_and_the_rest_leaves_nothing(make_request, fe
     request, said = make_request(), []
     outcome = begin(request, device=CPU, callbacks=listening(said))
     assert (
-        "at the end bridge and prior-sd get 10% of the time each (`text_share`), and are kept if "
-        "texts fit held-out frames better by them"
+        "at the end, 10% of the time for bridge and for prior-sd (`text_share`), kept if texts "
+        "fit held-out frames better by it"
     ) in said
     for folder in (request.run_dir / "model", outcome.path):
         assert (folder / "bridge.safetensors").is_file()

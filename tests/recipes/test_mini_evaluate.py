@@ -36,30 +36,53 @@ def test_the_nearest_training_clip_is_a_root_mean_square_away():
     assert evaluate.nearest(train, train)["median"] == 0
 
 
-def test_free_prompts_are_no_labels_and_expect_scored_ones():
-    prompts = packages.rows(evaluate.FREE_PROMPTS)
-    labels = {row["label"]: row for row in packages.rows("labels.csv")}
-    known = {*labels, *(word for row in labels.values() for word in row["synonyms"].split("|"))}
+@pytest.mark.parametrize("name", ["free_prompts", "photographs"])
+def test_queries_expect_known_labels(name):
+    known = {row["label"] for row in packages.rows("labels.csv")}
+    for row in packages.rows(f"{name}.csv"):
+        assert set(row["expected"].split("|")) <= known
+
+
+def test_free_prompts_are_no_labels():
+    prompts = packages.rows("free_prompts.csv")
+    labels = packages.rows("labels.csv")
+    known = {word for row in labels for word in (row["label"], *row["synonyms"].split("|"))}
     assert len({row["text"] for row in prompts}) == len(prompts) == 100
     assert not {row["text"].lower() for row in prompts} & known
-    assert all(set(row["expected"].split("|")) <= {*labels} for row in prompts)
     recipes = evaluate.free(prompts)
     assert [recipe.text for recipe in recipes.values()] == [row["text"] for row in prompts]
 
 
+def test_nothing_is_learned_from_the_packages_of_photographs(tmp_path):
+    rows = packages.rows("photographs.csv")
+    learned = {
+        r["package"] for kind in ("sounds", "pictures") for r in packages.rows(f"{kind}.csv")
+    }
+    assert not {row["package"] for row in rows} & learned
+    (tmp_path / "photos").mkdir()
+    for number in range(len(rows)):
+        (tmp_path / "photos" / f"{number}.jpg").touch()
+    recipes = evaluate.photographs(tmp_path, rows)
+    assert {recipe.mode for recipe in recipes.values()} == {"iq"}
+    assert len(recipes) == len(rows)
+
+
+def test_what_was_named_is_written_beside_what_was_expected(tmp_path):
+    row = {"text": "a tom", "expected": "cat|dog", "named": "cat", "more": "no"}
+    evaluate.write_named(tmp_path / "results" / "prompts.csv", [row])
+    lines = (tmp_path / "results" / "prompts.csv").read_text().splitlines()
+    assert lines == ["text,expected,named", "a tom,cat|dog,cat"]
+
+
 def test_results_are_written_with_gaps_where_a_label_has_no_sounds(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "RESULTS", tmp_path / "results")
-    table = {"real": {"cat": 1, "dog": 0.5}, "iq": {"cat": 0.25}}
-    prompt = {"text": "a tom", "expected": "cat|dog", "named": "cat"}
-    evaluate.write(table, {"n": 1}, ["cat", "dog"], [prompt])
+    evaluate.write({"real": {"cat": 1, "dog": 0.5}, "iq": {"cat": 0.25}}, {"n": 1}, ["cat", "dog"])
     with (tmp_path / "results" / "accuracy.csv").open(encoding="utf-8") as file:
         assert [*csv.reader(file)] == [
             ["label", "real", "iq"],
             ["cat", "1.00", "0.25"],
             ["dog", "0.50", ""],
         ]
-    lines = (tmp_path / "results" / evaluate.FREE_PROMPTS).read_text().splitlines()
-    assert lines == ["text,expected,named", "a tom,cat|dog,cat"]
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == {"n": 1}
     assert json.loads(capsys.readouterr().out) == {"n": 1}
 

@@ -99,7 +99,8 @@ def test_the_card_states_what_was_measured():
         "spread": {"dog": {"generated": 0.3, "real": 0.4}},
         "free_prompts": 100,
         "free_prompts_accuracy": 0.83,
-        "photographs": {"chelsea.png": ["cat", "dog"]},
+        "photographs": 33,
+        "photographs_accuracy": 0.67,
         **{f"real_where_iq_has_pictures{ear}": 0.6 for ear in evaluate.EARS},
     }
     card = ship.card(headers, results, packages.SOURCES, curve={250: 0.07, 500: 0.06})
@@ -107,4 +108,4 @@ def test_the_card_states_what_was_measured():
     assert "0.0700 (250), 0.0600 (500)" in card
     assert "| real (other packages) | 50.0% | 1.0% |" in card
     assert "names\n83% as a person" in card
-    assert "| chelsea.png | cat, dog |" in card
+    assert "it names 67% as a person would expect" in card

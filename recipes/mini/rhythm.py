@@ -1,14 +1,13 @@
 """Measures how alike two instruments play at one seed: does a seed carry the rhythm?
 
-    python recipes/mini/rhythm.py --out runs/mini --model mini
+    python recipes/mini/rhythm.py --out runs/mini --models mini runs/mini/model
 
-Makes the sound of every scored instrument at each of a few seeds, and prints the mean correlation
-between the onset patterns of two instruments at one seed and at two seeds, and of two recordings
-of different instruments, as JSON.
+Makes the sounds of instruments that all models know at each of a few seeds. Prints, as a table, the
+mean correlation between the onset patterns of two instruments at one seed and at two seeds, and of
+two recordings of different instruments.
 """
 
 import argparse
-import json
 import math
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +22,7 @@ from clipsonic_cli import ClipSonic
 from clipsonic_cli.audio.files import read
 from clipsonic_cli.audio.mel import LogMel
 from clipsonic_cli.config import Recipe
+from clipsonic_cli.store.bundle import labels_of
 
 SEEDS = (0, 1, 2)
 QUIETEST = 60 / 20 * math.log(10)
@@ -33,39 +33,32 @@ def main() -> None:
     """Make the sounds and print the correlations."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--model", default="mini", help="name or folder of the model")
+    parser.add_argument("--models", nargs="+", default=["mini"], help="names or folders")
     parser.add_argument("--instruments", type=int, default=20, help="how many, evenly chosen")
     arguments = parser.parse_args()
     need(arguments.out / "data", "clips.jsonl", "data.py")
     _, clips = read_data(arguments.out)
+    models = [ClipSonic.load(name) for name in arguments.models]
+    known = [labels_of(model.parts.header("unet")) for model in models]
     held_out = {
-        c["label"]: c for c in clips if c["split"] == "test" and c["category"] == "instrument"
+        clip["label"]: clip["path"]
+        for clip in clips
+        if clip["split"] == "test" and clip["category"] == "instrument"
+        if all(clip["label"] in labels for labels in known)
     }
     every = max(1, len(held_out) // arguments.instruments)
     chosen = list(held_out)[::every][: arguments.instruments]
+    print("| sounds | one seed | two seeds |\n|---|---|---|")
+    paths = [arguments.out / "data" / held_out[label] for label in chosen]
+    real = torch.stack([onsets(read(path, SPEC.sample_rate)) for path in paths])
+    print(f"| {len(chosen)} recordings | - | {likeness(real, real):.3f} |")
     recipes = [Recipe(text=f"a photo of {label}", seed=seed) for seed in SEEDS for label in chosen]
-    sounds = ClipSonic.load(arguments.model).generate(recipes, batch_size=8)
-    made = torch.stack([onsets(torch.from_numpy(sound.numpy())) for sound in sounds])
-    made = made.view(len(SEEDS), len(chosen), -1)
-    real = torch.stack(
-        [
-            onsets(read(arguments.out / "data" / held_out[label]["path"], SPEC.sample_rate))
-            for label in chosen
-        ]
-    )
-    print(
-        json.dumps(
-            {
-                "model": arguments.model,
-                "instruments": len(chosen),
-                "seeds": len(SEEDS),
-                "one seed": round(sum(likeness(rows, rows) for rows in made) / len(SEEDS), 3),
-                "two seeds": round(likeness(made[0], made[1]), 3),
-                "recordings": round(likeness(real, real), 3),
-            },
-            indent=1,
-        )
-    )
+    for name, model in zip(arguments.models, models, strict=True):
+        sounds = model.generate(recipes, batch_size=8)
+        made = torch.stack([onsets(torch.from_numpy(sound.numpy())) for sound in sounds])
+        made = made.view(len(SEEDS), len(chosen), -1)
+        same = sum(likeness(rows, rows) for rows in made) / len(SEEDS)
+        print(f"| {name} | {same:.3f} | {likeness(made[0], made[1]):.3f} |", flush=True)
 
 
 def onsets(wave: Tensor) -> Tensor:

@@ -39,9 +39,10 @@ def encode(
     mode, negative = mode_of(recipe), recipe.negative_query
     read = parts.encoder(mode, candidates=recipe.candidates)
     cond = read([recipe.query for recipe in recipes], noise=noise, report=report).embed
-    if negative is None or steer is None:
+    if negative is None:
         uncond = parts.denoiser(mode.unet).unet.null_cond[None].float()
     else:
+        assert steer is not None  # whoever has a negative has its mode
         # Noise of its own, so that x_T does not depend on whether there is a negative.
         negative_noise = SeededNoise([recipe.seed for recipe in recipes])
         read = parts.encoder(steer, candidates=recipe.candidates)
@@ -61,6 +62,14 @@ def sample(
 
     T is the sound's, or the training window's where that is longer, rounded up to what the U-Net
     takes.
+
+    Args:
+        parts: The model's networks.
+        recipe: Of all B; its query and seed do not count.
+        cond: (B, D), as :func:`encode` returns it.
+        uncond: (B, D) or (1, D), what guidance steers away from.
+        noise: What x_T and the sampler draw from.
+        report: Called with the stage "sample".
     """
     name = mode_of(recipe).unet
     denoiser = parts.denoiser(name)

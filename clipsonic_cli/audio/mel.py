@@ -1,7 +1,6 @@
 """Compute log-mels as BigVGAN does, on the Slaney mel scale, and map them to [-1, 1]."""
 
 import math
-from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -81,9 +80,9 @@ def istft(spectrum: torch.Tensor, spec: MelSpec, window: torch.Tensor) -> torch.
     others; here these are in the padding, which is cut off.
     """
     frames: torch.Tensor = torch.fft.irfft(spectrum.mT, n=spec.n_fft) * window  # (B, T, n_fft)
-    hop, hops, count = spec.hop_length, ceil(spec.n_fft / spec.hop_length), frames.shape[1]
-    # A frame is a few hops, and a hop of the result the sum of as many. To add whole tensors takes
-    # a tenth of the time of F.fold.
+    hop, hops, count = spec.hop_length, math.ceil(spec.n_fft / spec.hop_length), frames.shape[1]
+    # A frame is a few hops, and a hop of the result the sum of as many. F.fold, which adds frame by
+    # frame, takes several times as long as to add whole tensors.
     parts = _in_hops(frames, hop)  # (B, T, hops, hop)
     added = frames.new_zeros(len(frames), count + hops - 1, hop)
     for i in range(hops):

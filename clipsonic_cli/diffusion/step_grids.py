@@ -80,7 +80,7 @@ def optimal_grids(sampler: str, solved: Trajectory, most: int) -> dict[int, list
     result = (solved.x_0 - solved.x_0[-1]).square().sum(1)  # (n,)
     reach = torch.full_like(result, math.inf)  # the least error of so many levels, by the last
     reach[0] = 0
-    ends = torch.full_like(first, math.inf)  # likewise, by the last two
+    ends = torch.full_like(first, math.inf)  # the least error, by the last two
     ends[0] = first[0]
     links: list[Tensor] = []
     grids = {}

@@ -49,7 +49,7 @@ class Plan:
     audio_runs: tuple[MetricRun, ...]
     """Metrics of sounds that have something to compare with."""
     vector_runs: tuple[MetricRun, ...]
-    """Metrics of query vectors, likewise."""
+    """Metrics of query vectors that have something to compare with."""
     reference: Reference | None
     """None where it comes with the source, or no metric needs one."""
     needs: Needs

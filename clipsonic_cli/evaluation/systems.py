@@ -22,7 +22,7 @@ class System:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Texts of the sounds that have one, by the sounds' names."""
     images: Mapping[str, Path] = field(default_factory=dict)
-    """Images of the sounds that have one, likewise."""
+    """Images of the sounds that have one, by the sounds' names."""
     of_reference: bool = False
     """Whether the sounds were made from those of the reference, as reconstructions are."""
 

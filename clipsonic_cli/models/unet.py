@@ -159,7 +159,7 @@ class UNet(nn.Module):
     The condition passes a linear layer and is added to the time embedding, where
     improved-diffusion adds its class embedding. ``null_cond`` (D,) is the learned absence of a
     condition: ``unet.null_cond.expand(B, -1)`` gives the unconditional prediction. A student also
-    reads the guidance scale, whose embedding is added likewise and begins as zero.
+    reads the guidance scale, whose embedding is added too and begins as zero.
 
     Raises:
         ValueError: A width is no multiple of 32, or of the number of heads where attention is used.

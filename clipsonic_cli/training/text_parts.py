@@ -181,7 +181,7 @@ def train_parts(
 
     Args:
         config: The U-Net's.
-        setup: Likewise.
+        setup: The U-Net's networks and data.
         clip: Encodes frames and texts.
         run_dir: The U-Net's run.
         accelerator: The Accelerator of the processes, which all call this.

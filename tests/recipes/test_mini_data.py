@@ -108,3 +108,20 @@ def test_a_drawing_is_what_the_program_gives(monkeypatch):
     made = data.rasterise(Path("x.svg"), 64)
     assert isinstance(made, io.BytesIO)
     assert made.read() == b"rsvg-convert --keep-aspect-ratio --width 64 --height 64 x.svg"
+
+
+def test_photographs_are_copied_by_number_and_one_that_is_none_stops_the_step(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "pkg" / "pictures"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (1600, 800), "red").save(folder / "a.png")
+    (folder / "b.jpg").write_bytes(b"not a picture")
+    table = [{"package": "pictures", "path": "a.png"}]
+    monkeypatch.setattr(data.packages, "rows", lambda name: table * (name == data.PHOTOGRAPHS))
+    data.photos(tmp_path, tmp_path / "photos")
+    with Image.open(tmp_path / "photos" / "0.jpg") as photograph:
+        assert photograph.size == (1024, 512)
+    table.append({"package": "pictures", "path": "b.jpg"})
+    with pytest.raises(SystemExit, match=r"b\.jpg is no picture: was pictures updated\?"):
+        data.photos(tmp_path, tmp_path / "photos")

@@ -104,3 +104,30 @@ def test_the_judge_learns_what_can_be_told_apart():
         judge = classifier.train(mels, targets, 2, epochs=16)
     assert not judge.training
     assert (classifier.predict(judge, mels, batch=50) == targets).all()
+
+
+def test_a_judge_hears_the_splits_it_is_given_and_is_kept_by_them(tmp_path, monkeypatch):
+    clips = [
+        {"path": f"{split}-{n}", "label": LABELS[n % 3], "split": split}
+        for split, count in (("train", 128), ("valid", 32), ("test", 64))
+        for n in range(count)
+    ]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "clips.jsonl").write_text("clips")
+    heard = []
+
+    def read_clips(_root, paths, _spec):
+        heard.append(paths)
+        return torch.zeros(len(paths), 1, 64, 16)
+
+    monkeypatch.setattr(classifier, "read_clips", read_clips)
+    monkeypatch.setattr(classifier, "EPOCHS", 1)
+    with torch.random.fork_rng():
+        for splits in (("train",), ("valid", "test")):
+            judge = evaluate.trained_judge(tmp_path, clips, LABELS, splits)
+            again = evaluate.trained_judge(tmp_path, clips, LABELS, splits)
+            assert torch.equal(judge.head.weight, again.head.weight)
+    trained, other = heard
+    assert {path.split("-")[0] for path in trained} == {"train"}
+    assert {path.split("-")[0] for path in other} == {"valid", "test"}
+    assert [len(trained), len(other)] == [128, 96]
